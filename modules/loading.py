@@ -1,0 +1,276 @@
+"""Load a model folder into ComfyUI's own models. Touches the host: comfy.*, its patchers and memory management.
+
+The UNet is built from its config.json and filled from the diffusers-layout weights; every tensor is used and every
+parameter filled, or a ValueError says which is not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import comfy.clip_vision
+import comfy.diffusers_convert
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sd
+import comfy.supported_models_base
+import comfy.utils
+import torch
+
+from . import checkpoint
+from .reference_net import DRIVING, SOURCE, ReferenceNet
+from .unet_layout import UNetLayout, read_unet_layout
+
+FROM_MODEL_FOLDER = "from model folder"
+
+WEIGHT_DTYPES = {
+    "default": None,
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp8_e4m3fn": torch.float8_e4m3fn,
+}
+
+
+class FaceAnonModel(NamedTuple):
+    """All parts of one loaded model folder."""
+
+    unet: comfy.model_patcher.ModelPatcher
+    source_reference_net: ReferenceNet
+    driving_reference_net: ReferenceNet
+    clip_vision: comfy.clip_vision.ClipVisionModel
+    vae: comfy.sd.VAE
+
+
+def load_model_folder(
+    folder: Path, clip_vision: Path | None = None, vae: Path | None = None, weight_dtype: str = "default"
+) -> FaceAnonModel:
+    """Load the three UNets, the image encoder and the VAE of a model folder in the published layout.
+
+    clip_vision, vae: files to use where they are given; else the folder's image_encoder/ and vae/.
+    weight_dtype: a key of WEIGHT_DTYPES, for the three UNets.
+    Raises FileNotFoundError or ValueError that name the file and the next step.
+    """
+    dtype = WEIGHT_DTYPES[weight_dtype]
+    routing, _ = checkpoint.read_settings(folder)
+    layouts = [read_layout(folder / network) for network in checkpoint.NETWORKS]
+    for network, layout in zip(checkpoint.NETWORKS[1:], layouts[1:], strict=True):
+        if layout.blocks != layouts[0].blocks or layout.context_dim != layouts[0].context_dim:
+            raise ValueError(
+                f"{folder / network / 'config.json'} describes another architecture than {folder / checkpoint.UNET}: "
+                f"attention in {list(layout.blocks)} with context {layout.context_dim} against "
+                f"{list(layouts[0].blocks)} with {layouts[0].context_dim}. All three belong to one model."
+            )
+    encoder = load_clip_vision(clip_vision or folder / checkpoint.IMAGE_ENCODER)
+    check_embedding_width(encoder, layouts[0].context_dim, clip_vision or folder / checkpoint.IMAGE_ENCODER)
+    loaded_vae = load_vae(vae or folder / checkpoint.VAE)
+    if loaded_vae.latent_channels != layouts[0].in_channels:
+        raise ValueError(
+            f"The VAE {vae or folder / checkpoint.VAE} makes {loaded_vae.latent_channels}-channel latents, the UNet "
+            f"of {folder} takes {layouts[0].in_channels}. Choose a Stable Diffusion 1 or 2 VAE, such as sd-vae-ft-mse."
+        )
+    unet, source, driving = (
+        load_unet(folder, network, dtype=dtype, scaling_factor=_scaling_factor(folder))
+        for network in checkpoint.NETWORKS
+    )
+    return FaceAnonModel(
+        unet=unet,
+        source_reference_net=ReferenceNet(source, SOURCE, layouts[1].routes(routing)),
+        driving_reference_net=ReferenceNet(driving, DRIVING, layouts[2].routes(routing)),
+        clip_vision=encoder,
+        vae=loaded_vae,
+    )
+
+
+def read_layout(network_folder: Path) -> UNetLayout:
+    """The UNetLayout of a folder's config.json."""
+    path = network_folder / "config.json"
+    return read_unet_layout(checkpoint.read_json(path), path)
+
+
+def load_unet(
+    folder: Path,
+    network: str,
+    dtype: torch.dtype | None = None,
+    scaling_factor: float = 0.18215,
+    disable_dynamic: bool = False,
+):
+    """One of the three UNets of a model folder as a ModelPatcher.
+
+    `disable_dynamic` is the host's: `cached_patcher_init` calls this function again with it (comfy/model_patcher.py).
+    """
+    layout = read_layout(folder / network)
+    state_dict = _read_state_dict(folder / network)
+    model_config = _UNetConfig(layout, checkpoint.read_prediction_type(folder), scaling_factor)
+    state_dict = _to_host_keys(state_dict, model_config.unet_config, folder / network)
+
+    load_device = comfy.model_management.get_torch_device()
+    offload_device = comfy.model_management.unet_offload_device()
+    dtype_options = {"supported_dtypes": model_config.supported_inference_dtypes}
+    weight_dtype = dtype or comfy.model_management.unet_dtype(
+        model_params=comfy.utils.calculate_parameters(state_dict),
+        weight_dtype=comfy.utils.weight_dtype(state_dict),
+        **dtype_options,
+    )
+    manual_cast = comfy.model_management.unet_manual_cast(weight_dtype, load_device, **dtype_options)
+    model_config.set_inference_dtype(weight_dtype, manual_cast, device=load_device)
+    model = model_config.get_model(state_dict)
+    _check_complete(state_dict, model.diffusion_model.state_dict(), folder / network)
+
+    patcher_class = (
+        comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+    )  # looked up at call time: the host rebinds it
+    patcher = patcher_class(model, load_device=load_device, offload_device=offload_device)
+    if not comfy.model_management.is_device_cpu(offload_device):
+        model.to(offload_device)
+    model.load_model_weights(state_dict, "", assign=patcher.is_dynamic())
+    patcher.cached_patcher_init = (load_unet, (folder, network, dtype, scaling_factor))
+    return patcher
+
+
+def load_clip_vision(path: Path) -> comfy.clip_vision.ClipVisionModel:
+    """The image encoder: a folder (config.json and weights, as transformers saves it) or one safetensors file."""
+    if path.is_file():
+        checkpoint.check_safetensors(path)
+        encoder = comfy.clip_vision.load(str(path))
+        if encoder is None or not hasattr(encoder.model, "vision_model"):
+            raise ValueError(f"{path} is no CLIP image encoder. The method needs CLIP ViT-L/14 (vision part).")
+        return encoder
+    _check_folder(path, "clip_vision")
+    config = checkpoint.read_json(path / "config.json")
+    config = config.get("vision_config", config)
+    if config.get("model_type") != "clip_vision_model":
+        raise ValueError(f"{path / 'config.json'} is no CLIP vision config (model_type {config.get('model_type')!r}).")
+    state_dict = _read_state_dict(path)
+    encoder = comfy.clip_vision.ClipVisionModel(config)
+    expected = encoder.model.state_dict()
+    # the projection is not used by the method, and position_ids are a constant that old files carry
+    optional = {"visual_projection.weight", "vision_model.embeddings.position_ids"}
+    given = {key: value for key, value in state_dict.items() if key not in optional}
+    _check_complete(given, {key: value for key, value in expected.items() if key not in optional}, path)
+    encoder.load_sd(given)
+    return encoder
+
+
+def check_embedding_width(encoder: comfy.clip_vision.ClipVisionModel, context_dim: int, path: Path) -> None:
+    """Raise ValueError unless the encoder's pooled embedding is as wide as the UNet's context."""
+    width = encoder.model.vision_model.post_layernorm.weight.shape[0]
+    if width != context_dim:
+        raise ValueError(
+            f"The image encoder {path} gives embeddings of width {width}, the UNet takes {context_dim}. The published "
+            f"model needs CLIP ViT-L/14 (1024 wide before its projection); ViT-H and ViT-g do not fit."
+        )
+
+
+def load_vae(path: Path) -> comfy.sd.VAE:
+    """The VAE: a folder in the diffusers layout (any widths) or one safetensors file."""
+    if path.is_file():
+        checkpoint.check_safetensors(path)
+        state_dict, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
+        vae = comfy.sd.VAE(sd=state_dict, metadata=metadata)
+        vae.throw_exception_if_invalid()
+        return vae
+    _check_folder(path, "vae")
+    config = checkpoint.read_json(path / "config.json")
+    state_dict = _read_state_dict(path)
+    widths = config["block_out_channels"]
+    channels = config["latent_channels"]
+    ddconfig = {
+        "double_z": True,
+        "z_channels": channels,
+        "resolution": 256,
+        "in_channels": config["in_channels"],
+        "out_ch": config["out_channels"],
+        "ch": widths[0],
+        "ch_mult": [width // widths[0] for width in widths],
+        "num_res_blocks": config["layers_per_block"],
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
+    # VAE(...) converts the diffusers names itself; converted here too, so that a gap is an error rather than a log line
+    converted = comfy.diffusers_convert.convert_vae_state_dict(dict(state_dict))
+    vae = comfy.sd.VAE(sd=state_dict, config={"params": {"ddconfig": ddconfig, "embed_dim": channels}})
+    _check_complete(converted, vae.first_stage_model.state_dict(), path)
+    vae.latent_channels = channels
+    vae.downscale_ratio = vae.upscale_ratio = 2 ** (len(widths) - 1)
+    return vae
+
+
+class _UNetConfig(comfy.supported_models_base.BASE):
+    """The host's description of a model, made from a UNetLayout rather than detected."""
+
+    unet_extra_config = {}
+    memory_usage_factor = 1.0  # as the host's SD20
+
+    def __init__(self, layout: UNetLayout, prediction_type: str, scaling_factor: float):
+        super().__init__(layout.host_config)
+        # SD2.1 overflows in half precision unless attention runs in float32
+        self.unet_config["attn_precision"] = torch.float32 if layout.upcast_attention else None
+        self.prediction_type = prediction_type
+        self.latent_format = comfy.latent_formats.SD15(scaling_factor)
+        if layout.in_channels != self.latent_format.latent_channels:
+            self.latent_format.latent_channels = layout.in_channels
+            self.latent_format.latent_rgb_factors = None  # those of the preview are SD's four channels
+            self.latent_format.taesd_decoder_name = None
+
+    def model_type(self, state_dict, prefix=""):
+        return {
+            "v_prediction": comfy.model_base.ModelType.V_PREDICTION,
+            "epsilon": comfy.model_base.ModelType.EPS,
+        }[self.prediction_type]
+
+    def inpaint_model(self):
+        return False  # in_channels > 4 here means a wider VAE, not a mask
+
+
+def _check_folder(path: Path, kind: str) -> None:
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"The folder {path} is missing. `{checkpoint.GET_MODELS}` fills it; or choose a file of models/{kind} in "
+            f"the {kind} input of Load Face Anonymizer Model."
+        )
+
+
+def _scaling_factor(folder: Path) -> float:
+    """The VAE's latent scale: Stable Diffusion's, unless the folder brings a VAE with another one."""
+    path = folder / checkpoint.VAE / "config.json"
+    return float(checkpoint.read_json(path).get("scaling_factor", 0.18215)) if path.is_file() else 0.18215
+
+
+def _read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
+    state_dict: dict[str, torch.Tensor] = {}
+    for file in checkpoint.weight_files(folder):
+        state_dict.update(comfy.utils.load_torch_file(str(file)))
+    return state_dict
+
+
+def _to_host_keys(state_dict: dict, unet_config: dict, folder: Path) -> dict:
+    """Rename a diffusers UNet's tensors as the host names them; none may be left over."""
+    names = comfy.utils.unet_to_diffusers(unet_config)
+    unknown = [key for key in state_dict if key not in names]
+    if unknown:
+        raise ValueError(
+            f"{folder}: {len(unknown)} tensors have no place in the UNet of config.json, the first is {unknown[0]} "
+            f"{tuple(state_dict[unknown[0]].shape)}. Weights and config.json are of different models; get both again."
+        )
+    return {names[key]: value for key, value in state_dict.items()}
+
+
+def _check_complete(given: dict, expected: dict, folder: Path) -> None:
+    """Raise ValueError unless both dicts hold the same names with the same shapes."""
+    missing = [key for key in expected if key not in given]
+    unused = [key for key in given if key not in expected]
+    if missing or unused:
+        raise ValueError(
+            f"{folder}: {len(missing)} tensors are missing (first: {(missing or ['-'])[0]}) and {len(unused)} are not "
+            f"used (first: {(unused or ['-'])[0]}). Weights and config.json belong to different models; get both again."
+        )
+    for key, tensor in expected.items():
+        if given[key].shape != tensor.shape:
+            raise ValueError(
+                f"{folder}: {key} is {tuple(given[key].shape)}, config.json asks for {tuple(tensor.shape)}. Weights "
+                f"and config.json belong to different models; get both again."
+            )

@@ -1,0 +1,97 @@
+"""A ReferenceNet: a UNet that runs once on an image, so that its attention inputs can be read. Touches the host.
+
+Section 3.2 of the paper. The network is one of the host's own UNets; its states are recorded by the same attn1 hook
+through which they later enter the denoising UNet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import comfy.model_management
+import torch
+
+from .states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates, common_batch
+from .unet_layout import LayerKey
+
+__all__ = ["DRIVING", "SOURCE", "ReferenceNet"]
+
+
+class ReferenceNet:
+    """A loaded ReferenceNet (socket FACE_ANON_REFERENCE_NET).
+
+    patcher: its UNet. role: SOURCE or DRIVING. routes: see UNetLayout.routes.
+    """
+
+    def __init__(self, patcher, role: str, routes: Mapping[LayerKey, LayerKey]):
+        self.patcher = patcher
+        self.role = role
+        self.routes = routes
+
+    def get_models(self) -> list:
+        """The host's way to find models in node outputs (comfy/model_patcher.py, PromptModelTracker)."""
+        return [self.patcher]
+
+    def states(self, latents: torch.Tensor, image_embeds: ImageEmbeds) -> ReferenceStates:
+        """Run the network on a batch of images and record its states.
+
+        latents: [B, C, h, w] as ComfyUI's VAE gives them (unscaled). image_embeds: batch B or 1.
+        A SOURCE network also runs once on latents and embedding of zeros for the unconditional half, which is the
+        same for every image. Returns states on the host's intermediate device, in the network's own precision.
+        Raises ValueError naming both sizes when latents or embeddings do not fit.
+        """
+        config = self.patcher.model.model_config.unet_config
+        embeds = image_embeds.embeds
+        if latents.ndim != 4 or latents.shape[1] != config["in_channels"]:
+            raise ValueError(
+                f"The latent is {tuple(latents.shape)}; this model takes [batch, {config['in_channels']}, height, "
+                f"width]. Encode the image with the VAE output of FaceAnonLoadModel."
+            )
+        if embeds.shape[-1] != config["context_dim"]:
+            raise ValueError(
+                f"The embedding is {embeds.shape[-1]} wide, this model takes {config['context_dim']}. Encode the image "
+                f"with the CLIP_VISION output of FaceAnonLoadModel."
+            )
+        if common_batch(latent=latents.shape[0], embeds=image_embeds.batch) != latents.shape[0]:
+            raise ValueError(f"{image_embeds.batch} embeddings for {latents.shape[0]} latent: encode the same images.")
+
+        device = comfy.model_management.intermediate_device()
+        latents = self.patcher.model.process_latent_in(latents)
+        conditional = self._record(latents, embeds.expand(latents.shape[0], -1, -1), device)
+        unconditional = {}
+        if self.role == SOURCE:
+            unconditional = self._record(torch.zeros_like(latents[:1]), torch.zeros_like(embeds[:1]), device)
+        return ReferenceStates(
+            role=self.role,
+            conditional=conditional,
+            unconditional=unconditional,
+            routes=self.routes,
+            latent_size=(latents.shape[2], latents.shape[3]),
+        )
+
+    def _record(self, latents: torch.Tensor, context: torch.Tensor, device) -> dict[LayerKey, torch.Tensor]:
+        """norm1(x) of every layer that some route ends in; images go through in as large batches as memory allows."""
+        wanted = set(self.routes.values())
+        recorded: dict[LayerKey, list[torch.Tensor]] = {}
+
+        def record(x, context, value, extra_options):
+            layer = (*extra_options["block"], extra_options["block_index"])
+            if layer in wanted:
+                recorded.setdefault(layer, []).append(x.to(device))
+            return x, context, value
+
+        one = self.patcher.memory_required([1, *latents.shape[1:]])
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=one)
+        load_device = self.patcher.load_device
+        at_once = max(1, int(comfy.model_management.get_free_memory(load_device) / max(one, 1)))
+        model = self.patcher.model
+        dtype = model.get_dtype_inference()
+        for start in range(0, latents.shape[0], at_once):
+            x = latents[start : start + at_once].to(load_device, dtype)
+            model.diffusion_model(
+                x,
+                torch.zeros(x.shape[0], device=load_device),
+                context=context[start : start + at_once].to(load_device, dtype),
+                transformer_options={"patches": {"attn1_patch": [record]}},
+            )
+        return {layer: torch.cat(parts) for layer, parts in recorded.items()}

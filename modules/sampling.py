@@ -1,0 +1,141 @@
+"""References on a MODEL, and the paper's sampler run on it. Touches the host: clones patchers, drives its guider."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import comfy.model_management
+import comfy.samplers
+import comfy.utils
+import latent_preview
+import torch
+
+from . import ddpm
+from .attention import ReferenceAttention
+from .states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates, common_batch
+
+
+class Applied(NamedTuple):
+    """What a sampler node of ComfyUI needs: model, positive, negative, latent."""
+
+    model: object
+    positive: list
+    negative: list
+    latent: dict
+
+
+def apply_references(
+    model,
+    source_states: ReferenceStates,
+    driving_states: ReferenceStates,
+    source_embeds: ImageEmbeds,
+    driving_embeds: ImageEmbeds,
+) -> Applied:
+    """A clone of `model` that reads the references, with conditionings and an empty latent that fit them.
+
+    Context: two tokens, [source, driving]; unconditional [0, driving] (section 3.2 of the paper).
+    Raises ValueError when the inputs are swapped, come from different models, or differ in batch or size.
+    """
+    for states, role in ((source_states, SOURCE), (driving_states, DRIVING)):
+        if states.role != role:
+            raise ValueError(f"{role}_states holds states of a {states.role} ReferenceNet. Swap the two connections.")
+    if driving_embeds.degree != 0:
+        raise ValueError(
+            f"driving_embeds was encoded with degree {driving_embeds.degree}. The driving embedding is never scaled: "
+            f"encode the driving image with degree 0, in a FaceAnonEncodeImage of its own."
+        )
+    if source_states.routes != driving_states.routes:
+        raise ValueError("source_states and driving_states come from different models. Use one FaceAnonLoadModel.")
+    if source_states.latent_size != driving_states.latent_size:
+        (source_h, source_w), (driving_h, driving_w) = source_states.latent_size, driving_states.latent_size
+        raise ValueError(
+            f"The source latent is {source_w}x{source_h}, the driving latent {driving_w}x{driving_h} (latent pixels). "
+            f"Bring both images to one size before VAE Encode, for example 512x512."
+        )
+    context_dim = model.model.model_config.unet_config.get("context_dim")
+    if context_dim != source_embeds.embeds.shape[-1]:
+        raise ValueError(
+            f"The MODEL takes embeddings of width {context_dim}, these are {source_embeds.embeds.shape[-1]} wide. "
+            f"Take MODEL and CLIP_VISION from one FaceAnonLoadModel."
+        )
+    batch = common_batch(
+        source_states=source_states.batch,
+        driving_states=driving_states.batch,
+        source_embeds=source_embeds.batch,
+        driving_embeds=driving_embeds.batch,
+    )
+    patched = model.clone()
+    patched.set_model_attn1_patch(ReferenceAttention(source_states, driving_states))
+    source = source_embeds.embeds.expand(batch, -1, -1)
+    driving = driving_embeds.embeds.expand(batch, -1, -1)
+    channels = model.get_model_object("latent_format").latent_channels
+    latent = torch.zeros(
+        [batch, channels, *source_states.latent_size],
+        device=comfy.model_management.intermediate_device(),
+        dtype=comfy.model_management.intermediate_dtype(),
+    )
+    return Applied(
+        model=patched,
+        positive=[[torch.cat([source, driving], dim=1), {}]],
+        negative=[[torch.cat([torch.zeros_like(source), driving], dim=1), {}]],
+        latent={"samples": latent},
+    )
+
+
+def sample_ddpm(applied: Applied, seed: int, steps: int, guidance_scale: float) -> torch.Tensor:
+    """Latents [B, C, h, w] (unscaled, for VAE Decode) by the paper's DDPM sampler.
+
+    Face i has a generator of its own, seeded with seed + i, that gives its start noise and one draw a step; so the
+    result depends neither on the other faces nor on the device. guidance_scale <= 1 is the conditional prediction
+    alone, as in the official code. Progress, preview and interrupt are KSampler's.
+    """
+    scheduler = ddpm.make_scheduler(steps)
+    latent = applied.latent["samples"].float()
+    generators = ddpm.face_generators(seed, latent.shape[0])
+    noise = ddpm.start_noise(generators, latent.shape[1:])
+
+    model_sampling = applied.model.get_model_object("model_sampling")
+    sigmas = torch.cat([model_sampling.sigmas.cpu()[scheduler.timesteps], torch.zeros(1)])
+    guider = comfy.samplers.CFGGuider(applied.model)
+    guider.set_conds(applied.positive, applied.negative)
+    guider.set_cfg(max(1.0, guidance_scale))
+    samples = guider.sample(
+        noise,
+        latent,
+        _DDPM(scheduler, generators),
+        sigmas,
+        callback=latent_preview.prepare_callback(applied.model, steps),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    return samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
+
+
+class _DDPM(comfy.samplers.KSAMPLER):
+    """ddpm.sample as a SAMPLER of the host, whose samples are scaled by sqrt(1 + sigma^2)."""
+
+    def __init__(self, scheduler, generators):
+        super().__init__(self._sample)
+        self.scheduler = scheduler
+        self.generators = generators
+
+    def max_denoise(self, model_wrap, sigmas):
+        # The paper starts from plain N(0, 1) at every first timestep; the host scales it down unless it is the last.
+        return True
+
+    def _sample(self, model, x, sigmas, extra_args, callback, disable):
+        scales = (1 + sigmas**2).sqrt()
+
+        def denoise(x, i):
+            return model(x * scales[i], sigmas[i].expand(x.shape[0]), **extra_args)
+
+        progress = comfy.utils.model_trange(len(sigmas) - 1, disable=disable)
+
+        def on_step(i, x, denoised):
+            callback({"x": x * scales[i], "i": i, "sigma": sigmas[i], "sigma_hat": sigmas[i], "denoised": denoised})
+            progress.update()
+
+        try:
+            return ddpm.sample(denoise, x / scales[0], self.scheduler, self.generators, on_step)
+        finally:
+            progress.close()

@@ -1,0 +1,94 @@
+"""What travels between the nodes of the method: image embeddings and reference states. Pure tensors, no ComfyUI.
+
+Notation of the paper (Kung et al., WACV 2025): Z is the image embedding, S the states of a ReferenceNet, d the
+degree of anonymization.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from .unet_layout import LayerKey
+
+SOURCE = "source"
+DRIVING = "driving"
+
+
+def check_degree(degree: float) -> float:
+    """`degree` as it is, or ValueError when it is not a finite number."""
+    if not math.isfinite(degree):
+        raise ValueError(f"degree is {degree}; it is a finite number: 0 keeps the source's identity, 1.25 anonymizes.")
+    return degree
+
+
+@dataclass(frozen=True)
+class ImageEmbeds:
+    """CLIP embeddings of a batch of images (socket FACE_ANON_EMBEDS).
+
+    embeds: float32 [B, 1, C], already scaled by (1 - degree): equation (1), Z' = (1 - d) Z.
+    """
+
+    embeds: torch.Tensor
+    degree: float = 0.0
+
+    @property
+    def batch(self) -> int:
+        return self.embeds.shape[0]
+
+
+@dataclass(frozen=True)
+class ReferenceStates:
+    """What one ReferenceNet saw (socket FACE_ANON_STATES).
+
+    role: SOURCE or DRIVING.
+    conditional: attention layer -> norm1(x) of that layer, [B, tokens, channels], at timestep 0.
+    unconditional: the same for latents and embedding of zeros, [1, tokens, channels]; empty for DRIVING, whose
+        states are the same in both halves of the guidance.
+    routes: attention layer of the UNet -> layer whose state it reads (see UNetLayout.routes).
+    latent_size: height and width of the latents, in latent pixels.
+    """
+
+    role: str
+    conditional: Mapping[LayerKey, torch.Tensor]
+    unconditional: Mapping[LayerKey, torch.Tensor]
+    routes: Mapping[LayerKey, LayerKey]
+    latent_size: tuple[int, int]
+    degree: float = 0.0
+
+    @property
+    def batch(self) -> int:
+        return next(iter(self.conditional.values())).shape[0]
+
+
+def interpolate_states(states: ReferenceStates, degree: float) -> ReferenceStates:
+    """Equation (2): S' = (1 - d) S + d S_uncond for the conditional half; d > 1 extrapolates away from the source.
+
+    states: of a source; they keep their unconditional half. d = 0 gives the very same states.
+    Raises ValueError for driving states, for states that were interpolated before and for a degree that is no number.
+    """
+    check_degree(degree)
+    if states.role != SOURCE:
+        raise ValueError("Only source states are interpolated; these come from a driving ReferenceNet.")
+    if states.degree != 0:
+        raise ValueError(f"These states are interpolated already, with degree {states.degree}. Interpolate once.")
+    if degree == 0:
+        return states
+    # in float32: at half precision the difference of two near states would lose most of its digits
+    conditional = {
+        layer: torch.lerp(state.float(), states.unconditional[layer].float().expand_as(state), degree).to(state.dtype)
+        for layer, state in states.conditional.items()
+    }
+    return replace(states, conditional=conditional, degree=degree)
+
+
+def common_batch(**batches: int) -> int:
+    """The one batch size that all named sizes agree on, where 1 serves any; ValueError names all of them."""
+    sizes = {size for size in batches.values() if size != 1}
+    if len(sizes) > 1 or 0 in sizes:
+        listed = ", ".join(f"{name} {size}" for name, size in batches.items())
+        raise ValueError(f"Batches do not fit: {listed}. Each is 1 or the same number, and none is 0.")
+    return sizes.pop() if sizes else 1

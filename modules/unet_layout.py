@@ -1,0 +1,171 @@
+"""A diffusers UNet config in the host's words: how to build the UNet, which attention layers it has, and which
+reference state each of them reads. Pure: no ComfyUI here.
+
+A layer is named as the host names it to attention patches: (block, id, index of the transformer in the layer), for
+example ("input", 1, 0); comfy/ldm/modules/diffusionmodules/openaimodel.py sets the first two, attention.py the third.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from .checkpoint import BLOCK_FIRST
+
+LayerKey = tuple[str, int, int]
+
+_DOWN = {"CrossAttnDownBlock2D": True, "DownBlock2D": False}
+_UP = {"CrossAttnUpBlock2D": True, "UpBlock2D": False}
+# What the host's UNet does and cannot be told otherwise.
+_FIXED = {
+    "act_fn": "silu",
+    "norm_num_groups": 32,
+    "norm_eps": 1e-5,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+    "downsample_padding": 1,
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "class_embed_type": None,
+    "addition_embed_type": None,
+    "dual_cross_attention": False,
+    "only_cross_attention": False,
+    "resnet_time_scale_shift": "default",
+}
+
+
+class _ChannelRatio(Fraction):
+    """A width ratio such as 3/2; the host multiplies it by the base width and needs an int back."""
+
+    def __mul__(self, other):
+        return int(Fraction(self) * other)
+
+    __rmul__ = __mul__
+
+
+@dataclass(frozen=True)
+class UNetLayout:
+    """What the rest of the pack knows of one UNet.
+
+    host_config: keyword arguments of the host's UNetModel, without dtype.
+    blocks: diffusers name of each block that has attention ("down_blocks.0", "mid_block", ...) -> its attention
+    layers in the order in which they run.
+    """
+
+    host_config: dict
+    upcast_attention: bool
+    blocks: dict[str, tuple[LayerKey, ...]]
+
+    @property
+    def in_channels(self) -> int:
+        return self.host_config["in_channels"]
+
+    @property
+    def context_dim(self) -> int:
+        return self.host_config["context_dim"]
+
+    def routes(self, routing: str) -> dict[LayerKey, LayerKey]:
+        """Each attention layer -> the layer whose reference state it reads.
+
+        "block_first": the first layer of its block, as the published weights were trained (a quirk of the official
+        code that the paper does not mention); "per_layer": the layer itself, as the paper has it (section 3.2).
+        """
+        return {
+            layer: layers[0] if routing == BLOCK_FIRST else layer for layers in self.blocks.values() for layer in layers
+        }
+
+
+def read_unet_layout(config: dict, path: Path) -> UNetLayout:
+    """Translate a diffusers UNet2DConditionModel config (`path` is only named in errors).
+
+    Any number of levels, layers, heads and widths; ValueError names what the host's UNet cannot be built with.
+    """
+
+    def refuse(what: str):
+        raise ValueError(f"{path}: {what}. This is not a Stable Diffusion 1 or 2 UNet in the diffusers layout.")
+
+    for key, value in _FIXED.items():
+        if config.get(key, value) != value:
+            refuse(f"{key} = {config[key]!r}, {value!r} is needed")
+    try:
+        widths = list(config["block_out_channels"])
+        down_types, up_types = list(config["down_block_types"]), list(config["up_block_types"])
+        layers_per_block = _per_level(config["layers_per_block"], len(widths))
+        heads = _per_level(config.get("num_attention_heads") or config["attention_head_dim"], len(widths))
+        context_dim, in_channels, out_channels = (
+            config[key] for key in ("cross_attention_dim", "in_channels", "out_channels")
+        )
+    except KeyError as error:
+        refuse(f"{error} is missing")
+    if any(kind not in _DOWN for kind in down_types) or any(kind not in _UP for kind in up_types):
+        refuse(f"block types {down_types} and {up_types}")
+    if len(down_types) != len(widths) or len(up_types) != len(widths):
+        refuse(f"{len(widths)} widths, {len(down_types)} down and {len(up_types)} up blocks")
+    depths = _per_level(config.get("transformer_layers_per_block", 1), len(widths))
+
+    down_depths = [depth if _DOWN[kind] else 0 for depth, kind in zip(depths, down_types, strict=True)]
+    # up_blocks.0 is the deepest level
+    up_depths = [depth if _UP[kind] else 0 for depth, kind in zip(depths, reversed(up_types), strict=True)]
+    host_config = {
+        "image_size": 32,
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "model_channels": widths[0],
+        "channel_mult": [
+            width // widths[0] if width % widths[0] == 0 else _ChannelRatio(width, widths[0]) for width in widths
+        ],
+        "num_res_blocks": layers_per_block,
+        "transformer_depth": [d for d, n in zip(down_depths, layers_per_block, strict=True) for _ in range(n)],
+        "transformer_depth_output": [d for d, n in zip(up_depths, layers_per_block, strict=True) for _ in range(n + 1)],
+        "transformer_depth_middle": depths[-1],
+        "use_spatial_transformer": True,
+        "use_linear_in_transformer": bool(config.get("use_linear_projection", False)),
+        "context_dim": context_dim,
+        "adm_in_channels": None,
+        "use_temporal_attention": False,
+        "legacy": False,
+        **_head_config(widths, heads, down_depths, up_depths, refuse),
+    }
+    return UNetLayout(
+        host_config=host_config,
+        upcast_attention=bool(config.get("upcast_attention", False)),
+        blocks=_attention_blocks(down_depths, depths[-1], up_depths, layers_per_block),
+    )
+
+
+def _per_level(value: int | list[int], levels: int) -> list[int]:
+    return [value] * levels if isinstance(value, int) else list(value)
+
+
+def _head_config(widths, heads, down_depths, up_depths, refuse) -> dict:
+    """The host takes one head count or one head width for all levels; diffusers' "attention_head_dim" of these
+    UNets is, by an old misnaming, the number of heads."""
+    last = len(widths) - 1
+    used = [i for i in range(len(widths)) if down_depths[i] or up_depths[i] or i == last]
+    head_widths = {Fraction(widths[i], heads[i]) for i in used}
+    if len(head_widths) == 1 and next(iter(head_widths)).denominator == 1:
+        return {"num_heads": -1, "num_head_channels": int(next(iter(head_widths)))}
+    if len({heads[i] for i in used}) == 1 and all(widths[i] % heads[i] == 0 for i in used):
+        return {"num_heads": heads[used[0]], "num_head_channels": -1}
+    return refuse(f"heads {heads} with widths {widths} have neither one head width nor one head count")
+
+
+def _attention_blocks(down_depths, middle_depth, up_depths, layers_per_block) -> dict[str, tuple[LayerKey, ...]]:
+    blocks: dict[str, tuple[LayerKey, ...]] = {}
+    input_id = 1  # 0 is conv_in
+    for level, (depth, layers) in enumerate(zip(down_depths, layers_per_block, strict=True)):
+        if depth:
+            blocks[f"down_blocks.{level}"] = tuple(
+                ("input", input_id + layer, index) for layer in range(layers) for index in range(depth)
+            )
+        input_id += layers + 1  # and one for the downsampler
+    # the middle block's attention stands at place 1, but the host tells patches 0 (openaimodel.py, _forward)
+    blocks["mid_block"] = tuple(("middle", 0, index) for index in range(middle_depth))
+    output_id = 0
+    for block, (depth, layers) in enumerate(zip(reversed(up_depths), reversed(layers_per_block), strict=True)):
+        if depth:
+            blocks[f"up_blocks.{block}"] = tuple(
+                ("output", output_id + layer, index) for layer in range(layers + 1) for index in range(depth)
+            )
+        output_id += layers + 1
+    return blocks

@@ -1,0 +1,113 @@
+"""Tests in a real ComfyUI: in this process (`import comfy` works), by a server (`server`), by its page (`frontend`).
+
+Without a ComfyUI there is nothing to test here, and a skipped test would look like a passed one: the run ends.
+"""
+
+import atexit
+import importlib
+import importlib.util
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _load_host_script() -> ModuleType:
+    """scripts/host.py as module `host`, without the names of the other scripts on sys.path."""
+    spec = importlib.util.spec_from_file_location("host", ROOT / "scripts" / "host.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["host"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _find_comfyui() -> Path:
+    try:
+        return host.find_comfyui()
+    except host.HostMissing as missing:
+        pytest.exit(str(missing), returncode=2)
+
+
+def import_from_host(name: str) -> ModuleType:
+    """A module of ComfyUI by its name, whatever else has that name: `nodes` and `utils` are no rare ones."""
+    module = importlib.import_module(name)
+    file = Path(module.__file__ or next(iter(module.__path__))).resolve()
+    if not file.is_relative_to(COMFYUI.resolve()):
+        raise ImportError(f"{name} should be ComfyUI's, but is {file}")
+    return module
+
+
+def _prepare_process() -> None:
+    """Make `import comfy` work here as in a server started for tests: no arguments, a device that exists, no traces."""
+    sys.path.insert(0, str(COMFYUI))
+    import_from_host("comfy.options").enable_args_parsing(False)  # the command line is pytest's
+    arguments = import_from_host("comfy.cli_args").args
+    import torch
+
+    xpu = getattr(torch, "xpu", None)
+    # Before comfy.model_management is imported, as it chooses its device then.
+    arguments.cpu = not (
+        torch.cuda.is_available() or torch.backends.mps.is_available() or bool(xpu and xpu.is_available())
+    )
+    folder_paths = import_from_host("folder_paths")
+    folder = Path(tempfile.mkdtemp(prefix="face_anonymizer_tests_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for kind in ("input", "output", "temp", "user"):
+        (folder / kind).mkdir()
+        getattr(folder_paths, f"set_{kind}_directory")(str(folder / kind))
+
+
+host = _load_host_script()
+COMFYUI = _find_comfyui()
+_prepare_process()
+
+from frontend import Frontend, open_browser  # noqa: E402 - it imports `host`, which stands on no path
+
+
+@pytest.fixture(scope="session")
+def comfyui() -> Path:
+    """The folder of ComfyUI."""
+    return COMFYUI
+
+
+@pytest.fixture(scope="session")
+def host_nodes() -> ModuleType:
+    """ComfyUI's `nodes` module, in this process."""
+    return import_from_host("nodes")
+
+
+@pytest.fixture(scope="session")
+def server(fixtures: Path) -> "Iterator[host.Server]":
+    """A ComfyUI with the pack and the tiny model of tests/fixtures/face_anon, shared by all tests."""
+    with host.Server(models={"face_anon": fixtures / "face_anon"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def _frontend(server) -> Iterator[Frontend]:
+    with open_browser() as browser:
+        page = Frontend(browser, server)
+        yield page
+        page.close()
+
+
+@pytest.fixture
+def frontend(_frontend: Frontend) -> Frontend:
+    """The page of `server`, with an empty graph and no errors yet; opened once for all tests."""
+    _frontend.clear()
+    return _frontend
+
+
+@pytest.fixture(autouse=True)
+def inference_mode() -> Iterator[None]:
+    """As ComfyUI runs every node (execution.py)."""
+    import torch
+
+    with torch.inference_mode():
+        yield
