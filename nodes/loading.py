@@ -1,0 +1,103 @@
+"""FaceAnonLoadModel."""
+
+import logging
+import os
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..modules.checkpoint import GET_MODELS, find_model_folders
+from ..modules.loading import FROM_MODEL_FOLDER, WEIGHT_DTYPES, load_model_folder
+from .types import CATEGORY, MODEL_FOLDER, ReferenceNetSocket
+
+logger = logging.getLogger("face_anonymizer")
+
+
+def register_model_folder() -> None:
+    """Make models/face_anon known to ComfyUI, after the folders that extra_model_paths.yaml has given already."""
+    folder_paths.add_model_folder_path(MODEL_FOLDER, os.path.join(folder_paths.models_dir, MODEL_FOLDER))
+
+
+def _safetensors_of(kind: str) -> list[str]:
+    files = folder_paths.get_filename_list(kind)
+    return [FROM_MODEL_FOLDER, *(name for name in files if name.lower().endswith((".safetensors", ".sft")))]
+
+
+def _model_folders() -> dict[str, Path]:
+    return find_model_folders(folder_paths.get_folder_paths(MODEL_FOLDER))
+
+
+class FaceAnonLoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonLoadModel",
+            display_name="Load Face Anonymizer Model",
+            category=CATEGORY,
+            description="Loads a model folder of models/face_anon: UNet, both ReferenceNets, image encoder and VAE.",
+            search_aliases=["face anonymization", "anonymize", "face anon simple"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=list(_model_folders()),
+                    tooltip=f"A folder under models/face_anon in the published layout. `{GET_MODELS}` fills one.",
+                ),
+                io.Combo.Input(
+                    "clip_vision",
+                    options=_safetensors_of("clip_vision"),
+                    default=FROM_MODEL_FOLDER,
+                    tooltip="The image encoder: the folder's image_encoder/, or a CLIP ViT-L/14 of models/clip_vision.",
+                ),
+                io.Combo.Input(
+                    "vae",
+                    options=_safetensors_of("vae"),
+                    default=FROM_MODEL_FOLDER,
+                    tooltip="The VAE: the folder's vae/, or a Stable Diffusion 1 or 2 VAE of models/vae.",
+                ),
+                io.Combo.Input(
+                    "weight_dtype",
+                    options=list(WEIGHT_DTYPES),
+                    default="default",
+                    advanced=True,
+                    tooltip="Precision of the three UNets' weights. default: what ComfyUI chooses for this device.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(),
+                ReferenceNetSocket.Output(display_name="source_reference_net"),
+                ReferenceNetSocket.Output(display_name="driving_reference_net"),
+                io.ClipVision.Output(),
+                io.Vae.Output(),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model):
+        # in place of the host's "value not in list", which would not say where a model comes from
+        folders = _model_folders()
+        if model in folders:
+            return True
+        bases = ", ".join(folder_paths.get_folder_paths(MODEL_FOLDER))
+        return (
+            f'There is no model "{model}" in {bases}; found: {", ".join(folders) or "none"}. `{GET_MODELS}` downloads '
+            f"the published model, or put its folders unet, referencenet and conditioning_referencenet there."
+        )
+
+    @classmethod
+    def execute(cls, model, clip_vision, vae, weight_dtype="default") -> io.NodeOutput:
+        folder = _model_folders().get(model)
+        if folder is None:
+            raise FileNotFoundError(cls.validate_inputs(model))
+        loaded = load_model_folder(
+            folder,
+            clip_vision=_chosen_file("clip_vision", clip_vision),
+            vae=_chosen_file("vae", vae),
+            weight_dtype=weight_dtype,
+        )
+        logger.info("loaded %s", os.path.basename(folder))
+        return io.NodeOutput(*loaded)
+
+
+def _chosen_file(kind: str, name: str) -> Path | None:
+    return None if name == FROM_MODEL_FOLDER else Path(folder_paths.get_full_path_or_raise(kind, name))

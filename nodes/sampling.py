@@ -1,0 +1,78 @@
+"""FaceAnonApply (for every sampler of ComfyUI) and FaceAnonDDPMSampler (the paper's)."""
+
+from comfy_api.latest import io
+
+from ..modules.sampling import apply_references, sample_ddpm
+from .types import CATEGORY, EmbedsSocket, StatesSocket
+
+
+def _reference_inputs() -> list:
+    return [
+        io.Model.Input("model", tooltip="From Load Face Anonymizer Model, with LoRA or other patches if you like."),
+        StatesSocket.Input("source_states", tooltip="Of Source Reference, through Interpolate States to anonymize."),
+        StatesSocket.Input("driving_states", tooltip="Of Driving Reference."),
+        EmbedsSocket.Input("source_embeds", tooltip="Of the source image, encoded with the same degree."),
+        EmbedsSocket.Input("driving_embeds", tooltip="Of the driving image, encoded with degree 0."),
+    ]
+
+
+class FaceAnonApply(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonApply",
+            display_name="Face Anonymizer: Apply",
+            category=CATEGORY,
+            description="Gives MODEL, conditionings and an empty latent for KSampler and every other sampler node.",
+            inputs=_reference_inputs(),
+            outputs=[
+                io.Model.Output(),
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+                io.Latent.Output(),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, source_states, driving_states, source_embeds, driving_embeds) -> io.NodeOutput:
+        return io.NodeOutput(*apply_references(model, source_states, driving_states, source_embeds, driving_embeds))
+
+
+class FaceAnonDDPMSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonDDPMSampler",
+            display_name="Face Anonymizer: DDPM Sampler",
+            category=CATEGORY,
+            description="The paper's sampler. Face i of a batch has seed + i, so its result depends on no other face.",
+            inputs=[
+                *_reference_inputs(),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+                io.Int.Input("steps", default=200, min=1, max=1000, tooltip="200 in the paper; fewer is faster."),
+                io.Float.Input(
+                    "guidance_scale",
+                    default=4.0,
+                    min=0.0,
+                    max=30.0,
+                    step=0.1,
+                    tooltip="4 in the paper. At 1 or less the conditional prediction alone, in half the time.",
+                ),
+            ],
+            outputs=[io.Latent.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        source_states,
+        driving_states,
+        source_embeds,
+        driving_embeds,
+        seed=0,
+        steps=200,
+        guidance_scale=4.0,
+    ) -> io.NodeOutput:
+        applied = apply_references(model, source_states, driving_states, source_embeds, driving_embeds)
+        return io.NodeOutput({"samples": sample_ddpm(applied, seed, steps, guidance_scale)})

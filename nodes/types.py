@@ -1,0 +1,13 @@
+"""Sockets and names that several nodes share."""
+
+from comfy_api.latest import io
+
+CATEGORY = "face anonymizer"
+MODEL_FOLDER = "face_anon"
+
+ReferenceNetSocket = io.Custom("FACE_ANON_REFERENCE_NET")  # modules/reference_net.py, ReferenceNet
+EmbedsSocket = io.Custom("FACE_ANON_EMBEDS")  # modules/states.py, ImageEmbeds
+StatesSocket = io.Custom("FACE_ANON_STATES")  # modules/states.py, ReferenceStates
+FacesSocket = io.Custom("FACE_ANON_FACES")  # modules/faces/types.py, Faces
+
+FaceLandmarksSocket = io.Custom("FACE_LANDMARKS")  # the core's own, of MediaPipe Face Landmarker

@@ -1,0 +1,46 @@
+"""The nodes called in a row, as a graph calls them."""
+
+import golden
+import torch
+from face_anonymizer import nodes as pack
+from PIL import Image
+
+SIZE = 128
+
+
+def load_tiny(weight_dtype: str = "default"):
+    from face_anonymizer.modules.loading import load_model_folder
+
+    return load_model_folder(golden.TINY, weight_dtype=weight_dtype)
+
+
+def face_images(count: int = 2, size: int = SIZE) -> torch.Tensor:
+    """Crops of a photo, float32 [count, size, size, 3], each another part of it."""
+    photo = Image.open(golden.FIXTURES.parents[1] / "assets" / "astronaut.jpg").convert("RGB")
+    crops = [photo.crop((150 + 40 * i, 20 + 30 * i, 350 + 40 * i, 220 + 30 * i)) for i in range(count)]
+    levels = [torch.frombuffer(bytearray(c.resize((size, size)).tobytes()), dtype=torch.uint8) for c in crops]
+    return torch.stack([level.view(size, size, 3) for level in levels]).float() / 255
+
+
+def references(model, source: torch.Tensor, driving: torch.Tensor, degree: float = 1.25) -> dict:
+    """Everything that FaceAnonApply and FaceAnonDDPMSampler take."""
+    source_embeds = pack.FaceAnonEncodeImage.execute(model.clip_vision, source, degree)[0]
+    driving_embeds = pack.FaceAnonEncodeImage.execute(model.clip_vision, driving, 0.0)[0]
+    source_latent = {"samples": model.vae.encode(source)}
+    driving_latent = {"samples": model.vae.encode(driving)}
+    states = pack.FaceAnonSourceReference.execute(model.source_reference_net, source_latent, source_embeds)[0]
+    return {
+        "model": model.unet,
+        "source_states": pack.FaceAnonInterpolateStates.execute(states, degree)[0],
+        "driving_states": pack.FaceAnonDrivingReference.execute(
+            model.driving_reference_net, driving_latent, driving_embeds
+        )[0],
+        "source_embeds": source_embeds,
+        "driving_embeds": driving_embeds,
+    }
+
+
+def anonymize(model, images: torch.Tensor, seed: int = 7, steps: int = 4, degree: float = 1.25, guidance: float = 4.0):
+    """Latents [B, 4, h, w] of the paper's sampler."""
+    inputs = references(model, images, images, degree)
+    return pack.FaceAnonDDPMSampler.execute(**inputs, seed=seed, steps=steps, guidance_scale=guidance)[0]["samples"]

@@ -1,0 +1,288 @@
+"""Bad input: an error that names the file or the shape and the next step, or correct work."""
+
+import json
+import math
+import pickle
+import shutil
+
+import comfy.clip_vision
+import golden
+import pipeline
+import pytest
+import torch
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules import ddpm, loading
+from safetensors.torch import load_file, save_file
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return pipeline.load_tiny()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return pipeline.face_images(3)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the tiny model that a test may spoil."""
+    return shutil.copytree(golden.TINY, tmp_path / "spoiled")
+
+
+def refused(folder, *words, **arguments):
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        loading.load_model_folder(folder, **arguments)
+    message = str(error.value)
+    for word in words:
+        assert str(word) in message, f"{word!r} is not in: {message}"
+
+
+@pytest.mark.parametrize("part", ["unet", "referencenet", "conditioning_referencenet", "vae", "image_encoder"])
+def test_missing_folder(folder, part):
+    shutil.rmtree(folder / part)
+    refused(folder, folder / part, "get_models.py")
+
+
+def test_missing_weights(folder):
+    (folder / "referencenet" / "diffusion_pytorch_model.safetensors").unlink()
+    refused(folder, folder / "referencenet", "diffusion_pytorch_model.safetensors")
+
+
+def test_truncated_weights(folder):
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:100_000])
+    refused(folder, file, "cut off", "download it again")
+
+
+def test_pickle_is_refused_unopened(folder, tmp_path):
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    file.unlink()
+    opened = tmp_path / "opened"
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(opened), "w"))
+
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
+    refused(folder, "diffusion_pytorch_model.bin", "pickle", "safetensors")
+    (tmp_path / "clip.pt").write_bytes(pickle.dumps(Bomb()))
+    refused(golden.TINY, tmp_path / "clip.pt", "pickle", clip_vision=tmp_path / "clip.pt")
+    assert not opened.exists()
+
+
+def test_config_that_is_no_json(folder):
+    (folder / "unet" / "config.json").write_text("<html>404</html>")
+    refused(folder, folder / "unet" / "config.json", "JSON")
+
+
+def test_sd15_unet(folder):
+    """An SD1.5 config: 768 wide context, 8 heads, convolutions around the transformers."""
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    config.update(cross_attention_dim=768, attention_head_dim=8, use_linear_projection=False)
+    config.update(block_out_channels=[320, 640, 1280, 1280], layers_per_block=2)
+    for network in ("unet", "referencenet", "conditioning_referencenet"):
+        (folder / network / "config.json").write_text(json.dumps(config))
+    refused(folder, "64", "768", "image encoder")
+
+
+def test_sdxl_unet(folder):
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    config["addition_embed_type"] = "text_time"
+    (folder / "unet" / "config.json").write_text(json.dumps(config))
+    refused(folder, folder / "unet" / "config.json", "addition_embed_type")
+
+
+def test_networks_of_two_models(folder):
+    config = json.loads((folder / "referencenet" / "config.json").read_text())
+    config["layers_per_block"] = 2
+    (folder / "referencenet" / "config.json").write_text(json.dumps(config))
+    refused(folder, folder / "referencenet" / "config.json", "another architecture")
+
+
+def test_weights_of_another_width(folder):
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights["conv_in.weight"] = torch.zeros(64, 4, 3, 3)
+    save_file(weights, file)
+    refused(folder, folder / "unet", "(64, 4, 3, 3)", "(32, 4, 3, 3)")
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown"])
+def test_every_tensor_is_used_and_every_parameter_filled(folder, change):
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    if change == "missing":
+        del weights["mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"]
+    else:
+        weights["controlnet_cond_embedding.weight"] = torch.zeros(1)
+    save_file(weights, file)
+    refused(folder, folder / "unet", "attn1.to_q.weight" if change == "missing" else "controlnet_cond_embedding.weight")
+
+
+def test_vit_h_encoder(folder):
+    config = json.loads((folder / "image_encoder" / "config.json").read_text())
+    config.update(hidden_size=80, intermediate_size=160)  # ViT-H is 1280 wide where 1024 are needed
+    encoder = comfy.clip_vision.ClipVisionModel(config)
+    weights = {
+        k: v.contiguous() for k, v in encoder.model.state_dict().items() if not k.startswith("visual_projection")
+    }
+    save_file(weights, folder / "image_encoder" / "model.safetensors")
+    (folder / "image_encoder" / "config.json").write_text(json.dumps(config))
+    refused(folder, "80", "64", "ViT-L/14")
+
+
+def test_unknown_routing_and_resolution(folder):
+    (folder / "face_anon.json").write_text('{"routing": "sideways"}')
+    refused(folder, "sideways", "block_first", "face_anon.json")
+    (folder / "face_anon.json").write_text('{"resolution": 100}')
+    refused(folder, "100", "multiple of 8")
+
+
+def test_unknown_prediction_type(folder):
+    (folder / "scheduler" / "scheduler_config.json").write_text('{"prediction_type": "sample"}')
+    refused(folder, "scheduler_config.json", "sample")
+
+
+def test_unknown_model_name():
+    pack.register_model_folder()
+    message = pack.FaceAnonLoadModel.validate_inputs("nowhere")
+    assert "nowhere" in message and "face_anon" in message and "get_models.py" in message
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        pack.FaceAnonLoadModel.execute("nowhere", loading.FROM_MODEL_FOLDER, loading.FROM_MODEL_FOLDER)
+
+
+def test_fp16_variant_and_shards_load(folder, images, tiny):
+    expected = pipeline.anonymize(tiny, images[:1], steps=2)
+    unet = folder / "unet"
+    (unet / "diffusion_pytorch_model.safetensors").rename(unet / "diffusion_pytorch_model.fp16.safetensors")
+    net = folder / "referencenet"
+    weights = load_file(net / "diffusion_pytorch_model.safetensors")
+    (net / "diffusion_pytorch_model.safetensors").unlink()
+    names, shards = sorted(weights), {}
+    for i, part in enumerate((names[::2], names[1::2]), start=1):
+        file = f"diffusion_pytorch_model-{i:05}-of-00002.safetensors"
+        save_file({name: weights[name] for name in part}, net / file)
+        shards.update(dict.fromkeys(part, file))
+    index = net / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": shards}))
+    model = loading.load_model_folder(folder)
+    assert torch.equal(pipeline.anonymize(model, images[:1], steps=2), expected)
+    (net / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    refused(folder, index, "diffusion_pytorch_model-00002-of-00002.safetensors")
+
+
+def test_batches_of_two_and_three(tiny, images):
+    two = pipeline.references(tiny, images[:2], images[:2])
+    three = pipeline.references(tiny, images, images)
+    mixed = {**three, "source_states": two["source_states"], "source_embeds": two["source_embeds"]}
+    with pytest.raises(ValueError, match=r"source_states 2.*driving_states 3"):
+        pack.FaceAnonApply.execute(**mixed)
+    latent = {"samples": torch.zeros(3, 4, 16, 16)}
+    with pytest.raises(ValueError, match=r"latent 3.*embeds 2"):
+        pack.FaceAnonSourceReference.execute(tiny.source_reference_net, latent, two["source_embeds"])
+
+
+def test_latents_of_different_sizes(tiny, images):
+    inputs = pipeline.references(tiny, pipeline.face_images(1, 128), pipeline.face_images(1, 64)[:1])
+    with pytest.raises(ValueError, match=r"16x16.*8x8"):
+        pack.FaceAnonApply.execute(**inputs)
+
+
+def test_a_latent_of_another_size_or_batch_in_the_sampler(tiny, images):
+    import nodes as host_nodes
+
+    patched, positive, negative, _ = pack.FaceAnonApply.execute(
+        **pipeline.references(tiny, images[:2], images[:2])
+    ).result
+    for shape, words in (((2, 4, 8, 8), "16x16 latent pixels"), ((3, 4, 16, 16), "batch 3")):
+        with pytest.raises(ValueError, match=words):
+            host_nodes.common_ksampler(
+                patched, 0, 1, 4.0, "euler", "normal", positive, negative, {"samples": torch.zeros(shape)}
+            )
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_gray_and_rgba_images(tiny, images, channels):
+    """Gray is the picture three times, alpha is dropped."""
+    image = images[:1, ..., :1] if channels == 1 else torch.cat([images[:1], torch.rand(1, 128, 128, 1)], dim=-1)
+    rgb = image.expand(-1, -1, -1, 3) if channels == 1 else image[..., :3]
+    embeds, expected = (pack.FaceAnonEncodeImage.execute(tiny.clip_vision, i, 0.0)[0].embeds for i in (image, rgb))
+    assert torch.equal(embeds, expected)
+
+
+def test_image_of_one_pixel(tiny):
+    embeds = pack.FaceAnonEncodeImage.execute(tiny.clip_vision, torch.full((1, 1, 1, 3), 0.5), 0.0)[0].embeds
+    assert embeds.shape == (1, 1, 64) and torch.isfinite(embeds).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8, 3), (1, 8, 8, 2), (8, 8, 3)])
+def test_empty_batch_and_odd_shapes(tiny, shape):
+    with pytest.raises(ValueError, match=str(list(shape)).strip("[]")):
+        pack.FaceAnonEncodeImage.execute(tiny.clip_vision, torch.zeros(shape), 0.0)
+
+
+def test_empty_latent_batch(tiny, images):
+    embeds = pack.FaceAnonEncodeImage.execute(tiny.clip_vision, images[:1], 0.0)[0]
+    with pytest.raises(ValueError, match="latent 0"):
+        pack.FaceAnonSourceReference.execute(tiny.source_reference_net, {"samples": torch.zeros(0, 4, 16, 16)}, embeds)
+
+
+def test_a_video_latent(tiny, images):
+    embeds = pack.FaceAnonEncodeImage.execute(tiny.clip_vision, images[:1], 0.0)[0]
+    with pytest.raises(ValueError, match=r"\(1, 16, 1, 8, 8\).*4"):
+        pack.FaceAnonSourceReference.execute(
+            tiny.source_reference_net, {"samples": torch.zeros(1, 16, 1, 8, 8)}, embeds
+        )
+
+
+@pytest.mark.parametrize("degree", [math.nan, math.inf])
+def test_degree_that_is_no_number(tiny, images, degree):
+    with pytest.raises(ValueError, match="degree is"):
+        pack.FaceAnonEncodeImage.execute(tiny.clip_vision, images, degree)
+    states = pipeline.references(tiny, images, images, degree=0.0)["source_states"]
+    with pytest.raises(ValueError, match="degree is"):
+        pack.FaceAnonInterpolateStates.execute(states, degree)
+
+
+@pytest.mark.parametrize("steps", [0, 1001])
+def test_steps_out_of_range(steps, tiny, images):
+    with pytest.raises(ValueError, match=f"steps is {steps}"):
+        ddpm.make_scheduler(steps)
+    schema = pack.FaceAnonDDPMSampler.define_schema()
+    allowed = next(i for i in schema.inputs if i.id == "steps")
+    assert not allowed.min <= steps <= allowed.max, "the host would let it through"
+
+
+def test_connections_that_are_swapped(tiny, images):
+    inputs = pipeline.references(tiny, images[:1], images[:1])
+    swapped = {**inputs, "source_states": inputs["driving_states"], "driving_states": inputs["source_states"]}
+    with pytest.raises(ValueError, match="Swap"):
+        pack.FaceAnonApply.execute(**swapped)
+    latent = {"samples": tiny.vae.encode(images[:1])}
+    with pytest.raises(ValueError, match="driving ReferenceNet"):
+        pack.FaceAnonSourceReference.execute(tiny.driving_reference_net, latent, inputs["driving_embeds"])
+    with pytest.raises(ValueError, match="degree 0"):
+        pack.FaceAnonDrivingReference.execute(tiny.driving_reference_net, latent, inputs["source_embeds"])
+    with pytest.raises(ValueError, match="degree 0"):
+        pack.FaceAnonApply.execute(**{**inputs, "driving_embeds": inputs["source_embeds"]})
+
+
+def test_interpolating_twice_or_the_driving_states(tiny, images):
+    inputs = pipeline.references(tiny, images[:1], images[:1])
+    with pytest.raises(ValueError, match="Interpolate once"):
+        pack.FaceAnonInterpolateStates.execute(inputs["source_states"], 1.0)
+    with pytest.raises(ValueError, match="driving"):
+        pack.FaceAnonInterpolateStates.execute(inputs["driving_states"], 1.0)
+
+
+def test_embedding_of_another_encoder(tiny, images):
+    from face_anonymizer.modules.states import ImageEmbeds
+
+    inputs = pipeline.references(tiny, images[:1], images[:1])
+    wide = ImageEmbeds(torch.zeros(1, 1, 1280))
+    with pytest.raises(ValueError, match=r"1280 wide.*64"):
+        pack.FaceAnonSourceReference.execute(tiny.source_reference_net, {"samples": tiny.vae.encode(images[:1])}, wide)
+    with pytest.raises(ValueError, match=r"64.*1280"):
+        pack.FaceAnonApply.execute(**{**inputs, "source_embeds": wide})

@@ -1,0 +1,243 @@
+"""The nodes in a real ComfyUI: repeatable, independent in a batch, composing, leaving nothing behind."""
+
+import gc
+import weakref
+
+import comfy.model_management
+import comfy.samplers
+import comfy.sd
+import golden
+import pipeline
+import pytest
+import torch
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules import ddpm
+from face_anonymizer.modules.sampling import Applied
+from test_parity import sample_with_noises
+
+import nodes as host_nodes
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return pipeline.load_tiny()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return pipeline.face_images(2)
+
+
+def ksampler(model, inputs, seed=3, steps=4, sampler="dpmpp_2m", scheduler="karras", cfg=4.0):
+    patched, positive, negative, latent = pack.FaceAnonApply.execute(**{**inputs, "model": model}).result
+    return host_nodes.common_ksampler(patched, seed, steps, cfg, sampler, scheduler, positive, negative, latent)[0][
+        "samples"
+    ]
+
+
+def test_batch_of_two_is_two_singles(tiny, images):
+    both = pipeline.anonymize(tiny, images, seed=7)
+    singles = [pipeline.anonymize(tiny, images[i : i + 1], seed=7 + i) for i in (0, 1)]
+    worst = golden.relative(both, torch.cat(singles))
+    print(f"\nbatch of two against two singles: {worst:.1e}")
+    assert worst < 2e-5
+    assert golden.relative(both[:1], both[1:]) > 0.1, "two faces came out alike"
+
+
+def test_one_source_serves_a_batch_of_driving_faces(tiny, images):
+    inputs = pipeline.references(tiny, images[:1], images, degree=0.0)
+    both = pack.FaceAnonDDPMSampler.execute(**inputs, seed=1, steps=3)[0]["samples"]
+    single_inputs = pipeline.references(tiny, images[:1], images[1:], degree=0.0)
+    second = pack.FaceAnonDDPMSampler.execute(**single_inputs, seed=2, steps=3)[0]["samples"]
+    assert golden.relative(both[1:], second) < 2e-5
+
+
+def test_references_of_one_face_serve_several_variations(tiny, images):
+    inputs = pipeline.references(tiny, images[:1], images[:1])
+    patched, positive, negative, latent = pack.FaceAnonApply.execute(**inputs).result
+    four = {"samples": latent["samples"].repeat(4, 1, 1, 1)}
+    samples = host_nodes.common_ksampler(patched, 1, 3, 4.0, "euler", "normal", positive, negative, four)[0]["samples"]
+    assert samples.shape[0] == 4 and golden.relative(samples[:1], samples[1:2]) > 0.1
+
+
+def test_second_run_and_run_after_unload_are_the_first(tiny, images):
+    first = pipeline.anonymize(tiny, images)
+    assert torch.equal(pipeline.anonymize(tiny, images), first)
+    comfy.model_management.unload_all_models()
+    assert torch.equal(pipeline.anonymize(tiny, images), first)
+
+
+def test_degree_zero_leaves_the_states_untouched(tiny, images):
+    embeds = pack.FaceAnonEncodeImage.execute(tiny.clip_vision, images, 0.0)[0]
+    latent = {"samples": tiny.vae.encode(images)}
+    states = pack.FaceAnonSourceReference.execute(tiny.source_reference_net, latent, embeds)[0]
+    assert pack.FaceAnonInterpolateStates.execute(states, 0.0)[0] is states
+    changed = pack.FaceAnonInterpolateStates.execute(states, 1.25)[0]
+    layer = next(iter(states.conditional))
+    assert not torch.equal(changed.conditional[layer], states.conditional[layer])
+    assert torch.equal(changed.unconditional[layer], states.unconditional[layer])
+
+
+def test_sampler_is_apply_with_the_noises_of_one_generator_a_face(tiny, images):
+    seed, steps = 11, 8
+    inputs = pipeline.references(tiny, images, images)
+    ours = pack.FaceAnonDDPMSampler.execute(**inputs, seed=seed, steps=steps)[0]["samples"]
+    generators = [torch.Generator().manual_seed(seed + i) for i in range(2)]
+    draws = [[torch.randn(1, 4, 16, 16, generator=g) for _ in range(1 + steps)] for g in generators]
+    noises = [torch.cat(pair) for pair in zip(*draws, strict=True)]
+    applied = Applied(*pack.FaceAnonApply.execute(**inputs).result)
+    by_hand = sample_with_noises(applied, 4.0, noises[0], noises[1:])
+    worst = golden.relative(ours, by_hand)
+    print(f"\nFaceAnonDDPMSampler against FaceAnonApply with its noises: {worst:.1e}")
+    assert worst < 1e-5
+
+
+@pytest.mark.parametrize("steps", [1, 7, 999, 1000])
+def test_ddpm_takes_every_step_count(steps):
+    scheduler = ddpm.make_scheduler(steps)
+    assert len(scheduler.timesteps) == steps and scheduler.timesteps.min() >= 0 and scheduler.timesteps.max() <= 999
+    generators = ddpm.face_generators(0, 1)
+    x = ddpm.sample(lambda x, i: torch.zeros_like(x), ddpm.start_noise(generators, (4, 2, 2)), scheduler, generators)
+    left = 5 * 0.0292 if 500 < steps < 1000 else 1e-6  # five sigma of timestep 0, see ddpm._Scheduler
+    assert x.abs().max() < left, "the last step does not end at the prediction"
+
+
+def test_guidance_of_one_or_less_is_the_conditional_prediction_alone(tiny, images):
+    one = pipeline.anonymize(tiny, images[:1], guidance=1.0)
+    assert torch.equal(pipeline.anonymize(tiny, images[:1], guidance=0.0), one)
+    assert golden.relative(pipeline.anonymize(tiny, images[:1], guidance=4.0), one) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("sampler", "scheduler"),
+    [
+        ("euler", "normal"),
+        ("dpmpp_2m", "karras"),
+        ("ddpm", "ddim_uniform"),
+        ("uni_pc", "simple"),
+        ("lcm", "sgm_uniform"),
+    ],
+)
+def test_the_hosts_samplers_run_and_read_the_references(tiny, images, sampler, scheduler):
+    inputs = pipeline.references(tiny, images, images)
+    samples = ksampler(tiny.unet, inputs, sampler=sampler, scheduler=scheduler)
+    other = ksampler(tiny.unet, pipeline.references(tiny, images.flip(0), images), sampler=sampler, scheduler=scheduler)
+    assert torch.isfinite(samples).all() and samples.shape == (2, 4, 16, 16)
+    assert golden.relative(samples, other) > 1e-3, "another source gives the same picture"
+
+
+def test_the_given_model_stays_untouched(tiny, images):
+    def plain():
+        context = torch.zeros(1, 2, 64)
+        latent = {"samples": torch.zeros(1, 4, 16, 16)}
+        cond = [[context, {}]]
+        return host_nodes.common_ksampler(tiny.unet, 5, 2, 1.0, "euler", "normal", cond, cond, latent)[0]["samples"]
+
+    before = plain()
+    pipeline.anonymize(tiny, images)
+    assert torch.equal(plain(), before)
+    assert "patches" not in tiny.unet.model_options["transformer_options"]
+
+
+def test_lora_composes(tiny, images):
+    inputs = pipeline.references(tiny, images, images)
+    base = ksampler(tiny.unet, inputs)
+    key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    generator = torch.Generator().manual_seed(0)
+    lora = {
+        f"{key}.lora_up.weight": torch.randn(32, 4, generator=generator),
+        f"{key}.lora_down.weight": torch.randn(4, 32, generator=generator),
+        f"{key}.alpha": torch.tensor(4.0),
+    }
+    changed, _ = comfy.sd.load_lora_for_models(tiny.unet, None, lora, 1.0, 0.0)
+    assert changed.patches, "the host found no place for the LoRA"
+    assert golden.relative(ksampler(changed, inputs), base) > 1e-4
+    assert torch.equal(ksampler(tiny.unet, inputs), base), "the LoRA stayed in the weights"
+    zero, _ = comfy.sd.load_lora_for_models(tiny.unet, None, lora, 0.0, 0.0)
+    assert torch.equal(ksampler(zero, inputs), base)
+
+
+def test_another_attention_patch_composes(tiny, images):
+    inputs = pipeline.references(tiny, images, images)
+    seen = []
+
+    def look(x, context, value, extra_options):
+        seen.append(context.shape[1] // x.shape[1])
+        return x, context, value
+
+    before = tiny.unet.clone()
+    before.set_model_attn1_patch(look)
+    samples = ksampler(before, inputs)
+    assert torch.equal(samples, ksampler(tiny.unet, inputs)) and set(seen) == {1}
+    seen.clear()
+    patched, positive, negative, latent = pack.FaceAnonApply.execute(**inputs).result
+    after = patched.clone()
+    after.set_model_attn1_patch(look)
+    host_nodes.common_ksampler(after, 3, 1, 4.0, "euler", "normal", positive, negative, latent)
+    assert set(seen) == {3}, "a patch after ours sees source, driving and x"
+
+
+def test_interrupt_leaves_everything_usable(tiny, images):
+    first = pipeline.anonymize(tiny, images)
+    inputs = pipeline.references(tiny, images, images)
+    calls = []
+
+    def stop(x, context, value, extra_options):
+        calls.append(1)
+        if len(calls) == 15:
+            comfy.model_management.interrupt_current_processing()
+        return x, context, value
+
+    stopping = tiny.unet.clone()
+    stopping.set_model_attn1_patch(stop)
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        pack.FaceAnonDDPMSampler.execute(**{**inputs, "model": stopping}, seed=7, steps=50)
+    assert len(calls) < 50
+    assert torch.equal(pipeline.anonymize(tiny, images), first)
+
+
+def test_memory_returns_to_its_baseline(images):
+    def held():
+        comfy.model_management.unload_all_models()
+        comfy.model_management.cleanup_models()
+        gc.collect()
+        tensors = [o for o in gc.get_objects() if isinstance(o, torch.Tensor)]
+        return sum(t.nbytes for t in tensors)
+
+    def run():
+        model = pipeline.load_tiny()
+        samples = pipeline.anonymize(model, images)
+        return weakref.ref(model.unet.model), samples.sum().item()
+
+    run()  # what the host keeps once for good
+    before = held()
+    reference, _ = run()
+    after = held()
+    assert reference() is None, "something holds the model"
+    assert not comfy.model_management.current_loaded_models
+    assert after == before
+
+
+@pytest.mark.parametrize("weight_dtype", ["fp32", "fp16", "bf16", "fp8_e4m3fn"])
+def test_weight_dtypes(images, weight_dtype):
+    model = pipeline.load_tiny(weight_dtype)
+    wanted = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp8_e4m3fn": torch.float8_e4m3fn}
+    weight = model.unet.model.diffusion_model.input_blocks[1][1].transformer_blocks[0].attn1.to_q.weight
+    assert weight.dtype == wanted[weight_dtype]
+    assert torch.isfinite(pipeline.anonymize(model, images[:1])).all()
+
+
+def test_progress_has_one_preview_a_step(tiny, images, monkeypatch):
+    import comfy.utils
+    import latent_preview
+
+    shown = []
+    monkeypatch.setattr(
+        comfy.utils,
+        "PROGRESS_BAR_HOOK",
+        lambda value, total, preview, node_id=None: shown.append((value, total, preview)),
+    )
+    monkeypatch.setattr(latent_preview.args, "preview_method", latent_preview.LatentPreviewMethod.Latent2RGB)
+    pipeline.anonymize(tiny, images, steps=5)
+    steps = [s for s in shown if s[1] == 5]
+    assert [s[0] for s in steps] == [1, 2, 3, 4, 5] and all(s[2] is not None for s in steps)

@@ -1,0 +1,88 @@
+"""The pack as ComfyUI loads it: from a folder with dashes, under a path as its name, without the network."""
+
+import asyncio
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+import nodes as host_nodes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CONTRACT = {
+    "FaceAnonLoadModel": (
+        ["model", "clip_vision", "vae", "weight_dtype"],
+        ["MODEL", "FACE_ANON_REFERENCE_NET", "FACE_ANON_REFERENCE_NET", "CLIP_VISION", "VAE"],
+    ),
+    "FaceAnonEncodeImage": (["clip_vision", "image", "degree"], ["FACE_ANON_EMBEDS"]),
+    "FaceAnonSourceReference": (["reference_net", "latent", "embeds"], ["FACE_ANON_STATES"]),
+    "FaceAnonDrivingReference": (["reference_net", "latent", "embeds"], ["FACE_ANON_STATES"]),
+    "FaceAnonInterpolateStates": (["source_states", "degree"], ["FACE_ANON_STATES"]),
+    "FaceAnonApply": (
+        ["model", "source_states", "driving_states", "source_embeds", "driving_embeds"],
+        ["MODEL", "CONDITIONING", "CONDITIONING", "LATENT"],
+    ),
+    "FaceAnonDDPMSampler": (
+        [
+            "model",
+            "source_states",
+            "driving_states",
+            "source_embeds",
+            "driving_embeds",
+            "seed",
+            "steps",
+            "guidance_scale",
+        ],
+        ["LATENT"],
+    ),
+    "FaceAnonDetectFaces": (
+        ["image", "min_score", "max_faces", "face_landmarks", "bboxes"],
+        ["FACE_ANON_FACES", "BOUNDING_BOX", "IMAGE"],
+    ),
+    "FaceAnonCropFaces": (["image", "faces", "size"], ["IMAGE", "FACE_ANON_FACES"]),
+    "FaceAnonPasteFaces": (["image", "crops", "faces", "feather"], ["IMAGE", "MASK"]),
+}
+
+
+@pytest.fixture
+def registered(tmp_path, monkeypatch):
+    """The nodes of a copy of the pack, loaded by ComfyUI's own loader with every socket forbidden."""
+    copy = tmp_path / "custom_nodes" / "ComfyUI-FaceAnonymizer"
+    shutil.copytree(
+        ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "tests", "__pycache__", "workflows", ".ruff_cache")
+    )
+    before = dict(host_nodes.NODE_CLASS_MAPPINGS)
+
+    def forbidden(*_):
+        raise AssertionError("the pack opened a socket while it was loaded")
+
+    # connect alone: an event loop needs sockets of its own
+    monkeypatch.setattr(socket.socket, "connect", forbidden)
+    assert asyncio.run(host_nodes.load_custom_node(str(copy))), "ComfyUI could not load the pack"
+    found = {name: node for name, node in host_nodes.NODE_CLASS_MAPPINGS.items() if name not in before}
+    yield found
+    for name in found:
+        del host_nodes.NODE_CLASS_MAPPINGS[name]
+
+
+def test_every_node_keeps_its_contract(registered):
+    assert set(registered) == set(CONTRACT)
+    for name, (inputs, outputs) in CONTRACT.items():
+        schema = registered[name].GET_SCHEMA()
+        assert [i.id for i in schema.inputs] == inputs, name
+        assert [o.io_type for o in schema.outputs] == outputs, name
+        assert schema.category == "face anonymizer" and schema.description, name
+
+
+def test_every_node_has_a_help_page():
+    pages = {page.stem for page in (ROOT / "web" / "docs").glob("*.md")}
+    assert pages == set(CONTRACT)
+
+
+def test_no_word_of_pickle_or_network_in_what_the_host_imports():
+    forbidden = ("import requests", "urllib", "huggingface_hub", "torch.load(", "pickle.load", "eval(", "exec(")
+    for file in [ROOT / "__init__.py", *(ROOT / "nodes").glob("*.py"), *(ROOT / "modules").rglob("*.py")]:
+        source = file.read_text(encoding="utf-8").replace(".eval()", "")
+        assert not [word for word in forbidden if word in source], file
