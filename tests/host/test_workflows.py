@@ -1,0 +1,130 @@
+"""Each shipped workflow, opened and queued in ComfyUI's real page, and its picture looked at."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+SET = """([type, values]) => {
+    const nodes = app.rootGraph.nodes.filter((node) => node.type === type);
+    for (const node of nodes)
+        for (const [name, value] of Object.entries(values))
+            node.widgets.find((widget) => widget.name === name).value = value;
+    return nodes.length;
+}"""
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory) -> Path:
+    """The astronaut as PNG: ComfyUI's JPEG decoder and Pillow's differ by a level here and there."""
+    path = tmp_path_factory.mktemp("photo") / "astronaut.png"
+    Image.open(ROOT / "assets" / "astronaut.jpg").save(path)
+    return path
+
+
+@pytest.fixture
+def opened(frontend, server):
+    """A function that opens a workflow and sets it up for the tiny model and a photo; gives the page."""
+
+    def open_workflow(name: str, photo: Path, steps: int = 2):
+        # LoadImage of the shipped graphs names the picture that every ComfyUI has
+        server.upload(photo, name="example.png")
+        frontend.load(ROOT / "workflows" / f"{name}.json")
+        for node_type, values in (
+            ("FaceAnonLoadModel", {"model": "tiny"}),
+            ("FaceAnonCropFaces", {"size": 128}),
+            ("ImageScale", {"width": 128, "height": 128}),
+            ("FaceAnonDDPMSampler", {"steps": steps}),
+            ("KSampler", {"steps": steps}),
+        ):
+            frontend.page.evaluate(SET, [node_type, values])
+        return frontend
+
+    return open_workflow
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB")).astype(int)
+
+
+def run(frontend, server) -> tuple[dict, np.ndarray]:
+    """History and the saved picture of the graph that stands in the page."""
+    prompt = frontend.to_api()
+    history = server.wait(frontend.queue(), timeout=300)
+    saved = {number for number, node in prompt.items() if node["class_type"] == "SaveImage"}
+    return history, pixels(next(image for node, image in server.images(history) if node in saved))
+
+
+def test_there_are_four():
+    assert {path.stem for path in WORKFLOWS} == {
+        "anonymize_aligned_face",
+        "anonymize_photo",
+        "anonymize_with_ksampler",
+        "swap_faces",
+    }
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_opens_without_a_complaint_and_its_api_export_is_current(frontend, server, path, photo):
+    server.upload(photo, name="example.png")
+    frontend.load(path)
+    assert frontend.errors() == []
+    exported = json.loads((path.parent / "api" / path.name).read_text())
+    assert frontend.to_api() == exported, "run scripts/make_workflows.py"
+    with Image.open(path.with_suffix(".jpg")) as thumbnail:
+        assert thumbnail.size == (800, 400)
+
+
+@pytest.mark.parametrize("name", ["anonymize_photo", "anonymize_with_ksampler", "swap_faces"])
+def test_faces_change_and_the_rest_does_not(opened, server, name, photo):
+    frontend = opened(name, photo)
+    history, after = run(frontend, server)
+    before = pixels(Image.open(photo))
+    assert after.shape == before.shape
+    changed = (after != before).any(axis=2)
+    # the face's box is 182..270 x 58..178; its crop is about 1.6 times as large
+    assert changed[75:160, 190:262].mean() > 0.99
+    assert not changed[:, 330:].any() and not changed[260:].any() and not changed[:, :100].any()
+    rows = [output["face_anon_faces"] for output in history["outputs"].values() if "face_anon_faces" in output]
+    assert all(len(faces) == 1 for faces in rows)
+    assert frontend.errors() == []
+
+
+def test_an_aligned_face_is_painted_whole(opened, server, photo):
+    frontend = opened("anonymize_aligned_face", photo)
+    _, after = run(frontend, server)
+    before = pixels(Image.open(photo).resize((128, 128)))
+    assert after.shape == (128, 128, 3)
+    assert (np.abs(after - before).max(axis=2) > 8).mean() > 0.9
+
+
+def test_several_faces_each_change(opened, server, tmp_path, photo):
+    head = Image.open(photo).crop((130, 0, 330, 230))
+    group = Image.new("RGB", (900, 320), (70, 90, 110))
+    for i in range(3):
+        group.paste(head, (50 + 290 * i, 50))
+    group.save(tmp_path / "group.png")
+    frontend = opened("anonymize_photo", tmp_path / "group.png")
+    _, after = run(frontend, server)
+    changed = (after != pixels(group)).any(axis=2)
+    for i in range(3):
+        assert changed[130:205, 118 + 290 * i : 178 + 290 * i].mean() > 0.99, f"face {i} is as it was"
+    assert changed.mean() < 0.6
+    first, second = after[130:205, 118:178], after[130:205, 408:468]
+    assert np.abs(first - second).mean() > 5, "two faces have one noise"
+
+
+def test_a_picture_without_a_face_passes_unchanged_and_says_so(opened, server, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    prompt = opened("anonymize_photo", tmp_path / "noise.png").to_api()
+    reported = set()
+    history = server.run(prompt, on_progress=lambda node, *_: reported.add(prompt[node]["class_type"]), timeout=300)
+    after = next(pixels(i) for node, i in server.images(history) if prompt[node]["class_type"] == "SaveImage")
+    assert (after == noise).all()
+    assert ["No face found: the picture is unchanged"] in [o.get("text") for o in history["outputs"].values()]
+    assert reported == {"FaceAnonDetectFaces"}, "the sampler ran for nothing"
