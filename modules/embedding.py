@@ -35,7 +35,9 @@ def preprocess(images: torch.Tensor, size: int, mean: list[float], std: list[flo
     8 bit, PIL bicubic of the short edge to `size`, centre crop, normalised. The host's own preprocessing resizes
     floats on the device and moves the embedding by about one percent.
     """
-    if images.ndim != 4 or images.shape[0] == 0 or images.shape[-1] not in (1, 3, 4):
+    if images.ndim == 4 and images.shape[0] == 0:
+        raise ValueError(f"The image batch is empty, {tuple(images.shape)}: no face was found in the picture to crop.")
+    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4):
         raise ValueError(
             f"The image is {tuple(images.shape)}; [batch, height, width, 1, 3 or 4] with a batch is needed."
         )

@@ -40,6 +40,8 @@ class ReferenceNet:
         same for every image. Returns states on the host's intermediate device, in the network's own precision.
         Raises ValueError naming both sizes when latents or embeddings do not fit.
         """
+        if latents is None or latents.shape[0] == 0:  # None: what the host's VAE makes of no image
+            raise ValueError("The latent batch is empty (latent 0): no face was found in the picture to crop.")
         config = self.patcher.model.model_config.unet_config
         embeds = image_embeds.embeds
         if latents.ndim != 4 or latents.shape[1] != config["in_channels"]:

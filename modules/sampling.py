@@ -82,33 +82,66 @@ def apply_references(
     )
 
 
-def sample_ddpm(applied: Applied, seed: int, steps: int, guidance_scale: float) -> torch.Tensor:
+def sample_ddpm(
+    model,
+    source_states: ReferenceStates,
+    driving_states: ReferenceStates,
+    source_embeds: ImageEmbeds,
+    driving_embeds: ImageEmbeds,
+    seed: int,
+    steps: int,
+    guidance_scale: float,
+) -> torch.Tensor:
     """Latents [B, C, h, w] (unscaled, for VAE Decode) by the paper's DDPM sampler.
 
     Face i has a generator of its own, seeded with seed + i, that gives its start noise and one draw a step; so the
-    result depends neither on the other faces nor on the device. guidance_scale <= 1 is the conditional prediction
-    alone, as in the official code. Progress, preview and interrupt are KSampler's.
+    result depends neither on the other faces nor on the device, and a crowd goes through in as many parts as memory
+    asks for. guidance_scale <= 1 is the conditional prediction alone, as in the official code. Progress, preview and
+    interrupt are KSampler's. Raises what apply_references raises, and ValueError for steps out of 1..1000.
     """
     scheduler = ddpm.make_scheduler(steps)
-    latent = applied.latent["samples"].float()
-    generators = ddpm.face_generators(seed, latent.shape[0])
-    noise = ddpm.start_noise(generators, latent.shape[1:])
+    references = (source_states, driving_states, source_embeds, driving_embeds)
+    latent = apply_references(model, *references).latent["samples"]
+    parts = torch.arange(latent.shape[0]).split(_faces_at_once(model, latent.shape[1:]))
+    show = latent_preview.prepare_callback(model, steps * len(parts))
+    samples = []
+    for number, part in enumerate(parts):
+        first, last = int(part[0]), int(part[-1]) + 1
+        applied = apply_references(model, *(reference.part(slice(first, last)) for reference in references))
 
+        def callback(step, denoised, x, _steps, done=number * steps):
+            show(done + step, denoised, x, steps * len(parts))
+
+        generators = ddpm.face_generators(seed + first, last - first)
+        samples.append(_sample_part(applied, scheduler, generators, guidance_scale, seed, callback))
+    samples = torch.cat(samples)
+    return samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
+
+
+def _faces_at_once(model, latent_shape: torch.Size) -> int:
+    """How many faces fit beside the model into the device's whole memory: not what is free now, which may be freed."""
+    room = comfy.model_management.get_total_memory(model.load_device) - model.model_size()
+    # two halves of the guidance; and half as much again, as the host knows nothing of the references' tokens
+    face = 1.5 * model.memory_required([2, *latent_shape])
+    return max(1, int(room / face))
+
+
+def _sample_part(applied: Applied, scheduler, generators, guidance_scale: float, seed: int, callback) -> torch.Tensor:
+    latent = applied.latent["samples"].float()
     model_sampling = applied.model.get_model_object("model_sampling")
     sigmas = torch.cat([model_sampling.sigmas.cpu()[scheduler.timesteps], torch.zeros(1)])
     guider = comfy.samplers.CFGGuider(applied.model)
     guider.set_conds(applied.positive, applied.negative)
     guider.set_cfg(max(1.0, guidance_scale))
-    samples = guider.sample(
-        noise,
+    return guider.sample(
+        ddpm.start_noise(generators, latent.shape[1:]),
         latent,
         _DDPM(scheduler, generators),
         sigmas,
-        callback=latent_preview.prepare_callback(applied.model, steps),
+        callback=callback,
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
     )
-    return samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
 
 
 class _DDPM(comfy.samplers.KSAMPLER):

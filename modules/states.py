@@ -39,6 +39,10 @@ class ImageEmbeds:
     def batch(self) -> int:
         return self.embeds.shape[0]
 
+    def part(self, images: slice) -> ImageEmbeds:
+        """Those of some images of the batch; all of a batch of 1, which serves any."""
+        return self if self.batch == 1 else replace(self, embeds=self.embeds[images])
+
 
 @dataclass(frozen=True)
 class ReferenceStates:
@@ -62,6 +66,12 @@ class ReferenceStates:
     @property
     def batch(self) -> int:
         return next(iter(self.conditional.values())).shape[0]
+
+    def part(self, images: slice) -> ReferenceStates:
+        """Those of some images of the batch; all of a batch of 1, which serves any."""
+        if self.batch == 1:
+            return self
+        return replace(self, conditional={layer: state[images] for layer, state in self.conditional.items()})
 
 
 def interpolate_states(states: ReferenceStates, degree: float) -> ReferenceStates:

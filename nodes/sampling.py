@@ -74,5 +74,5 @@ class FaceAnonDDPMSampler(io.ComfyNode):
         steps=200,
         guidance_scale=4.0,
     ) -> io.NodeOutput:
-        applied = apply_references(model, source_states, driving_states, source_embeds, driving_embeds)
-        return io.NodeOutput({"samples": sample_ddpm(applied, seed, steps, guidance_scale)})
+        references = (source_states, driving_states, source_embeds, driving_embeds)
+        return io.NodeOutput({"samples": sample_ddpm(model, *references, seed, steps, guidance_scale)})

@@ -23,7 +23,7 @@ PIPELINE += ("unet_raw_0", "final_latents", "output_u8")
 
 CLIP = [
     f"{case}.{what}"
-    for case in ("a_256", "b_256", "b_up", "white")
+    for case in ("a_256", "b_256", "b_up", "bw")
     for what in ("init_image_u8", "clip_224_u8", "pooler_output")
 ]
 

@@ -6,12 +6,14 @@ import weakref
 import comfy.model_management
 import comfy.samplers
 import comfy.sd
+import comfy.utils
 import golden
+import latent_preview
 import pipeline
 import pytest
 import torch
 from face_anonymizer import nodes as pack
-from face_anonymizer.modules import ddpm
+from face_anonymizer.modules import ddpm, sampling
 from face_anonymizer.modules.sampling import Applied
 from test_parity import sample_with_noises
 
@@ -42,6 +44,17 @@ def test_batch_of_two_is_two_singles(tiny, images):
     print(f"\nbatch of two against two singles: {worst:.1e}")
     assert worst < 2e-5
     assert golden.relative(both[:1], both[1:]) > 0.1, "two faces came out alike"
+
+
+def test_a_crowd_goes_through_in_parts(tiny, images, monkeypatch):
+    inputs = pipeline.references(tiny, images[:1], pipeline.face_images(3), degree=0.0)
+    together = pack.FaceAnonDDPMSampler.execute(**inputs, seed=7, steps=3)[0]["samples"]
+    shown = []
+    monkeypatch.setattr(sampling, "_faces_at_once", lambda *_: 2)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, *_, **__: shown.append((value, total)))
+    in_parts = pack.FaceAnonDDPMSampler.execute(**inputs, seed=7, steps=3)[0]["samples"]
+    assert golden.relative(in_parts, together) < 2e-5
+    assert shown[-1] == (6, 6)
 
 
 def test_one_source_serves_a_batch_of_driving_faces(tiny, images):
@@ -108,22 +121,44 @@ def test_guidance_of_one_or_less_is_the_conditional_prediction_alone(tiny, image
     assert golden.relative(pipeline.anonymize(tiny, images[:1], guidance=4.0), one) > 0.01
 
 
-@pytest.mark.parametrize(
-    ("sampler", "scheduler"),
-    [
-        ("euler", "normal"),
-        ("dpmpp_2m", "karras"),
-        ("ddpm", "ddim_uniform"),
-        ("uni_pc", "simple"),
-        ("lcm", "sgm_uniform"),
-    ],
-)
-def test_the_hosts_samplers_run_and_read_the_references(tiny, images, sampler, scheduler):
-    inputs = pipeline.references(tiny, images, images)
-    samples = ksampler(tiny.unet, inputs, sampler=sampler, scheduler=scheduler)
-    other = ksampler(tiny.unet, pipeline.references(tiny, images.flip(0), images), sampler=sampler, scheduler=scheduler)
-    assert torch.isfinite(samples).all() and samples.shape == (2, 4, 16, 16)
-    assert golden.relative(samples, other) > 1e-3, "another source gives the same picture"
+@pytest.fixture(scope="module")
+def small_inputs(tiny):
+    """References of one face and of another one, at 8x8 latent pixels."""
+    faces = pipeline.face_images(2, 64)
+    return [pipeline.references(tiny, faces[i : i + 1], faces[:1]) for i in (0, 1)]
+
+
+@pytest.mark.parametrize("sampler", comfy.samplers.KSampler.SAMPLERS)
+def test_every_sampler_of_the_host_reads_the_references(tiny, small_inputs, sampler):
+    one, other = (ksampler(tiny.unet, inputs, steps=2, sampler=sampler, scheduler="normal") for inputs in small_inputs)
+    assert torch.isfinite(one).all() and one.shape == (1, 4, 8, 8)
+    assert golden.relative(one, other) > 1e-4, "another source gives the same picture"
+
+
+@pytest.mark.parametrize("scheduler", comfy.samplers.KSampler.SCHEDULERS)
+def test_every_scheduler_of_the_host_runs(tiny, small_inputs, scheduler):
+    samples = ksampler(tiny.unet, small_inputs[0], steps=3, sampler="euler", scheduler=scheduler)
+    assert torch.isfinite(samples).all()
+
+
+def test_sampler_custom_runs(tiny, small_inputs):
+    from comfy_extras.nodes_custom_sampler import SamplerCustom
+
+    patched, positive, negative, latent = pack.FaceAnonApply.execute(**small_inputs[0]).result
+    sigmas = comfy.samplers.calculate_sigmas(patched.get_model_object("model_sampling"), "karras", 3)
+    sampler = comfy.samplers.sampler_object("euler")
+    custom = SamplerCustom.execute(patched, True, 3, 4.0, positive, negative, sampler, sigmas, latent)[0]["samples"]
+    assert torch.equal(custom, ksampler(tiny.unet, small_inputs[0], steps=3, sampler="euler", scheduler="karras"))
+
+
+def test_easy_cache_composes(tiny, small_inputs):
+    from comfy_extras.nodes_easycache import EasyCacheNode
+
+    cached = EasyCacheNode.execute(tiny.unet, 0.2, 0.15, 0.95, False)[0]
+    samples, exact = (
+        ksampler(model, small_inputs[0], steps=8, sampler="euler", scheduler="normal") for model in (cached, tiny.unet)
+    )
+    assert torch.isfinite(samples).all() and golden.relative(samples, exact) < 0.5
 
 
 def test_the_given_model_stays_untouched(tiny, images):
@@ -228,9 +263,6 @@ def test_weight_dtypes(images, weight_dtype):
 
 
 def test_progress_has_one_preview_a_step(tiny, images, monkeypatch):
-    import comfy.utils
-    import latent_preview
-
     shown = []
     monkeypatch.setattr(
         comfy.utils,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from host import PromptFailed
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,3 +129,12 @@ def test_a_picture_without_a_face_passes_unchanged_and_says_so(opened, server, t
     assert (after == noise).all()
     assert ["No face found: the picture is unchanged"] in [o.get("text") for o in history["outputs"].values()]
     assert reported == {"FaceAnonDetectFaces"}, "the sampler ran for nothing"
+
+
+def test_a_swap_whose_source_has_no_face_says_so(opened, server, tmp_path, photo):
+    Image.new("RGB", (200, 200), (90, 120, 200)).save(tmp_path / "sky.png")
+    prompt = opened("swap_faces", photo).to_api()
+    source = next(node for node in prompt.values() if node["_meta"]["title"].startswith("Source:"))
+    source["inputs"]["image"] = server.upload(tmp_path / "sky.png")
+    with pytest.raises(PromptFailed, match="no face was found"):
+        server.run(prompt, timeout=300)
