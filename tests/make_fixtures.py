@@ -17,9 +17,12 @@ from safetensors.torch import save_file
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 MODEL_PARTS = ("unet", "referencenet", "conditioning_referencenet", "vae", "image_encoder", "scheduler")
 
-PIPELINE = ("src.init_image_u8", "src.latents", "src.vae_mean", "src.image_embeds", "drv.init_image_u8")
-PIPELINE += ("drv.latents", "drv.vae_mean", "drv.image_embeds", "init_noise", "variance_noise", "timesteps")
-PIPELINE += ("unet_raw_0", "final_latents", "output_u8")
+PIPELINE = ("src.latents", "src.image_embeds", "drv.latents", "drv.image_embeds", "init_noise", "variance_noise")
+PIPELINE += ("timesteps", "final_latents", "output_u8")
+PICTURES = ("src.init_image_u8", "src.vae_mean")
+# Of the block-first routing: what the UNet was handed, with the null half as the official code computed it.
+FIRST_LAYERS = ("down.0.0", "down.1.0", "down.2.0", "mid.0.0", "up.0.0", "up.1.0", "up.2.0")
+HANDED = ("unet_embeds", *(f"unet_states.{layer}" for layer in FIRST_LAYERS))
 
 CLIP = [
     f"{case}.{what}"
@@ -41,8 +44,14 @@ def main(reference: Path) -> None:
     copy(reference, golden, "clip_preprocess", lambda key: key in CLIP)
     copy(reference, golden, "full_flow", lambda key: key != "result_u8" and not key.endswith(".decoded"))
     for file in sorted(reference.glob("pipeline_*.safetensors")):
-        # the 200 draws of the long run are 0.8 MB that torch's generator gives again (seed 1, see the metadata)
-        wanted = set(PIPELINE) - ({"variance_noise"} if file.stem.endswith("s200") else set())
+        wanted = set(PIPELINE)
+        if file.stem == "pipeline_swap_d0_g4_s8":
+            wanted |= set(PICTURES)
+        if file.stem == "pipeline_anon_d1.25_g4_s8":
+            wanted |= set(HANDED)
+        if file.stem.endswith("s200"):
+            # 0.8 MB of draws that torch's generator gives again (seed 1, see the metadata)
+            wanted.remove("variance_noise")
         copy(reference, golden, file.stem, wanted.__contains__)
     for name in ("timesteps.json", "full_size_keys.json"):
         content = json.loads((reference / name).read_text())
