@@ -21,7 +21,8 @@ import comfy.utils
 import torch
 
 from . import checkpoint
-from .reference_net import DRIVING, SOURCE, ReferenceNet
+from .reference_net import ReferenceNet
+from .states import DRIVING, SOURCE
 from .unet_layout import UNetLayout, read_unet_layout
 
 FROM_MODEL_FOLDER = "from model folder"
@@ -55,7 +56,7 @@ def load_model_folder(
     Raises FileNotFoundError or ValueError that name the file and the next step.
     """
     dtype = WEIGHT_DTYPES[weight_dtype]
-    routing, _ = checkpoint.read_settings(folder)
+    routing, resolution = checkpoint.read_settings(folder)
     layouts = [read_layout(folder / network) for network in checkpoint.NETWORKS]
     for network, layout in zip(checkpoint.NETWORKS[1:], layouts[1:], strict=True):
         if layout.blocks != layouts[0].blocks or layout.context_dim != layouts[0].context_dim:
@@ -78,8 +79,8 @@ def load_model_folder(
     )
     return FaceAnonModel(
         unet=unet,
-        source_reference_net=ReferenceNet(source, SOURCE, layouts[1].routes(routing)),
-        driving_reference_net=ReferenceNet(driving, DRIVING, layouts[2].routes(routing)),
+        source_reference_net=ReferenceNet(source, SOURCE, layouts[1].routes(routing), resolution),
+        driving_reference_net=ReferenceNet(driving, DRIVING, layouts[2].routes(routing), resolution),
         clip_vision=encoder,
         vae=loaded_vae,
     )

@@ -6,27 +6,30 @@ through which they later enter the denoising UNet.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import comfy.model_management
 import torch
 
-from .states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates, common_batch
+from .states import SOURCE, ImageEmbeds, ReferenceStates, common_batch
 from .unet_layout import LayerKey
 
-__all__ = ["DRIVING", "SOURCE", "ReferenceNet"]
+logger = logging.getLogger("face_anonymizer")
 
 
 class ReferenceNet:
     """A loaded ReferenceNet (socket FACE_ANON_REFERENCE_NET).
 
-    patcher: its UNet. role: SOURCE or DRIVING. routes: see UNetLayout.routes.
+    patcher: its UNet. role: SOURCE or DRIVING. routes: see UNetLayout.routes. resolution: side in pixels of the faces
+    that the model was trained on.
     """
 
-    def __init__(self, patcher, role: str, routes: Mapping[LayerKey, LayerKey]):
+    def __init__(self, patcher, role: str, routes: Mapping[LayerKey, LayerKey], resolution: int):
         self.patcher = patcher
         self.role = role
         self.routes = routes
+        self.resolution = resolution
 
     def get_models(self) -> list:
         """The host's way to find models in node outputs (comfy/model_patcher.py, PromptModelTracker)."""
@@ -57,6 +60,7 @@ class ReferenceNet:
         if common_batch(latent=latents.shape[0], embeds=image_embeds.batch) != latents.shape[0]:
             raise ValueError(f"{image_embeds.batch} embeddings for {latents.shape[0]} latent: encode the same images.")
 
+        self._warn_of_size(latents)
         device = comfy.model_management.intermediate_device()
         latents = self.patcher.model.process_latent_in(latents)
         conditional = self._record(latents, embeds.expand(latents.shape[0], -1, -1), device)
@@ -70,6 +74,16 @@ class ReferenceNet:
             routes=self.routes,
             latent_size=(latents.shape[2], latents.shape[3]),
         )
+
+    def _warn_of_size(self, latents: torch.Tensor) -> None:
+        ratio = self.patcher.model.latent_format.spacial_downscale_ratio
+        height, width = (side * ratio for side in latents.shape[2:])
+        if max(height, width) != self.resolution:
+            logger.warning(
+                "The face crops are %dx%d; the model was trained at %d and paints worse at others. Set the size of "
+                "Crop Faces to %d.",
+                *(width, height, self.resolution, self.resolution),
+            )
 
     def _record(self, latents: torch.Tensor, context: torch.Tensor, device) -> dict[LayerKey, torch.Tensor]:
         """norm1(x) of every layer that some route ends in; images go through in as large batches as memory allows."""

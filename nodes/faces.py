@@ -69,7 +69,9 @@ class FaceAnonDetectFaces(io.ComfyNode):
         else:
             faces = detect(image, min_score, max_faces, _progress(batch))
         preview = draw_faces(image, faces)
-        shown = {**ui.PreviewImage(preview, cls=cls).as_dict(), **_report(cls, faces, "found")}
+        shown = _report(cls, faces, "found")
+        if batch:  # the host cannot save a preview of no image
+            shown |= ui.PreviewImage(preview, cls=cls).as_dict()
         return io.NodeOutput(faces, _bounding_boxes(faces), preview, ui=shown)
 
 

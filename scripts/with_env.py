@@ -27,8 +27,9 @@ TEST_REQUIREMENTS = PACK / "tests" / "requirements.txt"
 
 
 def requirement_files(host: Path) -> list[Path]:
-    """ComfyUI's, the pack's, the tests'."""
-    return [host / "requirements.txt", PACK / "requirements.txt", TEST_REQUIREMENTS]
+    """ComfyUI's, the pack's, and the tests', which a pack from the registry comes without."""
+    files = [host / "requirements.txt", PACK / "requirements.txt", TEST_REQUIREMENTS]
+    return [file for file in files if file.is_file()]
 
 
 def is_installed(files: list[Path]) -> bool:
@@ -57,7 +58,8 @@ def has_pip(python: Path) -> bool:
 def make_venv(files: list[Path]) -> Path:
     """The interpreter of `.venv`, which is made when missing and brought up to date when a requirement has changed."""
     python = venv_python()
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in [*files, CONSTRAINTS])).hexdigest()
+    constraints = [CONSTRAINTS] if CONSTRAINTS.is_file() else []
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in [*files, *constraints])).hexdigest()
     stamp = VENV / "requirements.sha256"
     if python.exists() and stamp.is_file() and stamp.read_text() == digest:
         return python
@@ -70,8 +72,9 @@ def make_venv(files: list[Path]) -> Path:
         except subprocess.CalledProcessError as error:
             raise SystemExit(f"Cannot make {VENV} ({error}). On Debian and Ubuntu: apt install python3-venv") from None
     named = [argument for file in files for argument in ("-r", str(file))]
+    named += [argument for file in constraints for argument in ("-c", str(file))]
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if subprocess.run([*pip, *named, "-c", str(CONSTRAINTS)], stdout=sys.stderr).returncode != 0:
+    if subprocess.run([*pip, *named], stdout=sys.stderr).returncode != 0:
         raise SystemExit("The installation failed; pip says above why. The same command goes on from there.")
     stamp.write_text(digest)
     return python
@@ -83,7 +86,7 @@ def choose_python(command: list[str]) -> Path:
     named = os.environ.get("FACE_ANON_PYTHON")
     if named:
         return Path(named).expanduser()
-    needed = files if command[0] == "-m" else files[:-1]
+    needed = files if command[0] == "-m" else [file for file in files if file != TEST_REQUIREMENTS]
     return Path(sys.executable) if is_installed(needed) else make_venv(files)
 
 

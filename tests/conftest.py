@@ -4,7 +4,6 @@ The pack's root never goes on sys.path: its `nodes` and `modules` would shadow C
 """
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,11 @@ ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"
 
 
-def _import_pack():
-    spec = importlib.util.spec_from_file_location(
-        "face_anonymizer", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    pack = importlib.util.module_from_spec(spec)
-    sys.modules["face_anonymizer"] = pack
-    spec.loader.exec_module(pack)
+def _import_pack() -> None:
+    spec = importlib.util.spec_from_file_location("_pack", ROOT / "scripts" / "_pack.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.import_pack()
 
 
 _import_pack()

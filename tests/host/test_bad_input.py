@@ -286,3 +286,10 @@ def test_embedding_of_another_encoder(tiny, images):
         pack.FaceAnonSourceReference.execute(tiny.source_reference_net, {"samples": tiny.vae.encode(images[:1])}, wide)
     with pytest.raises(ValueError, match=r"64.*1280"):
         pack.FaceAnonApply.execute(**{**inputs, "source_embeds": wide})
+
+
+def test_crops_of_another_size_than_the_model_was_trained_at_are_warned_of(tiny, caplog):
+    pipeline.references(tiny, pipeline.face_images(1, 128), pipeline.face_images(1, 128))
+    assert "trained at" not in caplog.text
+    pipeline.references(tiny, pipeline.face_images(1, 64), pipeline.face_images(1, 64))
+    assert "64x64" in caplog.text and "trained at 128" in caplog.text

@@ -32,7 +32,7 @@ def all_states(tiny, layout):
     """A function that records every layer's state, not only those of the block-first routing."""
 
     def record(net, latents, embeds):
-        per_layer = ReferenceNet(net.patcher, net.role, layout.routes(PER_LAYER))
+        per_layer = ReferenceNet(net.patcher, net.role, layout.routes(PER_LAYER), net.resolution)
         return per_layer.states(latents / golden.SCALE, ImageEmbeds(embeds))
 
     return record

@@ -47,6 +47,7 @@ def test_whole_face_equals_the_reference(golden, case, size):
     # moves the translation by 1.7e-4 of 512 pixels
     np.testing.assert_allclose(matrix[:, :2], reference[:, :2], rtol=0, atol=1.2e-6)
     np.testing.assert_allclose(matrix[:, 2] / size, reference[:, 2] / size, rtol=0, atol=4e-7)
+    assert np.abs(matrix - reference).max() / np.abs(reference).max() < 6e-7
     square = np.array([(0, 0), (size, 0), (0, size), (size, size)], float)
     inverse = alignment.invert_affine(reference)
     moved = (square @ inverse[:, :2].T + inverse[:, 2]) @ matrix[:, :2].T + matrix[:, 2]
