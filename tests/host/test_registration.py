@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,8 @@ def registered(tmp_path, monkeypatch):
 
     # connect alone: an event loop needs sockets of its own
     monkeypatch.setattr(socket.socket, "connect", forbidden)
-    assert asyncio.run(host_nodes.load_custom_node(str(copy))), "ComfyUI could not load the pack"
+    with ThreadPoolExecutor() as thread:  # the browser of other tests keeps an event loop in this one
+        assert thread.submit(asyncio.run, host_nodes.load_custom_node(str(copy))).result(), "ComfyUI could not load it"
     found = {name: node for name, node in host_nodes.NODE_CLASS_MAPPINGS.items() if name not in before}
     yield found
     for name in found:
