@@ -16,7 +16,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from host import PACK, HostMissing, PromptFailed, Server, ServerFailed, find_comfyui
+from comfy_client import PromptFailed
+from comfy_server import Server, ServerFailed
+from host import PACK, HostMissing, find_comfyui
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 

@@ -12,7 +12,8 @@ import json
 import sys
 from pathlib import Path
 
-from host import PACK, Server
+from comfy_server import Server
+from host import PACK
 from PIL import Image
 
 sys.path.insert(0, str(PACK / "tests" / "host"))

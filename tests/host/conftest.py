@@ -18,11 +18,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _load_host_script() -> ModuleType:
-    """scripts/host.py as module `host`, without the names of the other scripts on sys.path."""
-    spec = importlib.util.spec_from_file_location("host", ROOT / "scripts" / "host.py")
+def _load_script(name: str) -> ModuleType:
+    """A module of scripts/ under its own name, without the names of the others on sys.path."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["host"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -63,11 +63,11 @@ def _prepare_process() -> None:
         getattr(folder_paths, f"set_{kind}_directory")(str(folder / kind))
 
 
-host = _load_host_script()
+host, _, comfy_server = map(_load_script, ("host", "comfy_client", "comfy_server"))
 COMFYUI = _find_comfyui()
 _prepare_process()
 
-from frontend import Frontend, open_browser  # noqa: E402 - it imports `host`, which stands on no path
+from frontend import Frontend, open_browser  # noqa: E402 - it imports `comfy_client`, which stands on no path
 
 
 @pytest.fixture(scope="session")
@@ -83,9 +83,9 @@ def host_nodes() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def server(fixtures: Path) -> "Iterator[host.Server]":
+def server(fixtures: Path) -> "Iterator[comfy_server.Server]":
     """A ComfyUI with the pack and the tiny model of tests/fixtures/face_anon, shared by all tests."""
-    with host.Server(models={"face_anon": fixtures / "face_anon"}) as running:
+    with comfy_server.Server(models={"face_anon": fixtures / "face_anon"}) as running:
         yield running
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from host import Client, refusal
+from comfy_client import Client, refusal
 from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
 
 # Nothing that calls out or covers the canvas. The tutorial is a dialog with templates over every first visit.

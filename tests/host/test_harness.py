@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import comfy_client
 import host
 import pytest
 from PIL import Image
@@ -57,7 +58,7 @@ def test_the_page_names_missing_nodes(frontend, workflow):
 def test_the_page_tells_refused_inputs(frontend, workflow):
     next(node for node in workflow["nodes"] if node["type"] == "EmptyImage")["widgets_values"][0] = -5
     frontend.load(workflow)
-    with pytest.raises(host.PromptFailed, match="width") as failure:
+    with pytest.raises(comfy_client.PromptFailed, match="width") as failure:
         frontend.queue()
     assert failure.value.node_type == "EmptyImage"
     frontend.load(workflow)
@@ -84,14 +85,16 @@ def test_an_upload_is_loaded(server, tmp_path):
 
 def test_a_partly_valid_prompt_is_refused(server):
     half = {**prompt(), "3": {"class_type": "PreviewImage", "inputs": {}}}
-    with pytest.raises(host.PromptFailed, match=r"PreviewImage \(node 3\): Required input is missing: images"):
+    with pytest.raises(comfy_client.PromptFailed, match=r"PreviewImage \(node 3\): Required input is missing: images"):
         server.queue(half)
-    with pytest.raises(host.PromptFailed, match="NoSuchNode"):
+    with pytest.raises(comfy_client.PromptFailed, match="NoSuchNode"):
         server.queue({"1": {"class_type": "NoSuchNode", "inputs": {}}})
 
 
 def test_a_failure_names_node_and_cause(server):
-    with pytest.raises(host.PromptFailed, match=r"SaveImage \(node 2\) failed: .*outside the output folder") as failure:
+    with pytest.raises(
+        comfy_client.PromptFailed, match=r"SaveImage \(node 2\) failed: .*outside the output folder"
+    ) as failure:
         server.run(prompt(filename_prefix="../../elsewhere"), timeout=60)
     assert (failure.value.node_id, failure.value.node_type) == ("2", "SaveImage")
 

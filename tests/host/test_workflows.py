@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host import PromptFailed
+from comfy_client import PromptFailed
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]

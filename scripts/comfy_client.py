@@ -1,0 +1,245 @@
+"""Talk to a running ComfyUI: queue prompts, follow them, fetch their pictures.
+
+Only the standard library at import; aiohttp (the websocket) and Pillow, which ComfyUI brings, where they are used.
+"""
+
+import asyncio
+import contextlib
+import json
+import mimetypes
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+
+class PromptFailed(RuntimeError):
+    """A prompt was refused, failed or was interrupted. `node_id` and `node_type` are None where no node is to blame."""
+
+    def __init__(self, message: str, node_id: str | None = None, node_type: str | None = None):
+        super().__init__(message)
+        self.node_id = node_id
+        self.node_type = node_type
+
+
+class Client:
+    """A running ComfyUI at `url`, for example http://127.0.0.1:8188."""
+
+    def __init__(self, url: str):
+        self.url = url.rstrip("/")
+        self.client_id = uuid.uuid4().hex
+        # A proxy for the internet is of no use, and often no way, to a server on this machine or network.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def request(self, path: str, data: bytes | None = None, content_type: str = "application/json") -> bytes:
+        """GET, or POST when `data` is given; the body of the answer. urllib.error.HTTPError on a refusal."""
+        headers = {} if data is None else {"Content-Type": content_type}
+        with self._opener.open(urllib.request.Request(self.url + path, data, headers), timeout=120) as answer:
+            return answer.read()
+
+    def get(self, path: str):
+        """The JSON that a path answers with."""
+        return json.loads(self.request(path))
+
+    def post(self, path: str, payload) -> bytes:
+        """Send JSON, return the body of the answer."""
+        return self.request(path, json.dumps(payload).encode())
+
+    def object_info(self) -> dict:
+        """Node id -> its inputs and outputs, for every node that the server knows."""
+        return self.get("/object_info")
+
+    def upload(self, path: Path | str, name: str | None = None) -> str:
+        """Put an image file into the server's input folder, replacing one of that name; what LoadImage calls it."""
+        path = Path(path)
+        name = name or path.name
+        boundary = uuid.uuid4().hex
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        body = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+            f"Content-Type: {kind}\r\n\r\n"
+        ).encode()
+        body += path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+        answer = json.loads(self.request("/upload/image", body, f"multipart/form-data; boundary={boundary}"))
+        return f"{answer['subfolder']}/{answer['name']}" if answer.get("subfolder") else answer["name"]
+
+    def queue(self, prompt: Mapping) -> str:
+        """Queue a prompt in API format; its id. PromptFailed with every complaint when any part of it is invalid."""
+        try:
+            answer = json.loads(self.post("/prompt", {"prompt": prompt, "client_id": self.client_id}))
+        except urllib.error.HTTPError as error:
+            body = error.read().decode(errors="replace")
+            try:
+                answer = json.loads(body)
+            except ValueError:
+                raise PromptFailed(f"ComfyUI refused the prompt ({error.code}): {body}") from None
+        if answer.get("error") or answer.get("node_errors"):
+            # ComfyUI runs what it can of a prompt and is silent about the invalid rest: here that is a failure.
+            if "prompt_id" in answer:
+                self.cancel(answer["prompt_id"])
+            raise refusal(answer)
+        return answer["prompt_id"]
+
+    def cancel(self, prompt_id: str) -> None:
+        """Take a prompt off the queue, or interrupt it when it is running. Others go on."""
+        self.post("/queue", {"delete": [prompt_id]})
+        self.post("/interrupt", {"prompt_id": prompt_id})
+
+    def wait(
+        self,
+        prompt_id: str,
+        on_progress: Callable[[str, int, int], None] | None = None,
+        timeout: float | None = None,
+    ) -> dict:
+        """Wait for a prompt; its history entry. PromptFailed when it failed, TimeoutError after `timeout` seconds.
+
+        on_progress(node_id, value, maximum) is called in this thread as nodes report their steps, for prompts that
+        this client queued. Whatever ends the wait early (Ctrl-C, the timeout) cancels the prompt on the server too.
+        """
+        with self._messages() if on_progress else contextlib.nullcontext() as messages:
+            return self._follow(prompt_id, messages, on_progress, timeout)
+
+    def run(
+        self,
+        prompt: Mapping,
+        on_progress: Callable[[str, int, int], None] | None = None,
+        timeout: float | None = None,
+    ) -> dict:
+        """Queue a prompt and wait for it, as `queue` and `wait` do, without missing its first steps."""
+        with self._messages() if on_progress else contextlib.nullcontext() as messages:
+            return self._follow(self.queue(prompt), messages, on_progress, timeout)
+
+    def images(self, history: Mapping) -> list:
+        """The images of a history entry, saved ones and previews, as [(node_id, PIL.Image)] in the server's order."""
+        import io
+
+        from PIL import Image
+
+        found = []
+        for node_id, output in history["outputs"].items():
+            for image in output.get("images", ()):
+                query = urllib.parse.urlencode({key: image[key] for key in ("filename", "subfolder", "type")})
+                found.append((node_id, Image.open(io.BytesIO(self.request(f"/view?{query}")))))
+        return found
+
+    def _follow(
+        self,
+        prompt_id: str,
+        messages: SimpleQueue | None,
+        on_progress: Callable[[str, int, int], None] | None,
+        timeout: float | None,
+    ) -> dict:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while (entry := self._history(prompt_id)) is None:
+                if deadline is not None and time.monotonic() > deadline:
+                    raise TimeoutError(f"The prompt was not done after {timeout:g} s.")
+                if messages is None:
+                    time.sleep(0.2)
+                else:
+                    _report(messages, prompt_id, on_progress)
+            if messages is not None:
+                _report(messages, prompt_id, on_progress)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.cancel(prompt_id)
+            raise
+        _raise_failure(entry)
+        return entry
+
+    def _history(self, prompt_id: str) -> dict | None:
+        """The history entry of a prompt that is done."""
+        try:
+            return self.get(f"/history/{prompt_id}").get(prompt_id)
+        except OSError:
+            time.sleep(1)  # a process that is going down closes its socket first
+            self._check_alive()
+            raise
+
+    def _check_alive(self) -> None:
+        """Hook for `Server`: raise when there is nothing left to wait for."""
+
+    @contextlib.contextmanager
+    def _messages(self) -> Iterator[SimpleQueue]:
+        """The server's websocket messages for this client, read by a thread: callers may have a loop of their own."""
+        import aiohttp
+
+        messages: SimpleQueue = SimpleQueue()
+        loop = asyncio.new_event_loop()
+        connected = threading.Event()
+
+        async def listen():
+            url = f"{self.url}/ws?clientId={self.client_id}"
+            # Unlimited size: previews of samplers come by the same socket.
+            async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0) as websocket:
+                connected.set()
+                async for message in websocket:
+                    if message.type == aiohttp.WSMsgType.TEXT:
+                        messages.put(json.loads(message.data))
+
+        def read():
+            # Progress is a convenience; whether the prompt is done is asked of /history.
+            with contextlib.suppress(aiohttp.ClientError, asyncio.CancelledError, OSError):
+                loop.run_until_complete(task)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+        task = loop.create_task(listen())
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        connected.wait(timeout=5)
+        try:
+            yield messages
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already when the server hung up
+                loop.call_soon_threadsafe(task.cancel)
+            thread.join(timeout=5)
+
+
+def _report(messages: SimpleQueue, prompt_id: str, on_progress: Callable, seconds: float = 0.2) -> None:
+    """Hand on the steps that come within `seconds`."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            message = messages.get(timeout=max(until - time.monotonic(), 0.0))
+        except Empty:
+            return
+        data = message.get("data", {})
+        if message["type"] == "progress" and data.get("prompt_id") == prompt_id:
+            on_progress(data["node"], data["value"], data["max"])
+
+
+def refusal(answer: Mapping) -> PromptFailed:
+    """The complaints of POST /prompt, a line each, with the first node to blame."""
+    error = answer.get("error") or {}
+    if isinstance(error, str):
+        error = {"message": error}
+    head = ": ".join(text for text in (error.get("message"), error.get("details")) if text)
+    nodes = answer.get("node_errors") or {}
+    lines = [head or "Parts of the prompt are invalid."]
+    for node_id, blame in nodes.items():
+        for complaint in blame["errors"]:
+            details = f": {complaint['details']}" if complaint.get("details") else ""
+            lines.append(f"  {blame['class_type']} (node {node_id}): {complaint['message']}{details}")
+    first = next(iter(nodes), None)
+    return PromptFailed("\n".join(lines), first, nodes[first]["class_type"] if first else None)
+
+
+def _raise_failure(entry: Mapping) -> None:
+    status = entry.get("status") or {}
+    if status.get("status_str") != "error":
+        return
+    for kind, data in status.get("messages", ()):
+        where = f"{data.get('node_type')} (node {data.get('node_id')})"
+        if kind == "execution_error":
+            text = f"{where} failed: {data['exception_type']}: {data['exception_message'].strip()}"
+            raise PromptFailed(text, data["node_id"], data["node_type"])
+        if kind == "execution_interrupted":
+            raise PromptFailed(f"Interrupted in {where}.", data.get("node_id"), data.get("node_type"))
+    raise PromptFailed("The prompt failed; the server's log says why.")
