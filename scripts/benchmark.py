@@ -27,24 +27,21 @@ import argparse
 import contextlib
 import gc
 import json
-import os
 import platform
 import signal
-import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
+from _meter import Cost, Meter
 from _pack import ROOT, import_pack
+from _random_model import write_random_model
 from host import find_comfyui, has_accelerator
-from torch.utils.flop_counter import FlopCounterMode
 
-FULL_SIZE = ROOT / "tests" / "fixtures" / "golden" / "full_size_keys.json"
 TINY = ROOT / "tests" / "fixtures" / "face_anon" / "tiny"
 
 # A guided step of the full-size model at 64x64 latents, as a share of the official one. Counted: 0.58168, the same as
@@ -64,88 +61,6 @@ _started = time.perf_counter()
 def say(text: str) -> None:
     """A line of progress."""
     print(f"[{time.perf_counter() - _started:6.0f} s] {text}", file=sys.stderr, flush=True)
-
-
-@dataclass
-class Cost:
-    """Of one piece of work: seconds of each repeat, FLOPs of one, the highest memory in use during any, in bytes."""
-
-    seconds: list[float] = field(default_factory=list)
-    flops: int = 0
-    peak: int = 0
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-
-class Meter:
-    """Adds what its `with` block costs to a Cost: FLOPs when `counting`, else seconds; peak memory always.
-
-    Memory is what torch holds on a CUDA device, else the resident memory of the process, sampled.
-    """
-
-    def __init__(self, cost: Cost, device: torch.device, counting: bool):
-        self.cost, self.device = cost, device
-        # torch knows the FLOPs of its fused attention on GPUs, not on the CPU
-        fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
-        self.counter = FlopCounterMode(display=False, custom_mapping=fused) if counting else None
-
-    def __enter__(self) -> Meter:
-        self._synchronize()
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        else:
-            self._memory = _ResidentMemory()
-        if self.counter:
-            self.counter.__enter__()
-        self._start = time.perf_counter()
-        return self
-
-    def __exit__(self, *error) -> None:
-        self._synchronize()
-        seconds = time.perf_counter() - self._start
-        if self.counter:
-            self.counter.__exit__(*error)
-            self.cost.flops = self.counter.get_total_flops()
-        else:
-            self.cost.seconds.append(seconds)
-        peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else self._memory.stop()
-        self.cost.peak = max(self.cost.peak, peak)
-
-    def _synchronize(self) -> None:
-        if self.device.type != "cpu":
-            getattr(torch, self.device.type).synchronize()
-
-
-def _attention_flops(query, key, value, *_, out_shape=None, **__) -> int:
-    """Both products of an attention, from the shapes [batch, heads, tokens, width] of its inputs."""
-    batch, heads, queries, width = query
-    return 2 * batch * heads * queries * key[2] * (width + value[3])
-
-
-class _ResidentMemory:
-    """The peak of this process' resident memory from now until `stop`."""
-
-    def __init__(self):
-        import psutil  # of ComfyUI's requirements
-
-        self._process = psutil.Process()
-        self._peak = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while True:
-            self._peak = max(self._peak, self._process.memory_info().rss)
-            if self._done.wait(0.02):
-                return
-
-    def stop(self) -> int:
-        self._done.set()
-        self._thread.join()
-        return self._peak
 
 
 def measure(name: str, works: dict[str, Callable], device: torch.device, repeats: int) -> tuple[dict, dict]:
@@ -182,7 +97,7 @@ def model_folder(name: str | None, dtype: torch.dtype) -> Iterator[Path]:
     """The folder to load: the named one (a path, or a name in ComfyUI's models/face_anon), else a random model."""
     if name is None:
         with tempfile.TemporaryDirectory(prefix="face_anonymizer_benchmark_") as folder:
-            write_random_model(Path(folder), dtype)
+            write_random_model(Path(folder), dtype, SEED, say)
             yield Path(folder)
         return
     base = find_comfyui() / "models" / "face_anon"
@@ -191,36 +106,6 @@ def model_folder(name: str | None, dtype: torch.dtype) -> Iterator[Path]:
     if folder is None:
         raise SystemExit(f"{name} is no folder, and no model in {base}; those are: {', '.join(known) or 'none'}.")
     yield folder
-
-
-def write_random_model(folder: Path, dtype: torch.dtype) -> None:
-    """A whole model folder of the published architecture with random weights; all three UNets are one file on disk."""
-    if not FULL_SIZE.is_file():
-        raise SystemExit(f"{FULL_SIZE}, which describes the full-size model, is missing; give --model instead.")
-    from safetensors.torch import save_file
-
-    checkpoint = import_pack("modules.checkpoint")
-    full_size = json.loads(FULL_SIZE.read_text(encoding="utf-8"))
-    generator = torch.Generator().manual_seed(SEED)
-    for network in (checkpoint.UNET, checkpoint.VAE, checkpoint.IMAGE_ENCODER):  # also the names in FULL_SIZE
-        say(f"writing random weights: {network}")
-        (folder / network).mkdir()
-        (folder / network / "config.json").write_text(json.dumps(full_size[f"{network}_config"]), encoding="utf-8")
-        tensors = {key: _random(key, shape, generator).to(dtype) for key, shape in full_size[network].items()}
-        save_file(tensors, folder / network / "model.safetensors")
-    for network in (checkpoint.SOURCE_REFERENCE_NET, checkpoint.DRIVING_REFERENCE_NET):
-        (folder / network).mkdir()
-        for file in (folder / checkpoint.UNET).iterdir():
-            os.link(file, folder / network / file.name)
-
-
-def _random(key: str, shape: list[int], generator: torch.Generator) -> torch.Tensor:
-    """Weights that keep the size of what goes through them, as trained ones do."""
-    if key.endswith(".bias"):
-        return torch.zeros(shape)
-    if len(shape) == 1 and "norm" in key:
-        return torch.ones(shape)
-    return torch.randn(shape, generator=generator) / max(1, torch.Size(shape[1:]).numel()) ** 0.5
 
 
 def encode(model, pixels: torch.Tensor, formulation: str, meter=_UNMEASURED):

@@ -331,6 +331,7 @@ KILLED_RUN = """
 import importlib.util, sys
 import huggingface_hub.constants
 huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 1024
+sys.path.insert(0, {scripts!r})
 spec = importlib.util.spec_from_file_location("get_models", {script!r})
 get_models = importlib.util.module_from_spec(spec)
 sys.modules["get_models"] = get_models
@@ -343,9 +344,8 @@ sys.exit(get_models.main(["--models-dir", {models!r}, "--yes", "--only", "unet"]
 def test_killed_midway_leaves_no_half_file_and_goes_on(hub, models):
     sha256 = hub.sha256(get_models.FACE_ANON, UNET_WEIGHTS)
     hub.stall[sha256] = 40_960
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED_RUN.format(script=str(SCRIPT), models=str(models))], env=dict(os.environ)
-    )
+    code = KILLED_RUN.format(script=str(SCRIPT), scripts=str(SCRIPT.parent), models=str(models))
+    process = subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ))
     folder = model_folder(models)
     partial = folder / ".download" / f"{sha256}.partial"
     try:
