@@ -76,7 +76,7 @@ class FaceAnonLoadModel(io.ComfyNode):
     def validate_inputs(cls, model):
         # in place of the host's "value not in list", which would not say where a model comes from
         folders = _model_folders()
-        if model in folders:
+        if model is None or model in folders:  # None: it comes by a link, and is known when the node runs
             return True
         bases = ", ".join(folder_paths.get_folder_paths(MODEL_FOLDER))
         return (

@@ -149,6 +149,7 @@ def test_unknown_model_name():
     pack.register_model_folder()
     message = pack.FaceAnonLoadModel.validate_inputs("nowhere")
     assert "nowhere" in message and "face_anon" in message and "get_models.py" in message
+    assert pack.FaceAnonLoadModel.validate_inputs(None) is True, "a linked name cannot be judged before it is there"
     with pytest.raises(FileNotFoundError, match="nowhere"):
         pack.FaceAnonLoadModel.execute("nowhere", loading.FROM_MODEL_FOLDER, loading.FROM_MODEL_FOLDER)
 
