@@ -47,7 +47,8 @@ class ReferenceAttention:
             )
         halves = extra_options.get("cond_or_uncond") or [_CONDITIONAL]
         tokens = self._reference_tokens(self.routes[layer], x, halves)
-        return x, torch.cat([context, tokens], dim=1), torch.cat([value, tokens], dim=1)
+        keys = torch.cat([context, tokens], dim=1)
+        return x, keys, keys if value is context else torch.cat([value, tokens], dim=1)
 
     def _reference_tokens(self, layer: LayerKey, x: torch.Tensor, halves: list[int]) -> torch.Tensor:
         latents = x.shape[0] // len(halves)
