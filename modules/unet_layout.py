@@ -78,7 +78,7 @@ class UNetLayout:
 def read_unet_layout(config: dict, path: Path) -> UNetLayout:
     """Translate a diffusers UNet2DConditionModel config (`path` is only named in errors).
 
-    Any number of levels, layers, heads and widths; ValueError names what the host's UNet cannot be built with.
+    Any number of levels, layers, heads and widths, with the same layers on each level; ValueError names what the host's UNet cannot be built with.
     """
 
     def refuse(what: str):
@@ -101,6 +101,8 @@ def read_unet_layout(config: dict, path: Path) -> UNetLayout:
         refuse(f"block types {down_types} and {up_types}")
     if len(down_types) != len(widths) or len(up_types) != len(widths):
         refuse(f"{len(widths)} widths, {len(down_types)} down and {len(up_types)} up blocks")
+    if len(set(layers_per_block)) > 1:  # the host's map of names counts on it (comfy/utils.py, unet_to_diffusers)
+        refuse(f"layers_per_block {layers_per_block} differ between levels")
     depths = _per_level(config.get("transformer_layers_per_block", 1), len(widths))
 
     down_depths = [depth if _DOWN[kind] else 0 for depth, kind in zip(depths, down_types, strict=True)]
