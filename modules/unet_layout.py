@@ -78,7 +78,8 @@ class UNetLayout:
 def read_unet_layout(config: dict, path: Path) -> UNetLayout:
     """Translate a diffusers UNet2DConditionModel config (`path` is only named in errors).
 
-    Any number of levels, layers, heads and widths, with the same layers on each level; ValueError names what the host's UNet cannot be built with.
+    Any number of levels, layers, heads and widths, with the same number of layers on each level; ValueError names what
+    the host's UNet cannot be built with.
     """
 
     def refuse(what: str):
