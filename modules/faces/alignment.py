@@ -152,7 +152,10 @@ def crop_faces(images: torch.Tensor, faces: Faces, size: int = 512) -> tuple[tor
     cropped = []
     crops = torch.empty((len(faces), size, size, 3), dtype=torch.float32, device=images.device)
     for crop, face in zip(crops, faces, strict=True):
-        matrix = crop_matrix(face.points, face.layout, face.box, size)
+        if face.alignment is not None:
+            matrix = face.alignment * size
+        else:
+            matrix = crop_matrix(face.points, face.layout, face.box, size)
         _sample_white_border(images[face.image_index], matrix, crop)
         cropped.append(face.with_crop(matrix, size))
     return crops, replace(faces, faces=tuple(cropped))

@@ -21,6 +21,9 @@ class Face:
     source: what found it, for reports.
     matrix: float64 (2, 3), image pixels -> crop pixels, integers at pixel centres in both; None before cropping.
     crop_size: side of the square crop in pixels; None before cropping.
+    track: number of the person it belongs to over the frames of a clip, from 0; None for single pictures.
+    alignment: float64 (2, 3), image pixels -> a crop of side 1 (crop_matrix with size 1), smoothed over the track; None:
+    a crop is cut by the points.
     """
 
     image_index: int
@@ -31,6 +34,8 @@ class Face:
     source: str
     matrix: np.ndarray | None = None
     crop_size: int | None = None
+    track: int | None = None
+    alignment: np.ndarray | None = None
 
     def with_crop(self, matrix: np.ndarray, crop_size: int) -> Face:
         return replace(self, matrix=matrix, crop_size=crop_size)
@@ -38,15 +43,35 @@ class Face:
 
 @dataclass(frozen=True)
 class Faces:
-    """All faces of an image batch of `image_count` pictures of `height` x `width` pixels."""
+    """All faces of an image batch of `image_count` pictures of `height` x `width` pixels.
+
+    faces: those that are to be changed. kept: those that were found and not selected: only reports name them.
+    """
 
     image_count: int
     height: int
     width: int
     faces: tuple[Face, ...] = ()
+    kept: tuple[Face, ...] = ()
 
     def __len__(self) -> int:
         return len(self.faces)
 
     def __iter__(self):
         return iter(self.faces)
+
+    def window(self, start: int, stop: int) -> Faces:
+        """The faces of images start <= i < stop, as faces of a batch of these images alone."""
+
+        def shifted(faces):
+            return tuple(
+                replace(face, image_index=face.image_index - start) for face in faces if start <= face.image_index < stop
+            )
+
+        return Faces(stop - start, self.height, self.width, shifted(self.faces), shifted(self.kept))
+
+    def seed_offsets(self) -> list[int]:
+        """What each face adds to a run's seed: the number of its track, so that a person keeps one seed over all
+        frames; else its place in the batch.
+        """
+        return [i if face.track is None else face.track for i, face in enumerate(self.faces)]
