@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from diffusers import DDPMScheduler
 
@@ -43,9 +45,9 @@ def make_scheduler(steps: int) -> DDPMScheduler:
     return scheduler
 
 
-def face_generators(seed: int, faces: int) -> list[torch.Generator]:
-    """One CPU generator a face, face i seeded with seed + i: a face's noise depends on no other face nor device."""
-    return [torch.Generator().manual_seed((seed + i) % 2**64) for i in range(faces)]
+def face_generators(seeds: Iterable[int]) -> list[torch.Generator]:
+    """One CPU generator a face, of its own seed: a face's noise depends on no other face nor device."""
+    return [torch.Generator().manual_seed(seed % 2**64) for seed in seeds]
 
 
 def start_noise(generators: list[torch.Generator], shape: tuple[int, int, int]) -> torch.Tensor:

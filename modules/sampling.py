@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import comfy.model_management
+import comfy.sample
 import comfy.samplers
 import comfy.utils
 import latent_preview
@@ -13,6 +15,8 @@ import torch
 from . import ddpm
 from .attention import ReferenceAttention
 from .states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates, common_batch
+
+DDPM = "ddpm (paper)"  # beside the names of the host's samplers
 
 
 class Applied(NamedTuple):
@@ -82,38 +86,65 @@ def apply_references(
     )
 
 
-def sample_ddpm(
+class Sampler(NamedTuple):
+    """How latents are sampled. name: DDPM or a sampler of the host, which also takes its scheduler."""
+
+    name: str = DDPM
+    scheduler: str = "karras"
+    steps: int = 200
+    guidance_scale: float = 4.0
+
+
+PAPER_SAMPLER = Sampler()
+
+
+def sample(
     model,
     source_states: ReferenceStates,
     driving_states: ReferenceStates,
     source_embeds: ImageEmbeds,
     driving_embeds: ImageEmbeds,
     seed: int,
-    steps: int,
-    guidance_scale: float,
+    offsets: Sequence[int] | None = None,
+    sampler: Sampler = PAPER_SAMPLER,
+    callback: Callable | None = None,
 ) -> torch.Tensor:
-    """Latents [B, C, h, w] (unscaled, for VAE Decode) by the paper's DDPM sampler.
+    """Latents [B, C, h, w] (unscaled, for VAE Decode); face i has seed + offsets[i], by default seed + i.
 
-    Face i has a generator of its own, seeded with seed + i, that gives its start noise and one draw a step; so the
-    result depends neither on the other faces nor on the device, and a crowd goes through in as many parts as memory
-    asks for. guidance_scale <= 1 is the conditional prediction alone, as in the official code. Progress, preview and
-    interrupt are KSampler's. Raises what apply_references raises, and ValueError for steps out of 1..1000.
+    Each face has a CPU generator of its own, which gives its start noise and, with the paper's DDPM sampler, one draw a
+    step; so its result depends neither on the other faces nor on the device. The host's samplers that add noise on the
+    way draw it for all faces of a call together. guidance_scale <= 1 is the conditional prediction alone, as in the
+    official code. A crowd goes through in as many parts as memory asks for.
+    callback(step, denoised, x, steps of all parts): after each step; None shows progress and previews as KSampler does.
+    Raises what apply_references raises, and ValueError for steps out of 1..1000 or offsets that do not fit the batch.
     """
-    scheduler = ddpm.make_scheduler(steps)
     references = (source_states, driving_states, source_embeds, driving_embeds)
     latent = apply_references(model, *references).latent["samples"]
+    offsets = range(latent.shape[0]) if offsets is None else offsets
+    if len(offsets) != latent.shape[0]:
+        raise ValueError(
+            f"There are {len(offsets)} faces, but references for {latent.shape[0]}: connect the faces of these crops."
+        )
+    seeds = [seed + offset for offset in offsets]
+    scheduler = ddpm.make_scheduler(sampler.steps) if sampler.name == DDPM else None
     parts = torch.arange(latent.shape[0]).split(_faces_at_once(model, latent.shape[1:]))
-    show = latent_preview.prepare_callback(model, steps * len(parts))
+    total = sampler.steps * len(parts)
+    show = callback or latent_preview.prepare_callback(model, total)
     samples = []
     for number, part in enumerate(parts):
         first, last = int(part[0]), int(part[-1]) + 1
         applied = apply_references(model, *(reference.part(slice(first, last)) for reference in references))
 
-        def callback(step, denoised, x, _steps, done=number * steps):
-            show(done + step, denoised, x, steps * len(parts))
+        def on_step(step, denoised, x, _steps, done=number * sampler.steps):
+            show(done + step, denoised, x, total)
 
-        generators = ddpm.face_generators(seed + first, last - first)
-        samples.append(_sample_part(applied, scheduler, generators, guidance_scale, seed, callback))
+        generators = ddpm.face_generators(seeds[first:last])
+        noise = ddpm.start_noise(generators, latent.shape[1:])
+        if sampler.name == DDPM:
+            drawn = _sample_ddpm(applied, noise, scheduler, generators, sampler.guidance_scale, seeds[first], on_step)
+        else:
+            drawn = _sample_host(applied, noise, sampler, seeds[first], on_step)
+        samples.append(drawn)
     samples = torch.cat(samples)
     return samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
 
@@ -126,21 +157,39 @@ def _faces_at_once(model, latent_shape: torch.Size) -> int:
     return max(1, int(room / face))
 
 
-def _sample_part(applied: Applied, scheduler, generators, guidance_scale: float, seed: int, callback) -> torch.Tensor:
-    latent = applied.latent["samples"].float()
+def _sample_ddpm(
+    applied: Applied, noise: torch.Tensor, scheduler, generators, guidance_scale: float, seed: int, callback
+) -> torch.Tensor:
     model_sampling = applied.model.get_model_object("model_sampling")
     sigmas = torch.cat([model_sampling.sigmas.cpu()[scheduler.timesteps], torch.zeros(1)])
     guider = comfy.samplers.CFGGuider(applied.model)
     guider.set_conds(applied.positive, applied.negative)
     guider.set_cfg(max(1.0, guidance_scale))
     return guider.sample(
-        ddpm.start_noise(generators, latent.shape[1:]),
-        latent,
+        noise,
+        applied.latent["samples"].float(),
         _DDPM(scheduler, generators),
         sigmas,
         callback=callback,
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=seed,
+        seed=seed % 2**64,
+    )
+
+
+def _sample_host(applied: Applied, noise: torch.Tensor, sampler: Sampler, seed: int, callback) -> torch.Tensor:
+    return comfy.sample.sample(
+        applied.model,
+        noise,
+        sampler.steps,
+        max(1.0, sampler.guidance_scale),
+        sampler.name,
+        sampler.scheduler,
+        applied.positive,
+        applied.negative,
+        applied.latent["samples"].float(),
+        callback=callback,
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed % 2**64,
     )
 
 

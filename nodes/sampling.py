@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..modules.sampling import apply_references, sample_ddpm
-from .types import CATEGORY, EmbedsSocket, StatesSocket
+from ..modules.sampling import DDPM, Sampler, apply_references, sample
+from .types import CATEGORY, EmbedsSocket, FacesSocket, StatesSocket
 
 
 def _reference_inputs() -> list:
@@ -58,6 +58,11 @@ class FaceAnonDDPMSampler(io.ComfyNode):
                     step=0.1,
                     tooltip="4 in the paper. At 1 or less the conditional prediction alone, in half the time.",
                 ),
+                FacesSocket.Input(
+                    "faces",
+                    optional=True,
+                    tooltip="Of Crop Faces. For clips: a tracked person keeps one seed over all frames.",
+                ),
             ],
             outputs=[io.Latent.Output()],
         )
@@ -73,6 +78,9 @@ class FaceAnonDDPMSampler(io.ComfyNode):
         seed=0,
         steps=200,
         guidance_scale=4.0,
+        faces=None,
     ) -> io.NodeOutput:
         references = (source_states, driving_states, source_embeds, driving_embeds)
-        return io.NodeOutput({"samples": sample_ddpm(model, *references, seed, steps, guidance_scale)})
+        offsets = None if faces is None else faces.seed_offsets()
+        sampler = Sampler(DDPM, steps=steps, guidance_scale=guidance_scale)
+        return io.NodeOutput({"samples": sample(model, *references, seed, offsets, sampler)})

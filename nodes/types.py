@@ -9,5 +9,6 @@ ReferenceNetSocket = io.Custom("FACE_ANON_REFERENCE_NET")  # modules/reference_n
 EmbedsSocket = io.Custom("FACE_ANON_EMBEDS")  # modules/states.py, ImageEmbeds
 StatesSocket = io.Custom("FACE_ANON_STATES")  # modules/states.py, ReferenceStates
 FacesSocket = io.Custom("FACE_ANON_FACES")  # modules/faces/types.py, Faces
+ReportSocket = io.Custom("FACE_ANON_REPORT")  # modules/faces/report.py, Report
 
 FaceLandmarksSocket = io.Custom("FACE_LANDMARKS")  # the core's own, of MediaPipe Face Landmarker

@@ -22,8 +22,8 @@ class Face:
     matrix: float64 (2, 3), image pixels -> crop pixels, integers at pixel centres in both; None before cropping.
     crop_size: side of the square crop in pixels; None before cropping.
     track: number of the person it belongs to over the frames of a clip, from 0; None for single pictures.
-    alignment: float64 (2, 3), image pixels -> a crop of side 1 (crop_matrix with size 1), smoothed over the track; None:
-    a crop is cut by the points.
+    alignment: float64 (2, 3), image pixels -> a crop of side 1 (crop_matrix with size 1), smoothed over the track;
+    None: a crop is cut by the points.
     """
 
     image_index: int
@@ -63,12 +63,11 @@ class Faces:
     def window(self, start: int, stop: int) -> Faces:
         """The faces of images start <= i < stop, as faces of a batch of these images alone."""
 
-        def shifted(faces):
-            return tuple(
-                replace(face, image_index=face.image_index - start) for face in faces if start <= face.image_index < stop
-            )
+        def inside(faces: tuple[Face, ...]) -> tuple[Face, ...]:
+            mine = (face for face in faces if start <= face.image_index < stop)
+            return tuple(replace(face, image_index=face.image_index - start) for face in mine)
 
-        return Faces(stop - start, self.height, self.width, shifted(self.faces), shifted(self.kept))
+        return Faces(stop - start, self.height, self.width, inside(self.faces), inside(self.kept))
 
     def seed_offsets(self) -> list[int]:
         """What each face adds to a run's seed: the number of its track, so that a person keeps one seed over all

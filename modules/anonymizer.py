@@ -1,0 +1,130 @@
+"""The whole method on a batch of face crops, in chunks of bounded memory. Touches the host: runs its models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import comfy.model_management
+import latent_preview
+import torch
+
+from .embedding import encode_image
+from .loading import FaceAnonModel
+from .sampling import Sampler, sample
+from .states import interpolate_states
+
+
+class Painting(NamedTuple):
+    """What is painted. degree: of anonymization, 0 keeps the source's identity. seed, sampler: see sampling.sample.
+
+    faces_at_once: crops that go through the networks together; bounds memory, changes no result but by rounding.
+    """
+
+    degree: float
+    seed: int
+    sampler: Sampler
+    faces_at_once: int = 8
+
+
+def anonymize_crops(
+    model: FaceAnonModel,
+    crops: torch.Tensor,
+    offsets: Sequence[int],
+    painting: Painting,
+    progress: Progress | None = None,
+) -> torch.Tensor:
+    """Crops with another identity: each crop is source and driving image at once (section 3.3 of the paper).
+
+    crops: float [N, S, S, 3], 0..1, aligned. offsets: what each adds to the seed. progress: None shows one of its own.
+    Returns float32 [N, S, S, 3] on the host's intermediate device. Raises ValueError for other counts or sizes.
+    """
+    return _paint(model, None, crops, offsets, painting, progress)
+
+
+def swap_crops(
+    model: FaceAnonModel,
+    sources: torch.Tensor,
+    crops: torch.Tensor,
+    offsets: Sequence[int],
+    painting: Painting,
+    progress: Progress | None = None,
+) -> torch.Tensor:
+    """Crops with the identity of `sources`: float [N, S', S', 3], one a crop, or one for all. Else as anonymize_crops.
+
+    Degree 0 is a face swap: expression, pose, gaze and light are the crop's (section 3.3 of the paper).
+    """
+    if len(sources) not in (1, len(crops)):
+        raise ValueError(f"There are {len(sources)} source faces for {len(crops)} crops: give one, or one a crop.")
+    return _paint(model, _resized(sources, crops.shape[1]), crops, offsets, painting, progress)
+
+
+def anonymize_tracks(
+    model: FaceAnonModel, best_crops: torch.Tensor, tracks: Sequence[int], painting: Painting, progress: Progress | None
+) -> dict[int, torch.Tensor]:
+    """One synthetic face a track: its best crop, anonymized with the track's seed; track -> float32 [1, S, S, 3].
+
+    Swapped onto every frame of the track (swap_crops with degree 0), it keeps a person one and the same over a clip.
+    """
+    return dict(zip(tracks, anonymize_crops(model, best_crops, tracks, painting, progress).split(1), strict=True))
+
+
+class Progress:
+    """The progress bar and previews of a job of many sampler runs, as one run of KSampler shows them."""
+
+    def __init__(self, model: FaceAnonModel, painting: Painting, runs: int):
+        self._steps = painting.sampler.steps
+        self._all = self._steps * max(1, runs)
+        self._show = latent_preview.prepare_callback(model.unet, self._all)
+        self._done = 0
+
+    def run_is_done(self) -> None:
+        self._done += self._steps
+
+    def step(self, step: int, denoised, x, steps: int) -> None:
+        """A sampler's callback for step number `step` of the `steps` of the current run."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        self._show(self._done + step * self._steps // steps, denoised, x, self._all)
+
+
+def runs(count: int, painting: Painting) -> int:
+    """How many sampler runs `count` crops take."""
+    return -(-count // painting.faces_at_once)
+
+
+def _paint(model, sources, crops, offsets, painting, progress) -> torch.Tensor:
+    if len(offsets) != len(crops):
+        raise ValueError(f"There are {len(crops)} crops but {len(offsets)} faces: connect the faces of these crops.")
+    progress = progress or Progress(model, painting, runs(len(crops), painting))
+    painted = []
+    for start in range(0, len(crops), painting.faces_at_once):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        part = slice(start, start + painting.faces_at_once)
+        chosen = sources if sources is None or len(sources) == 1 else sources[part]
+        painted.append(_paint_chunk(model, chosen, crops[part], offsets[part], painting, progress))
+        progress.run_is_done()
+    return torch.cat(painted) if painted else crops[..., :3].float()
+
+
+def _paint_chunk(model, source, driving, offsets, painting, progress) -> torch.Tensor:
+    driving_latents = model.vae.encode(driving[..., :3])
+    driving_embeds = encode_image(model.clip_vision, driving, 0.0)
+    driving_states = model.driving_reference_net.states(driving_latents, driving_embeds)
+    if source is None:
+        source, source_latents = driving, driving_latents
+    else:
+        source_latents = model.vae.encode(source[..., :3])
+    source_embeds = encode_image(model.clip_vision, source, painting.degree)
+    states = model.source_reference_net.states(source_latents, source_embeds)
+    source_states = interpolate_states(states, painting.degree)
+    references = (source_states, driving_states, source_embeds, driving_embeds)
+    latents = sample(model.unet, *references, painting.seed, offsets, painting.sampler, progress.step)
+    return model.vae.decode(latents).float()
+
+
+def _resized(images: torch.Tensor, size: int) -> torch.Tensor:
+    if images.shape[1:3] == (size, size):
+        return images
+    moved = images[..., :3].float().movedim(-1, 1)
+    moved = torch.nn.functional.interpolate(moved, (size, size), mode="bicubic", antialias=True, align_corners=False)
+    return moved.clamp(0, 1).movedim(1, -1)

@@ -1,0 +1,174 @@
+"""What was found in a run and what became of it (socket FACE_ANON_REPORT): one JSON a run, schema below.
+
+No embeddings and no names of files: a report may be published beside the pictures.
+
+    {
+      "schema": "face-anonymizer/report/1",
+      "images": 3, "height": 480, "width": 640,     of the batch, in pixels
+      "images_without_faces": [2],                  numbers of pictures, from 0
+      "actions": {"anonymized": 2, "redacted": 1},  how many faces had which outcome
+      "faces": [
+        {
+          "image": 0,                               number of the picture, from 0
+          "box": [10.0, 20.0, 110.0, 150.0],        x0 y0 x1 y1 in pixels, edges
+          "size": 114.0,                            root of the box's area, in pixels
+          "score": 0.93,                            of the detector, 0..1
+          "source": "centerface",                   what found it
+          "track": 0,                               number of the person in a clip, or null
+          "action": "anonymized",                   found, anonymized, swapped, redacted or kept
+          "seed": 7,                                of its noise, or null where none was told
+          "reason": ""                              why, where the action needs a reason
+        }
+      ]
+    }
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .types import Face, Faces
+
+SCHEMA = "face-anonymizer/report/1"
+FOUND, ANONYMIZED, SWAPPED, REDACTED, KEPT = ACTIONS = ("found", "anonymized", "swapped", "redacted", "kept")
+_NOT_SELECTED = "not selected"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One face and what became of it. image: number of the picture; box: x0 y0 x1 y1 in pixels."""
+
+    image: int
+    box: tuple[float, float, float, float]
+    score: float
+    source: str
+    track: int | None
+    action: str
+    seed: int | None = None
+    reason: str = ""
+
+    @property
+    def size(self) -> float:
+        """Root of the box's area, in pixels."""
+        x0, y0, x1, y1 = self.box
+        return float(np.sqrt((x1 - x0) * (y1 - y0)))
+
+    def to_dict(self) -> dict:
+        return {
+            "image": self.image,
+            "box": list(self.box),
+            "size": round(self.size, 1),
+            "score": self.score,
+            "source": self.source,
+            "track": self.track,
+            "action": self.action,
+            "seed": self.seed,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """The faces of `images` pictures of `height` x `width` pixels, each with its outcome."""
+
+    images: int
+    height: int
+    width: int
+    entries: tuple[Entry, ...] = ()
+
+    def to_dict(self) -> dict:
+        """The report as its JSON has it; the schema stands in this module's docstring."""
+        with_faces = {entry.image for entry in self.entries}
+        return {
+            "schema": SCHEMA,
+            "images": self.images,
+            "height": self.height,
+            "width": self.width,
+            "images_without_faces": [image for image in range(self.images) if image not in with_faces],
+            "actions": self.count(),
+            "faces": [entry.to_dict() for entry in self.entries],
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def to_text(self) -> str:
+        """A line for people: how many faces had which outcome, why those that have a reason, what has no face."""
+        if not self.entries:
+            return "No face found: the picture is unchanged" if self.images == 1 else "No face found"
+        parts = [f"{_faces(count)} {action}" for action, count in self.count().items()]
+        lines = [", ".join(parts)]
+        reasons = Counter((entry.action, entry.reason) for entry in self.entries if entry.reason)
+        lines += [f"{action}: {reason} ({count})" for (action, reason), count in sorted(reasons.items())]
+        without = self.images - len({entry.image for entry in self.entries})
+        if without:
+            lines.append(f"{without} of {self.images} pictures without a face")
+        return "\n".join(lines)
+
+    def count(self) -> dict[str, int]:
+        """Action -> number of faces, in the order of ACTIONS, without those that did not happen."""
+        counted = Counter(entry.action for entry in self.entries)
+        return {action: counted[action] for action in ACTIONS if counted[action]}
+
+    def after(self, earlier: Report | None) -> Report:
+        """This report as the next chapter of an earlier one of the same pictures.
+
+        A face of both, known by its picture and box, has what this one did to it, unless this one merely kept it.
+        Raises ValueError when the earlier report is about pictures of another size or number.
+        """
+        if earlier is None:
+            return self
+        if (earlier.images, earlier.height, earlier.width) != (self.images, self.height, self.width):
+            raise ValueError(
+                f"The report is about {earlier.images} images of {earlier.width}x{earlier.height} pixels, but these "
+                f"are {self.images} of {self.width}x{self.height}: connect the report of the same images."
+            )
+        told = {(entry.image, entry.box): entry for entry in earlier.entries}
+        for entry in self.entries:
+            key = (entry.image, entry.box)
+            if key not in told or entry.action not in (KEPT, FOUND):
+                told[key] = entry
+        return replace(self, entries=tuple(sorted(told.values(), key=lambda entry: entry.image)))
+
+    def shifted(self, first_image: int, images: int) -> Report:
+        """This report of a part of a clip, as a part of a report of all its `images`."""
+        moved = tuple(replace(entry, image=entry.image + first_image) for entry in self.entries)
+        return replace(self, images=images, entries=moved)
+
+
+def report_faces(
+    faces: Faces, action: str, seed: int | None = None, reasons: Mapping[int, tuple[str, str]] | None = None
+) -> Report:
+    """The report of one step: every face had `action` done to it, those of faces.kept were kept.
+
+    seed: of the run, where it is known: each face's own is that plus its offset (Faces.seed_offsets).
+    reasons: index of a face -> (action, reason), for faces that had another outcome.
+    """
+    reasons = reasons or {}
+    entries = []
+    for i, (face, offset) in enumerate(zip(faces, faces.seed_offsets(), strict=True)):
+        what, why = reasons.get(i, (action, ""))
+        face_seed = (seed + offset) % 2**64 if seed is not None and what in (ANONYMIZED, SWAPPED) else None
+        entries.append(_entry(face, what, face_seed, why))
+    entries += [_entry(face, KEPT, None, _NOT_SELECTED) for face in faces.kept]
+    entries.sort(key=lambda entry: entry.image)
+    return Report(faces.image_count, faces.height, faces.width, tuple(entries))
+
+
+def join_reports(parts: Iterable[Report], images: int, height: int, width: int) -> Report:
+    """One report of a clip of `images` pictures from those of its parts, which are shifted already."""
+    return Report(images, height, width, tuple(entry for part in parts for entry in part.entries))
+
+
+def _entry(face: Face, action: str, seed: int | None, reason: str) -> Entry:
+    box = tuple(round(float(edge), 1) for edge in face.box)
+    return Entry(face.image_index, box, round(float(face.score), 3), face.source, face.track, action, seed, reason)
+
+
+def _faces(count: int) -> str:
+    return "1 face" if count == 1 else f"{count} faces"
