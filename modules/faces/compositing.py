@@ -1,4 +1,4 @@
-"""Paste finished crops back where they were cut, with a feathered edge.
+"""Paste finished crops back where they were cut, without a seam.
 
 Differs from the paper's code (nearest neighbour in a hard square, one face over the other) on purpose: bicubic,
 antialiased, feathered, and where squares overlap each pixel belongs mostly to the face whose middle is nearer,
@@ -8,49 +8,75 @@ neighbour's new face.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 
-import numpy as np
 import torch
-from torch.nn import functional as F
 
-from .alignment import check_faces, invert_affine
+from .alignment import check_faces
+from .masks import PARTS, part_field
+from .placement import LUMA, Edge, Placement, place, sample, smooth
 from .types import Faces
 
+REGIONS = ("crop", "oval", "box")
 _STRIP_PIXELS = 1 << 20  # picture pixels that are composited at once; bounds memory for large pictures
-# A crop that shrinks is reduced to this many pixels a picture pixel before it is sampled. Noise then keeps 1.1 times
-# the deviation of an ideal average; 1 blurs (0.7), 2 aliases (1.5).
-_OVERSAMPLING = 1.5
-_OWNERSHIP = 8  # power of the closeness to a face's middle by which overlapping faces share a pixel
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL's mode L
-
-
-@dataclass(frozen=True)
-class _Placement:
-    """A crop, ready to be sampled: `crop` [3, h, w]; `matrix` (2, 3) takes picture pixel centres to the crop's unit
-    square.
-    """
-
-    crop: torch.Tensor
-    matrix: np.ndarray
-    region: tuple[int, int, int, int]  # x0 y0 x1 y1 in the picture, exclusive ends
-    limits: tuple[float, float]  # of the crop's values: bicubic overshoot stays within them
+_KEEP_FADE = 0.05  # face sizes over which the new face fades in around a part that is kept
 
 
 def paste_faces(
-    images: torch.Tensor, crops: torch.Tensor, faces: Faces, feather: float = 0.1
+    images: torch.Tensor,
+    crops: torch.Tensor,
+    faces: Faces,
+    feather: float = 0.1,
+    *,
+    region: str = "crop",
+    colour_match: float = 0.0,
+    keep: Collection[str] = (),
+    protect: torch.Tensor | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The images with every crop in its place, and where they were changed.
 
     images: float [B, H, W, C], 0..1, C = 1, 3 or 4 (alpha is kept, one channel takes the crop's luma). Never modified.
     crops: float [N, S, S, 3], 0..1 (also 1 or 4 channels), one a face in their order; S may differ from the faces'
-    crop_size. faces: with matrices, of these images. feather: 0..0.5, the fraction of the crop's side over which the
-    paste fades out towards its border; 0 is a hard edge.
-    Returns images like the input and mask float32 [B, H, W], 0..1. Where the mask is 0 a pixel is the input's, bit
-    for bit. Where crops overlap, each counts by its mask times the eighth power of its closeness to its own middle,
-    and the mask is the union 1 - (1 - a)(1 - b). What a crop shows of beyond the picture's border never reaches the
-    picture. Raises ValueError when counts or sizes do not fit together or a face has no matrix.
+    crop_size. faces: with matrices, of these images.
+    region: what of a crop is pasted: "crop" all of it, "oval" the face (masks.shape_field), "box" the detector's box.
+    Oval and box are enlarged by 0.05 face sizes on every side and end at the crop's border at the latest.
+    feather: 0..0.5, the fraction of the region's narrowest width (of the crop: its side) over which the paste fades out
+    towards the region's border, all of it inside; 0 is a hard edge. At 0.1 the mask of oval and box is a half about
+    where the shape itself ends.
+    colour_match: 0..1, how far a crop takes on the picture's colours: mean and covariance in linear light, measured
+    where crop and picture should look alike: in the crop, weighted by 1 - mask of the region, so in the outer part of
+    the feather band and from there to the crop's border; not beyond the picture (colour.colour_map).
+    keep: some of "eyes", "nose", "mouth": there the original stays, with a soft edge of 0.05 face sizes around
+    (masks.part_field). A face without points is pasted whole: what lies where in it is not known, and what was kept by
+    guess could show who it is.
+    protect: float [B or 1, H, W], 0..1: where it is 1 the original stays; NaN protects nothing.
+    progress: called with (pictures done, pictures in all) after each; what it raises ends the paste.
+    Returns images like the input and mask float32 [B, H, W], 0..1, what was really replaced. Where the mask is 0 a
+    pixel is the input's, bit for bit. Where crops overlap, each counts by its mask times the eighth power of its
+    closeness to its own middle, the mask is the union 1 - (1 - a)(1 - b), and what is kept of one is kept of all. What
+    a crop shows of beyond the picture's border never reaches the picture. Beyond the result, memory is bounded: the
+    crops of faces that overlap, and a strip of the picture.
+    Raises ValueError when counts or sizes do not fit together, a face has no matrix, a crop is not finite (such a face
+    must be redacted: verdict.unfit_crops) or an option is unknown.
     """
+    _check(images, crops, faces, feather, region, colour_match, keep, protect)
+    edge = Edge(region, feather)
+    result = images.clone()
+    mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
+    for index in range(faces.image_count):
+        members = [(crop, face) for crop, face in zip(crops, faces, strict=True) if face.image_index == index]
+        regions = [edge.region(face, faces.height, faces.width) for _, face in members]
+        shield = None if protect is None else protect[index if len(protect) > 1 else 0]
+        for group in _overlapping(regions):
+            placements = [place(images[index], *members[i], regions[i], edge, colour_match) for i in group]
+            _composite(result[index], mask[index], placements, edge, keep, shield)
+        if progress is not None:
+            progress(index + 1, faces.image_count)
+    return result, mask
+
+
+def _check(images, crops, faces, feather, region, colour_match, keep, protect) -> None:
     check_faces(images, faces)
     if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] not in (1, 3, 4):
         raise ValueError(f"Crops are square, [N, S, S, C] with 1, 3 or 4 channels, got {list(crops.shape)}.")
@@ -61,29 +87,35 @@ def paste_faces(
     if any(face.matrix is None or not face.crop_size for face in faces):
         raise ValueError("The faces have no crop matrices: connect FaceAnonCropFaces (its faces output).")
     if not 0 <= feather <= 0.5:
-        raise ValueError(f"feather is 0..0.5 of the crop's side, got {feather}.")
-    result = images.clone()
-    mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
-    for index in range(faces.image_count):
-        members = [(crop, face) for crop, face in zip(crops, faces, strict=True) if face.image_index == index]
-        regions = [_region(face.matrix, face.crop_size, faces.height, faces.width) for _, face in members]
-        for group in _overlapping(regions):
-            placements = [_place(*members[i], regions[i], faces, images.device) for i in group]
-            _composite(result[index], mask[index], placements, feather)
-    return result, mask
+        raise ValueError(f"feather is 0..0.5 of the region's width, got {feather}.")
+    if region not in REGIONS:
+        raise ValueError(f"Unknown region {region!r} of a face: use one of {', '.join(REGIONS)}.")
+    if not 0 <= colour_match <= 1:
+        raise ValueError(f"colour_match is 0..1, got {colour_match}.")
+    unknown = [part for part in keep if part not in PARTS]
+    if unknown:
+        raise ValueError(f"Unknown parts to keep {unknown}: use some of {', '.join(PARTS)}.")
+    if protect is not None:
+        _check_protect(protect, faces)
+    for index, crop in enumerate(crops):
+        if not torch.isfinite(crop).all():
+            raise ValueError(
+                f"Crop {index} has values that are not finite (NaN or infinite): sample it again, or redact this face."
+            )
 
 
-def _region(matrix: np.ndarray, size: int, height: int, width: int) -> tuple[int, int, int, int]:
-    """The pixels x0 y0 x1 y1 whose centres may lie in the crop; empty (x0 >= x1 or y0 >= y1) when it is beside the
-    picture.
-    """
-    inverse = invert_affine(matrix)
-    ends = (-0.5, size - 0.5)
-    corners = np.array([(x, y) for x in ends for y in ends]) @ inverse[:, :2].T + inverse[:, 2]
-    limit = np.array([width, height])
-    low = np.clip(np.floor(corners.min(0)), 0, limit).astype(int)
-    high = np.clip(np.ceil(corners.max(0)) + 1, 0, limit).astype(int)
-    return (*low.tolist(), *high.tolist())
+def _check_protect(protect: torch.Tensor, faces: Faces) -> None:
+    if protect.ndim != 3 or tuple(protect.shape[1:]) != (faces.height, faces.width):
+        shape = list(protect.shape) if protect.ndim != 3 else f"{protect.shape[2]}x{protect.shape[1]} pixels"
+        raise ValueError(
+            f"The protect mask is {shape}, but the images are {faces.width}x{faces.height} pixels: connect a mask made "
+            "for these images, or scale it to their size."
+        )
+    if len(protect) not in (1, faces.image_count):
+        raise ValueError(
+            f"There are {len(protect)} protect masks but {faces.image_count} images: connect one mask for all images, "
+            "or one each."
+        )
 
 
 def _overlapping(regions: list[tuple[int, int, int, int]]) -> list[list[int]]:
@@ -106,51 +138,14 @@ def _overlapping(regions: list[tuple[int, int, int, int]]) -> list[list[int]]:
     return groups
 
 
-def _place(crop: torch.Tensor, face, region: tuple[int, int, int, int], faces: Faces, device) -> _Placement:
-    crop = crop.to(device, torch.float32)[..., :3].permute(2, 0, 1)
-    crop = crop.expand(3, -1, -1)
-    matrix = np.asarray(face.matrix, np.float64) / face.crop_size
-    matrix[:, 2] += 0.5 / face.crop_size  # to edges of the unit square
-    scale = np.sqrt(abs(np.linalg.det(matrix[:, :2]))) * crop.shape[1]
-    crop = _extend_inside(crop, matrix, faces, scale, resized=crop.shape[1] != face.crop_size)
-    if scale > _OVERSAMPLING:
-        side = max(1, round(crop.shape[1] * _OVERSAMPLING / scale))
-        crop = F.interpolate(crop[None], size=(side, side), mode="bicubic", align_corners=False, antialias=True)[0]
-    return _Placement(crop, matrix, region, (float(crop.min()), float(crop.max())))
-
-
-def _extend_inside(crop: torch.Tensor, matrix: np.ndarray, faces: Faces, scale: float, resized: bool) -> torch.Tensor:
-    """The crop with every pixel that shows the outside of the picture replaced by the nearest that shows its inside.
-
-    The cubic filter and the reduction look a few pixels around; without this they would pull the white border in.
-    """
-    side = crop.shape[1]
-    inverse = invert_affine(matrix)
-    index = (np.arange(side) + 0.5) / side
-    limit = np.array([faces.width - 1.0, faces.height - 1.0])
-    corners = np.array([(x, y) for x in index[[0, -1]] for y in index[[0, -1]]]) @ inverse[:, :2].T + inverse[:, 2]
-    reach = 1 + 2 / scale
-    if (corners >= reach).all() and (corners <= limit - reach).all():
-        return crop
-    # A crop is sampled to 1/32 pixel; one that was resized since mixes neighbours. What is looked up instead lies so
-    # far inside that all four taps of the bilinear filter are inside too.
-    slack = np.minimum(1 / 32 + (1 / scale if resized else 0), limit / 2)
-    margin = np.minimum(slack + np.sqrt(2) / scale, limit / 2)
-    x = index[None, :, None] * inverse[:, 0] + index[:, None, None] * inverse[:, 1] + inverse[:, 2]
-    outside = ((x < slack) | (x > limit - slack)).any(-1)
-    inner, half = x[outside], 0.5 / side
-    for _ in range(8):  # towards what is both in the picture and in the crop, by turns
-        inner = np.clip(inner, margin, limit - margin) @ matrix[:, :2].T + matrix[:, 2]
-        inner = np.clip(inner, half, 1 - half) @ inverse[:, :2].T + inverse[:, 2]
-    inner = np.clip(inner, margin, limit - margin) @ matrix[:, :2].T + matrix[:, 2]
-    grid = torch.from_numpy((inner[None, None] * 2 - 1).astype(np.float32)).to(crop.device)
-    filled = F.grid_sample(crop[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0]
-    crop = crop.clone()
-    crop[:, torch.from_numpy(outside).to(crop.device)] = filled
-    return crop
-
-
-def _composite(image: torch.Tensor, mask: torch.Tensor, placements: list[_Placement], feather: float) -> None:
+def _composite(
+    image: torch.Tensor,
+    mask: torch.Tensor,
+    placements: list[Placement],
+    edge: Edge,
+    keep: Collection[str],
+    protect: torch.Tensor | None,
+) -> None:
     """Blend one group of placements into image [H, W, C] and mask [H, W], both views of the result, strip by strip."""
     x0, y0 = (min(p.region[axis] for p in placements) for axis in (0, 1))
     x1, y1 = (max(p.region[axis] for p in placements) for axis in (2, 3))
@@ -160,22 +155,28 @@ def _composite(image: torch.Tensor, mask: torch.Tensor, placements: list[_Placem
         bottom = min(top + rows, y1)
         colour = torch.zeros((bottom - top, x1 - x0, channels), dtype=torch.float32, device=image.device)
         weight = torch.zeros(colour.shape[:2], dtype=torch.float32, device=image.device)
-        kept = torch.ones_like(weight)
+        untouched = torch.ones_like(weight)
+        open_to_change = torch.ones_like(weight)
         for placement in placements:
             left, right = placement.region[0], placement.region[2]
             first, last = max(top, placement.region[1]), min(bottom, placement.region[3])
             if first >= last:
                 continue
             part = (slice(first - top, last - top), slice(left - x0, right - x0))
-            values, alpha, share = _sample(placement, (left, first, right, last), feather)
+            values, alpha, share = sample(placement, (left, first, right, last), edge)
             if len(placements) == 1:
                 share = torch.ones_like(share)  # so that its colours stay exact
             if channels == 1:
-                values = (values * values.new_tensor(_LUMA)).sum(-1, keepdim=True)
+                values = (values * values.new_tensor(LUMA)).sum(-1, keepdim=True)
             colour[part] += values * share[..., None]
             weight[part] += share
-            kept[part] *= 1 - alpha
-        alpha = 1 - kept
+            untouched[part] *= 1 - alpha
+            for name in keep:
+                open_to_change[part] *= 1 - _kept_part(placement, name, (left, first, right, last))
+        if protect is not None:
+            shield = protect[top:bottom, x0:x1].to(image.device, torch.float32)
+            open_to_change *= 1 - shield.nan_to_num(nan=0.0).clamp(0, 1)
+        alpha = (1 - untouched) * open_to_change
         target = image[top:bottom, x0:x1, :channels]
         pasted = colour / weight.clamp_min(torch.finfo(torch.float32).tiny)[..., None]
         blended = torch.lerp(target.float(), pasted, alpha[..., None])
@@ -183,33 +184,9 @@ def _composite(image: torch.Tensor, mask: torch.Tensor, placements: list[_Placem
         mask[top:bottom, x0:x1] = torch.maximum(mask[top:bottom, x0:x1], alpha)
 
 
-def _sample(
-    placement: _Placement, region: tuple[int, int, int, int], feather: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Colours [h, w, 3], mask [h, w] and share among overlapping faces [h, w] of a placement in a region of the
-    picture.
-    """
+def _kept_part(placement: Placement, part: str, region: tuple[int, int, int, int]) -> torch.Tensor | float:
     left, top, right, bottom = region
-    # from the region's own corner: float32 is exact enough there (1e-4 crop pixels), and not every device has float64
-    start = placement.matrix @ (left, top, 1)
-    x = torch.arange(right - left, device=placement.crop.device, dtype=torch.float32)[None, :]
-    y = torch.arange(bottom - top, device=placement.crop.device, dtype=torch.float32)[:, None]
-    u, v = (float(a) * x + float(b) * y + float(c) for (a, b, _), c in zip(placement.matrix, start, strict=True))
-    grid = torch.stack([u * 2 - 1, v * 2 - 1], -1)
-    values = F.grid_sample(
-        placement.crop[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False
-    )[0]
-    values = values.clamp(*placement.limits).permute(1, 2, 0)
-    edge_x, edge_y = (torch.minimum(t, 1 - t) for t in (u, v))  # distance to the border, in sides
-    inside = (edge_x > 0) & (edge_y > 0)
-    alpha = _smooth(edge_x / feather) * _smooth(edge_y / feather) if feather > 0 else inside.float()
-    closeness = (2 * torch.minimum(edge_x, edge_y)).clamp(
-        1e-2, 1
-    )  # above 0: a lone face keeps its colour to the border
-    return values, alpha, alpha * closeness**_OWNERSHIP
-
-
-def _smooth(t: torch.Tensor) -> torch.Tensor:
-    """0 below 0, 1 above 1, between them the cubic with flat ends."""
-    t = t.clamp(0, 1)
-    return t * t * (3 - 2 * t)
+    x = torch.arange(left, right, device=placement.crop.device, dtype=torch.float32)[None, :]
+    y = torch.arange(top, bottom, device=placement.crop.device, dtype=torch.float32)[:, None]
+    field = part_field(placement.face, part, x, y)
+    return 0.0 if field is None else smooth(1 + field / _KEEP_FADE)

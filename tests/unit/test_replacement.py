@@ -1,0 +1,74 @@
+"""Faces that did not come back changed are covered, and the report says why."""
+
+import numpy as np
+import pytest
+import torch
+from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.compositing import paste_faces
+from face_anonymizer.modules.faces.redaction import redact_faces
+from face_anonymizer.modules.faces.replacement import FALLBACKS, KEEP, Pasting, replace_faces
+from face_anonymizer.modules.faces.report import SWAPPED
+from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
+
+BOXES = ((30, 30, 90, 100), (150, 30, 210, 100), (30, 150, 90, 220), (200, 200, 208, 209))
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A picture with four faces, their crops, and new crops for them: painted, broken, given back, painted (tiny)."""
+    coarse = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    image = torch.nn.functional.interpolate(coarse, (256, 256), mode="bicubic").clamp(0, 1).movedim(1, -1)
+    found = tuple(Face(0, np.array(box, float), 0.9, np.zeros((0, 2)), BOX_ONLY, "test") for box in BOXES)
+    crops, faces = crop_faces(image, Faces(1, 256, 256, found), 128)
+    painted = 1 - crops
+    painted[1, 5, 7, 2] = float("nan")
+    painted[2] = crops[2] + 0.02  # the same face, a little brighter
+    return image, faces, painted
+
+
+def test_what_is_fit_is_pasted_and_the_rest_is_covered(scene):
+    image, faces, painted = scene
+    result, mask, report = replace_faces(image, painted, faces, Pasting(), seed=3)
+    assert [(e.action, e.reason, e.seed) for e in report.entries] == [
+        ("anonymized", "", 3),
+        ("redacted", "not finite", None),
+        ("redacted", "unchanged", None),
+        ("redacted", "too small", None),
+    ]
+    assert result.isfinite().all() and torch.equal(result[mask == 0], image[mask == 0])
+    alone, _ = paste_faces(image, painted[:1], Faces(1, 256, 256, faces.faces[:1]))
+    covered, where = redact_faces(alone, Faces(1, 256, 256, faces.faces[1:]))
+    assert torch.equal(result, covered) and (where[0, 60:70, 175:185] == 1).all()
+    assert (result[where == 1] == 0).all()
+
+
+def test_keep_leaves_them_and_says_so(scene):
+    image, faces, painted = scene
+    result, mask, report = replace_faces(image, painted, faces, Pasting(fallback=KEEP), action=SWAPPED)
+    assert report.count() == {"swapped": 1, "kept": 3}
+    x0, y0, x1, y1 = BOXES[1]
+    assert torch.equal(result[0, y0:y1, x0:x1], image[0, y0:y1, x0:x1]) and not mask[0, y0:y1, x0:x1].any()
+
+
+@pytest.mark.parametrize("fallback", [name for name in FALLBACKS if name != KEEP])
+def test_a_neighbours_crop_does_not_bring_a_broken_face_back(fallback):
+    image = torch.rand((1, 120, 200, 3), generator=torch.Generator().manual_seed(1))
+    boxes = ([40.0, 30, 90, 90], [95.0, 30, 145, 90])
+    found = tuple(Face(0, np.array(box), 0.9, np.zeros((0, 2)), BOX_ONLY, "test") for box in boxes)
+    crops, faces = crop_faces(image, Faces(1, 120, 200, found), 64)
+    painted = 1 - crops
+    painted[1] = float("inf")
+    result, _, _ = replace_faces(image, painted, faces, Pasting(fallback=fallback))
+    pasted, _ = paste_faces(image, painted[:1], Faces(1, 120, 200, faces.faces[:1]))
+    expected, where = redact_faces(pasted, Faces(1, 120, 200, faces.faces[1:]), fallback)
+    assert torch.equal(result, expected) and (where[0, 45:75, 105:135] == 1).all()
+
+
+def test_no_faces_and_mistakes(scene):
+    image, faces, painted = scene
+    result, mask, report = replace_faces(image, painted[:0], Faces(1, 256, 256), Pasting())
+    assert torch.equal(result, image) and not mask.any() and report.entries == ()
+    with pytest.raises(ValueError, match="3 crops but 4 faces"):
+        replace_faces(image, painted[:3], faces, Pasting())
+    with pytest.raises(ValueError, match=r"'blurr'.*solid, mosaic, blur, keep"):
+        replace_faces(image, painted, faces, Pasting(fallback="blurr"))

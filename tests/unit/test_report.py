@@ -1,0 +1,78 @@
+"""Reports: what was found and what became of it."""
+
+import json
+
+import numpy as np
+import pytest
+from face_anonymizer.modules.faces.report import (
+    ANONYMIZED,
+    FOUND,
+    REDACTED,
+    Report,
+    join_reports,
+    report_faces,
+)
+from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
+
+
+def face(image=0, left=10.0, **more) -> Face:
+    return Face(image, np.array([left, 20, left + 50, 70.04]), 0.91234, np.zeros((0, 2)), BOX_ONLY, "test", **more)
+
+
+def test_json_holds_what_the_schema_says():
+    faces = Faces(3, 480, 640, (face(0), face(2, track=4)), kept=(face(0, 200.0),))
+    report = json.loads(report_faces(faces, ANONYMIZED, seed=7, reasons={1: (REDACTED, "too small")}).to_json())
+    assert report["schema"] == "face-anonymizer/report/1"
+    assert (report["images"], report["height"], report["width"]) == (3, 480, 640)
+    assert report["images_without_faces"] == [1]
+    assert report["actions"] == {"anonymized": 1, "redacted": 1, "kept": 1}
+    first, kept, second = report["faces"]
+    assert first == {
+        **{"image": 0, "box": [10.0, 20.0, 60.0, 70.0], "size": 50.0, "score": 0.912, "source": "test"},
+        **{"track": None, "action": "anonymized", "seed": 7, "reason": ""},
+    }
+    assert kept["action"] == "kept" and kept["reason"] == "not selected" and kept["seed"] is None
+    assert second["image"] == 2 and second["track"] == 4 and second["reason"] == "too small" and second["seed"] is None
+
+
+def test_seeds_are_those_of_the_sampler():
+    tracked = Faces(2, 9, 9, (face(0, track=3), face(1, track=3)))
+    single = Faces(1, 9, 9, (face(), face(left=100.0)))
+    assert [entry.seed for entry in report_faces(tracked, ANONYMIZED, 2**64 - 1).entries] == [2, 2]
+    assert [entry.seed for entry in report_faces(single, ANONYMIZED, 5).entries] == [5, 6]
+    assert [entry.seed for entry in report_faces(single, REDACTED, 5).entries] == [None, None]
+
+
+def test_a_later_step_speaks_for_what_it_did():
+    chosen, other = face(), face(left=200.0)
+    painted = report_faces(Faces(1, 9, 9, (chosen,), kept=(other,)), ANONYMIZED, 1)
+    covered = report_faces(Faces(1, 9, 9, (other,), kept=(chosen,)), REDACTED)
+    both = covered.after(painted)
+    assert {entry.box[0]: entry.action for entry in both.entries} == {10.0: "anonymized", 200.0: "redacted"}
+    assert covered.after(None) is covered
+    with pytest.raises(ValueError, match=r"1 images of 9x9.*2 of 9x9"):
+        report_faces(Faces(2, 9, 9), FOUND).after(painted)
+
+
+def test_text_for_people():
+    assert Report(1, 9, 9).to_text() == "No face found: the picture is unchanged"
+    assert Report(5, 9, 9).to_text() == "No face found"
+    assert report_faces(Faces(1, 9, 9, (face(),)), FOUND).to_text() == "1 face found"
+    mixed = report_faces(Faces(3, 9, 9, (face(), face(), face(1))), ANONYMIZED, reasons={0: (REDACTED, "not finite")})
+    assert mixed.to_text().splitlines() == [
+        "2 faces anonymized, 1 face redacted",
+        "redacted: not finite (1)",
+        "1 of 3 pictures without a face",
+    ]
+
+
+def test_parts_of_a_clip_are_one_report():
+    whole = Faces(5, 9, 9, (face(0), face(3), face(4)))
+    parts = []
+    for start in (0, 2, 4):
+        part = whole.window(start, min(start + 2, 5))
+        parts.append(report_faces(part, REDACTED).shifted(start, 5))
+    assert join_reports(parts, 5, 9, 9) == report_faces(whole, REDACTED)
+    assert [f.image_index for f in whole.window(2, 4).shifted(2)] == [3] and whole.window(2, 4).shifted(
+        2
+    ).image_count == 4
