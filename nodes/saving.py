@@ -1,0 +1,227 @@
+"""Save pictures, clips and reports without metadata, under names that do not come from the source."""
+
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import folder_paths
+from comfy_api.latest import InputImpl, Types, io, ui
+
+from ..modules.provenance import icc_profile, source_image
+from ..modules.saving import EXTENSIONS, FORMATS, save_image, write_whole
+from ..modules.video import WHOLE, CannotHold, copy_clean
+from .reporting import show_report
+from .types import CATEGORY, ReportSocket
+
+VIDEO_FORMATS = ("auto", "mp4", "mkv", "webm")
+
+
+def saving_inputs() -> list:
+    """What both save nodes ask for at the end."""
+    return [
+        io.Boolean.Input(
+            "mark_as_ai",
+            default=True,
+            tooltip="Writes into the file that a trained model made a part of it (XMP DigitalSourceType of IPTC). Some "
+            "laws ask for that.",
+        ),
+        ReportSocket.Input("report", optional=True, tooltip="Saved beside it, under the same name with .json."),
+    ]
+
+
+class FaceAnonSaveImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonSaveImage",
+            display_name="Save Image (clean)",
+            category=CATEGORY,
+            description="Saves pictures without prompt, workflow, EXIF, GPS or thumbnail. Save Image writes the graph "
+            "into the file, and with it the name of the source photo; this node does not.",
+            search_aliases=["save without metadata", "strip exif", "export image", "jpeg", "webp"],
+            inputs=[
+                io.Image.Input("images"),
+                io.String.Input(
+                    "filename_prefix",
+                    default="anonymized",
+                    tooltip="Folders and %date% work as in Save Image. Never put the source's name here.",
+                ),
+                io.Combo.Input("format", options=list(FORMATS), default="png"),
+                io.Int.Input(
+                    "quality", default=95, min=1, max=100, tooltip="Of JPEG and WEBP. A WEBP of 100 is lossless."
+                ),
+                io.Boolean.Input(
+                    "keep_icc_profile",
+                    default=True,
+                    tooltip="Keeps the colour profile of the photo, without which Display P3 and other wide colours "
+                    "look wrong.",
+                ),
+                *saving_inputs(),
+            ],
+            outputs=[io.Image.Output(display_name="images")],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        images,
+        filename_prefix="anonymized",
+        format="png",
+        quality=95,
+        keep_icc_profile=True,
+        mark_as_ai=True,
+        report=None,
+    ) -> io.NodeOutput:
+        profile = _source_profile(cls) if keep_icc_profile else None
+        folder = _Folder(filename_prefix, images.shape[2], images.shape[1])
+
+        def save(number: int, image) -> ui.SavedResult:
+            def write(path: Path) -> None:
+                save_image(image, path, format, quality, profile, mark_as_ai)
+
+            return folder.save(EXTENSIONS[format], write, report if number == 0 else None, number)
+
+        return io.NodeOutput(images, ui=ui.SavedImages([save(i, image) for i, image in enumerate(images)]))
+
+
+class FaceAnonSaveVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonSaveVideo",
+            display_name="Save Video (clean)",
+            category=CATEGORY,
+            description="Saves a video without prompt, workflow, title, place, dates, cover picture, subtitles or data "
+            "tracks. Picture and sound are copied as they are where the format can hold them.",
+            search_aliases=["save without metadata", "export video", "mp4"],
+            inputs=[
+                io.Video.Input("video"),
+                io.String.Input(
+                    "filename_prefix",
+                    default="video/anonymized",
+                    tooltip="Folders and %date% work as in Save Video. Never put the source's name here.",
+                ),
+                io.Combo.Input("format", options=list(VIDEO_FORMATS), default="auto", tooltip="auto is mp4."),
+                *saving_inputs(),
+            ],
+            outputs=[io.Video.Output(display_name="video")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls, video, filename_prefix="video/anonymized", format="auto", mark_as_ai=True, report=None
+    ) -> io.NodeOutput:
+        container = Types.VideoContainer("mp4" if format == "auto" else format)
+        folder = _Folder(filename_prefix, *video.get_dimensions())
+        saved = folder.save(
+            f".{Types.VideoContainer.get_extension(container)}",
+            lambda path: _save_video(video, path, container, mark_as_ai),
+            report,
+        )
+        return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
+
+
+class FaceAnonReport(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonReport",
+            display_name="Report",
+            category=CATEGORY,
+            description="Shows what was found and what became of every face, and saves it as JSON if you like. It "
+            "holds no names of files and nothing that identifies a face.",
+            inputs=[
+                ReportSocket.Input("report"),
+                io.Boolean.Input("save", default=False, tooltip="Write the JSON into the output folder."),
+                io.String.Input("filename_prefix", default="anonymized_report"),
+            ],
+            outputs=[io.String.Output(display_name="json")],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, report, save=False, filename_prefix="anonymized_report") -> io.NodeOutput:
+        text = report.to_json()
+        if save:
+            _Folder(filename_prefix).save(".json", lambda path: write_whole(path, text.encode()))
+        return io.NodeOutput(text, ui=show_report(cls, report))
+
+
+class _Folder:
+    """Where the host saves what has this prefix; it keeps to the output folder and counts the files."""
+
+    def __init__(self, filename_prefix: str, width: int = 0, height: int = 0):
+        folder, self._name, self._counter, self._subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_output_directory(), width, height
+        )
+        self._folder = Path(folder)
+
+    def save(self, extension: str, write: Callable[[Path], None], report=None, number: int = 0) -> ui.SavedResult:
+        """Call write(path) with the next path that is free, and save the report beside it. number: in the batch."""
+        name = self._name.replace("%batch_num%", str(number))
+        while True:
+            path = self._folder / f"{name}_{self._counter:05}_{extension}"
+            self._counter += 1
+            try:
+                write(path)
+                break
+            except FileExistsError:  # another run was faster
+                continue
+        if report is not None:
+            write_whole(path.with_suffix(".json"), report.to_json().encode())
+        return ui.SavedResult(path.name, self._subfolder, io.FolderType.output)
+
+
+def _save_video(video, path: Path, container, mark: bool) -> None:
+    """Packets of an untouched file are copied, all else is encoded by the host first, in a temporary file.
+
+    The host copies packets too, but loses the first pictures of a Matroska file with B-frames.
+    """
+    if isinstance(video, InputImpl.VideoFromFile) and _window(video) == WHOLE:
+        try:
+            copy_clean(video.get_stream_source(), path, mark)
+            return
+        except CannotHold:
+            pass
+    encoded = Path(folder_paths.get_temp_directory()) / f"face_anonymizer_{uuid.uuid4().hex}{path.suffix}"
+    encoded.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _encode(video, encoded, container)
+        copy_clean(os.fspath(encoded), path, mark)
+    finally:
+        encoded.unlink(missing_ok=True)
+
+
+def _encode(video, path: Path, container) -> None:
+    try:
+        video.save_to(os.fspath(path), format=container, codec=Types.VideoCodec.AUTO, metadata=None)
+    except (av.error.FFmpegError, ValueError) as error:
+        width, height = video.get_dimensions()
+        if width % 2 or height % 2:
+            raise ValueError(
+                f"The video has {width}x{height} pixels, but ComfyUI encodes {container.value} in even sizes only: "
+                "crop it by a pixel."
+            ) from error
+        raise
+
+
+def _window(video) -> tuple[float, float] | None:
+    """What a trim node left of a file; None where the host is too old to tell."""
+    get_window = getattr(video, "get_active_trim_window", None)
+    return None if get_window is None else get_window()
+
+
+def _source_profile(node: type[io.ComfyNode]) -> bytes | None:
+    """The ICC profile of the photo that this node's pictures came from, by the prompt; None where that is not told."""
+    if node.hidden is None or not node.hidden.prompt:
+        return None
+    name = source_image(node.hidden.prompt, str(node.hidden.unique_id))
+    if name is None or not folder_paths.exists_annotated_filepath(name):
+        return None
+    return icc_profile(folder_paths.get_annotated_filepath(name))

@@ -1,0 +1,211 @@
+"""The save and report nodes, called as ComfyUI calls them, and the frames of a video beside ComfyUI's own."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import folder_paths
+import numpy as np
+import pytest
+import torch
+from comfy_api.latest import InputImpl, Types, io
+from face_anonymizer.modules import provenance, video
+from face_anonymizer.modules.faces.report import Entry, Report
+from face_anonymizer.nodes import saving
+from PIL import Image, ImageCms
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "IMG_8841_Karin"
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+ANONYMIZED = Entry(0, (1.0, 2.0, 33.0, 44.0), 0.9, "centerface", None, "anonymized", 7)
+REPORT = Report(1, 96, 160, (ANONYMIZED,))
+
+
+def noise(*shape):
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).float() / 255
+
+
+def file_of(output, index=0) -> Path:
+    entry = output.ui["images"][index] if isinstance(output.ui, dict) else output.ui.as_dict()["images"][index]
+    assert entry["type"] == "output"
+    return Path(folder_paths.get_output_directory()) / entry["subfolder"] / entry["filename"]
+
+
+def in_prompt(node, prompt, node_id):
+    """The node as ComfyUI runs it, told which prompt it stands in."""
+    hidden = {io.Hidden.prompt: prompt, io.Hidden.unique_id: node_id}
+    return node.PREPARE_CLASS_CLONE({"hidden_inputs": hidden})
+
+
+def make_clip(path: Path, size=(160, 96), frames=11, pixels="yuv420p", rotation=0, codec="libx264", title=SECRET):
+    rate = Fraction(30000, 1001)
+    y, x = np.mgrid[: size[1], : size[0]]
+    with av.open(str(path), "w") as output:
+        output.metadata["title"] = title
+        stream = output.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
+        if rotation:
+            stream.set_display_rotation(rotation)
+        sound = output.add_stream("libopus" if path.suffix == ".webm" else "aac", rate=48000, layout="stereo")
+        for number in range(frames):
+            waves = np.stack([np.sin((x + 5 * number) / 20), np.sin(y / 15), np.cos((x + y) / 25)], -1)
+            frame = av.VideoFrame.from_ndarray((128 + 90 * waves).astype(np.uint8), format="rgb24")
+            frame = frame.reformat(format=pixels)
+            frame.pts, frame.time_base = number, 1 / rate
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        samples = 0.1 * np.sin(np.arange(int(frames / rate * 48000)) / 30)
+        name = sound.codec_context.format.name
+        samples = np.stack([samples, samples]) if name == "fltp" else np.repeat(samples, 2)[None]
+        samples = samples.astype(np.float32) if name.startswith("flt") else (samples * 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(samples, format=name, layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+        output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+    return str(path)
+
+
+def packets(path, kind):
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(**{kind: 0}) if packet.size]
+
+
+def count_frames(path):
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mp4", {}),
+        ("padded.mp4", {"size": (162, 98)}),
+        ("odd.mp4", {"size": (161, 97), "pixels": "yuv444p"}),
+        ("left.mp4", {"rotation": 90}),
+        ("right.mp4", {"rotation": -90}),
+        ("down.mp4", {"rotation": 180, "size": (162, 98)}),
+        ("deep.mp4", {"pixels": "yuv420p10le"}),
+        ("full.mkv", {"pixels": "yuvj422p", "codec": "mjpeg"}),
+        ("alpha.mov", {"pixels": "rgba", "codec": "png"}),
+        ("vp9.webm", {"codec": "libvpx-vp9"}),
+    ],
+)
+def test_frames_are_those_of_the_host_bit_by_bit(tmp_path, name, options):
+    path = make_clip(tmp_path / name, **options)
+    for window in ((0.0, 0.0), (0.1, 0.15), (0.2, 0.0)):
+        theirs = InputImpl.VideoFromFile(path, start_time=window[0], duration=window[1]).get_components().images
+        ours = torch.cat([frames for _, frames in video.read_chunks(path, 4, window)])
+        assert torch.equal(ours, theirs)
+        info = video.probe(path, window)
+        assert (info.frame_count, info.height, info.width) == theirs.shape[:3]
+
+
+@pytest.mark.parametrize(("format", "extension"), [("png", ".png"), ("jpeg", ".jpg"), ("webp", ".webp")])
+def test_pictures_are_saved_under_counted_names(format, extension):
+    images = noise(2, 20, 30, 3)
+    output = saving.FaceAnonSaveImage.execute(images, f"{format}/clean", format, quality=100, report=REPORT)
+    again = saving.FaceAnonSaveImage.execute(images[:1], f"{format}/clean", format)
+    assert output.result[0] is images
+    files = [file_of(output), file_of(output, 1), file_of(again)]
+    assert [file.name for file in files] == [f"clean_{i:05}_{extension}" for i in (1, 2, 3)]
+    assert files[0].with_suffix(".json").read_text() == REPORT.to_json()
+    assert len(list(files[0].parent.iterdir())) == 4
+    if format != "jpeg":
+        with Image.open(files[1]) as picture:
+            assert np.array_equal(np.asarray(picture), (images[1] * 255).round().to(torch.uint8).numpy())
+
+
+def test_the_saved_picture_tells_nothing_of_its_graph_and_keeps_its_colours():
+    """The real graph: the source's name is in the prompt, and in what the host's Save Image writes."""
+    prompt = json.loads((ROOT / "workflows" / "api" / "anonymize_photo.json").read_text())
+    saver = next(key for key, node in prompt.items() if node["class_type"].endswith("SaveImage"))
+    loader = next(key for key, node in prompt.items() if node["class_type"] == "LoadImage")
+    prompt[loader]["inputs"]["image"] = f"{SECRET}.jpg"
+    source = Path(folder_paths.get_input_directory()) / f"{SECRET}.jpg"
+    exif = Image.Exif()
+    exif[0x010E] = SECRET
+    Image.new("RGB", (64, 48), "red").save(source, icc_profile=SRGB, exif=exif)
+    assert provenance.source_image(prompt, saver) == f"{SECRET}.jpg"
+    node = in_prompt(saving.FaceAnonSaveImage, prompt, saver)
+    for format in ("png", "jpeg", "webp"):
+        for keep, mark in ((True, True), (False, False)):
+            path = file_of(node.execute(noise(1, 48, 64, 3), "walk", format, 95, keep, mark, REPORT))
+            with Image.open(path) as picture:
+                assert picture.info.get("icc_profile") == (SRGB if keep else None) and not picture.getexif()
+            data = path.read_bytes() + path.with_suffix(".json").read_bytes()
+            for word in (SECRET, "LoadImage", "class_type", "prompt"):
+                assert word.encode() not in data
+            assert (provenance.DIGITAL_SOURCE_TYPE.encode() in data) is mark
+    source.unlink()
+    path = file_of(node.execute(noise(1, 48, 64, 3), "walk"))  # the photo is gone
+    assert b"iCCP" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("format", ["auto", "mp4", "mkv", "webm"])
+def test_frames_become_a_clean_video(format):
+    components = Types.VideoComponents(
+        images=noise(5, 64, 96, 3),
+        frame_rate=Fraction(25),
+        audio={"waveform": torch.zeros(1, 2, 9600), "sample_rate": 48000},
+    )
+    made = InputImpl.VideoFromComponents(components)
+    output = saving.FaceAnonSaveVideo.execute(made, f"video/{format}", format, True, REPORT)
+    assert output.result[0] is made and output.ui.as_dict()["animated"] == (True,)
+    path = file_of(output)
+    assert path.suffix == {"auto": ".mp4"}.get(format, f".{format}")
+    info = video.probe(str(path))
+    assert (info.frame_count, info.width, info.height, info.has_audio) == (5, 96, 64, True)
+    assert provenance.DIGITAL_SOURCE_TYPE.encode() in path.read_bytes()
+    assert path.with_suffix(".json").read_text() == REPORT.to_json()
+    unmarked = file_of(saving.FaceAnonSaveVideo.execute(made, f"video/{format}", format, False))
+    assert provenance.DIGITAL_SOURCE_TYPE.encode() not in unmarked.read_bytes()
+    assert not list(Path(folder_paths.get_temp_directory()).glob("face_anonymizer*"))
+
+
+@pytest.mark.parametrize(("source", "format"), [("mp4", "auto"), ("mkv", "mkv"), ("mkv", "mp4"), ("webm", "webm")])
+def test_a_loaded_video_is_copied_without_its_texts(tmp_path, source, format):
+    path = make_clip(tmp_path / f"{SECRET}.{source}", codec="libvpx-vp9" if source == "webm" else "libx264")
+    assert SECRET.encode() in Path(path).read_bytes()
+    saved = file_of(saving.FaceAnonSaveVideo.execute(InputImpl.VideoFromFile(path), "copied", format))
+    assert SECRET.encode() not in saved.read_bytes()
+    assert packets(saved, "audio") == packets(path, "audio") and packets(saved, "video") == packets(path, "video")
+    assert count_frames(saved) == 11
+
+
+def test_a_trimmed_video_and_one_that_the_format_cannot_hold_are_encoded_anew(tmp_path):
+    path = make_clip(tmp_path / f"{SECRET}.mp4")
+    trimmed = InputImpl.VideoFromFile(path, start_time=0.1, duration=0.2)
+    saved = file_of(saving.FaceAnonSaveVideo.execute(trimmed, "anew", "auto"))
+    assert count_frames(saved) == 6 and SECRET.encode() not in saved.read_bytes()
+    saved = file_of(saving.FaceAnonSaveVideo.execute(InputImpl.VideoFromFile(path), "anew", "webm"))
+    assert count_frames(saved) == 11 and SECRET.encode() not in saved.read_bytes()
+
+
+def test_odd_sizes_of_frames_are_refused_with_the_next_step():
+    components = Types.VideoComponents(images=noise(2, 33, 47, 3), frame_rate=Fraction(25))
+    with pytest.raises(ValueError, match=r"47x33 pixels.*even sizes only: crop"):
+        saving.FaceAnonSaveVideo.execute(InputImpl.VideoFromComponents(components), "odd")
+    assert not list(Path(folder_paths.get_output_directory()).glob("*odd*"))
+    assert not list(Path(folder_paths.get_temp_directory()).glob("face_anonymizer*"))
+
+
+def test_the_report_is_shown_and_saved_on_request():
+    output = saving.FaceAnonReport.execute(REPORT)
+    assert output.result == (REPORT.to_json(),) and output.ui["text"] == ("1 face anonymized",)
+    folder = Path(folder_paths.get_output_directory())
+    assert not list(folder.glob("told*"))
+    for _ in range(2):
+        saving.FaceAnonReport.execute(REPORT, True, "told")
+    assert sorted(path.name for path in folder.glob("told*")) == ["told_00001_.json", "told_00002_.json"]
+    assert (folder / "told_00002_.json").read_text() == REPORT.to_json()
+
+
+def test_names_outside_the_output_folder_are_refused():
+    with pytest.raises(Exception, match="outside the output folder"):
+        saving.FaceAnonSaveImage.execute(noise(1, 4, 4, 3), "../../elsewhere")
+
+
+def test_an_empty_batch_saves_nothing():
+    output = saving.FaceAnonSaveImage.execute(torch.zeros(0, 8, 8, 3), "empty")
+    assert output.ui.as_dict() == {"images": []}

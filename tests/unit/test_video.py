@@ -1,0 +1,368 @@
+"""Video files: frames in chunks, a file rewritten with exact times and sound, copies that tell nothing."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from clips import NTSC, SECRET, make_clip, picture, read_clip
+from face_anonymizer.modules import video
+from face_anonymizer.modules.provenance import DIGITAL_SOURCE_TYPE
+
+IRREGULAR = [0, 3003, 4504, 9009, 9100, 30000, 30001, 45045]  # of 90000 a second
+CLIPS = {
+    "ntsc": {"frames": 47},  # with B-frames
+    "irregular": {"times": IRREGULAR, "time_base": Fraction(1, 90000), "options": {"bf": "0"}},
+    "one_frame": {"frames": 1, "sound": ()},
+    "odd_size": {"size": (161, 97), "pixels": "yuv444p"},
+    "two_tracks": {"sound": ("aac", "aac")},
+    "late_start": {"times": list(range(25, 60)), "time_base": 1 / NTSC, "options": {"bf": "0"}},
+}
+
+
+def same(frames, first):
+    return frames
+
+
+def leaves_nothing_but(folder: Path, *names: str) -> bool:
+    return sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return make_clip(tmp_path / f"{SECRET}.mp4")
+
+
+def test_probe(tmp_path):
+    info = video.probe(make_clip(tmp_path / "a.mp4", rotation=90))
+    assert info == video.VideoInfo(96, 160, NTSC, 23, pytest.approx(float(23 / NTSC), abs=0.02), 8, True)
+    ten = video.probe(make_clip(tmp_path / "b.mkv", 5, pixels="yuv420p10le", sound=()))
+    assert (ten.width, ten.height, ten.frame_count, ten.bit_depth, ten.has_audio) == (160, 96, 5, 10, False)
+
+
+@pytest.mark.parametrize("window", [(0.0, 0.0), (0.3, 0.35), (0.0, 0.2)])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mp4", {}),  # with B-frames
+        ("a.mkv", {"options": {"x264-params": "open-gop=1:keyint=12:min-keyint=12:bframes=3"}}),
+        ("a.avi", {"codec": "mpeg4", "sound": ("pcm_s16le",)}),
+        ("a.gif", {"codec": "gif", "pixels": "rgb8", "rate": Fraction(20), "sound": ()}),
+    ],
+)
+def test_as_many_frames_are_counted_as_are_read(tmp_path, name, options, window):
+    source = make_clip(tmp_path / name, **options)
+    chunks = list(video.read_chunks(source, 5, window))
+    count = video.probe(source, window).frame_count
+    assert count == sum(len(frames) for _, frames in chunks) > 3
+    assert [first for first, _ in chunks] == list(range(0, count, 5))
+    if window == video.WHOLE:
+        assert count == 23
+
+
+def test_frames_are_the_pictures(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", 9, options={"crf": "1"})
+    for buffered in (source, io.BytesIO(Path(source).read_bytes())):
+        chunks = list(video.read_chunks(buffered, 4))
+        assert [(first, frames.shape) for first, frames in chunks] == [
+            (0, (4, 96, 160, 3)),
+            (4, (4, 96, 160, 3)),
+            (8, (1, 96, 160, 3)),
+        ]
+        pictures = np.stack([picture(number, 160, 96) for number in range(9)]) / 255
+        frames = torch.cat([frames for _, frames in chunks])
+        assert frames.dtype == torch.float32
+        assert np.abs(frames.numpy() - pictures).mean() < 0.006
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_rewritten_times_and_sound_are_the_sources(tmp_path, name):
+    source = make_clip(tmp_path / f"{SECRET}.mp4", **CLIPS[name])
+    target, seen, steps = tmp_path / "new.mp4", [], []
+
+    def change(frames, first):
+        seen.append((first, len(frames)))
+        return frames
+
+    video.rewrite(source, target, change, chunk=8, mark=True, progress=lambda *step: steps.append(step))
+    before, after = read_clip(source), read_clip(target)
+    assert after.times == before.times
+    assert after.sound == before.sound
+    assert after.duration == pytest.approx(before.duration, abs=1000)  # microseconds; the source rounds to milliseconds
+    count = len(before.times)
+    assert seen == [(first, min(8, count - first)) for first in range(0, count, 8)]
+    assert steps == [(first + number, count) for first, number in seen]
+    assert after.pixels == ("yuv444p" if name == "odd_size" else "yuv420p")
+    data = target.read_bytes()
+    assert SECRET.encode() not in data and SECRET not in after.texts and DIGITAL_SOURCE_TYPE.encode() in data
+    assert leaves_nothing_but(tmp_path, "new.mp4", f"{SECRET}.mp4")
+
+
+def test_irregular_durations_stay(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", **CLIPS["irregular"])
+    video.rewrite(source, tmp_path / "b.mp4", same)
+    after = read_clip(tmp_path / "b.mp4")
+    assert after.times == [Fraction(tick, 90000) for tick in IRREGULAR]
+    assert after.durations == read_clip(source).durations
+
+
+def test_frames_are_changed_and_the_rest_hardly(clip, tmp_path):
+    def change(frames, first):
+        frames = frames.clone()
+        for i, frame in enumerate(frames):
+            frame[:48] = (first + i) / 23
+        return frames
+
+    video.rewrite(clip, tmp_path / "b.mp4", change, chunk=10)
+    before, after = (torch.cat([f for _, f in video.read_chunks(str(p), 50)]) for p in (clip, tmp_path / "b.mp4"))
+    assert after[:, :40].mean(dim=(1, 2, 3)).sub(torch.arange(23) / 23).abs().max() < 0.004
+    assert (after - before)[:, 56:].abs().mean() < 0.008
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+def test_rotated_frames_become_upright(tmp_path, rotation):
+    source = make_clip(tmp_path / "a.mp4", 5, rotation=rotation, options={"crf": "1"})
+    upright = np.rot90(picture(0, 160, 96), rotation // 90) / 255
+    _, frames = next(video.read_chunks(source, 1))
+    assert frames[0].shape == upright.shape and np.abs(frames[0].numpy() - upright).mean() < 0.006
+    video.rewrite(source, tmp_path / "b.mp4", same)
+    _, frames = next(video.read_chunks(str(tmp_path / "b.mp4"), 1))
+    assert read_clip(tmp_path / "b.mp4").rotations == {0}
+    assert frames[0].shape == upright.shape and np.abs(frames[0].numpy() - upright).mean() < 0.009
+
+
+@pytest.mark.parametrize(
+    ("pixels", "colours"),
+    [
+        ("yuv420p", (1, 1, 1, 1)),  # BT.709
+        ("yuv420p", (6, 1, 6, 6)),  # BT.601, NTSC
+        ("yuv420p", (2, 0, 2, 2)),  # nothing told
+        ("yuv420p", (1, 2, 1, 13)),  # full range, sRGB
+        ("yuv420p10le", (9, 1, 9, 16)),  # BT.2020, PQ
+        ("yuv420p10le", (9, 1, 9, 18)),  # BT.2020, HLG
+    ],
+)
+def test_colours_and_depth_stay(tmp_path, pixels, colours):
+    source = make_clip(tmp_path / "a.mp4", 5, pixels=pixels, colours=colours, options={"crf": "1"})
+    assert read_clip(source).colours == colours
+    video.rewrite(source, tmp_path / "b.mp4", same, crf=1)
+    after = read_clip(tmp_path / "b.mp4")
+    assert after.colours == colours
+    assert after.pixels.replace("yuvj", "yuv") == pixels
+    planes = [_first_planes(path) for path in (source, tmp_path / "b.mp4")]
+    for before, now in zip(*planes, strict=True):  # in 1/1023 of the range
+        assert abs((now - before).mean()) < 3 and np.abs(now - before).mean() < 5
+
+
+def _first_planes(path):
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+    deep = frame.format.components[0].bits > 8
+    data = (np.frombuffer(plane, np.uint16 if deep else np.uint8).reshape(plane.height, -1) for plane in frame.planes)
+    return [
+        rows[:, : plane.width].astype(float) * (1 if deep else 1023 / 255)
+        for rows, plane in zip(data, frame.planes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("muxer", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("sound", ["aac", "pcm_s16le", "flac"])
+def test_sound_is_copied_into_every_container(tmp_path, muxer, sound):
+    source = make_clip(tmp_path / "a.mkv", 6, sound=(sound,))
+    if sound == "flac" and muxer == ".mov":
+        with pytest.raises(video.CannotHold, match=r"\.mov file cannot hold.* flac.*\.mkv"):
+            video.rewrite(source, tmp_path / f"b{muxer}", same)
+        return
+    video.rewrite(source, tmp_path / f"b{muxer}", same)
+    before, after = (
+        [b"".join(data for _, data in track) for track in read_clip(path).sound]
+        for path in (
+            source,
+            tmp_path / f"b{muxer}",
+        )
+    )
+    assert after == before and len(before[0]) > 500
+
+
+def test_a_window_starts_at_zero_and_cuts_sound_at_packets(clip, tmp_path):
+    video.rewrite(clip, tmp_path / "b.mp4", same, window=(0.25, 0.3))
+    before, after = read_clip(clip), read_clip(tmp_path / "b.mp4")
+    start = Fraction(7500, 30000)
+    kept = [time for time in before.times if start <= time < start + Fraction(9000, 30000)]
+    assert len(kept) == 9 and after.times == [time - start for time in kept]
+    inside = [(time - start, data) for time, data in before.sound[0] if start <= time < start + Fraction(3, 10)]
+    assert len(inside) == 14 and after.sound[0] == inside
+    with pytest.raises(ValueError, match="no frame in this window"):
+        video.rewrite(clip, tmp_path / "c.mp4", same, window=(5.0, 1.0))
+    assert not (tmp_path / "c.mp4").exists()
+
+
+def test_broadcast_files_start_at_zero(tmp_path):
+    source = make_clip(tmp_path / "a.ts")
+    video.rewrite(source, tmp_path / "b.mp4", same)
+    before, after = read_clip(source), read_clip(tmp_path / "b.mp4")
+    assert before.times[0] > 0 and after.sound[0][0][0] == 0
+    assert np.ptp([float(b - a) for a, b in zip(before.times, after.times, strict=True)]) == 0
+    shift = before.times[0] - after.times[0]
+    assert [float(t - shift) for t, _ in before.sound[0]] == pytest.approx(
+        [float(t) for t, _ in after.sound[0]], abs=2e-5
+    )
+
+
+@pytest.mark.parametrize(("rotation", "aspect"), [(0, Fraction(4, 3)), (90, Fraction(3, 4))])
+def test_pixel_aspect_stays(tmp_path, rotation, aspect):
+    source = make_clip(tmp_path / "a.mp4", 3, aspect=Fraction(4, 3), rotation=rotation)
+    video.rewrite(source, tmp_path / "b.mp4", same)
+    assert (read_clip(source).aspect, read_clip(tmp_path / "b.mp4").aspect) == (Fraction(4, 3), aspect)
+
+
+@pytest.mark.parametrize("failing", ["change", "progress", "shape"])
+def test_an_error_or_interrupt_leaves_nothing(clip, tmp_path, failing):
+    class Interrupted(BaseException):
+        pass
+
+    def stop(*_):
+        raise Interrupted
+
+    arguments = {
+        "change": ({"change": lambda frames, first: stop() if first else frames}, Interrupted),
+        "progress": ({"change": same, "progress": stop}, Interrupted),
+        "shape": ({"change": lambda frames, first: frames[:, ::2]}, ValueError),
+    }
+    given, error = arguments[failing]
+    with pytest.raises(error):
+        video.rewrite(clip, tmp_path / "b.mp4", **given)
+    assert leaves_nothing_but(tmp_path, f"{SECRET}.mp4")
+
+
+def test_nothing_is_replaced(clip, tmp_path):
+    (tmp_path / "b.mp4").write_text("mine")
+    for write in (lambda target: video.rewrite(clip, target, same), lambda target: video.copy_clean(clip, target)):
+        with pytest.raises(FileExistsError, match=r"b\.mp4 is in .* already"):
+            write(tmp_path / "b.mp4")
+    assert (tmp_path / "b.mp4").read_text() == "mine"
+    assert leaves_nothing_but(tmp_path, "b.mp4", f"{SECRET}.mp4")
+
+
+def test_a_full_disk_leaves_nothing(clip, tmp_path):
+    """A process whose files may have 0 or 9000 bytes at most: writing fails as on a full disk."""
+    script = f"""
+import pathlib, resource, runpy, signal
+runpy.run_path({str(Path(__file__).parents[1] / "conftest.py")!r})
+from face_anonymizer.modules import video
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = pathlib.Path({str(tmp_path)!r})
+for limit, name in ((9000, "b.mp4"), (9000, "b.mkv"), (0, "b.mp4")):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    for write in (lambda *files: video.rewrite(*files, lambda frames, first: frames), video.copy_clean):
+        try:
+            write({clip!r}, folder / name)
+        except OSError as error:
+            print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.count(f"in {tmp_path}; nothing was left there. Free some space") == 6
+    assert leaves_nothing_but(tmp_path, f"{SECRET}.mp4")
+
+
+def test_a_kill_leaves_a_hidden_part_at_most(clip, tmp_path):
+    script = f"""
+import os, runpy, signal
+runpy.run_path({str(Path(__file__).parents[1] / "conftest.py")!r})
+from face_anonymizer.modules import video
+def change(frames, first):
+    if first >= 16:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return frames
+video.rewrite({clip!r}, {str(tmp_path / "b.mp4")!r}, change)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (part,) = (path for path in tmp_path.iterdir() if path.name != f"{SECRET}.mp4")
+    assert part.name.startswith(".face_anonymizer-") and part.suffix == ".part"
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "options"),
+    [
+        ("a.mp4", "b.mp4", {"rotation": 90}),
+        ("a.mp4", "b.mkv", {"options": {"bf": "0"}}),
+        ("a.mkv", "b.mkv", {}),  # B-frames, whose first packets have no decoding time in Matroska
+        ("a.mkv", "b.mp4", {}),
+        ("a.webm", "b.webm", {"codec": "libvpx-vp9", "sound": ("libopus",)}),
+        ("a.mov", "b.mov", {"sound": ("pcm_s16le", "aac")}),
+    ],
+)
+@pytest.mark.parametrize("mark", [True, False])
+def test_a_clean_copy_has_the_packets_and_no_texts(tmp_path, name, target, options, mark):
+    source = make_clip(tmp_path / name, **options)
+    video.copy_clean(source, tmp_path / target, mark)
+    before, after = read_clip(source), read_clip(tmp_path / target)
+    start = after.times[0] - before.times[0]  # Matroska counts milliseconds, from the start of the sound on
+    assert start == (Fraction(21, 1000) if (name, target) == ("a.mp4", "b.mkv") else 0)
+    times = [float(time + start) for time in before.times]
+    assert [float(time) for time in after.times] == pytest.approx(times, abs=0.0011 if start else 0)
+    assert [[data for _, data in track] for track in after.sound] == [
+        [data for _, data in track] for track in before.sound
+    ]
+    assert (after.rotations, after.colours, after.pixels) == (before.rotations, before.colours, before.pixels)
+    data = (tmp_path / target).read_bytes()
+    assert SECRET.encode() not in data and SECRET not in after.texts
+    assert (DIGITAL_SOURCE_TYPE.encode() in data) is mark
+
+
+def test_tracks_that_tell_are_left_out(clip, tmp_path):
+    """A cover picture, a second camera, subtitles."""
+    rich = tmp_path / "rich.mkv"
+    with av.open(clip) as source, av.open(str(rich), "w") as output:
+        copies = {stream: output.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        second = output.add_stream("mjpeg", rate=NTSC)
+        second.width, second.height, second.pix_fmt = 64, 64, "yuvj420p"
+        subtitles = output.add_mux_stream("subrip")
+        output.add_attachment(f"{SECRET}.jpg", "image/jpeg", b"\xff\xd8" + SECRET.encode())
+        output.start_encoding()
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream]
+                output.mux(packet)
+        words = av.Packet(SECRET.encode())
+        words.stream, words.pts, words.dts, words.duration = subtitles, 0, 0, 500
+        words.time_base = Fraction(1, 1000)
+        output.mux(words)
+        output.mux(second.encode(av.VideoFrame(64, 64, "yuvj420p")))
+        output.mux(second.encode(None))
+    assert rich.read_bytes().count(SECRET.encode()) >= 3
+    video.copy_clean(str(rich), tmp_path / "copy.mkv")
+    video.rewrite(str(rich), tmp_path / "new.mp4", same)
+    for name in ("copy.mkv", "new.mp4"):
+        assert read_clip(tmp_path / name).streams == ["video", "audio"]
+        assert SECRET.encode() not in (tmp_path / name).read_bytes()
+
+
+def test_bad_files_and_names(clip, tmp_path):
+    with pytest.raises(video.CannotHold, match=r"WEBM.*\.mkv"):
+        video.rewrite(clip, tmp_path / "b.webm", same)
+    with pytest.raises(video.CannotHold, match=r"\.webm file cannot hold h264 video"):
+        video.copy_clean(clip, tmp_path / "b.webm")
+    with pytest.raises(ValueError, match=r"b\.avi should end in"):
+        video.rewrite(clip, tmp_path / "b.avi", same)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        video.rewrite(clip, tmp_path / "none" / "b.mp4", same)
+    with pytest.raises(FileNotFoundError):
+        video.probe(str(tmp_path / "none.mp4"))
+    (tmp_path / "broken.mp4").write_bytes(os.urandom(5000))
+    with pytest.raises(av.error.InvalidDataError):
+        video.rewrite(str(tmp_path / "broken.mp4"), tmp_path / "b.mp4", same)
+    make_clip(tmp_path / "cut.mp4", 60)
+    data = (tmp_path / "cut.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    with pytest.raises(av.error.InvalidDataError):  # its index stood at the end
+        video.rewrite(str(tmp_path / "cut.mp4"), tmp_path / "b.mp4", same)
+    assert leaves_nothing_but(tmp_path, "broken.mp4", "cut.mp4", f"{SECRET}.mp4")
