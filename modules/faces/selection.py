@@ -1,0 +1,190 @@
+"""Which of the faces that were found are to be changed; everybody else is kept and named in the report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from .masks import face_size
+from .types import Face, Faces
+
+POSITIONS = ("any", "left", "right", "top", "bottom", "centre")
+MASK_MODES = ("inside", "outside")
+
+_INDICES = re.compile(r"\s*\d+\s*(-\s*\d+\s*)?(,\s*\d+\s*(-\s*\d+\s*)?)*")
+_INSIDE = 0.5  # share of a box that the mask covers, and of a track's frames, from which a face counts as inside
+
+
+@dataclass(frozen=True)
+class _Person:
+    """What is chosen as one: a face, or all faces of a track."""
+
+    faces: tuple[Face, ...]
+    places: frozenset[int]  # of its faces in the batch, from 0
+    number: int
+    group: Hashable  # largest and position compare persons of one group: of a picture, or all tracks of the clip
+
+    @property
+    def size(self) -> float:
+        return float(np.median([face_size(face) for face in self.faces]))
+
+    @property
+    def score(self) -> float:
+        return max(face.score for face in self.faces)
+
+    @property
+    def centre(self) -> np.ndarray:
+        return np.mean([(face.box[:2] + face.box[2:]) / 2 for face in self.faces], axis=0)
+
+
+def select_faces(
+    faces: Faces,
+    *,
+    indices: str = "",
+    largest: int = 0,
+    min_size: float = 0,
+    max_size: float = 0,
+    min_score: float = 0.0,
+    position: str = "any",
+    mask: torch.Tensor | None = None,
+    mask_mode: str = "inside",
+    invert: bool = False,
+) -> tuple[Faces, Faces]:
+    """The faces that meet every condition, and the rest. Each condition is off at its default.
+
+    indices: numbers as the preview shows them, such as "1,3-5": places in the whole batch from 1, for faces with a
+    track its number + 1. Numbers that nobody has select nobody. min_size, max_size: pixels of face size (the geometric
+    mean of the box's sides), both included; 0 is off. min_score: 0..1. mask: float [B or 1, H, W], 0..1; a face is
+    inside when the mean of the mask over the part of its box in the picture is 0.5 or more. mask_mode: "inside" or
+    "outside" selects the faces there. Of those that meet all these, largest: in each picture the n largest; 0 is off.
+    Of those, position: in each picture the one whose centre is nearest to that side, or to the picture's centre; "any"
+    is off. Where two are equal the first counts. invert: the selected and the rest change places, in the end.
+    A track is selected as a whole, as else its person would flicker: by its median size, its best score, its mean
+    centre, and inside where it is in half of its frames or more. largest and position choose among all tracks of the
+    clip.
+    Returns (selected, rest): each face is in one of them, in its order, with all its data. `kept` of each names the
+    faces of the other after those that were kept before.
+    Raises ValueError for indices of another form, settings out of range, or a mask of another size.
+    """
+    _check(faces, largest, min_size, max_size, min_score, position, mask, mask_mode)
+    ranges = _parse(indices)
+    persons = _persons(faces)
+    conditions: list[Callable[[_Person], bool]] = []
+    if ranges:
+        conditions.append(lambda person: any(person.number in numbers for numbers in ranges))
+    if min_size:
+        conditions.append(lambda person: person.size >= min_size)
+    if max_size:
+        conditions.append(lambda person: person.size <= max_size)
+    if min_score:
+        conditions.append(lambda person: person.score >= min_score)
+    if mask is not None:
+        conditions.append(lambda person: _is_inside(person, mask) == (mask_mode == "inside"))
+    chosen = [person for person in persons if all(condition(person) for condition in conditions)]
+    if largest:
+        chosen = _first_of_each_group(chosen, lambda person: -person.size, largest)
+    if position != "any":
+        chosen = _first_of_each_group(chosen, lambda person: _distance(person.centre, position, faces), 1)
+    places = frozenset().union(*(person.places for person in chosen))
+    inside = tuple(face for place, face in enumerate(faces) if place in places)
+    outside = tuple(face for place, face in enumerate(faces) if place not in places)
+    if invert:
+        inside, outside = outside, inside
+    return (
+        replace(faces, faces=inside, kept=faces.kept + outside),
+        replace(faces, faces=outside, kept=faces.kept + inside),
+    )
+
+
+def _check(faces, largest, min_size, max_size, min_score, position, mask, mask_mode) -> None:
+    if largest < 0 or min_size < 0 or max_size < 0 or not 0 <= min_score <= 1:
+        raise ValueError(
+            f"largest, min_size and max_size are 0 (off) or more, min_score is 0..1; "
+            f"got {largest}, {min_size}, {max_size}, {min_score}."
+        )
+    if max_size and min_size > max_size:
+        raise ValueError(f"No face is at least {min_size} and at most {max_size} pixels: lower min_size.")
+    if position not in POSITIONS or mask_mode not in MASK_MODES:
+        raise ValueError(
+            f"position is one of {', '.join(POSITIONS)}, mask_mode one of {', '.join(MASK_MODES)}; "
+            f"got {position!r}, {mask_mode!r}."
+        )
+    if mask is None:
+        return
+    if mask.ndim != 3:
+        raise ValueError(f"A mask is [B, H, W], got {list(mask.shape)}.")
+    if mask.shape[1:] != (faces.height, faces.width):
+        raise ValueError(
+            f"The mask is {mask.shape[2]}x{mask.shape[1]} pixels, but the pictures of the faces are "
+            f"{faces.width}x{faces.height}: make the mask on the picture in which the faces were detected."
+        )
+    if len(mask) not in (1, faces.image_count):
+        raise ValueError(
+            f"There are {len(mask)} masks for {faces.image_count} pictures: connect one mask, or one for each picture."
+        )
+
+
+def _parse(indices: str) -> list[range]:
+    """The ranges of numbers that a string such as "1,3-5" names; none for an empty one."""
+    if not indices.strip():
+        return []
+    ranges = []
+    if _INDICES.fullmatch(indices):
+        for part in indices.split(","):
+            first, _, last = part.partition("-")
+            ranges.append(range(int(first), int(last or first) + 1))
+    if not ranges or any(len(numbers) == 0 or numbers.start == 0 for numbers in ranges):
+        raise ValueError(
+            f"indices are the numbers of faces from 1, with commas and ranges from low to high, such as 1,3-5; "
+            f"got {indices!r}."
+        )
+    return ranges
+
+
+def _persons(faces: Faces) -> list[_Person]:
+    members: dict[Hashable, list[int]] = {}
+    for place, face in enumerate(faces):
+        key = ("face", place) if face.track is None else ("track", face.track)
+        members.setdefault(key, []).append(place)
+    numbers = [offset + 1 for offset in faces.seed_offsets()]
+    persons = []
+    for places in members.values():
+        own = tuple(faces.faces[place] for place in places)
+        group = own[0].image_index if own[0].track is None else "clip"
+        persons.append(_Person(own, frozenset(places), numbers[places[0]], group))
+    return persons
+
+
+def _is_inside(person: _Person, mask: torch.Tensor) -> bool:
+    means = [_mean_over_box(mask[face.image_index if len(mask) > 1 else 0], face.box) for face in person.faces]
+    return bool(np.mean(np.array(means) >= _INSIDE) >= _INSIDE)
+
+
+def _mean_over_box(mask: torch.Tensor, box: np.ndarray) -> float:
+    """The mean of a mask [H, W] over the pixels that a box touches; 0 for a box beside the picture."""
+    limit = np.array([mask.shape[1], mask.shape[0]])
+    (x0, y0), (x1, y1) = np.clip([np.floor(box[:2]), np.ceil(box[2:])], 0, limit).astype(int).tolist()
+    part = mask[y0:y1, x0:x1]
+    return float(torch.nan_to_num(part.float()).mean()) if part.numel() else 0.0
+
+
+def _distance(centre: np.ndarray, position: str, faces: Faces) -> float:
+    x, y = centre
+    return {
+        "left": x,
+        "right": -x,
+        "top": y,
+        "bottom": -y,
+        "centre": float(np.hypot(x - faces.width / 2, y - faces.height / 2)),
+    }[position]
+
+
+def _first_of_each_group(persons: Iterable[_Person], key: Callable[[_Person], float], count: int) -> list[_Person]:
+    groups: dict[Hashable, list[_Person]] = {}
+    for person in persons:
+        groups.setdefault(person.group, []).append(person)
+    return [person for group in groups.values() for person in sorted(group, key=key)[:count]]
