@@ -69,6 +69,14 @@ class Faces:
 
         return Faces(stop - start, self.height, self.width, inside(self.faces), inside(self.kept))
 
+    def shifted(self, first_image: int) -> Faces:
+        """These faces of a part of a clip, which begins at image `first_image`, numbered as in the whole clip."""
+
+        def moved(faces: tuple[Face, ...]) -> tuple[Face, ...]:
+            return tuple(replace(face, image_index=face.image_index + first_image) for face in faces)
+
+        return replace(self, image_count=first_image + self.image_count, faces=moved(self.faces), kept=moved(self.kept))
+
     def seed_offsets(self) -> list[int]:
         """What each face adds to a run's seed: the number of its track, so that a person keeps one seed over all
         frames; else its place in the batch.
