@@ -34,19 +34,26 @@ def decode(
     return np.concatenate([corner, corner + extent], 1), scores, corner[:, None] + relative * extent[:, None]
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, max_iou: float) -> np.ndarray:
+def suppress(boxes: np.ndarray, scores: np.ndarray, max_iou: float, max_inside: float = np.inf) -> np.ndarray:
     """Greedy non-maximum suppression: the indices that remain, best first; ties keep their order.
 
-    boxes: (N, 4) x0 y0 x1 y1; scores: (N,); a box that overlaps a better one by max_iou (area of intersection over
-    union) goes.
+    boxes: (N, 4) x0 y0 x1 y1; scores: (N,); a box goes that overlaps a better one by max_iou (area of intersection over
+    union), or by max_inside (area of intersection over the smaller of both).
     """
     order = np.argsort(-scores, kind="stable")
-    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     keep = []
     while order.size:
         best, rest = order[0], order[1:]
         keep.append(best)
-        overlap = np.minimum(boxes[best, 2:], boxes[rest, 2:]) - np.maximum(boxes[best, :2], boxes[rest, :2])
-        shared = np.prod(np.clip(overlap, 0, None), axis=1)
-        order = rest[shared < max_iou * (area[best] + area[rest] - shared)]
+        order = rest[~overlapping(boxes[rest], boxes[best : best + 1], max_iou, max_inside)]
     return np.array(keep, dtype=np.int64)
+
+
+def overlapping(boxes: np.ndarray, others: np.ndarray, max_iou: float, max_inside: float = np.inf) -> np.ndarray:
+    """Which of the boxes (N, 4) overlap any of the others (M, 4) by max_iou or max_inside (see suppress); bool (N,)."""
+    overlap = np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - np.maximum(boxes[:, None, :2], others[None, :, :2])
+    shared = np.prod(np.clip(overlap, 0, None), axis=2)
+    area, other = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (boxes, others))
+    union = area[:, None] + other[None] - shared
+    inside = shared / np.maximum(np.minimum(area[:, None], other[None]), 1e-9)
+    return ((shared >= max_iou * union) | (inside >= max_inside)).any(1)

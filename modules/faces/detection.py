@@ -14,41 +14,62 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .centerface import SIZE_MULTIPLE
-from .decoding import decode, suppress
-from .refinement import refine_points
+from .centerface import SIZE_MULTIPLE, load_centerface
+from .decoding import decode, overlapping, suppress
+from .onet import load_onet
+from .refinement import look_upright, refine_points
+from .tiles import find_candidates
 from .types import FIVE_POINTS, Face, Faces
 
 _SOURCE = "centerface"
+_TILE_SOURCE = "centerface tiles"
 _NMS_IOU = 0.3
+_MAX_INSIDE = 0.6  # share of a box that may lie in a better one: a face does not fit into a face
 _REFINE_FROM = 0.2  # score; what is less of a face is not worth a second look
 _COARSE_SIDE = 320  # long side of the smallest level of the pyramid, in pixels
-_LARGE, _MEDIUM = (
-    320,
-    40,
-)  # root of a box's area in pixels of a level: larger ones are left to the next level, smaller to the one before
+# root of a box's area in pixels of a level: larger ones are left to the next level, smaller to the one before
+_LARGE, _MEDIUM = 320, 40
 _TINY_SIDE, _TINY_FACTOR = 128, 4  # pictures below this long side are enlarged to it, by this factor at most
 _ROWS = 8  # a picture is read in this many rows of faces when they are put in order
+
+
+class FaceNetworks(nn.Module):
+    """The detector, and the network that places points: one module, so that a host can manage both as one model."""
+
+    def __init__(self, centerface: nn.Module, onet: nn.Module):
+        super().__init__()
+        self.centerface = centerface
+        self.onet = onet
+
+
+def load_face_networks() -> FaceNetworks:
+    """Both networks with the weights that ship with the pack, float32, on the CPU. Raises as load_centerface does."""
+    return FaceNetworks(load_centerface(), load_onet())
 
 
 def detect_faces(
     network: nn.Module,
     images: torch.Tensor,
-    min_score: float = 0.35,
+    min_score: float = 0.3,
     max_faces: int = 0,
     long_side: int = 1280,
+    thorough: bool = False,
     device: torch.device | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[float, int], None] | None = None,
 ) -> Faces:
     """All faces of every picture, at any rotation, one picture at a time.
 
-    network: from load_centerface. images: float [B, H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped), any size, B = 0
-    included. min_score: 0..1, the least confidence. max_faces: keeps so many of the best in each picture; 0 keeps all.
-    long_side: larger pictures are reduced to it, in pixels (see working_size).
+    network: from load_face_networks; CenterFace alone (load_centerface) finds the same faces with coarser points.
+    images: float [B, H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped), any size, B = 0 included. min_score: 0..1, the
+    least confidence. max_faces: keeps so many of the best in each picture; 0 keeps all. long_side: larger pictures are
+    reduced to it, in pixels (see working_size). thorough: looks again at full size and enlarged, in tiles and in four
+    directions, for faces from 12 pixels, turned ones and ones cut by the border (see find_candidates); what the
+    ordinary pass finds stays as it is, what is new has the source "centerface tiles".
     device: the network is moved there first; None leaves it where it is. progress: called with (pictures done, all)
-    after each. Returns Faces with five points each, the image-left eye first as seen on the upright face. In each
-    picture faces are read like text: by row of an eighth of the height, then from left to right, by the centres of
-    their boxes. Raises ValueError for images of another shape or settings out of range.
+    after each picture and, when thorough, with the share of the picture added after each direction of each tile; what
+    it raises passes through. Returns Faces with five points each, the image-left eye first as seen on the upright face.
+    In each picture faces are read like text: by row of an eighth of the height, then from left to right, by the centres
+    of their boxes. Raises ValueError for images of another shape or settings out of range.
     """
     if images.ndim != 4 or images.shape[3] not in (1, 3, 4) or 0 in images.shape[1:3]:
         raise ValueError(
@@ -61,15 +82,30 @@ def detect_faces(
         )
     if device is not None:
         network.to(device)
+    centerface, onet = (network.centerface, network.onet) if isinstance(network, FaceNetworks) else (network, None)
     count, height, width = images.shape[:3]
     faces: list[Face] = []
     for index in range(count):
-        boxes, scores, points = _detect_in_picture(network, images[index], min_score, max_faces, long_side)
-        for i in _reading_order(boxes, height):
-            faces.append(Face(index, boxes[i], float(scores[i]), points[i] - 0.5, FIVE_POINTS, _SOURCE))
+        # resized where it is: not every device has the antialiasing filter
+        picture = torch.nan_to_num(images[index, ..., :3].permute(2, 0, 1)[None].float()).clamp(0, 1)
+        found = _find(centerface, picture, min_score, long_side)
+        ordinary = len(found[1])
+        if thorough:
+            advance = _ignore if progress is None else lambda share, done=index: progress(done + share, count)
+            found = _with_tiles(centerface, onet, picture, min_score, found, advance)
+        boxes, scores, points = found
+        best = np.argsort(-scores, kind="stable")[: max_faces or None]
+        points[best] = _refined(centerface, onet, picture, boxes[best], scores[best], points[best])
+        for i in best[_reading_order(boxes[best], height)]:
+            source = _SOURCE if i < ordinary else _TILE_SOURCE
+            faces.append(Face(index, boxes[i], float(scores[i]), points[i] - 0.5, FIVE_POINTS, source))
         if progress is not None:
             progress(index + 1, count)
     return Faces(count, height, width, tuple(faces))
+
+
+def _ignore(_share: float) -> None:
+    pass
 
 
 def working_size(height: int, width: int, long_side: int) -> tuple[int, int]:
@@ -102,46 +138,88 @@ def pyramid(height: int, width: int, long_side: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def _detect_in_picture(
-    network: nn.Module, image: torch.Tensor, min_score: float, max_faces: int, long_side: int
+def _find(
+    centerface: nn.Module, picture: torch.Tensor, min_score: float, long_side: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes (N, 4), scores (N,) and points (N, 5, 2) of one picture [H, W, C], best first, in its own pixels."""
-    height, width, _ = image.shape
-    # resized where it is: not every device has the antialiasing filter
-    picture = torch.nan_to_num(image[..., :3].permute(2, 0, 1)[None].float()).clamp(0, 1)
+    """Boxes (N, 4), scores (N,) and points (N, 5, 2), edges, of one picture [1, C, H, W], best first, in its pixels."""
+    height, width = picture.shape[2:]
     found = []
     sizes = pyramid(height, width, long_side)
     for level, size in enumerate(sizes):
-        boxes, scores, points = decode(*_run(network, picture, size), min_score)
+        boxes, scores, points = decode(*_run(centerface, picture, size), min_score)
         extent = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
         mine = (extent >= (_MEDIUM if level else 0)) & (extent <= (_LARGE if size != sizes[-1] else np.inf))
         per_pixel = np.array([width / size[1], height / size[0]])
         found.append((boxes[mine] * np.tile(per_pixel, 2), scores[mine], points[mine] * per_pixel))
     boxes, scores, points = (np.concatenate(parts) for parts in zip(*found, strict=True))
     keep = suppress(boxes, scores, _NMS_IOU)
-    boxes = np.clip(boxes, 0, np.tile([width, height], 2))
-    keep = keep[(boxes[keep, 2:] > boxes[keep, :2]).all(1)][: max_faces or None]
-    boxes, scores = boxes[keep], scores[keep]
-    points = np.array([_image_left_first(five) for five in points[keep]]).reshape(-1, 5, 2)
-    sure = int((scores >= _REFINE_FROM).sum())
-    points[:sure] = refine_points(network, picture, boxes[:sure], points[:sure])
-    return boxes, scores, points
+    boxes = _clipped(boxes, picture)
+    keep = keep[(boxes[keep, 2:] > boxes[keep, :2]).all(1)]
+    return boxes[keep], scores[keep], points[keep]
 
 
-def _run(network: nn.Module, picture: torch.Tensor, size: tuple[int, int]) -> list[np.ndarray]:
+def _with_tiles(
+    centerface: nn.Module,
+    onet: nn.Module | None,
+    picture: torch.Tensor,
+    min_score: float,
+    found: tuple[np.ndarray, np.ndarray, np.ndarray],
+    advance: Callable[[float], None],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The faces of `found`, then those that only the tiles show.
+
+    Their score is the better one of two looks of CenterFace, in the tile and upright; for what it does not find again
+    the first look's, but no more than O-Net's probability.
+    """
+    boxes, scores, points = find_candidates(centerface, picture, advance)
+    new = ~overlapping(boxes, found[0], _NMS_IOU, _MAX_INSIDE)
+    boxes, second, points, certain = look_upright(centerface, onet, picture, boxes[new], _ordered(points[new]))
+    scores = np.where(second > 0, np.maximum(scores[new], second), np.minimum(scores[new], certain))
+    boxes = _clipped(boxes, picture)
+    # a second look moves a box: two candidates may have become the same face
+    keep = suppress(boxes, scores, _NMS_IOU, _MAX_INSIDE)
+    keep = keep[~overlapping(boxes[keep], found[0], _NMS_IOU, _MAX_INSIDE)]
+    keep = keep[(scores[keep] >= min_score) & (boxes[keep, 2:] > boxes[keep, :2]).all(1)]
+    added = (boxes[keep], scores[keep], points[keep])
+    return tuple(np.concatenate(parts) for parts in zip(found, added, strict=True))
+
+
+def _refined(
+    centerface: nn.Module,
+    onet: nn.Module | None,
+    picture: torch.Tensor,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    points: np.ndarray,
+) -> np.ndarray:
+    points = _ordered(points)
+    sure = scores >= _REFINE_FROM
+    points[sure] = refine_points(centerface, onet, picture, boxes[sure], points[sure])
+    return points
+
+
+def _ordered(points: np.ndarray) -> np.ndarray:
+    return np.array([_image_left_first(five) for five in points]).reshape(-1, 5, 2)
+
+
+def _clipped(boxes: np.ndarray, picture: torch.Tensor) -> np.ndarray:
+    return np.clip(boxes, 0, np.tile([picture.shape[3], picture.shape[2]], 2))
+
+
+def _run(centerface: nn.Module, picture: torch.Tensor, size: tuple[int, int]) -> list[np.ndarray]:
     """The four outputs of the network, float64, for picture [1, 1 or 3, H, W] in 0..1, resized to size."""
     if size != tuple(picture.shape[2:]):
         picture = F.interpolate(picture, size=size, mode="bilinear", align_corners=False, antialias=True)
     with torch.inference_mode():
-        outputs = network(picture.expand(-1, 3, -1, -1).to(next(network.parameters()).device) * 255)
+        outputs = centerface(picture.expand(-1, 3, -1, -1).to(next(centerface.parameters()).device) * 255)
     heatmap, *others = (output[0].float().cpu().numpy().astype(np.float64) for output in outputs)
     return [heatmap[0], *others]
 
 
-def _reading_order(boxes: np.ndarray, height: int) -> list[int]:
+def _reading_order(boxes: np.ndarray, height: int) -> np.ndarray:
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     row = np.floor(centre[:, 1] * _ROWS / height)
-    return list(np.lexsort((centre[:, 1], centre[:, 0], row)))
+    return np.lexsort((centre[:, 1], centre[:, 0], row))
 
 
 def _image_left_first(points: np.ndarray) -> np.ndarray:
