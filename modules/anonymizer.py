@@ -49,24 +49,24 @@ def swap_crops(
     offsets: Sequence[int],
     painting: Painting,
     progress: Progress | None = None,
+    which: Sequence[int] | None = None,
 ) -> torch.Tensor:
-    """Crops with the identity of `sources`: float [N, S', S', 3], one a crop, or one for all. Else as anonymize_crops.
+    """Crops with the identity of `sources`: float [M, S', S', 3]. Else as anonymize_crops.
 
+    which: index of the source of each crop; None: one source serves all, or each crop has its own.
     Degree 0 is a face swap: expression, pose, gaze and light are the crop's (section 3.3 of the paper).
     """
-    if len(sources) not in (1, len(crops)):
-        raise ValueError(f"There are {len(sources)} source faces for {len(crops)} crops: give one, or one a crop.")
-    return _paint(model, _resized(sources, crops.shape[1]), crops, offsets, painting, progress)
+    if which is None:
+        if len(sources) not in (1, len(crops)):
+            raise ValueError(f"There are {len(sources)} source faces for {len(crops)} crops: give one, or one a crop.")
+        which = [0] * len(crops) if len(sources) == 1 else range(len(crops))
+    sources = _resized(sources, crops.shape[1])
 
+    def chosen(part: slice) -> torch.Tensor:
+        indices = list(which[part])
+        return sources[indices[:1] if len(set(indices)) == 1 else indices]  # states of one source serve all crops
 
-def anonymize_tracks(
-    model: FaceAnonModel, best_crops: torch.Tensor, tracks: Sequence[int], painting: Painting, progress: Progress | None
-) -> dict[int, torch.Tensor]:
-    """One synthetic face a track: its best crop, anonymized with the track's seed; track -> float32 [1, S, S, 3].
-
-    Swapped onto every frame of the track (swap_crops with degree 0), it keeps a person one and the same over a clip.
-    """
-    return dict(zip(tracks, anonymize_crops(model, best_crops, tracks, painting, progress).split(1), strict=True))
+    return _paint(model, chosen, crops, offsets, painting, progress)
 
 
 class Progress:
@@ -100,7 +100,7 @@ def _paint(model, sources, crops, offsets, painting, progress) -> torch.Tensor:
     for start in range(0, len(crops), painting.faces_at_once):
         comfy.model_management.throw_exception_if_processing_interrupted()
         part = slice(start, start + painting.faces_at_once)
-        chosen = sources if sources is None or len(sources) == 1 else sources[part]
+        chosen = None if sources is None else sources(part)
         painted.append(_paint_chunk(model, chosen, crops[part], offsets[part], painting, progress))
         progress.run_is_done()
     return torch.cat(painted) if painted else crops[..., :3].float()

@@ -2,7 +2,9 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .faces import FaceAnonCropFaces, FaceAnonDetectFaces, FaceAnonPasteFaces
+from .anonymizing import FaceAnonAnonymizeCrops
+from .detection import FaceAnonDetectFaces, FaceAnonSelectFaces, FaceAnonTrackFaces
+from .faces import FaceAnonCropFaces, FaceAnonPasteFaces, FaceAnonRedactFaces
 from .loading import FaceAnonLoadModel, register_model_folder
 from .references import (
     FaceAnonDrivingReference,
@@ -11,6 +13,8 @@ from .references import (
     FaceAnonSourceReference,
 )
 from .sampling import FaceAnonApply, FaceAnonDDPMSampler
+from .saving import FaceAnonReport, FaceAnonSaveImage, FaceAnonSaveVideo
+from .video import FaceAnonAnonymizeVideo, FaceAnonRedactVideo, FaceAnonTrackVideo
 
 
 class FaceAnonymizerExtension(ComfyExtension):
@@ -29,6 +33,16 @@ class FaceAnonymizerExtension(ComfyExtension):
             FaceAnonApply,
             FaceAnonDDPMSampler,
             FaceAnonDetectFaces,
+            FaceAnonSelectFaces,
+            FaceAnonTrackFaces,
             FaceAnonCropFaces,
+            FaceAnonAnonymizeCrops,
             FaceAnonPasteFaces,
+            FaceAnonRedactFaces,
+            FaceAnonTrackVideo,
+            FaceAnonAnonymizeVideo,
+            FaceAnonRedactVideo,
+            FaceAnonSaveImage,
+            FaceAnonSaveVideo,
+            FaceAnonReport,
         ]

@@ -1,78 +1,67 @@
-"""Faces in photos: detect, crop, paste back."""
+"""Crops of faces, and what is put back in their place: painted faces or a redaction."""
 
-import comfy.model_management
-import comfy.utils
-from comfy_api.latest import io, ui
-from server import PromptServer
+from comfy_api.latest import io
 
-from ..modules.detector import detect
-from ..modules.faces.adapters import faces_from_boxes, faces_from_landmarks
+from ..modules.faces import report as reports
 from ..modules.faces.alignment import crop_faces
-from ..modules.faces.compositing import paste_faces
-from ..modules.faces.drawing import draw_faces
-from ..modules.faces.types import Faces
-from .types import CATEGORY, FaceLandmarksSocket, FacesSocket
+from ..modules.faces.compositing import REGIONS
+from ..modules.faces.masks import PARTS
+from ..modules.faces.redaction import MODES, redact_faces
+from ..modules.faces.replacement import FALLBACKS, Pasting, replace_faces
+from ..modules.faces.report import report_faces
+from .reporting import show_report, step_progress
+from .types import CATEGORY, FacesSocket, ReportSocket
 
 
-class FaceAnonDetectFaces(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="FaceAnonDetectFaces",
-            display_name="Detect Faces",
-            category=CATEGORY,
-            description="Finds every face of every image with the detector that ships with the pack (CenterFace), or "
-            "takes faces that other nodes found. Look at the preview: a face without a box stays as it is.",
-            search_aliases=["face detection", "find faces", "centerface"],
-            inputs=[
-                io.Image.Input("image"),
-                io.Float.Input(
-                    "min_score",
-                    default=0.35,
-                    min=0.05,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Lower finds more faces and more that are none. A missed face is a leak: prefer low.",
-                ),
-                io.Int.Input(
-                    "max_faces", default=0, min=0, max=1000, tooltip="The best-scored faces of each image; 0: all."
-                ),
-                FaceLandmarksSocket.Input(
-                    "face_landmarks",
-                    optional=True,
-                    tooltip="From MediaPipe Face Landmarker: used instead of detecting.",
-                ),
-                io.BoundingBox.Input(
-                    "bboxes",
-                    optional=True,
-                    force_input=True,
-                    tooltip="Face boxes of another detector: used instead of detecting.",
-                ),
-            ],
-            outputs=[
-                FacesSocket.Output(display_name="faces"),
-                io.BoundingBox.Output(display_name="bboxes"),
-                io.Image.Output(display_name="preview"),
-            ],
-            hidden=[io.Hidden.unique_id],
-        )
+def pasting_inputs() -> list:
+    """How crops are pasted, for every node that does."""
+    return [
+        io.Float.Input(
+            "feather",
+            default=0.1,
+            min=0.0,
+            max=0.5,
+            step=0.01,
+            tooltip="Width of the soft border, as a share of the region's side.",
+        ),
+        io.Combo.Input(
+            "region",
+            options=list(REGIONS),
+            optional=True,
+            tooltip="What is replaced: the whole crop with hair and ears (safest), the oval of the face, or its box.",
+        ),
+        io.Float.Input(
+            "colour_match",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            optional=True,
+            tooltip="Brings the crop's colours to those around it. 0: as painted.",
+        ),
+    ]
 
-    @classmethod
-    def execute(cls, image, min_score=0.35, max_faces=0, face_landmarks=None, bboxes=None) -> io.NodeOutput:
-        batch, height, width = image.shape[:3]
-        if face_landmarks is not None and bboxes is not None:
-            raise ValueError("Connect face_landmarks or bboxes, not both: each is used instead of detecting.")
-        if face_landmarks is not None:
-            faces = faces_from_landmarks(face_landmarks, batch, height, width)
-        elif bboxes is not None:
-            faces = faces_from_boxes(bboxes, batch, height, width)
-        else:
-            faces = detect(image, min_score, max_faces, _progress(batch))
-        preview = draw_faces(image, faces)
-        shown = _report(cls, faces, "found")
-        if batch:  # the host cannot save a preview of no image
-            shown |= ui.PreviewImage(preview, cls=cls).as_dict()
-        return io.NodeOutput(faces, _bounding_boxes(faces), preview, ui=shown)
+
+def fallback_inputs() -> list:
+    """What becomes of faces that cannot be pasted, for every node that pastes."""
+    return [
+        io.Combo.Input(
+            "fallback",
+            options=list(FALLBACKS),
+            optional=True,
+            tooltip="For faces that are too small, or came back unchanged or broken: redact them. keep leaves them as "
+            "they are, which is a leak.",
+        ),
+        io.Int.Input(
+            "min_size",
+            default=16,
+            min=0,
+            max=512,
+            optional=True,
+            advanced=True,
+            tooltip="Faces of fewer pixels are too small for the model: the fallback takes them.",
+        ),
+    ]
 
 
 class FaceAnonCropFaces(io.ComfyNode):
@@ -106,76 +95,145 @@ class FaceAnonPasteFaces(io.ComfyNode):
             display_name="Paste Faces",
             category=CATEGORY,
             description="Puts the changed crops back at full resolution, without a seam. Outside the mask no pixel "
-            "changes. Without a face the picture passes as it is, and nothing before this node is run for the crops.",
+            "changes. A face that is too small, or came back unchanged or broken, is redacted. Without a face the "
+            "picture passes as it is, and nothing before this node is run for the crops.",
             inputs=[
                 io.Image.Input("image", tooltip="The picture that the crops were taken from."),
                 # lazy, so that no diffusion runs, nor meets an empty batch, when there is no face
                 io.Image.Input("crops", lazy=True, tooltip="The changed crops, in the order of Crop Faces."),
                 FacesSocket.Input("faces", tooltip="Of Crop Faces."),
-                io.Float.Input(
-                    "feather",
-                    default=0.1,
-                    min=0.0,
-                    max=0.5,
-                    step=0.01,
-                    tooltip="Width of the soft border, as a share of the crop's side.",
+                *pasting_inputs(),
+                *(
+                    io.Boolean.Input(
+                        f"keep_{part}",
+                        default=False,
+                        optional=True,
+                        advanced=True,
+                        tooltip=f"The original {part} of every face stay. They help to recognise a person.",
+                    )
+                    for part in PARTS
                 ),
+                io.Mask.Input(
+                    "protect", optional=True, tooltip="Pixels that stay as they are: glasses, hands, hair in front."
+                ),
+                *fallback_inputs(),
+                io.Combo.Input(
+                    "action",
+                    options=[reports.ANONYMIZED, reports.SWAPPED],
+                    optional=True,
+                    advanced=True,
+                    tooltip="What the report says was done.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    optional=True,
+                    force_input=True,
+                    tooltip="The sampler's, for the report.",
+                ),
+                ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same picture."),
             ],
-            outputs=[io.Image.Output(), io.Mask.Output()],
+            outputs=[io.Image.Output(), io.Mask.Output(), ReportSocket.Output(display_name="report")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def check_lazy_status(cls, image, faces, crops=None, feather=0.1):
+    def check_lazy_status(cls, image, faces, crops=None, **_others):
         return ["crops"] if len(faces) and crops is None else []
 
     @classmethod
-    def execute(cls, image, faces, crops=None, feather=0.1) -> io.NodeOutput:
+    def execute(
+        cls,
+        image,
+        faces,
+        crops=None,
+        feather=0.1,
+        region=REGIONS[0],
+        colour_match=0.0,
+        keep_eyes=False,
+        keep_nose=False,
+        keep_mouth=False,
+        protect=None,
+        fallback=FALLBACKS[0],
+        min_size=16,
+        action=reports.ANONYMIZED,
+        seed=None,
+        report=None,
+    ) -> io.NodeOutput:
         if crops is None:
             crops = image.new_empty((0, 8, 8, 3))
-        return io.NodeOutput(*paste_faces(image, crops, faces, feather), ui=_report(cls, faces, "replaced"))
+        chosen = zip(PARTS, (keep_eyes, keep_nose, keep_mouth), strict=True)
+        keep = tuple(part for part, kept in chosen if kept)
+        pasting = Pasting(feather, region, colour_match, keep, fallback, min_size)
+        progress = step_progress(len(image))
+        *pasted, done = replace_faces(image, crops, faces, pasting, protect, action, seed, progress)
+        done = done.after(report)
+        return io.NodeOutput(*pasted, done, ui=show_report(cls, done))
 
 
-def _progress(images: int):
-    """A callback for detect_faces that moves the node's progress bar and lets the user interrupt."""
-    bar = comfy.utils.ProgressBar(images)
-
-    def done(image: int, _images: int):
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(image)
-
-    return done
+SHAPES = ("ellipse", "box", "oval", "crop")  # of masks.SHAPES, the best for redaction first
 
 
-def _bounding_boxes(faces: Faces) -> list[list[dict]]:
-    """The core's BOUNDING_BOX: per image a list of boxes (comfy_extras/nodes_mediapipe.py)."""
-    boxes: list[list[dict]] = [[] for _ in range(faces.image_count)]
-    for face in faces:
-        x0, y0, x1, y1 = map(float, face.box)
-        boxes[face.image_index].append(
-            {"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0, "label": "face", "score": float(face.score)}
-        )
-    return boxes
-
-
-def _report(node: type[io.ComfyNode], faces: Faces, verb: str) -> dict:
-    """What happened, as text on the node and as data in /history, where the command line reads it."""
-    rows = [
-        {
-            "image": face.image_index,
-            "box": [round(float(edge), 1) for edge in face.box],
-            "score": round(float(face.score), 3),
-            "source": face.source,
-        }
-        for face in faces
+def redaction_inputs() -> list:
+    """How faces are redacted, for every node that does."""
+    return [
+        io.Combo.Input(
+            "mode",
+            options=list(MODES),
+            tooltip="solid leaves nothing of the face. mosaic and blur leave a few samples, which machines may still "
+            "recognise: weak blur can be undone.",
+        ),
+        io.Combo.Input(
+            "shape",
+            options=list(SHAPES),
+            tooltip="The ellipse in the box, the box, the face's oval, or the crop: the head with its hair.",
+        ),
+        io.Float.Input(
+            "detail",
+            default=6.0,
+            min=2.0,
+            max=32.0,
+            step=0.5,
+            tooltip="Samples left across the face's width, at any size. solid leaves none.",
+        ),
+        io.Float.Input(
+            "margin",
+            default=0.15,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            advanced=True,
+            tooltip="How far it reaches beyond the face, as a share of its size.",
+        ),
     ]
-    if rows:
-        text = f"{len(rows)} {'face' if len(rows) == 1 else 'faces'} {verb}"
-    elif verb == "found":
-        text = "No face found"
-    else:
-        text = "No face found: the picture is unchanged"
-    server = getattr(PromptServer, "instance", None)  # none when a node is called without a server
-    if server is not None and node.hidden is not None:
-        server.send_progress_text(text, node.hidden.unique_id)
-    return {"text": (text,), "face_anon_faces": rows}
+
+
+class FaceAnonRedactFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonRedactFaces",
+            display_name="Redact Faces",
+            category=CATEGORY,
+            description="Covers faces, without any model. solid, the default, leaves nothing. A blur that is weak for "
+            "the face's size can be undone by machines: here its strength follows the face.",
+            search_aliases=["blur faces", "pixelate", "mosaic", "censor", "redact"],
+            inputs=[
+                io.Image.Input("image"),
+                FacesSocket.Input("faces"),
+                *redaction_inputs(),
+                ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same picture."),
+            ],
+            outputs=[io.Image.Output(), io.Mask.Output(), ReportSocket.Output(display_name="report")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, image, faces, mode=MODES[0], shape=SHAPES[0], detail=6.0, margin=0.15, report=None
+    ) -> io.NodeOutput:
+        redacted = redact_faces(image, faces, mode, shape, detail, margin, step_progress(len(image)))
+        done = report_faces(faces, reports.REDACTED).after(report)
+        return io.NodeOutput(*redacted, done, ui=show_report(cls, done))

@@ -100,7 +100,7 @@ class Report:
     def to_text(self) -> str:
         """A line for people: how many faces had which outcome, why those that have a reason, what has no face."""
         if not self.entries:
-            return "No face found: the picture is unchanged" if self.images == 1 else "No face found"
+            return f"No face found: the {'picture is' if self.images == 1 else 'pictures are'} unchanged"
         parts = [f"{_faces(count)} {action}" for action, count in self.count().items()]
         lines = [", ".join(parts)]
         reasons = Counter((entry.action, entry.reason) for entry in self.entries if entry.reason)

@@ -64,6 +64,7 @@ def _prepare_process() -> None:
 
 
 host, _, comfy_server = map(_load_script, ("host", "comfy_client", "comfy_server"))
+sample_clip = [_load_script(name) for name in ("_pack", "_synthetic_clip", "_sample_clip")][-1]
 COMFYUI = _find_comfyui()
 _prepare_process()
 
@@ -80,6 +81,14 @@ def comfyui() -> Path:
 def host_nodes() -> ModuleType:
     """ComfyUI's `nodes` module, in this process."""
     return import_from_host("nodes")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> Path:
+    """A film of 11 frames at 29.97 a second with sound: three moving faces of 60 to 100 pixels."""
+    path = tmp_path_factory.mktemp("clip") / "Jane Doe at home.mp4"
+    sample_clip.write_clip(path, range(20, 31), metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
+    return path
 
 
 @pytest.fixture(scope="session")

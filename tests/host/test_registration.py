@@ -12,6 +12,8 @@ import nodes as host_nodes
 
 ROOT = Path(__file__).resolve().parents[2]
 
+MODEL = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
+PAINTING = ("degree", "seed", "steps", "guidance_scale", "sampler_name", "scheduler", "identity", "faces_at_once")
 CONTRACT = {
     "FaceAnonLoadModel": (
         ["model", "clip_vision", "vae", "weight_dtype"],
@@ -35,15 +37,56 @@ CONTRACT = {
             "seed",
             "steps",
             "guidance_scale",
+            "faces",
         ],
         ["LATENT"],
     ),
     "FaceAnonDetectFaces": (
-        ["image", "min_score", "max_faces", "face_landmarks", "bboxes"],
+        ["image", "min_score", "max_faces", "face_landmarks", "bboxes", "thorough"],
         ["FACE_ANON_FACES", "BOUNDING_BOX", "IMAGE"],
     ),
     "FaceAnonCropFaces": (["image", "faces", "size"], ["IMAGE", "FACE_ANON_FACES"]),
-    "FaceAnonPasteFaces": (["image", "crops", "faces", "feather"], ["IMAGE", "MASK"]),
+    "FaceAnonPasteFaces": (
+        [
+            *("image", "crops", "faces", "feather", "region", "colour_match", "keep_eyes", "keep_nose", "keep_mouth"),
+            *("protect", "fallback", "min_size", "action", "seed", "report"),
+        ],
+        ["IMAGE", "MASK", "FACE_ANON_REPORT"],
+    ),
+    "FaceAnonSelectFaces": (
+        [
+            *("faces", "indices", "largest", "min_size", "max_size", "min_score", "position"),
+            *("mask", "mask_mode", "invert"),
+        ],
+        ["FACE_ANON_FACES", "FACE_ANON_FACES"],
+    ),
+    "FaceAnonTrackFaces": (["image", "faces", "max_gap", "lead", "smoothing"], ["FACE_ANON_FACES", "IMAGE"]),
+    "FaceAnonAnonymizeCrops": ([*MODEL, "crops", "faces", *PAINTING, "source"], ["IMAGE"]),
+    "FaceAnonRedactFaces": (
+        ["image", "faces", "mode", "shape", "detail", "margin", "report"],
+        ["IMAGE", "MASK", "FACE_ANON_REPORT"],
+    ),
+    "FaceAnonTrackVideo": (
+        ["video", "min_score", "thorough", "max_gap", "lead", "smoothing"],
+        ["FACE_ANON_FACES"],
+    ),
+    "FaceAnonAnonymizeVideo": (
+        [
+            *("video", "faces", *MODEL, *PAINTING, "feather", "region", "colour_match", "fallback", "min_size"),
+            "report",
+        ],
+        ["VIDEO", "FACE_ANON_REPORT"],
+    ),
+    "FaceAnonRedactVideo": (
+        ["video", "faces", "mode", "shape", "detail", "margin", "report"],
+        ["VIDEO", "FACE_ANON_REPORT"],
+    ),
+    "FaceAnonSaveImage": (
+        ["images", "filename_prefix", "format", "quality", "keep_icc_profile", "mark_as_ai", "report"],
+        ["IMAGE"],
+    ),
+    "FaceAnonSaveVideo": (["video", "filename_prefix", "format", "mark_as_ai", "report"], ["VIDEO"]),
+    "FaceAnonReport": (["report", "save", "filename_prefix"], ["STRING"]),
 }
 
 

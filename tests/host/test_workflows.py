@@ -90,8 +90,8 @@ def test_faces_change_and_the_rest_does_not(opened, server, name, photo):
     # the face's box is 182..270 x 58..178; its crop is about 1.6 times as large
     assert changed[75:160, 190:262].mean() > 0.99
     assert not changed[:, 330:].any() and not changed[260:].any() and not changed[:, :100].any()
-    rows = [output["face_anon_faces"] for output in history["outputs"].values() if "face_anon_faces" in output]
-    assert all(len(faces) == 1 for faces in rows)
+    reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
+    assert reports and all(len(report["faces"]) == 1 for report in reports)
     assert frontend.errors() == []
 
 

@@ -56,7 +56,7 @@ def test_a_later_step_speaks_for_what_it_did():
 
 def test_text_for_people():
     assert Report(1, 9, 9).to_text() == "No face found: the picture is unchanged"
-    assert Report(5, 9, 9).to_text() == "No face found"
+    assert Report(5, 9, 9).to_text() == "No face found: the pictures are unchanged"
     assert report_faces(Faces(1, 9, 9, (face(),)), FOUND).to_text() == "1 face found"
     mixed = report_faces(Faces(3, 9, 9, (face(), face(), face(1))), ANONYMIZED, reasons={0: (REDACTED, "not finite")})
     assert mixed.to_text().splitlines() == [

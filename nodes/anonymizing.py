@@ -1,0 +1,139 @@
+"""Anonymize whole batches of crops in one node: for crowds and clips."""
+
+import comfy.samplers
+from comfy_api.latest import io
+
+from ..modules.anonymizer import Painting, Progress, anonymize_crops, runs, swap_crops
+from ..modules.faces.tracking import best_frames
+from ..modules.loading import FaceAnonModel
+from ..modules.sampling import DDPM, Sampler
+from .types import CATEGORY, FacesSocket, ReferenceNetSocket
+
+SAME_NOISE, SAME_FACE = IDENTITIES = ("same noise", "same face")
+
+
+def model_inputs() -> list:
+    """The five outputs of FaceAnonLoadModel."""
+    return [
+        io.Model.Input("model", tooltip="From Load Face Anonymizer Model, with LoRA or other patches if you like."),
+        ReferenceNetSocket.Input("source_reference_net"),
+        ReferenceNetSocket.Input("driving_reference_net"),
+        io.ClipVision.Input("clip_vision"),
+        io.Vae.Input("vae"),
+    ]
+
+
+def painting_inputs() -> list:
+    """What is painted and how, for every node that does."""
+    return [
+        io.Float.Input(
+            "degree",
+            default=1.25,
+            min=0.0,
+            max=2.0,
+            step=0.05,
+            tooltip="0: the same identity. 1: none of it. 1.25: away from it, the paper's anonymization. Above 1.5 "
+            "faces break.",
+        ),
+        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+        io.Int.Input("steps", default=25, min=1, max=1000, tooltip="200 in the paper; 25 are enough for most."),
+        io.Float.Input(
+            "guidance_scale",
+            default=4.0,
+            min=0.0,
+            max=30.0,
+            step=0.1,
+            tooltip="4 in the paper. At 1 or less the conditional prediction alone, in half the time.",
+        ),
+        io.Combo.Input(
+            "sampler_name",
+            options=[DDPM, *comfy.samplers.KSampler.SAMPLERS],
+            default="dpmpp_2m",
+            tooltip="For clips one that adds no noise on the way (dpmpp_2m, euler, ddim), or the paper's.",
+        ),
+        io.Combo.Input(
+            "scheduler",
+            options=list(comfy.samplers.KSampler.SCHEDULERS),
+            default="karras",
+            tooltip="Not used by the paper's sampler.",
+        ),
+        io.Combo.Input(
+            "identity",
+            options=list(IDENTITIES),
+            tooltip="For clips. same noise: every frame is anonymized by itself, from the person's one start noise. "
+            "same face: the person's best frame is anonymized once, and that face is swapped onto every frame.",
+        ),
+        io.Int.Input(
+            "faces_at_once",
+            default=8,
+            min=1,
+            max=256,
+            advanced=True,
+            tooltip="Crops that go through the networks together: fewer take less memory.",
+        ),
+    ]
+
+
+def make_painting(degree, seed, steps, guidance_scale, sampler_name, scheduler, faces_at_once) -> Painting:
+    return Painting(degree, seed, Sampler(sampler_name, scheduler, steps, guidance_scale), faces_at_once)
+
+
+class FaceAnonAnonymizeCrops(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonAnonymizeCrops",
+            display_name="Anonymize Crops",
+            category=CATEGORY,
+            description="The whole method on any number of crops, a few at a time: for crowds and clips, which the "
+            "single nodes would hold in memory all at once.",
+            inputs=[
+                *model_inputs(),
+                io.Image.Input("crops", tooltip="Of Crop Faces."),
+                FacesSocket.Input("faces", tooltip="Of Crop Faces."),
+                *painting_inputs(),
+                io.Image.Input(
+                    "source",
+                    optional=True,
+                    tooltip="Another person's face crop: swapped onto every crop. degree is then usually 0.",
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="crops")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        source_reference_net,
+        driving_reference_net,
+        clip_vision,
+        vae,
+        crops,
+        faces,
+        degree=1.25,
+        seed=0,
+        steps=25,
+        guidance_scale=4.0,
+        sampler_name="dpmpp_2m",
+        scheduler="karras",
+        identity=SAME_NOISE,
+        faces_at_once=8,
+        source=None,
+    ) -> io.NodeOutput:
+        parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
+        painting = make_painting(degree, seed, steps, guidance_scale, sampler_name, scheduler, faces_at_once)
+        offsets = faces.seed_offsets()
+        if source is not None:
+            return io.NodeOutput(swap_crops(parts, source, crops, offsets, painting))
+        if identity == SAME_NOISE:
+            return io.NodeOutput(anonymize_crops(parts, crops, offsets, painting))
+        best = best_frames(faces)
+        tracks = [face.track for face in faces]
+        if None in tracks:
+            raise ValueError(f'identity "{SAME_FACE}" needs to know who is who: put Track Faces before Crop Faces.')
+        progress = Progress(parts, painting, runs(len(best), painting) + runs(len(crops), painting))
+        synthetic = anonymize_crops(parts, crops[list(best.values())], list(best), painting, progress)
+        which = [list(best).index(track) for track in tracks]
+        swap = painting._replace(degree=0.0)
+        return io.NodeOutput(swap_crops(parts, synthetic, crops, offsets, swap, progress, which))

@@ -1,0 +1,144 @@
+"""Video files in, video files out, with a few frames in memory: for clips that do not fit as image batches."""
+
+import tempfile
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import InputImpl, io
+
+from ..modules.clip import Clip, Tracking, anonymize_video, redact_video, track_video
+from ..modules.faces.compositing import REGIONS
+from ..modules.faces.redaction import MODES
+from ..modules.faces.replacement import FALLBACKS, Pasting
+from ..modules.faces.report import FOUND, report_faces
+from ..modules.loading import FaceAnonModel
+from .anonymizing import SAME_FACE, SAME_NOISE, make_painting, model_inputs, painting_inputs
+from .detection import min_score_input, thorough_input, tracking_inputs
+from .faces import SHAPES, fallback_inputs, pasting_inputs, redaction_inputs
+from .reporting import show_report, step_progress
+from .types import CATEGORY, FacesSocket, ReportSocket
+
+_KEEPS = " Every frame's time and the sound stay; only a few frames are in memory at a time."
+
+
+class FaceAnonTrackVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonTrackVideo",
+            display_name="Track Faces in Video",
+            category=CATEGORY,
+            description="Detect Faces and Track Faces for a video of any length." + _KEEPS,
+            search_aliases=["video faces", "long video"],
+            inputs=[io.Video.Input("video"), min_score_input(), thorough_input(), *tracking_inputs()],
+            outputs=[FacesSocket.Output(display_name="faces")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, video, min_score=0.35, thorough=False, max_gap=10, lead=3, smoothing=2.5) -> io.NodeOutput:
+        tracking = Tracking(max_gap, lead, smoothing)
+        faces = track_video(_clip(video), min_score, thorough, tracking, step_progress(1))
+        return io.NodeOutput(faces, ui=show_report(cls, report_faces(faces, FOUND)))
+
+
+class FaceAnonAnonymizeVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonAnonymizeVideo",
+            display_name="Anonymize Video",
+            category=CATEGORY,
+            description="The whole method on every face of a video of any length." + _KEEPS,
+            search_aliases=["long video", "anonymize clip"],
+            inputs=[
+                io.Video.Input("video"),
+                FacesSocket.Input("faces", tooltip="Of Track Faces in Video."),
+                *model_inputs(),
+                *painting_inputs(),
+                *pasting_inputs(),
+                *fallback_inputs(),
+                ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same video."),
+            ],
+            outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        video,
+        faces,
+        model,
+        source_reference_net,
+        driving_reference_net,
+        clip_vision,
+        vae,
+        degree=1.25,
+        seed=0,
+        steps=25,
+        guidance_scale=4.0,
+        sampler_name="dpmpp_2m",
+        scheduler="karras",
+        identity=SAME_NOISE,
+        faces_at_once=8,
+        feather=0.1,
+        region=REGIONS[0],
+        colour_match=0.0,
+        fallback=FALLBACKS[0],
+        min_size=16,
+        report=None,
+    ) -> io.NodeOutput:
+        parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
+        painting = make_painting(degree, seed, steps, guidance_scale, sampler_name, scheduler, faces_at_once)
+        pasting = Pasting(feather, region, colour_match, (), fallback, min_size)
+        target = _new_file()
+        done = anonymize_video(_clip(video), target, faces, parts, painting, pasting, identity == SAME_FACE)
+        return _changed(cls, target, done.after(report))
+
+
+class FaceAnonRedactVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonRedactVideo",
+            display_name="Redact Video",
+            category=CATEGORY,
+            description="Covers every face of a video of any length, without any model." + _KEEPS,
+            search_aliases=["blur video", "pixelate video", "redact video"],
+            inputs=[
+                io.Video.Input("video"),
+                FacesSocket.Input("faces", tooltip="Of Track Faces in Video."),
+                *redaction_inputs(),
+                ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same video."),
+            ],
+            outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, video, faces, mode=MODES[0], shape=SHAPES[0], detail=6.0, margin=0.15, report=None
+    ) -> io.NodeOutput:
+        target = _new_file()
+        done = redact_video(_clip(video), target, faces, mode, shape, detail, margin, step_progress(1))
+        return _changed(cls, target, done.after(report))
+
+
+def _clip(video) -> Clip:
+    if not hasattr(video, "get_active_trim_window"):  # an older host: what it trimmed is known only once it is saved
+        whole = _new_file()
+        video.save_to(str(whole))
+        return Clip(str(whole), (0.0, 0.0))
+    return Clip(video.get_stream_source(), video.get_active_trim_window())
+
+
+def _new_file() -> Path:
+    """A name in ComfyUI's temporary folder, which it empties at its next start."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="face_anonymizer_", dir=folder)) / "video.mp4"
+
+
+def _changed(node, target: Path, report) -> io.NodeOutput:
+    return io.NodeOutput(InputImpl.VideoFromFile(str(target)), report, ui=show_report(node, report))

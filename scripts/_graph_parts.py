@@ -1,0 +1,207 @@
+"""What the shipped graphs are made of, as scripts/make_workflows.py builds them in ComfyUI's page.
+
+A graph is {"nodes": name -> node, "groups": [...]}; a node says its type, place, widgets and inputs as (name of another
+node, number of its output).
+"""
+
+MODEL = "face-anon-simple"
+EXAMPLE = "example.png"  # stands in the input folder of every ComfyUI
+EXAMPLE_VIDEO = "example.mp4"  # the user chooses one
+
+MODEL_NOTE = f"""### The model
+`python scripts/get_models.py`, run in the pack's folder, downloads 12 GB into
+`models/face_anon/{MODEL}`; it asks first. No node ever downloads anything.
+"""
+LIMITS = """This lowers the chance that somebody is recognised; it is no guarantee. Look at the detector's preview: a
+face without a box stays as it is. Body, clothes, text and voice are not touched."""
+CLEAN = """The file is saved without the prompt, the workflow and the source's metadata, which name the original."""
+LOADED = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
+
+
+def note(text: str, pos, width: int, height: int) -> dict:
+    return {"type": "MarkdownNote", "pos": pos, "width": width, "height": height, "widgets": {"text": text}}
+
+
+def loader(pos) -> dict:
+    return {"type": "FaceAnonLoadModel", "pos": pos, "width": 345, "widgets": {"model": MODEL}}
+
+
+def group(title: str, color: str, bounding) -> dict:
+    return {"title": title, "color": color, "bounding": bounding}
+
+
+def references(x: int, source: tuple, driving: tuple, degree: bool) -> dict:
+    """Embeddings, latents and states of a source and a driving batch of crops, from column x on."""
+    same = source == driving
+    nodes = {
+        "encode_source": {
+            "type": "FaceAnonEncodeImage",
+            "title": "Encode source",
+            "pos": [x, 80],
+            "inputs": {"clip_vision": ("model", 3), "image": source, **({"degree": ("degree", 0)} if degree else {})},
+        },
+        "encode_driving": {
+            "type": "FaceAnonEncodeImage",
+            "title": "Encode driving",
+            "pos": [x, 260],
+            "inputs": {"clip_vision": ("model", 3), "image": driving},
+        },
+        "latent": {"type": "VAEEncode", "pos": [x, 440], "inputs": {"pixels": driving, "vae": ("model", 4)}},
+        "source": {
+            "type": "FaceAnonSourceReference",
+            "pos": [x + 320, 80],
+            "width": 330,
+            "inputs": {
+                "reference_net": ("model", 1),
+                "latent": ("latent" if same else "source_latent", 0),
+                "embeds": ("encode_source", 0),
+            },
+        },
+        "driving": {
+            "type": "FaceAnonDrivingReference",
+            "pos": [x + 320, 440],
+            "width": 330,
+            "inputs": {"reference_net": ("model", 2), "latent": ("latent", 0), "embeds": ("encode_driving", 0)},
+        },
+    }
+    if not same:
+        nodes["source_latent"] = {
+            "type": "VAEEncode",
+            "title": "VAE Encode source",
+            "pos": [x, 560],
+            "inputs": {"pixels": source, "vae": ("model", 4)},
+        }
+    if degree:
+        nodes["interpolate"] = {
+            "type": "FaceAnonInterpolateStates",
+            "pos": [x + 320, 260],
+            "width": 330,
+            "inputs": {"source_states": ("source", 0), "degree": ("degree", 0)},
+        }
+    return nodes
+
+
+def applied(states: str) -> dict:
+    return {
+        "model": ("model", 0),
+        "source_states": (states, 0),
+        "driving_states": ("driving", 0),
+        "source_embeds": ("encode_source", 0),
+        "driving_embeds": ("encode_driving", 0),
+    }
+
+
+def ddpm(x: int, states: str) -> dict:
+    return {
+        "sampler": {
+            "type": "FaceAnonDDPMSampler",
+            "pos": [x, 80],
+            "width": 320,
+            "height": 480,
+            "inputs": {**applied(states), "seed": ("seed", 0)},
+            "widgets": {"steps": 200},
+        },
+        "decode": {"type": "VAEDecode", "pos": [x, 620], "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)}},
+    }
+
+
+def ksampler(x: int, states: str) -> dict:
+    return {
+        "apply": {"type": "FaceAnonApply", "pos": [x, 80], "width": 320, "inputs": applied(states)},
+        "sampler": {
+            "type": "KSampler",
+            "pos": [x, 260],
+            "width": 320,
+            "height": 480,
+            "inputs": {
+                "model": ("apply", 0),
+                "positive": ("apply", 1),
+                "negative": ("apply", 2),
+                "latent_image": ("apply", 3),
+                "seed": ("seed", 0),
+            },
+            "widgets": {
+                "steps": 25,
+                "cfg": 4.0,
+                "sampler_name": "dpmpp_2m",
+                "scheduler": "karras",
+            },
+        },
+        "decode": {"type": "VAEDecode", "pos": [x, 790], "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)}},
+    }
+
+
+def load_image(pos, title: str) -> dict:
+    return {
+        "type": "LoadImage",
+        "title": title,
+        "pos": pos,
+        "width": 300,
+        "height": 340,
+        "widgets": {"image": EXAMPLE},
+    }
+
+
+def detect(pos, image: str, **widgets) -> dict:
+    return {
+        "type": "FaceAnonDetectFaces",
+        "pos": pos,
+        "width": 320,
+        "height": 420,
+        "inputs": {"image": (image, 0)},
+        "widgets": widgets,
+    }
+
+
+def crop(pos, image: str, faces: str) -> dict:
+    return {"type": "FaceAnonCropFaces", "pos": pos, "inputs": {"image": (image, 0), "faces": (faces, 0)}}
+
+
+def degree(pos) -> dict:
+    return {
+        "type": "PrimitiveFloat",
+        "title": "degree",
+        "pos": pos,
+        "width": 250,
+        "properties": {"min": 0, "max": 2, "step": 0.05, "precision": 2},
+        "widgets": {"value": 1.25},
+    }
+
+
+def seed(pos) -> dict:
+    return {
+        "type": "PrimitiveInt",
+        "title": "seed",
+        "pos": pos,
+        "width": 250,
+        "widgets": {"value": 0, "control_after_generate": "fixed"},
+    }
+
+
+def save_image(pos, image: tuple, report: tuple | None, prefix: str) -> dict:
+    return {
+        "type": "FaceAnonSaveImage",
+        "pos": pos,
+        "width": 420,
+        "height": 520,
+        "inputs": {"images": image, **({"report": report} if report else {})},
+        "widgets": {"filename_prefix": prefix},
+    }
+
+
+def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
+    return {
+        "paste": {
+            "type": "FaceAnonPasteFaces",
+            "pos": [x, 80],
+            "width": 320,
+            "inputs": {"image": ("photo", 0), "crops": ("decode", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
+            "widgets": {"action": action},
+        },
+        "save": save_image([x + 350, 80], ("paste", 0), ("paste", 2), prefix),
+    }
+
+
+def connected(source: str = "model") -> dict:
+    """The five outputs of the loader, for nodes that run the whole method."""
+    return {name: (source, i) for i, name in enumerate(LOADED)}

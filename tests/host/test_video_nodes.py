@@ -1,0 +1,163 @@
+"""Clips as image batches and as files: every face covered, fps, frames and sound as they were."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pipeline
+import pytest
+import torch
+from _sample_clip import RATE, write_video
+from comfy_api.latest import InputImpl
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules.faces.report import report_faces
+
+FAST = {"seed": 5, "steps": 2, "sampler_name": "euler"}
+
+
+@pytest.fixture(scope="module")
+def model():
+    with torch.inference_mode():
+        return pipeline.load_tiny()
+
+
+@pytest.fixture
+def video(clip):
+    return InputImpl.VideoFromFile(str(clip))
+
+
+def tracked(video):
+    return pack.FaceAnonTrackVideo.execute(video)[0]
+
+
+def packets(path, kind: str) -> list[tuple]:
+    """Times and bytes of all packets of a stream."""
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[0]
+        return [
+            (Fraction(packet.pts * packet.time_base), bytes(packet))
+            for packet in container.demux(stream)
+            if packet.pts is not None
+        ]
+
+
+def times(path) -> list[Fraction]:
+    return sorted(pts for pts, _ in packets(path, "video"))
+
+
+def covered(before: torch.Tensor, after: torch.Tensor, faces) -> list[float]:
+    """For every face the share of the middle of its box that changed visibly."""
+    shares = []
+    for face in faces:
+        x0, y0, x1, y1 = face.box
+        width, height = x1 - x0, y1 - y0
+        columns = slice(max(0, int(x0 + width / 4)), max(1, int(x1 - width / 4)))
+        rows = slice(max(0, int(y0 + height / 4)), max(1, int(y1 - height / 4)))
+        i = face.image_index
+        shares.append(float(((after - before)[i, rows, columns].abs().amax(-1) > 0.03).float().mean()))
+    return shares
+
+
+def test_frames_and_file_give_the_same_tracks(video):
+    frames = video.get_components().images
+    found = pack.FaceAnonDetectFaces.execute(frames)[0]
+    by_frames = pack.FaceAnonTrackFaces.execute(frames, found)[0]
+    by_file = tracked(video)
+    assert len({face.track for face in by_file}) >= 3
+    assert report_faces(by_file, "found") == report_faces(by_frames, "found")
+    for one, other in zip(by_file, by_frames, strict=True):
+        assert np.allclose(one.alignment, other.alignment, atol=1e-9)
+
+
+def test_redacted_file_keeps_every_time_and_all_sound(video, clip):
+    faces = tracked(video)
+    result, report = pack.FaceAnonRedactVideo.execute(video, faces).result
+    path = result.get_stream_source()
+    assert times(path) == times(clip) and len(times(path)) == 11
+    assert packets(path, "audio") == packets(clip, "audio")
+    before, after = video.get_components().images, result.get_components().images
+    assert min(covered(before, after, faces)) > 0.95
+    assert report.count() == {"redacted": len(faces)} and report.images == 11
+    assert b"Jane" not in Path(path).read_bytes()
+
+
+def test_anonymized_file_is_the_frames_anonymized(video, clip, model):
+    faces = tracked(video)
+    result, report = pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST).result
+    assert times(result.get_stream_source()) == times(clip)
+    assert packets(result.get_stream_source(), "audio") == packets(clip, "audio")
+    assert report.count() == {"anonymized": len(faces)}
+    assert {entry.seed for entry in report.entries} == {5 + face.track for face in faces}
+
+    frames = video.get_components().images
+    crops, cropped = pack.FaceAnonCropFaces.execute(frames, faces, 128).result
+    painted = pack.FaceAnonAnonymizeCrops.execute(*model, crops, cropped, **FAST)[0]
+    expected, mask, _ = pack.FaceAnonPasteFaces.execute(frames, cropped, painted, seed=5).result
+    after = result.get_components().images
+    assert min(covered(frames, after, faces)) > 0.95
+    outside = ((after - expected).abs()[mask == 0] * 255).mean().item()
+    # The random model paints noise, of which H.264 halves the colours' resolution: areas are compared instead.
+    small = [torch.nn.functional.avg_pool2d(clip.movedim(-1, 1), 8) for clip in (after, expected)]
+    areas = (small[0] - small[1]).abs().mean().item() * 255
+    print(f"file against frames: {outside:.2f} levels outside of the mask, {areas:.2f} over areas of 8x8 pixels")
+    assert outside < 1 and areas < 1
+
+
+def test_one_face_for_each_person(video, model):
+    faces = tracked(video)
+    result, _ = pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST, identity="same face").result
+    other, _ = pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST).result
+    assert (result.get_components().images - other.get_components().images).abs().max() > 0.1
+
+
+def test_a_trimmed_video_and_faces_of_another(video, model):
+    trimmed = video.as_trimmed(4 / float(RATE), 4 / float(RATE), strict_duration=False)
+    faces = tracked(trimmed)
+    count = trimmed.get_components().images.shape[0]
+    assert faces.image_count == count < 11
+    result, _ = pack.FaceAnonRedactVideo.execute(trimmed, faces).result
+    assert result.get_components().images.shape[0] == count
+    with pytest.raises(ValueError, match=rf"{count} frames of 640x360.*11 of 640x360"):
+        pack.FaceAnonRedactVideo.execute(video, faces)
+    with pytest.raises(ValueError, match="11 of 640x360"):
+        pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST)
+
+
+def test_no_face_at_all_and_one_frame(tmp_path, model):
+    sky = torch.full((3, 64, 96, 3), 0.5) + torch.rand((3, 64, 96, 3), generator=torch.Generator().manual_seed(0)) / 9
+    for count in (3, 1):
+        write_video(tmp_path / f"{count}.mp4", sky[:count])
+        video = InputImpl.VideoFromFile(str(tmp_path / f"{count}.mp4"))
+        output = pack.FaceAnonTrackVideo.execute(video)
+        assert len(output[0]) == 0 and output[0].image_count == count and output.ui["text"][0].startswith("No face")
+        result, report = pack.FaceAnonAnonymizeVideo.execute(video, output[0], *model, **FAST).result
+        assert times(result.get_stream_source()) == times(tmp_path / f"{count}.mp4") and report.entries == ()
+
+
+def test_a_variable_frame_rate_stays(tmp_path, video):
+    frames = video.get_components().images[:6]
+    path = tmp_path / "varying.mp4"
+    shown_at = [0, 1001, 2002, 6006, 6506, 9009]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("h264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = 360, 640, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 30000)
+        for frame, pts in zip(frames, shown_at, strict=True):
+            picture = av.VideoFrame.from_ndarray((frame * 255).byte().numpy(), format="rgb24")
+            picture.pts, picture.time_base = pts, Fraction(1, 30000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    varying = InputImpl.VideoFromFile(str(path))
+    result, _ = pack.FaceAnonRedactVideo.execute(varying, tracked(varying)).result
+    assert times(result.get_stream_source()) == [Fraction(pts, 30000) for pts in shown_at]
+
+
+def test_selection_within_a_video(video):
+    faces = tracked(video)
+    chosen, rest = pack.FaceAnonSelectFaces.execute(faces, largest=1).result
+    assert len({face.track for face in chosen}) == 1 and len(chosen) + len(rest) == len(faces)
+    result, report = pack.FaceAnonRedactVideo.execute(video, chosen).result
+    assert report.count() == {"redacted": len(chosen), "kept": len(rest)}
+    before, after = video.get_components().images, result.get_components().images
+    assert min(covered(before, after, chosen)) > 0.95
