@@ -174,7 +174,7 @@ def seed(pos) -> dict:
         "title": "seed",
         "pos": pos,
         "width": 250,
-        "widgets": {"value": 0, "control_after_generate": "fixed"},
+        "widgets": {"value": 0},
     }
 
 

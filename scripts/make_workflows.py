@@ -108,9 +108,10 @@ def main() -> None:
         write_clip(clip, range(20, 29))
         server.upload(PHOTO, name=EXAMPLE)
         server.upload(clip, name=EXAMPLE_VIDEO)
-        page = Frontend(browser, server, width=2560, height=1440)  # below half size the page draws no text
         for name in options.names or GRAPHS:
-            page.clear()
+            # A page remembers widgets by the number of their node, also those of a graph that was cleared: each graph
+            # has a page of its own. Below half size it draws no text.
+            page = Frontend(browser, server, width=2560, height=1440)
             page.page.evaluate(BUILD, GRAPHS[name])
             page.load(page.serialize())  # as a user opens it
             write_json(WORKFLOWS / f"{name}.json", page.serialize())
@@ -131,6 +132,7 @@ def main() -> None:
             if options.screenshots:
                 page.screenshot(options.screenshots / f"{name}.png")
             print(name, "errors:", page.errors() or "none")
+            page.close()
 
 
 if __name__ == "__main__":
