@@ -18,7 +18,7 @@ _INSIDE, _OUTSIDE = "inside", "outside"
 def min_score_input():
     return io.Float.Input(
         "min_score",
-        default=0.35,
+        default=0.3,
         min=0.05,
         max=1.0,
         step=0.01,
@@ -100,7 +100,7 @@ class FaceAnonDetectFaces(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, min_score=0.35, max_faces=0, face_landmarks=None, bboxes=None, thorough=False
+        cls, image, min_score=0.3, max_faces=0, face_landmarks=None, bboxes=None, thorough=False
     ) -> io.NodeOutput:
         batch, height, width = image.shape[:3]
         if face_landmarks is not None and bboxes is not None:

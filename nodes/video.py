@@ -36,7 +36,7 @@ class FaceAnonTrackVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, video, min_score=0.35, thorough=False, max_gap=10, lead=3, smoothing=2.5) -> io.NodeOutput:
+    def execute(cls, video, min_score=0.3, thorough=False, max_gap=10, lead=3, smoothing=2.5) -> io.NodeOutput:
         tracking = Tracking(max_gap, lead, smoothing)
         faces = track_video(_clip(video), min_score, thorough, tracking, step_progress(1))
         return io.NodeOutput(faces, ui=show_report(cls, report_faces(faces, FOUND)))

@@ -27,8 +27,9 @@ from .types import Face
 _MEASUREMENT_NOISE = 0.04  # standard deviation of a detected box
 _ACCELERATION = 0.02  # a frame squared
 _FIRST_VELOCITY = 0.25  # a frame; before it is known
-_LOST = 4.0  # nats that a track pays to return after a missed frame: about one in fifty does
-_GATE = 25.0  # nats at which a detection is rather a new face: 4 standard deviations in three dimensions, and _LOST
+# Costs are minus twice the log-likelihood.
+_LOST = 4.0  # what a track pays to return after a missed frame: exp(-2), about one in seven does in the next
+_GATE = 25.0  # at which a detection is rather a new face: four standard deviations in three dimensions, and more
 _SECOND_CHANCE_IOU = 0.3  # detections that overlap more are of one face for the detector, too
 _FILTER_GAP = 3  # frames over which the filter alone finds a face again
 _LINE = 10  # detections at either side of a gap that make a line
@@ -162,7 +163,7 @@ class _Motion:
         return np.concatenate([self.mean[:, :2] - half, self.mean[:, :2] + half], 1)
 
     def cost(self, measured: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """Nats, (tracks, detections), capped at _GATE; a constant apart, minus the log-likelihood times two."""
+        """Of each track for each detection, (T, D); _GATE where they do not belong together."""
         error = measured[None] - self.mean[:, None]
         error[..., :2] /= np.exp(self.mean[:, None, 2:])
         variance = (self.covariance[:, 0] + _MEASUREMENT_NOISE**2)[:, None]

@@ -6,7 +6,7 @@ tells more than that of the first look. O-Net (MTCNN's third stage), made for po
 on upright faces in a tight square. A mirrored copy in each step halves the noise.
 
 Measured by scripts/benchmark_alignment.py: the mean distance of the points from the truth falls from 3.4 % of the face
-to 3.2 % by the second look, to 1.4 % by O-Net. Averages of the two were worse than O-Net alone.
+to 3.3 % by the second look, to 1.4 % by O-Net. Averages of the two were worse than O-Net alone.
 """
 
 from __future__ import annotations

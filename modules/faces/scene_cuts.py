@@ -41,8 +41,8 @@ def thumbnail(image: torch.Tensor) -> np.ndarray:
         raise ValueError(
             f"A frame is [H, W, C] with 1, 3 or 4 channels and H, W of 1 at least, got {list(image.shape)}."
         )
-    planes = torch.nan_to_num(image[..., :3].permute(2, 0, 1).float()).clamp(0, 1)
-    small = F.adaptive_avg_pool2d(planes, (HEIGHT, WIDTH)).expand(3, -1, -1)
+    small = F.adaptive_avg_pool2d(image[..., :3].permute(2, 0, 1).float(), (HEIGHT, WIDTH))
+    small = torch.nan_to_num(small).clamp(0, 1).expand(3, -1, -1)
     return small.permute(1, 2, 0).contiguous().cpu().numpy()
 
 

@@ -25,6 +25,7 @@ MAX_SMOOTHING = 30.0  # frames; beyond it the equations lose their precision
 
 _ORDER = 3  # differences that are penalised
 _RIDGE = 1e-4  # on second differences: two detections make a line, where the third difference alone decides nothing
+_PRECISION = 1e-9  # of the third difference's penalty: what the second needs to be heard beside it
 _ROUNDS = 8  # of reweighting; weights move by less than 1 % after five
 _LEAST_NOISE = 0.01  # of the crop's side: detections are never trusted beyond it
 _HUBER = 2.0  # standard deviations up to which a detection has full weight in the first half of the rounds
@@ -114,7 +115,9 @@ def smooth_parameters(
 def _penalty(length: int, smoothing: float) -> np.ndarray:
     """The penalties' matrix for so many frames, in the upper band form of solveh_banded, (_ORDER + 1, length)."""
     bands = np.zeros((_ORDER + 1, length))
-    for order, strength in ((1, _RIDGE**2), (2, _RIDGE), (_ORDER, smoothing ** (2 * _ORDER))):
+    third = smoothing ** (2 * _ORDER)
+    second = _RIDGE + _PRECISION * third
+    for order, strength in ((1, _RIDGE * second), (2, second), (_ORDER, third)):
         rows = length - order
         difference = [(-1) ** k * comb(order, k) for k in range(order + 1)]
         for i in range(order + 1):

@@ -1,10 +1,12 @@
 """Each shipped workflow, opened and queued in ComfyUI's real page, and its picture looked at."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from comfy_api.latest import InputImpl
 from comfy_client import PromptFailed
 from PIL import Image
 
@@ -28,12 +30,13 @@ def photo(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def opened(frontend, server):
+def opened(frontend, server, clip):
     """A function that opens a workflow and sets it up for the tiny model and a photo; gives the page."""
 
     def open_workflow(name: str, photo: Path, steps: int = 2):
-        # LoadImage of the shipped graphs names the picture that every ComfyUI has
+        # the shipped graphs name the picture that every ComfyUI has, and a clip
         server.upload(photo, name="example.png")
+        server.upload(clip, name="example.mp4")
         frontend.load(ROOT / "workflows" / f"{name}.json")
         for node_type, values in (
             ("FaceAnonLoadModel", {"model": "tiny"}),
@@ -41,6 +44,8 @@ def opened(frontend, server):
             ("ImageScale", {"width": 128, "height": 128}),
             ("FaceAnonDDPMSampler", {"steps": steps}),
             ("KSampler", {"steps": steps}),
+            ("FaceAnonAnonymizeCrops", {"steps": steps}),
+            ("FaceAnonAnonymizeVideo", {"steps": steps}),
         ):
             frontend.page.evaluate(SET, [node_type, values])
         return frontend
@@ -56,22 +61,28 @@ def run(frontend, server) -> tuple[dict, np.ndarray]:
     """History and the saved picture of the graph that stands in the page."""
     prompt = frontend.to_api()
     history = server.wait(frontend.queue(), timeout=300)
-    saved = {number for number, node in prompt.items() if node["class_type"] == "SaveImage"}
+    saved = {number for number, node in prompt.items() if node["class_type"] == "FaceAnonSaveImage"}
     return history, pixels(next(image for node, image in server.images(history) if node in saved))
 
 
-def test_there_are_four():
+def test_there_are_nine():
     assert {path.stem for path in WORKFLOWS} == {
         "anonymize_aligned_face",
+        "anonymize_chosen_faces",
+        "anonymize_long_video",
         "anonymize_photo",
+        "anonymize_video",
         "anonymize_with_ksampler",
+        "redact_photo",
+        "redact_video",
         "swap_faces",
     }
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_opens_without_a_complaint_and_its_api_export_is_current(frontend, server, path, photo):
+def test_opens_without_a_complaint_and_its_api_export_is_current(frontend, server, path, photo, clip):
     server.upload(photo, name="example.png")
+    server.upload(clip, name="example.mp4")
     frontend.load(path)
     assert frontend.errors() == []
     exported = json.loads((path.parent / "api" / path.name).read_text())
@@ -80,7 +91,9 @@ def test_opens_without_a_complaint_and_its_api_export_is_current(frontend, serve
         assert thumbnail.size == (800, 400)
 
 
-@pytest.mark.parametrize("name", ["anonymize_photo", "anonymize_with_ksampler", "swap_faces"])
+@pytest.mark.parametrize(
+    "name", ["anonymize_photo", "anonymize_with_ksampler", "anonymize_chosen_faces", "redact_photo", "swap_faces"]
+)
 def test_faces_change_and_the_rest_does_not(opened, server, name, photo):
     frontend = opened(name, photo)
     history, after = run(frontend, server)
@@ -88,11 +101,39 @@ def test_faces_change_and_the_rest_does_not(opened, server, name, photo):
     assert after.shape == before.shape
     changed = (after != before).any(axis=2)
     # the face's box is 182..270 x 58..178; its crop is about 1.6 times as large
-    assert changed[75:160, 190:262].mean() > 0.99
+    assert changed[75:160, 200:252].mean() > 0.99
     assert not changed[:, 330:].any() and not changed[260:].any() and not changed[:, :100].any()
     reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
     assert reports and all(len(report["faces"]) == 1 for report in reports)
     assert frontend.errors() == []
+
+
+@pytest.mark.parametrize("name", ["anonymize_video", "anonymize_long_video", "redact_video"])
+def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name, photo, clip, tmp_path):
+    frontend = opened(name, photo)
+    prompt = frontend.to_api()
+    history = server.wait(frontend.queue(), timeout=300)
+    saver = next(n for n, node in prompt.items() if node["class_type"] in ("SaveVideo", "FaceAnonSaveVideo"))
+    saved = tmp_path / "saved.mp4"
+    server.download(history["outputs"][saver]["images"][0], saved)
+    before, after = (InputImpl.VideoFromFile(str(path)).get_components() for path in (clip, saved))
+    assert after.images.shape == before.images.shape == (11, 360, 640, 3)
+    # the host's own nodes round to a thousandth of a frame a second
+    assert abs(after.frame_rate - before.frame_rate) < (Fraction(1, 1000) if name == "anonymize_video" else 1e-9)
+    sounds = [sound["waveform"][0, 0] for sound in (before.audio, after.audio)]
+    assert before.audio["sample_rate"] == after.audio["sample_rate"] == 48000
+    assert abs(len(sounds[0]) - len(sounds[1])) <= 2048 and abs(sounds[1][:8000].abs().max() - 0.2) < 0.02
+    report = next(o["face_anon_report"][0] for o in history["outputs"].values() if "face_anon_report" in o)
+    changed = (after.images - before.images).abs().amax(-1) > 0.05
+    for face in report["faces"]:
+        x0, y0, x1, y1 = face["box"]
+        x, y = round((x0 + x1) / 2), round((y0 + y1) / 2)
+        if 8 <= x < 632 and 8 <= y < 352:
+            assert changed[face["image"], y - 5 : y + 5, x - 5 : x + 5].float().mean() > 0.9, face
+    assert len(report["faces"]) >= 30 and frontend.errors() == []
+    if name != "anonymize_video":
+        written = saved.read_bytes()
+        assert b"Jane" not in written and b"+48.1" not in written and b"FaceAnon" not in written
 
 
 def test_an_aligned_face_is_painted_whole(opened, server, photo):
@@ -125,10 +166,10 @@ def test_a_picture_without_a_face_passes_unchanged_and_says_so(opened, server, t
     prompt = opened("anonymize_photo", tmp_path / "noise.png").to_api()
     reported = set()
     history = server.run(prompt, on_progress=lambda node, *_: reported.add(prompt[node]["class_type"]), timeout=300)
-    after = next(pixels(i) for node, i in server.images(history) if prompt[node]["class_type"] == "SaveImage")
+    after = next(pixels(i) for node, i in server.images(history) if prompt[node]["class_type"] == "FaceAnonSaveImage")
     assert (after == noise).all()
     assert ["No face found: the picture is unchanged"] in [o.get("text") for o in history["outputs"].values()]
-    assert reported == {"FaceAnonDetectFaces"}, "the sampler ran for nothing"
+    assert reported <= {"FaceAnonDetectFaces", "FaceAnonPasteFaces"}, "the sampler ran for nothing"
 
 
 def test_a_swap_whose_source_has_no_face_says_so(opened, server, tmp_path, photo):

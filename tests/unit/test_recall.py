@@ -1,0 +1,186 @@
+"""The thorough pass: faces that the ordinary one cannot see, none of them twice; progress and interruption."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from face_anonymizer.modules.faces import decoding, detection, tiles
+from PIL import Image
+
+GREY = (110, 120, 115)
+CENTRE, SIZE = np.array([225.8, 118.1]), 102.7  # middle of the face in assets/astronaut.jpg, and root of its box's area
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return detection.load_face_networks()
+
+
+@pytest.fixture(scope="module")
+def original(request):
+    return Image.open(request.config.rootpath / "assets" / "astronaut.jpg").convert("RGB")
+
+
+@pytest.fixture
+def only_tiles_around(monkeypatch):
+    """Leave out tiles far from the given points, which show nothing: an empty picture of 12 million takes a minute."""
+
+    def choose(*points):
+        every = tiles.tiles_of
+
+        def near(height, width):
+            return [
+                tile
+                for tile in every(height, width)
+                if tile.finest
+                and any(
+                    tile.core[0] - 9 <= x <= tile.core[2] + 9 and tile.core[1] - 9 <= y <= tile.core[3] + 9
+                    for x, y in points
+                )
+            ]
+
+        monkeypatch.setattr(tiles, "tiles_of", near)
+
+    return choose
+
+
+def tensor(picture):
+    return torch.from_numpy(np.array(picture)).float()[None] / 255
+
+
+def paste(canvas, original, centre, size, degrees=0.0):
+    """The astronaut's head in a circle, `size` pixels, turned clockwise about the middle of the face."""
+    scale = size / SIZE
+    half = 1.0 * SIZE
+    part = original.crop([round(v) for v in (*(CENTRE - half), *(CENTRE + half))])
+    side = max(1, round(part.width * scale))
+    part = part.resize((side, side), Image.Resampling.LANCZOS).rotate(-degrees, Image.Resampling.BICUBIC)
+    y, x = np.mgrid[0:side, 0:side] + 0.5 - side / 2
+    mask = Image.fromarray((np.hypot(x, y) < side / 2).astype(np.uint8) * 255)
+    canvas.paste(part, tuple(round(c - side / 2) for c in centre), mask)
+
+
+def middles(faces):
+    return [tuple(face.box.reshape(2, 2).mean(0)) for face in faces]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (50, 20000), (4320, 7680), (3000, 4000), (333, 777)])
+def test_cores_cover_the_picture_once(size):
+    height, width = size
+    every = tiles.tiles_of(height, width)
+    finest = [tile for tile in every if tile.finest]
+    assert sum((t.core[2] - t.core[0]) * (t.core[3] - t.core[1]) for t in finest) == height * width
+    for tile in every:
+        x0, y0, x1, y1 = tile.core
+        assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+        assert max(x1 - x0, y1 - y0) * tile.factor <= 640 + tile.factor
+    assert every[-1].coarsest and len({tile.factor for tile in every if tile.coarsest}) == 1
+    assert len(every) < 200
+
+
+def test_factors():
+    assert tiles.tiles_of(1080, 1920)[0].factor == 2
+    assert tiles.tiles_of(3000, 4000)[0].factor == pytest.approx(math.sqrt(16 / 12))
+    assert tiles.tiles_of(4320, 7680)[0].factor == 1
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_points_of_turned_tiles_are_turned_back(quarters):
+    tile = torch.zeros(1, 1, 5, 8)
+    tile[0, 0, 1, 6] = 1
+    row, column = torch.nonzero(torch.rot90(tile, quarters, (2, 3))[0, 0])[0].tolist()
+    back = tiles._turn_back(np.array([[[column + 0.5, row + 0.5]]]), quarters, 8, 5)
+    np.testing.assert_array_equal(back, [[[6.5, 1.5]]])
+
+
+def test_a_box_inside_a_better_one_goes():
+    boxes = np.array([[0, 0, 100, 100], [10, 10, 40, 40], [70, 70, 110, 110], [200, 0, 300, 100]], float)
+    scores = np.array([0.9, 0.8, 0.7, 0.6])
+    assert decoding.suppress(boxes, scores, 0.3).tolist() == [0, 1, 2, 3]
+    assert decoding.suppress(boxes, scores, 0.3, 0.6).tolist() == [0, 2, 3]
+    assert decoding.overlapping(boxes, boxes[:1], 0.3, 0.6).tolist() == [True, True, False, False]
+    assert decoding.overlapping(boxes, boxes[:0], 0.3, 0.6).tolist() == [False] * 4
+
+
+def test_tiny_faces_in_a_large_picture(networks, original, only_tiles_around):
+    edge = next(t.core[2] for t in tiles.tiles_of(3000, 4000) if t.finest)
+    shown = [(edge, 300, 20, 0), (1400, 900, 16, 0), (edge + 3, 1200, 18, 90)]  # the first and last are cut by cores
+    canvas = Image.new("RGB", (4000, 3000), GREY)
+    for x, y, size, degrees in shown:
+        paste(canvas, original, (x, y), size, degrees)
+    image = tensor(canvas)
+    assert len(detection.detect_faces(networks, image)) == 0
+    only_tiles_around(*[(x, y) for x, y, *_ in shown])
+    faces = detection.detect_faces(networks, image, thorough=True)
+    assert {face.source for face in faces} == {"centerface tiles"}
+    assert len(faces) == 3
+    for (x, y, size, _), middle in zip(sorted(shown), sorted(middles(faces)), strict=True):
+        assert math.hypot(middle[0] - x, middle[1] - y) < size / 4
+
+
+@pytest.mark.parametrize(("x", "degrees"), [(2, 0), (2, 180), (118, 90)])
+def test_a_small_turned_face_cut_by_the_border(networks, original, x, degrees):
+    canvas = Image.new("RGB", (120, 100), GREY)
+    paste(canvas, original, (x, 50), 24, degrees)  # 0.42 of it are outside
+    (face,) = detection.detect_faces(networks, tensor(canvas), thorough=True)
+    assert (face.box >= 0).all() and (face.box <= [120, 100, 120, 100]).all()
+    assert face.box[0] < 4 or face.box[2] > 116
+    assert abs(face.box[[1, 3]].mean() - 50) < 6
+
+
+def test_what_the_ordinary_pass_finds_stays(networks, original):
+    canvas = Image.new("RGB", (280, 150), GREY)
+    paste(canvas, original, (80, 75), 70)
+    paste(canvas, original, (230, 80), 18, 180)
+    (before,) = detection.detect_faces(networks, tensor(canvas))
+    first, second = detection.detect_faces(networks, tensor(canvas), thorough=True)
+    np.testing.assert_array_equal(first.box, before.box)
+    np.testing.assert_array_equal(first.points, before.points)
+    assert first.score == before.score
+    assert [face.source for face in (before, first, second)] == ["centerface", "centerface", "centerface tiles"]
+    assert second.points[:2, 1].min() > second.points[3:, 1].max()  # upside down
+    (best,) = detection.detect_faces(networks, tensor(canvas), thorough=True, max_faces=1)
+    np.testing.assert_array_equal(best.points, before.points)
+
+
+def test_a_strip(networks, original, only_tiles_around):
+    canvas = Image.new("RGB", (20000, 50), GREY)
+    paste(canvas, original, (15003, 26), 18, 90)
+    only_tiles_around((15003, 26))
+    (face,) = detection.detect_faces(networks, tensor(canvas), thorough=True)
+    assert abs(middles([face])[0][0] - 15003) < 5
+
+
+def test_none_in_noise_and_textures(networks):
+    y, x = np.mgrid[0:96, 0:128]
+    pictures = [np.random.default_rng(0).random((96, 128)), (x // 16 + y // 16) % 2, 0.5 + 0.4 * np.sin(x / 7), x / 128]
+    images = torch.from_numpy(np.stack(pictures)).float()[..., None]
+    assert len(detection.detect_faces(networks, images, thorough=True)) == 0
+
+
+def test_progress_moves_within_a_picture(networks):
+    told = []
+    detection.detect_faces(
+        networks, torch.rand(2, 40, 48, 3), thorough=True, progress=lambda done, count: told.append((done, count))
+    )
+    shares = [done for done, _ in told]
+    assert shares == sorted(shares) and told[-1] == (2, 2)
+    assert 0.25 in shares and 1 in shares and 1.75 in shares
+    assert {count for _, count in told} == {2}
+
+
+def test_an_interruption_passes_through(networks):
+    class InterruptError(Exception):
+        pass
+
+    told = []
+
+    def stop(done, _count):
+        told.append(done)
+        if done >= 0.5:
+            raise InterruptError
+
+    with pytest.raises(InterruptError):
+        detection.detect_faces(networks, torch.rand(2, 40, 48, 3), thorough=True, progress=stop)
+    assert told == [0.25, 0.5]
