@@ -23,7 +23,7 @@ from .faces.scene_cuts import find_cuts, thumbnail
 from .faces.tracking import best_frames, track_faces
 from .faces.types import Faces
 from .loading import FaceAnonModel
-from .video import probe, read_chunks, rewrite
+from .video import CannotHold, probe, read_chunks, rewrite
 
 FRAMES_AT_ONCE = 8
 
@@ -63,12 +63,13 @@ def track_video(
 
 def anonymize_video(
     clip: Clip, target: Path, faces: Faces, model: FaceAnonModel, painting: Painting, pasting: Pasting, same_face: bool
-) -> Report:
-    """Write the clip with every face of `faces` painted anew to `target`; audio and times of frames stay.
+) -> tuple[Path, Report]:
+    """Write the clip with every face of `faces` painted anew to `target`, an .mp4; audio and times of frames stay.
 
     same_face: a track's best frame is anonymized once and swapped onto all its frames; else every frame is anonymized
     by itself with the track's start noise. Progress, previews and interrupt are those of a sampler.
-    Returns the report. Raises ValueError when the faces are not of this clip.
+    Returns the file, an .mkv in place of `target` where MP4 cannot hold the audio, and the report. Raises ValueError
+    when the faces are not of this clip.
     """
     chunks = [faces.window(i, i + FRAMES_AT_ONCE) for i in range(0, faces.image_count, FRAMES_AT_ONCE)]
     best = best_frames(faces) if same_face else {}
@@ -106,7 +107,7 @@ def redact_video(
     detail: float,
     margin: float,
     progress: Callable[[int, int], None],
-) -> Report:
+) -> tuple[Path, Report]:
     """Write the clip with every face of `faces` covered to `target`; see redact_faces and anonymize_video."""
 
     def change(frames: torch.Tensor, part: Faces) -> tuple[torch.Tensor, Report]:
@@ -115,7 +116,7 @@ def redact_video(
     return _rewrite(clip, target, faces, change, progress)
 
 
-def _rewrite(clip: Clip, target: Path, faces: Faces, change, progress=None) -> Report:
+def _rewrite(clip: Clip, target: Path, faces: Faces, change, progress=None) -> tuple[Path, Report]:
     info = probe(clip.source, clip.window)
     if (faces.image_count, faces.height, faces.width) != (info.frame_count, info.height, info.width):
         raise ValueError(
@@ -133,8 +134,15 @@ def _rewrite(clip: Clip, target: Path, faces: Faces, change, progress=None) -> R
         parts.append(report.shifted(first, faces.image_count))
         return frames
 
-    rewrite(clip.source, target, change_chunk, chunk=FRAMES_AT_ONCE, window=clip.window, progress=progress)
-    return join_reports(parts, faces.image_count, faces.height, faces.width)
+    def write(path: Path) -> Path:
+        rewrite(clip.source, path, change_chunk, chunk=FRAMES_AT_ONCE, window=clip.window, progress=progress)
+        return path
+
+    try:
+        written = write(target)
+    except CannotHold:  # raised before the first frame
+        written = write(target.with_suffix(".mkv"))
+    return written, join_reports(parts, faces.image_count, faces.height, faces.width)
 
 
 def _crops_of(clip: Clip, faces: Faces, indices: list[int], size: int) -> torch.Tensor:

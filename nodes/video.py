@@ -92,9 +92,9 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
         painting = make_painting(degree, seed, steps, guidance_scale, sampler_name, scheduler, faces_at_once)
         pasting = Pasting(feather, region, colour_match, (), fallback, min_size)
-        target = _new_file()
-        done = anonymize_video(_clip(video), target, faces, parts, painting, pasting, identity == SAME_FACE)
-        return _changed(cls, target, done.after(report))
+        same_face = identity == SAME_FACE
+        written, done = anonymize_video(_clip(video), _new_file(), faces, parts, painting, pasting, same_face)
+        return _changed(cls, written, done.after(report))
 
 
 class FaceAnonRedactVideo(io.ComfyNode):
@@ -120,9 +120,9 @@ class FaceAnonRedactVideo(io.ComfyNode):
     def execute(
         cls, video, faces, mode=MODES[0], shape=SHAPES[0], detail=6.0, margin=0.15, report=None
     ) -> io.NodeOutput:
-        target = _new_file()
-        done = redact_video(_clip(video), target, faces, mode, shape, detail, margin, step_progress(1))
-        return _changed(cls, target, done.after(report))
+        settings = (mode, shape, detail, margin)
+        written, done = redact_video(_clip(video), _new_file(), faces, *settings, step_progress(1))
+        return _changed(cls, written, done.after(report))
 
 
 def _clip(video) -> Clip:
@@ -140,5 +140,5 @@ def _new_file() -> Path:
     return Path(tempfile.mkdtemp(prefix="face_anonymizer_", dir=folder)) / "video.mp4"
 
 
-def _changed(node, target: Path, report) -> io.NodeOutput:
-    return io.NodeOutput(InputImpl.VideoFromFile(str(target)), report, ui=show_report(node, report))
+def _changed(node, written: Path, report) -> io.NodeOutput:
+    return io.NodeOutput(InputImpl.VideoFromFile(str(written)), report, ui=show_report(node, report))

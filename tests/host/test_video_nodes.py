@@ -153,6 +153,25 @@ def test_a_variable_frame_rate_stays(tmp_path, video):
     assert times(result.get_stream_source()) == [Fraction(pts, 30000) for pts in shown_at]
 
 
+def test_sound_that_mp4_cannot_hold_goes_to_matroska(tmp_path, clip):
+    path = tmp_path / "pcm.mov"
+    with av.open(str(clip)) as source, av.open(str(path), "w") as container:
+        pictures = container.add_stream_from_template(source.streams.video[0])
+        sound = container.add_stream("pcm_u8", rate=8000, layout="mono")
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = pictures
+                container.mux(packet)
+        frame = av.AudioFrame.from_ndarray(np.full((1, 2000), 128, np.uint8), format="u8", layout="mono")
+        frame.sample_rate, frame.pts = 8000, 0
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    video = InputImpl.VideoFromFile(str(path))
+    result, _ = pack.FaceAnonRedactVideo.execute(video, tracked(video)).result
+    assert Path(result.get_stream_source()).suffix == ".mkv"
+    assert b"".join(data for _, data in packets(result.get_stream_source(), "audio")) == bytes([128]) * 2000
+
+
 def test_selection_within_a_video(video):
     faces = tracked(video)
     chosen, rest = pack.FaceAnonSelectFaces.execute(faces, largest=1).result

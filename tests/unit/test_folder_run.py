@@ -1,0 +1,376 @@
+"""Folder runs against a stand-in for ComfyUI: what one bad file, a full disk and a lost server do; the prompts and the
+report; and that a kill leaves no ComfyUI behind.
+"""
+
+import contextlib
+import errno
+import importlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "scripts"
+
+
+@contextlib.contextmanager
+def scripts_on_path() -> Iterator[None]:
+    sys.path.insert(0, str(SCRIPTS))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(SCRIPTS))
+
+
+with scripts_on_path():
+    reports, runs, jobs, journals, prompts, comfy_client = map(
+        importlib.import_module,
+        ("_folder_report", "_folder_run", "_jobs", "_journal", "_prompts", "comfy_client"),
+    )
+
+FACE = {
+    **{"image": 0, "box": [10.0, 20.0, 110.0, 150.0], "size": 114.0, "score": 0.93, "source": "centerface"},
+    **{"track": None, "action": "redacted", "seed": None, "reason": ""},
+}
+NODE_REPORT = {"images": 1, "width": 64, "height": 48, "actions": {"redacted": 1}, "faces": [FACE]}
+PROMPT = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": ""}, "_meta": {"title": "Photo"}},
+    "2": {"class_type": "FaceAnonRedactFaces", "inputs": {}, "_meta": {"title": "Redact"}},
+    "3": {"class_type": "FaceAnonSaveImage", "inputs": {}, "_meta": {"title": "Save"}},
+}
+
+
+class StandIn:
+    """A ComfyUI whose result is the upload. errors: how many uploads succeed -> what the next download raises."""
+
+    def __init__(self, errors: dict[int, Exception] | None = None, dies_after: int | None = None):
+        self.url = "http://stand-in"
+        self.stop = threading.Event()
+        self.files: dict[str, bytes] = {}
+        self.errors = errors or {}
+        self.dies_after = dies_after
+
+    def get(self, path: str):
+        if self.dies_after is not None and len(self.files) > self.dies_after:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        return {}
+
+    def upload(self, source, name: str, kind: str) -> str:
+        assert kind == "temp" and re.fullmatch(r"[0-9a-f]{32}\.png", name)
+        self.files[name] = source.getvalue()
+        self.get("/")
+        return f"{name} [temp]"
+
+    def queue(self, prompt: dict) -> str:
+        return prompt["1"]["inputs"]["image"].removesuffix(" [temp]")
+
+    def wait(self, prompt_id: str, on_progress) -> dict:
+        saved = [{"filename": prompt_id, "subfolder": "", "type": "output"}]
+        return {"outputs": {"2": {"face_anon_report": [NODE_REPORT]}, "3": {"images": saved}}}
+
+    def download(self, file: dict, target: Path) -> None:
+        data = self.files[file["filename"]]
+        target.write_bytes(data[: len(data) // 2])
+        if error := self.errors.get(len(self.files)):
+            raise error
+        target.write_bytes(data)
+
+    def forget(self, prompt_id: str) -> None:
+        pass
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Four photos in two folders."""
+    for i, name in enumerate(("a", "b", "sub/c", "sub/d")):
+        path = tmp_path / "photos" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48), (i, 100, 200)).save(path, compress_level=1)
+    return tmp_path / "photos"
+
+
+@contextlib.contextmanager
+def folder_run(photos: Path):
+    """(journal, what is left to do, a function that does it and returns the outcomes)."""
+    output = photos.parent / "out"
+    with journals.Journal(output, {}) as journal:
+        planned = jobs.plan_jobs(jobs.find_sources([photos], output).sources, "_redacted", {"photo": ".png"})
+        left = jobs.unfinished(planned, journal)
+        outcomes = []
+
+        def do(*clients: StandIn) -> list:
+            runs.FolderRun(journal, {"photo": PROMPT}).do(left, list(clients), outcomes.append)
+            return outcomes
+
+        yield journal, left, do
+
+
+def results(photos: Path) -> dict[str, bytes]:
+    """Everything in the output folder but the journal."""
+    output = photos.parent / "out"
+    files = (path for path in output.rglob("*") if path.is_file() and path.name != journals.JOURNAL_NAME)
+    return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
+
+
+def finished(photos: Path) -> dict[str, bytes]:
+    paths = photos.rglob("*.png")
+    return {path.relative_to(photos).as_posix().replace(".png", "_redacted.png"): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_result_is_written(photos, workers):
+    with folder_run(photos) as (journal, _, do):
+        outcomes = do(*(StandIn() for _ in range(workers)))
+        assert sorted(outcome.entry["source"] for outcome in outcomes) == ["a.png", "b.png", "sub/c.png", "sub/d.png"]
+        assert jobs.unfinished([outcome.job for outcome in outcomes], journal) == []
+    assert results(photos) == finished(photos)
+
+
+def test_one_bad_file_does_not_stop_the_others(photos):
+    whole = (photos / "b.png").read_bytes()
+    (photos / "b.png").write_bytes(whole[:-30])
+    Image.new("RGB", (8, 8)).save(
+        photos / "pages.tif", save_all=True, append_images=[Image.new("RGB", (8, 8), (9, 9, 9))]
+    )
+    with folder_run(photos) as (_, _, do):
+        outcomes = do(StandIn({2: comfy_client.PromptFailed("FaceAnonRedactFaces (node 2) failed: cause")}))
+    errors = {outcome.job.source.name: outcome.error for outcome in outcomes if outcome.error}
+    assert "cannot be read: " in errors["b.png"] and "2 pictures" in errors["pages.tif"]
+    assert errors["sub/c.png"] == "FaceAnonRedactFaces (node 2) failed: cause"
+    expected = finished(photos)
+    assert results(photos) == {name: expected[name] for name in ("a_redacted.png", "sub/d_redacted.png")}
+
+
+def test_a_full_disk_stops_the_run_and_leaves_no_half(photos):
+    with folder_run(photos) as (journal, _, do):
+        with pytest.raises(runs.RunStopped, match="No space"):
+            do(StandIn({2: OSError(errno.ENOSPC, "No space left on device")}))
+        assert list(journal.entries) == ["a.png"]
+    assert list(results(photos)) == ["a_redacted.png"]
+    with folder_run(photos) as (_, left, do):
+        assert len(left) == 3
+        do(StandIn())
+    assert results(photos) == finished(photos)
+
+
+def test_a_file_that_is_too_large_for_the_disk_fails_alone(photos):
+    with folder_run(photos) as (_, _, do):
+        outcomes = do(StandIn({2: OSError(errno.EFBIG, "File too large")}))
+    assert [outcome.job.source.name for outcome in outcomes if outcome.error] == ["b.png"]
+    assert len(results(photos)) == 3
+
+
+def test_another_server_takes_over_and_without_one_the_run_stops(photos):
+    with folder_run(photos) as (_, _, do), pytest.raises(runs.RunStopped, match="does not answer"):
+        do(StandIn(dies_after=2))
+    assert len(results(photos)) == 2
+    with folder_run(photos) as (_, left, do):
+        assert len(left) == 2
+        do(StandIn(dies_after=0), StandIn())
+    assert results(photos) == finished(photos)
+
+
+def killed_at(monkeypatch, moment: str, count: int) -> None:
+    """Let this process be killed at the count-th call of a step of publishing a result."""
+    if moment == "download":
+        return
+    name, _, when = moment.partition(" ")
+    call, calls = getattr(os, name), iter(range(count))
+
+    def kill_here(*arguments, **more):
+        if next(calls) < count - 1:
+            return call(*arguments, **more)
+        if when == "half":
+            call(arguments[0], arguments[1][: len(arguments[1]) // 2])
+        elif when == "after":
+            call(*arguments, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(os, name, kill_here)
+
+
+@pytest.mark.parametrize(
+    "moment", ["download", "write before", "write half", "write after", "link before", "link after"]
+)
+def test_a_kill_at_any_step_leaves_no_half_and_the_run_goes_on(photos, monkeypatch, moment):
+    class Killed(StandIn):
+        def download(self, file, target):
+            if moment == "download" and len(self.files) == 3:
+                target.write_bytes(b"half")
+                os.kill(os.getpid(), signal.SIGKILL)
+            super().download(file, target)
+
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException), folder_run(photos) as (_, _, do):
+            killed_at(monkeypatch, moment, 3)
+            do(Killed())
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    expected = finished(photos)
+    visible = {name: data for name, data in results(photos).items() if not name.rpartition("/")[2].startswith(".")}
+    assert visible == {name: expected[name] for name in visible} and len(visible) == (
+        3 if moment == "link after" else 2
+    )
+    journals.remove_parts({photos.parent / "out", photos.parent / "out" / "sub"})
+    with folder_run(photos) as (_, left, do):
+        assert len(left) == 4 - len(visible)
+        do(StandIn())
+    assert results(photos) == expected
+
+
+def test_an_interrupt_stops_the_clients(photos):
+    class Interrupted(StandIn):
+        def wait(self, prompt_id, on_progress):
+            signal.raise_signal(signal.SIGINT) if len(self.files) == 2 else None
+            if len(self.files) == 2:
+                assert self.stop.wait(timeout=60)
+                raise comfy_client.Cancelled
+            return super().wait(prompt_id, on_progress)
+
+    with folder_run(photos) as (_, _, do), pytest.raises(KeyboardInterrupt):
+        do(Interrupted())
+    assert list(results(photos)) == ["a_redacted.png"]
+
+
+def test_photos_are_sent_upright_with_their_profile_alone():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = Image.effect_noise((40, 30), 60).convert("RGB")
+    exif = picture.getexif()
+    exif[0x0112], exif[0x010E] = 6, "Secret"
+    file = io.BytesIO()
+    picture.save(file, "JPEG", exif=exif, icc_profile=profile)
+    sent = Image.open(runs.as_png(file.getvalue()))
+    assert set(sent.info) == {"icc_profile"} and sent.info["icc_profile"] == profile
+    expected = np.rot90(np.asarray(Image.open(file)), -1)
+    assert np.array_equal(np.asarray(sent), expected)
+    for mode, sent_mode in (("P", "RGB"), ("CMYK", "RGB"), ("1", "RGB"), ("L", "L"), ("RGBA", "RGBA")):
+        file = io.BytesIO()
+        picture.convert(mode).save(file, "TIFF")
+        assert Image.open(runs.as_png(file.getvalue())).mode == sent_mode
+    file = io.BytesIO()
+    Image.new("I;16", (4, 4)).save(file, "PNG")
+    assert runs.as_png(file.getvalue()) is None
+
+
+# Prompts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task, kind", prompts.GRAPHS)
+def test_settings_reach_every_node_that_has_them(task, kind):
+    settings = {
+        **{"model": "tiny", "degree": 0.5, "steps": 3, "seed": 41, "size": 128, "min_score": 0.2, "thorough": True},
+        **{"fallback": "blur", "identity": "same face", "mode": "mosaic", "shape": "box", "detail": 4.0},
+        **{"format": "webp", "quality": 80},
+    }
+    prompt = prompts.load_prompt(ROOT / "workflows" / "api", task, kind, settings)
+    loaded = prompts.with_source(prompt, kind, "x [temp]")
+    seen: dict[str, set] = {}
+    for node in loaded.values():
+        for name, value in node["inputs"].items():
+            if isinstance(value, list) and "value" in loaded[value[0]]["inputs"]:
+                value = loaded[value[0]]["inputs"]["value"]
+            if isinstance(value, (str, int, float)):
+                seen.setdefault(name, set()).add(value)
+    expected = {
+        "photo": {"image": "x [temp]", "format": "webp", "quality": 80},
+        "video": {"file": "x [temp]"},
+        "anonymize": {"model": "tiny", "steps": 3, "seed": 41, "fallback": "blur"},
+        "redact": {"mode": "mosaic", "shape": "box", "detail": 4.0},
+    }
+    expected = expected[kind] | expected[task] | {"min_score": 0.2, "thorough": True, "mark_as_ai": task == "anonymize"}
+    assert {name: seen[name] for name in expected} == {name: {value} for name, value in expected.items()}
+    if task == "anonymize":
+        # 0 is the driving face's, in graphs of single nodes
+        assert 0.5 in seen["degree"] and seen["degree"] <= {0.5, 0}
+        assert seen.get("size", {128}) == {128} and seen.get("identity", {"same face"}) <= {"same face", "same noise"}
+
+
+# The report ------------------------------------------------------------------------------------------------------
+
+
+def test_the_people_of_a_video_are_summed_up():
+    frames = [FACE | {"image": i, "track": i % 2, "size": 50.0 + i, "score": 0.9 - i / 100} for i in range(10)]
+    frames[9] |= {"action": "kept", "reason": "not selected"}
+    summary = reports.summarize(NODE_REPORT | {"images": 10, "faces": frames}, "video")
+    assert summary["people"][0] == {
+        **{"track": 0, "first_image": 0, "last_image": 8, "images": 5, "size": 58.0, "score": 0.9},
+        **{"actions": {"redacted": 5}, "reasons": []},
+    }
+    assert summary["people"][1]["actions"] == {"redacted": 4, "kept": 1}
+    assert summary["people"][1]["reasons"] == ["not selected"]
+
+
+def test_the_table_of_many_files_shows_those_that_need_a_look(tmp_path):
+    done = {"outcome": "done", "kind": "photo", "seconds": 1.0} | reports.summarize(NODE_REPORT, "photo")
+    files = [{"source": f"{i}.jpg", **done} for i in range(40)]
+    files += [{"source": "sky.jpg", **done, "faces": [], "actions": {}}]
+    files += [{"source": "bad.jpg", "outcome": "failed", "error": "x"}, {"source": "n.txt", "outcome": "skipped"}]
+    report = reports.make_report({}, files)
+    lines = reports.format_table(report).splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["bad.jpg", "sky.jpg", "40"] and "unchanged" in lines[3]
+    assert lines[-1] == "41 done, 1 failed, 1 skipped, 40 faces redacted"
+    assert "100x130" in reports.format_table(reports.make_report({}, files[:1]))
+    assert reports.is_ours(tmp_path / reports.REPORT_NAME)
+    reports.write_report(report, tmp_path)
+    assert json.loads((tmp_path / reports.REPORT_NAME).read_text())["totals"]["without_faces"] == 1
+    assert reports.is_ours(tmp_path / reports.REPORT_NAME)
+    (tmp_path / reports.REPORT_NAME).write_text("{}")
+    assert not reports.is_ours(tmp_path / reports.REPORT_NAME)
+
+
+# Client and guard ------------------------------------------------------------------------------------------------
+
+
+def test_a_download_that_ends_early_is_an_error(tmp_path):
+    class Answer(io.BytesIO):
+        headers = {"Content-Length": "100"}
+
+    client = comfy_client.Client("http://127.0.0.1:1")
+    client._opener.open = lambda *_, **__: Answer(b"x" * 60)
+    with pytest.raises(OSError, match="60 of 100 bytes"):
+        client.download({"filename": "a.png", "subfolder": "", "type": "output"}, tmp_path / "a.png")
+
+
+def test_a_kill_ends_the_guarded_command_and_removes_its_folder(tmp_path):
+    """The parent starts the guard as comfy_server.py does, tells the guarded command's id, and is killed."""
+    folder = tmp_path / "private"
+    folder.mkdir()
+    command = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
+    guard = [sys.executable, str(SCRIPTS / "comfy_guard.py"), str(folder), *command]
+    parent = (
+        f"import subprocess, time; p = subprocess.Popen({guard!r}, stdin=-1, start_new_session=True); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    guarded = int(process.stdout.readline())
+    process.kill()
+    # The pipe closes when the last of the three has ended.
+    assert process.stdout.read() == ""
+    with pytest.raises(ProcessLookupError):
+        os.kill(guarded, 0)
+    assert not folder.exists()
+
+
+def test_the_guard_ends_with_its_command(tmp_path):
+    guard = [
+        sys.executable,
+        str(SCRIPTS / "comfy_guard.py"),
+        str(tmp_path),
+        sys.executable,
+        "-c",
+        "raise SystemExit(7)",
+    ]
+    process = subprocess.Popen(guard, stdin=subprocess.PIPE)
+    assert process.wait(timeout=60) == 7 and tmp_path.exists()
+    process.stdin.close()
