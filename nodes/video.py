@@ -1,6 +1,6 @@
 """Video files in, video files out, with a few frames in memory: for clips that do not fit as image batches."""
 
-import tempfile
+import uuid
 from pathlib import Path
 
 import folder_paths
@@ -137,7 +137,7 @@ def _new_file() -> Path:
     """A name in ComfyUI's temporary folder, which it empties at its next start."""
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="face_anonymizer_", dir=folder)) / "video.mp4"
+    return folder / f"face_anonymizer_{uuid.uuid4().hex}.mp4"
 
 
 def _changed(node, written: Path, report) -> io.NodeOutput:

@@ -4,6 +4,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import comfy.model_management
+import folder_paths
 import numpy as np
 import pipeline
 import pytest
@@ -180,3 +182,18 @@ def test_selection_within_a_video(video):
     assert report.count() == {"redacted": len(chosen), "kept": len(rest)}
     before, after = video.get_components().images, result.get_components().images
     assert min(covered(before, after, chosen)) > 0.95
+
+
+def test_an_interrupt_ends_the_work_and_leaves_no_file(video, model):
+    faces = tracked(video)
+    before = set(Path(folder_paths.get_temp_directory()).rglob("*"))
+    for run in (
+        lambda: pack.FaceAnonTrackVideo.execute(video),
+        lambda: pack.FaceAnonRedactVideo.execute(video, faces),
+        lambda: pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST),
+    ):
+        comfy.model_management.interrupt_current_processing(True)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            run()
+    left = set(Path(folder_paths.get_temp_directory()).rglob("*")) - before
+    assert not [path for path in left if path.is_file()]
