@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import comfy.model_management
+import numpy as np
 import torch
 
 from .anonymizer import Painting, Progress, anonymize_crops, runs, swap_crops
@@ -19,7 +20,7 @@ from .faces.alignment import crop_faces
 from .faces.redaction import redact_faces
 from .faces.replacement import Pasting, replace_faces
 from .faces.report import ANONYMIZED, FOUND, REDACTED, Report, join_reports, report_faces
-from .faces.scene_cuts import find_cuts, thumbnail
+from .faces.scene_cuts import THUMBNAIL_SHAPE, find_cuts, thumbnail
 from .faces.tracking import best_frames, track_faces
 from .faces.types import Faces
 from .loading import FaceAnonModel
@@ -49,15 +50,17 @@ def track_video(
     """All faces of all frames, followed over the clip. progress: called with (frames done, all frames)."""
     count = probe(clip.source, clip.window).frame_count
     found: list[Faces] = []
-    thumbnails = []
+    # in one piece from the start: kept one by one between the frames, they would hold the freed memory apart
+    thumbnails = np.zeros((count, *THUMBNAIL_SHAPE), np.float32)
     height = width = 0
     for first, frames in read_chunks(clip.source, FRAMES_AT_ONCE, clip.window):
         height, width = frames.shape[1:3]
         progress(first, count)
         found.append(detect(frames, min_score, 0, thorough).shifted(first))
-        thumbnails.extend(thumbnail(frame) for frame in frames)
+        for number, frame in enumerate(frames, first):
+            thumbnails[number] = thumbnail(frame)
     progress(count, count)
-    faces = Faces(len(thumbnails), height, width, tuple(face for part in found for face in part))
+    faces = Faces(count, height, width, tuple(face for part in found for face in part))
     return track_faces(faces, find_cuts(thumbnails), **tracking._asdict())
 
 

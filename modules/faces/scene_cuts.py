@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-HEIGHT, WIDTH = 36, 64
+THUMBNAIL_SHAPE = (36, 64, 3)  # rows, columns, channels
 
 # Between the excess of cuts and that of all else, measured on photographs and renderings. Cuts, 800 pairs of unrelated
 # pictures: 0.42 at least, 1 % below 0.52. No cuts, the largest of 30 each: fade over 6 frames 0.40, pan from rest by
@@ -41,7 +41,7 @@ def thumbnail(image: torch.Tensor) -> np.ndarray:
         raise ValueError(
             f"A frame is [H, W, C] with 1, 3 or 4 channels and H, W of 1 at least, got {list(image.shape)}."
         )
-    small = F.adaptive_avg_pool2d(image[..., :3].permute(2, 0, 1).float(), (HEIGHT, WIDTH))
+    small = F.adaptive_avg_pool2d(image[..., :3].permute(2, 0, 1).float(), THUMBNAIL_SHAPE[:2])
     small = torch.nan_to_num(small).clamp(0, 1).expand(3, -1, -1)
     return small.permute(1, 2, 0).contiguous().cpu().numpy()
 
