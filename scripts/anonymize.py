@@ -1,29 +1,49 @@
-"""Anonymize photos from the command line: the shipped graph, run headless in your ComfyUI.
+"""Anonymize photos and videos, single files or whole folders: the shipped graphs, run headless in ComfyUI.
 
-    python scripts/with_env.py scripts/anonymize.py photo.jpg another.jpg --output out --model face-anon-simple
+    python scripts/with_env.py scripts/anonymize.py PHOTOS clip.mp4 --output OUT --model face-anon-simple
+    python scripts/with_env.py scripts/anonymize.py PHOTOS --output OUT --redact
+    python scripts/with_env.py scripts/anonymize.py PHOTOS --output OUT --redact --server http://gpu:8188 --workers 2
 
-Each photo becomes OUTPUT/NAME_anonymized.png at its own size, without metadata of any kind. Nothing is overwritten. A
-photo without a face is written unchanged and reported. Without --model the tiny random model of the tests is used,
-which paints noise: it shows that everything works, and nothing else.
+Each source becomes OUT/FOLDERS/NAME_anonymized.png or .mp4 (NAME_redacted with --redact), without metadata. Folders are
+read with all below them; hidden files and linked folders are left out, and other files are listed as skipped. Sources
+are never touched and nothing is overwritten. A result is written whole or not at all: after a kill, Ctrl-C or a full
+disk the same command goes on where it stopped (OUT/face_anonymizer_journal.jsonl). A file that cannot be read is
+reported and the rest is done. OUT/face_anonymizer_report.json says what became of every file and face; it and the
+journal name the sources, so keep them when you publish the results.
+
+The ComfyUI that this starts works in a temporary folder, which is removed at the end, after a kill too. With --server
+a running one is used: ComfyUI deletes no file on request, so uploads (under random names) stay in its temp folder until
+it starts again, and results and previews in its output and temp folders. Use only servers that may see the faces.
+
+A missed face is a leak: photos are searched thoroughly, videos with --thorough all (else a face that is lost for a few
+frames is covered from those around), and faces that cannot be painted are redacted (--fallback). Without --model and
+--redact the tiny random model of the tests is used, which paints noise: it shows that everything works, and no more.
+
+Exit status: 0 all done, 1 refused, stopped or some files failed, 2 wrong arguments, an output folder that cannot be
+written, or no usable ComfyUI, 130 interrupted.
 """
 
 import argparse
+import contextlib
 import json
-import os
 import sys
-import tempfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from comfy_client import PromptFailed
+from _folder_report import DONE, FAILED, PENDING, REPORT_NAME, SKIPPED, format_table, is_ours, make_report, write_report
+from _folder_run import FolderRun, Outcome, RunStopped
+from _jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
+from _journal import Journal, JournalRefused, remove_parts
+from _prompts import load_prompt, node_classes
+from comfy_client import Client
 from comfy_server import Server, ServerFailed
 from host import PACK, HostMissing, find_comfyui
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-GRAPH = PACK / "workflows" / "api" / "anonymize_photo.json"
+GRAPHS = PACK / "workflows" / "api"
 TINY = PACK / "tests" / "fixtures" / "face_anon" / "tiny"
+TINY_STEPS = 8
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 NOISE_WARNING = """\
 ******************************************************************************************
 *  No --model given: this runs the tiny RANDOM model of the tests. IT PAINTS NOISE.      *
@@ -32,180 +52,248 @@ NOISE_WARNING = """\
 ******************************************************************************************"""
 
 
-class Result(NamedTuple):
-    """What became of one photo: the faces as FaceAnonPasteFaces reports them, or an error."""
-
-    photo: Path
-    faces: list[dict]
-    seconds: float
-    error: str | None = None
+class OutputUnwritable(RuntimeError):
+    """The output folder cannot be made or written."""
 
 
 def main() -> int:
     options = parse_arguments()
-    outputs = plan_outputs(options.photos, options.output)
-    if options.model is None:
-        print(NOISE_WARNING, file=sys.stderr)
-    prompt = make_prompt(options)
-    models = {} if options.model else {"face_anon": TINY.parent}
-    print(f"Starting ComfyUI of {find_comfyui()} ...", file=sys.stderr)
-    with Server(models=models) as server:
-        check_model(server, options.model or TINY.name)
-        results = [anonymize(server, prompt, photo, output) for photo, output in outputs.items()]
-    print_table(results)
-    return 1 if any(result.error for result in results) else 0
+    found = find_sources(options.paths, options.output)
+    if not found.sources:
+        raise PlanRefused(f"No photo or video in {', '.join(map(str, options.paths))}.")
+    task = "redact" if options.redact else "anonymize"
+    settings = make_settings(options)
+    with open_journal(options.output, settings) as journal:
+        known = {source: entry["result"] for source, entry in journal.entries.items()}
+        suffixes = {PHOTO: SUFFIXES[options.format], VIDEO: ".mp4"}
+        jobs = plan_jobs(found.sources, "_redacted" if options.redact else "_anonymized", suffixes, known)
+        remove_parts({journal.output, *((journal.output / job.result).parent for job in jobs)})
+        left = unfinished(jobs, journal)
+        if not is_ours(report := journal.output / REPORT_NAME):
+            raise JournalRefused(f"Nothing is overwritten, and {report} is no report of this script. Move it away.")
+        prompts = {
+            kind: load_prompt(GRAPHS, task, kind, settings | {"thorough": options.thorough in ("all", f"{kind}s")})
+            for kind in {job.source.kind for job in left}
+        }
+        errors: dict[str, str] = {}
+        try:
+            if left:
+                do_jobs(options, FolderRun(journal, prompts), prompts, left, errors)
+        finally:
+            if journal.entries or errors:
+                tell(make_report(settings, list_files(found, jobs, journal, left, errors)), journal.output)
+    return 1 if errors or found.unreadable else 0
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a photo, a video, or a folder")
     parser.add_argument("--output", required=True, type=Path, help="folder for the results; made if need be")
-    parser.add_argument("--model", help="a folder under models/face_anon of your ComfyUI")
-    parser.add_argument("--degree", type=float, default=1.25, help="0..2; 1.25 anonymizes (default)")
-    parser.add_argument("--steps", type=int, help="1..1000; 200 by default, 8 with the tiny model")
-    parser.add_argument("--seed", type=int, default=0, help="face i of a photo has seed + i")
-    parser.add_argument("--size", type=int, help="side of a crop in pixels; the model's own by default")
+    parser.add_argument("--format", choices=SUFFIXES, default="png", help="of photos; png by default")
+    parser.add_argument("--quality", type=int, default=95, help="1..100, of jpeg and webp")
+    parser.add_argument("--server", action="append", metavar="URL", help="a running ComfyUI; again for more of them")
+    parser.add_argument("--workers", type=int, help="files at a time, over all servers; one a server by default")
+    parser.add_argument(
+        "--min-score", type=float, default=0.35, help="of the detector; lower finds more, also no faces"
+    )
+    parser.add_argument(
+        "--thorough",
+        choices=("photos", "all", "none"),
+        default="photos",
+        help="where to look in tiles for small and turned faces, which takes about 50 times as long; photos by default",
+    )
+    paint = parser.add_argument_group("anonymize")
+    paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI")
+    paint.add_argument("--degree", type=float, default=1.25, help="0..2; 1.25 anonymizes (default)")
+    paint.add_argument("--steps", type=int, help="1..1000; the graphs' own by default, 8 with the tiny model")
+    paint.add_argument("--seed", type=int, default=0, help="of each file: face i of a photo has seed + i")
+    paint.add_argument("--size", type=int, help="side of a photo's crop in pixels; the model's own by default")
+    paint.add_argument(
+        "--identity", choices=("same noise", "same face"), default="same noise", help="of a person in a video"
+    )
+    paint.add_argument(
+        "--fallback",
+        choices=("solid", "mosaic", "blur", "keep"),
+        default="solid",
+        help="for faces that are too small or came back broken; keep is a leak",
+    )
+    redact = parser.add_argument_group("redact")
+    redact.add_argument("--redact", action="store_true", help="cover faces instead, without a model")
+    redact.add_argument("--mode", choices=("solid", "mosaic", "blur"), default="solid", help="solid leaves nothing")
+    redact.add_argument("--shape", choices=("ellipse", "box", "oval", "crop"), default="ellipse")
+    redact.add_argument("--detail", type=float, default=6.0, help="samples that mosaic and blur leave across a face")
     options = parser.parse_args()
-    if not 0 <= options.degree <= 2:
-        parser.error(f"--degree is 0 to 2, not {options.degree}")
-    if options.steps is not None and not 1 <= options.steps <= 1000:
-        parser.error(f"--steps is 1 to 1000, not {options.steps}")
-    if options.model is None and not TINY.is_dir():
+    ranges = {
+        **{"degree": (0, 2), "steps": (1, 1000), "seed": (0, 2**64 - 1), "size": (64, 2048)},
+        **{"min_score": (0.05, 1), "detail": (2, 32), "quality": (1, 100), "workers": (1, 64)},
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            parser.error(f"--{name.replace('_', '-')} is {low} to {high}, not {value}")
+    if options.redact and options.model:
+        parser.error("--redact needs no --model: choose one")
+    if options.workers and not options.server:
+        parser.error("--workers needs --server: ComfyUI does one file at a time, so several only fill a queue")
+    if options.server and not (options.model or options.redact):
+        parser.error("--server needs --model or --redact")
+    if not options.redact and options.model is None and not TINY.is_dir():
         parser.error("--model is needed: this copy of the pack has no tests, so there is no tiny model to show with")
     return options
 
 
-def plan_outputs(photos: list[Path], folder: Path) -> dict[Path, Path]:
-    """Photo -> result, before any work is done: every photo exists, no result does, no two are the same."""
-    missing = [str(photo) for photo in photos if not photo.is_file()]
-    if missing:
-        raise SystemExit(f"No such photo: {', '.join(missing)}")
-    outputs = {photo: folder / f"{photo.stem}_anonymized.png" for photo in photos}
-    if len(set(outputs.values())) < len(outputs):
-        raise SystemExit("Two photos have one name, so that their results would too. Run them into different folders.")
-    existing = [str(output) for output in outputs.values() if output.exists()]
-    if existing:
-        raise SystemExit(f"Nothing is overwritten, and this exists: {', '.join(existing)}. Take another --output.")
-    folder.mkdir(parents=True, exist_ok=True)
-    return outputs
+def make_settings(options: argparse.Namespace) -> dict:
+    """Everything that makes results what they are. None: as the graph has it."""
+    common = {name: getattr(options, name) for name in ("min_score", "thorough", "format", "quality")}
+    if options.redact:
+        return {"task": "redact", **common, **{name: getattr(options, name) for name in ("mode", "shape", "detail")}}
+    return {
+        "task": "anonymize",
+        **common,
+        "model": options.model or TINY.name,
+        "steps": options.steps or (None if options.model else TINY_STEPS),
+        "size": options.size or resolution(options),
+        **{name: getattr(options, name) for name in ("degree", "seed", "identity", "fallback")},
+    }
 
 
-def make_prompt(options: argparse.Namespace) -> dict:
-    """The shipped graph with the command line's settings; the photo is filled in later."""
-    prompt = json.loads(GRAPH.read_text(encoding="utf-8"))
-    steps = options.steps or (200 if options.model else 8)
-    for node in prompt.values():
-        inputs = node["inputs"]
-        match node["class_type"]:
-            case "FaceAnonLoadModel":
-                inputs["model"] = options.model or TINY.name
-            case "PrimitiveFloat":
-                inputs["value"] = options.degree
-            case "FaceAnonCropFaces":
-                inputs["size"] = options.size or resolution(options.model)
-            case "FaceAnonDDPMSampler":
-                inputs.update(steps=steps, seed=options.seed)
-    return prompt
-
-
-def resolution(model: str | None) -> int:
-    """The crop size that a model was trained at, from its face_anon.json where there is one."""
-    folder = TINY if model is None else find_comfyui() / "models" / "face_anon" / model
+def resolution(options: argparse.Namespace) -> int:
+    """The crop size that a model was trained at, from its face_anon.json where there is one on this machine."""
+    if options.server:
+        return 512
+    folder = TINY if options.model is None else find_comfyui() / "models" / "face_anon" / options.model
     settings = folder / "face_anon.json"
     return json.loads(settings.read_text(encoding="utf-8")).get("resolution", 512) if settings.is_file() else 512
 
 
-def check_model(server: Server, model: str) -> None:
-    """Raise SystemExit, with the names that there are, when ComfyUI does not know the model."""
-    kind, settings = server.get("/object_info/FaceAnonLoadModel")["FaceAnonLoadModel"]["input"]["required"]["model"]
-    known = settings["options"] if kind == "COMBO" else kind
+def open_journal(output: Path, settings: dict) -> Journal:
+    try:
+        return Journal(output, settings)
+    except OSError as error:
+        raise OutputUnwritable(
+            f"Cannot write into {output}: {error.strerror}. Allow writing there or take another --output."
+        ) from None
+
+
+def do_jobs(options: argparse.Namespace, run: FolderRun, prompts: dict, jobs: list[Job], errors: dict) -> None:
+    """Do the jobs on the servers of the command line, or on one of our own. errors: source -> why, filled here."""
+    with use_servers(options) as servers:
+        for server in servers:
+            check_server(server, set().union(*map(node_classes, prompts.values())), options)
+        count = options.workers or len(servers)
+        # A client can follow one prompt at a time.
+        clients = [*servers, *(Client(servers[i % len(servers)].url) for i in range(len(servers), count))][:count]
+        many = len(jobs) > 1
+        with (
+            tqdm(total=len(jobs), unit="file", disable=None if many else True) as files,
+            tqdm(unit="step", position=int(many), leave=False, disable=None if count == 1 else True) as steps,
+        ):
+
+            def note(outcome: Outcome) -> None:
+                files.update()
+                if outcome.error:
+                    errors[outcome.job.source.name] = outcome.error
+
+            run.do(jobs, clients, note, _steps_on(steps) if count == 1 else None)
+
+
+@contextlib.contextmanager
+def use_servers(options: argparse.Namespace) -> Iterator[list[Client]]:
+    if options.server:
+        yield [Client(url) for url in options.server]
+        return
+    if not (options.model or options.redact):
+        print(NOISE_WARNING, file=sys.stderr)
+    print(f"Starting ComfyUI of {find_comfyui()} ...", file=sys.stderr)
+    models = {} if options.model or options.redact else {"face_anon": TINY.parent}
+    with Server(models=models, arguments=("--max-upload-size", "1000000")) as server:
+        yield [server]
+
+
+def check_server(server: Client, classes: set[str], options: argparse.Namespace) -> None:
+    """Raise ServerFailed unless the server answers and has the nodes, PlanRefused unless it has the model."""
+    try:
+        missing = sorted(name for name in classes if not server.get(f"/object_info/{name}"))
+        if missing:
+            raise ServerFailed(f"{server.url} lacks {', '.join(missing)}: install or update this pack there.")
+        if options.redact:
+            return
+        info = server.get("/object_info/FaceAnonLoadModel")["FaceAnonLoadModel"]["input"]["required"]["model"]
+    except (OSError, ValueError) as error:
+        raise ServerFailed(f"{server.url} does not answer as ComfyUI does: {error}") from None
+    known = info[1]["options"] if info[0] == "COMBO" else info[0]
+    model = options.model or TINY.name
     if model not in known:
-        raise SystemExit(
-            f'There is no model "{model}" under models/face_anon of {server.host}; there is: '
+        raise PlanRefused(
+            f'There is no model "{model}" under models/face_anon of {getattr(server, "host", server.url)}; there is: '
             f"{', '.join(known) or 'none'}. `python scripts/get_models.py` downloads the published one."
         )
 
 
-def anonymize(server: Server, prompt: dict, photo: Path, output: Path) -> Result:
-    """Run the graph on one photo and write its result, whole or not at all."""
-    started = time.monotonic()
-    try:
-        with Image.open(photo) as image:
-            image.load()  # a truncated file fails here; ComfyUI would fill its rest with gray
-        nodes = {node["class_type"]: number for number, node in prompt.items()}
-        # under a neutral name, as ComfyUI writes the names of its inputs into what it saves
-        prompt[nodes["LoadImage"]]["inputs"]["image"] = server.upload(photo, name=f"photo{photo.suffix}")
-        with tqdm(desc=photo.name, unit="step", leave=False) as bar:
-            history = server.run(prompt, on_progress=_shown_on(bar, prompt))
-        picture = next(image for node, image in server.images(history) if node == nodes["SaveImage"])
-        write_whole(picture, output)
-        faces = history["outputs"][nodes["FaceAnonPasteFaces"]]["face_anon_faces"]
-    except (PromptFailed, OSError, SyntaxError, UnidentifiedImageError) as error:
-        return Result(photo, [], time.monotonic() - started, f"{type(error).__name__}: {error}")
-    return Result(photo, faces, time.monotonic() - started)
+def _steps_on(bar: tqdm):
+    """What FolderRun.do wants as show_step: the bar starts anew with every node that reports steps, and names it."""
+
+    def follow(job: Job, prompt: dict):
+        current = None
+
+        def show(node: str, value: int, maximum: int) -> None:
+            nonlocal current
+            if node != current:
+                current = node
+                bar.reset(total=maximum)
+                bar.set_description(f"{job.source.path.name}: {prompt[node]['_meta']['title']}")
+            bar.update(value - bar.n)
+
+        return show
+
+    return follow
 
 
-def _shown_on(bar: tqdm, prompt: dict):
-    """A progress callback: the bar starts anew with every node that reports steps, and names it."""
-    current = None
-
-    def show(node: str, value: int, maximum: int):
-        nonlocal current
-        if node != current:
-            current = node
-            bar.reset(total=maximum)
-            bar.set_description(prompt[node]["_meta"]["title"])
-        bar.update(value - bar.n)
-
-    return show
-
-
-def write_whole(picture: Image.Image, output: Path) -> None:
-    """Save the pixels alone, without metadata; a result that appeared meanwhile is not replaced."""
-    clean = Image.frombytes(picture.mode, picture.size, picture.tobytes())
-    handle, partial = tempfile.mkstemp(dir=output.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            clean.save(file, format="PNG")
-        os.chmod(partial, 0o666 & ~_umask())
-        if os.name == "nt":
-            os.rename(partial, output)  # raises there when the target exists
+def list_files(found: Found, jobs: list[Job], journal: Journal, left: list[Job], errors: dict) -> Iterator[dict]:
+    """Every file with its outcome, as the report has it."""
+    again = {job.source.name for job in left}
+    for job in jobs:
+        name = job.source.name
+        entry = journal.entries.get(name)
+        if name in errors:
+            yield {"source": name, "outcome": FAILED, "error": errors[name]}
+        elif entry and (name not in again or (journal.output / job.result).exists()):
+            hidden = ("sha256", "result_sha256")
+            yield {"source": name, "outcome": DONE} | {key: entry[key] for key in entry if key not in hidden}
         else:
-            os.link(partial, output)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+            yield {"source": name, "outcome": PENDING}
+    for name, error in found.unreadable.items():
+        yield {"source": name, "outcome": FAILED, "error": error}
+    for name, why in found.skipped.items():
+        yield {"source": name, "outcome": SKIPPED, "error": why}
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def print_table(results: list[Result]) -> None:
-    """What was found in which photo, in how many seconds."""
-    header = ("photo", "faces", "size (px)", "score", "seconds")
-    rows = []
-    for result in results:
-        boxes = [face["box"] for face in result.faces]
-        sizes = " ".join(f"{round(x1 - x0)}x{round(y1 - y0)}" for x0, y0, x1, y1 in boxes)
-        scores = " ".join(f"{face['score']:.2f}" for face in result.faces)
-        found = "failed" if result.error else str(len(boxes)) if boxes else "0: unchanged"
-        rows.append((result.photo.name, found, sizes, scores, f"{result.seconds:.1f}"))
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    for row in (header, tuple("-" * width for width in widths), *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    for result in results:
-        if result.error:
-            print(f"\n{result.photo}: {result.error}", file=sys.stderr)
+def tell(report: dict, output: Path) -> None:
+    """Write the report, print the table and every error."""
+    print(format_table(report))
+    for file in report["files"]:
+        if file["outcome"] == FAILED:
+            print(f"\n{file['source']}: {file['error']}", file=sys.stderr)
+    try:
+        write_report(report, output)
+    except OSError as error:
+        print(f"\nThe report could not be written into {output}: {error.strerror}", file=sys.stderr)
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files may be no valid text
     try:
         sys.exit(main())
-    except (HostMissing, ServerFailed) as error:
+    except (PlanRefused, JournalRefused) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except RunStopped as error:
+        print(f"\nStopped: {error}\nFinished files are kept; the same command goes on.", file=sys.stderr)
+        sys.exit(1)
+    except (HostMissing, ServerFailed, OutputUnwritable) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Interrupted; finished photos are kept.", file=sys.stderr)
+        print("\nInterrupted; finished files are kept, and the same command goes on.", file=sys.stderr)
         sys.exit(130)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import mimetypes
+import os
 import threading
 import time
 import urllib.error
@@ -16,6 +17,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any, BinaryIO
+
+_BLOCK_BYTES = 1 << 20  # of a file that is sent or fetched, in memory at a time
 
 
 class PromptFailed(RuntimeError):
@@ -27,12 +31,20 @@ class PromptFailed(RuntimeError):
         self.node_type = node_type
 
 
+class Cancelled(RuntimeError):
+    """`Client.stop` was set while a prompt was waited for; the prompt is cancelled on the server."""
+
+
 class Client:
-    """A running ComfyUI at `url`, for example http://127.0.0.1:8188."""
+    """A running ComfyUI at `url`, for example http://127.0.0.1:8188.
+
+    stop: set by another thread, it ends this client's waits with Cancelled.
+    """
 
     def __init__(self, url: str):
         self.url = url.rstrip("/")
         self.client_id = uuid.uuid4().hex
+        self.stop = threading.Event()
         # A proxy for the internet is of no use, and often no way, to a server on this machine or network.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -54,20 +66,80 @@ class Client:
         """Node id -> its inputs and outputs, for every node that the server knows."""
         return self.get("/object_info")
 
-    def upload(self, path: Path | str, name: str | None = None) -> str:
-        """Put an image file into the server's input folder, replacing one of that name; what LoadImage calls it."""
-        path = Path(path)
-        name = name or path.name
+    def upload(
+        self, source: Path | str | BinaryIO, name: str | None = None, kind: str = "input", digest: Any = None
+    ) -> str:
+        """Put a file into a folder of the server, replacing one of that name; what LoadImage and LoadVideo call it.
+
+        source: a path, or an open file, which needs a name. kind: "input", or "temp", which ComfyUI empties when it
+        starts and ends. digest: a hashlib object that is updated with the bytes that are sent. Files of any size, a
+        megabyte in memory at a time. PromptFailed when the server's limit is lower.
+        """
+        if isinstance(source, (Path, str)):
+            with open(source, "rb") as file:
+                return self.upload(file, name or Path(source).name, kind, digest)
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
+        self._check_upload_size(size)
         boundary = uuid.uuid4().hex
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        body = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'
-            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
-            f"Content-Type: {kind}\r\n\r\n"
+        mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        fields = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
+            for key, value in (("overwrite", "true"), ("type", kind))
+        )
+        head = (
+            f'{fields}--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+            f"Content-Type: {mime}\r\n\r\n"
         ).encode()
-        body += path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-        answer = json.loads(self.request("/upload/image", body, f"multipart/form-data; boundary={boundary}"))
-        return f"{answer['subfolder']}/{answer['name']}" if answer.get("subfolder") else answer["name"]
+        tail = f"\r\n--{boundary}--\r\n".encode()
+
+        def body() -> Iterator[bytes]:
+            yield head
+            left = size
+            while left and (block := source.read(min(_BLOCK_BYTES, left))):
+                left -= len(block)
+                if digest is not None:
+                    digest.update(block)
+                yield block
+            if left:
+                raise OSError(f"{name} became shorter while it was sent.")
+            yield tail
+
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Length": str(len(head) + size + len(tail)),
+        }
+        request = urllib.request.Request(self.url + "/upload/image", body(), headers)
+        with self._opener.open(request, timeout=120) as reply:
+            answer = json.loads(reply.read())
+        stored = f"{answer['subfolder']}/{answer['name']}" if answer.get("subfolder") else answer["name"]
+        return stored if kind == "input" else f"{stored} [{kind}]"
+
+    def _check_upload_size(self, size: int) -> None:
+        """A server that gets too much hangs up in the middle, which would say nothing."""
+        limit = self.get("/features").get("max_upload_size")
+        if limit is not None and size > limit - 4096:
+            raise PromptFailed(
+                f"It has {size / 2**20:.0f} MB, but {self.url} takes uploads of {limit / 2**20:.0f} MB at most: start "
+                "that ComfyUI with a larger --max-upload-size."
+            )
+
+    def download(self, file: Mapping[str, str], target: Path) -> None:
+        """Fetch the bytes of a saved file, as the outputs of a history entry name it, into `target`.
+
+        OSError when the connection ends before the file does.
+        """
+        query = urllib.parse.urlencode({key: file[key] for key in ("filename", "subfolder", "type")})
+        with self._opener.open(f"{self.url}/view?{query}", timeout=120) as answer, target.open("wb") as written:
+            while block := answer.read(_BLOCK_BYTES):
+                written.write(block)
+            expected = answer.headers.get("Content-Length")
+            if expected is not None and written.tell() != int(expected):
+                raise OSError(f"{self.url} sent {written.tell()} of {expected} bytes of {file['filename']}.")
+
+    def forget(self, prompt_id: str) -> None:
+        """Take a prompt that is done out of the server's history. Its files stay: ComfyUI deletes none on request."""
+        self.post("/history", {"delete": [prompt_id]})
 
     def queue(self, prompt: Mapping) -> str:
         """Queue a prompt in API format; its id. PromptFailed with every complaint when any part of it is invalid."""
@@ -138,6 +210,8 @@ class Client:
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             while (entry := self._history(prompt_id)) is None:
+                if self.stop.is_set():
+                    raise Cancelled("Cancelled.")
                 if deadline is not None and time.monotonic() > deadline:
                     raise TimeoutError(f"The prompt was not done after {timeout:g} s.")
                 if messages is None:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from host import PACK, find_comfyui, has_accelerator
 
 PACK_NAME = "ComfyUI-FaceAnonymizer"
 NODE_PREFIX = "FaceAnon"
+_GUARD = Path(__file__).with_name("comfy_guard.py")
 
 
 class ServerFailed(RuntimeError):
@@ -33,7 +33,8 @@ class Server(Client):
     require_pack: raise unless the pack's nodes are registered. arguments: more of main.py's.
 
     Input, output, temp and user folders and the database are temporary (`folder`), so that nothing of the user's is
-    written; models come from where the user's ComfyUI has them. `log` is its log file, deleted with the folder.
+    written; models come from where the user's ComfyUI has them. `log` is its log file, deleted with the folder. A kill
+    of this process ends ComfyUI and deletes the folder too (comfy_guard.py).
     """
 
     def __init__(
@@ -66,13 +67,13 @@ class Server(Client):
             command = self._command(cpu)
             with self.log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    command,
+                    [sys.executable, str(_GUARD), str(self.folder), *command],
                     cwd=self.host,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-                    # Its own group: Ctrl-C reaches it as a cancelled prompt, and its children end with it.
+                    # Its own group: Ctrl-C reaches it as a cancelled prompt.
                     start_new_session=True,
                 )
             self._wait_until_up()
@@ -85,11 +86,23 @@ class Server(Client):
 
     def __exit__(self, *_) -> None:
         if self._process is not None:
-            _end(self._process)
+            # The guard ends ComfyUI now, as it would if this process had been killed.
+            self._process.stdin.close()
+            self._process.wait()
         if self._link is not None:
             # Before the tree: what the link points at is the pack itself.
             _unlink(self._link)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def forget(self, prompt_id: str) -> None:
+        """As Client.forget, and delete what all prompts so far have left in the temp and output folders."""
+        super().forget(prompt_id)
+        for name in ("temp", "output"):
+            for entry in (self.folder / name).iterdir():
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
 
     def tail(self, lines: int = 40) -> str:
         """The end of the server's log."""
@@ -181,18 +194,3 @@ def _make_link(link: Path, target: Path) -> None:
 def _unlink(link: Path) -> None:
     with contextlib.suppress(OSError):
         link.rmdir() if os.name == "nt" else link.unlink()
-
-
-def _end(process: subprocess.Popen) -> None:
-    """End a process and its group: politely, then after ten seconds for certain."""
-    if os.name == "nt":
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True)
-        process.wait()
-        return
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, sign)
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            continue

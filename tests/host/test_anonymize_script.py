@@ -27,7 +27,7 @@ def done(tmp_path_factory):
     (folder / "broken.jpg").write_bytes(PHOTO.read_bytes()[:5000])
     photos = sorted(folder.iterdir())
     before = {photo: photo.read_bytes() for photo in photos}
-    run = anonymize(*photos, "--output", folder / "out", "--steps", 2)
+    run = anonymize(*photos, "--output", folder / "out", "--steps", 2, "--thorough", "none")
     assert {photo: photo.read_bytes() for photo in photos} == before, "an input was changed"
     return folder, run
 
@@ -46,6 +46,8 @@ def test_pictures(done):
     folder, _ = done
     assert sorted(file.name for file in (folder / "out").iterdir()) == [
         "Secret Name_anonymized.png",
+        "face_anonymizer_journal.jsonl",
+        "face_anonymizer_report.json",
         "sky_anonymized.png",
     ]
     before, after = (
@@ -60,14 +62,18 @@ def test_pictures(done):
 
 def test_results_carry_no_metadata(done):
     folder, _ = done
-    for file in (folder / "out").iterdir():
-        assert b"Secret" not in file.read_bytes() and Image.open(file).info == {}
+    for file in (folder / "out").glob("*.png"):
+        # the mark of provenance alone
+        assert b"Secret" not in file.read_bytes() and set(Image.open(file).info) <= {"XML:com.adobe.xmp", "xmp"}
 
 
 def test_nothing_is_overwritten(done):
     folder, _ = done
     result = folder / "out" / "sky_anonymized.png"
     before = result.read_bytes()
+    run = anonymize(folder / "sky.png", "--output", folder / "out")
+    assert run.returncode == 1 and "(steps 2, thorough none; this command: steps 8, thorough photos)" in run.stderr
+    (folder / "out" / "face_anonymizer_journal.jsonl").unlink()
     run = anonymize(folder / "sky.png", "--output", folder / "out")
     assert run.returncode == 1 and str(result) in run.stderr and "overwritten" in run.stderr
     assert result.read_bytes() == before
@@ -81,3 +87,7 @@ def test_unknown_model_missing_photo_and_bad_numbers(tmp_path):
     for option, value in (("--degree", "nan"), ("--steps", "0"), ("--steps", "1001")):
         run = anonymize(PHOTO, "--output", tmp_path, option, value)
         assert run.returncode == 2 and option in run.stderr
+    for arguments in (("--redact", "--model", "x"), ("--workers", 2), ("--server", "http://127.0.0.1:1")):
+        run = anonymize(PHOTO, "--output", tmp_path, *arguments)
+        assert run.returncode == 2 and arguments[0] in run.stderr
+    assert list(tmp_path.iterdir()) == []

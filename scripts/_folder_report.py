@@ -1,0 +1,152 @@
+"""The one report of a folder run: OUTPUT/face_anonymizer_report.json, and the table that is printed.
+
+    {
+      "schema": "face-anonymizer/folder-report/1",
+      "settings": {...},                                  of the command
+      "totals": {"done": 11, "failed": 1, "skipped": 2, "pending": 0, "without_faces": 3,
+                 "actions": {"anonymized": 17}},          over all files that are done
+      "files": [
+        {"source": "sub/a.jpg", "outcome": "done", "kind": "photo", "result": "sub/a_anonymized.png", "seconds": 3.2,
+         "images": 1, "width": 640, "height": 480, "actions": {"anonymized": 1},
+         "faces": [{"box", "size", "score", "source", "action", "seed", "reason"}]},     as in modules/faces/report.py
+        {"source": "clip.mp4", "outcome": "done", "kind": "video", ..., "images": 300,
+         "people": [{"track": 0, "first_image": 4, "last_image": 120, "images": 117, "size": 88.0, "score": 0.97,
+                     "actions": {"anonymized": 117}, "reasons": []}]},                   largest size, best score
+        {"source": "b.jpg", "outcome": "failed", "error": "..."},
+        {"source": "notes.txt", "outcome": "skipped", "error": "neither a photo nor a video"},
+        {"source": "c.jpg", "outcome": "pending"}         not reached: the same command goes on with it
+      ]
+    }
+
+The report and the journal name the sources: keep them when you publish the results. Only the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+REPORT_NAME = "face_anonymizer_report.json"
+SCHEMA = "face-anonymizer/folder-report/1"
+DONE, FAILED, SKIPPED, PENDING = OUTCOMES = ("done", "failed", "skipped", "pending")
+_ROWS = 30  # of the table; of more files, those that need a look
+_SIZES = 4  # of faces, in a row
+
+
+def summarize(report: Mapping, kind: str) -> dict:
+    """What the folder report keeps of a node's report: every face of a photo, every person of a video."""
+    kept = {key: report[key] for key in ("images", "width", "height", "actions")}
+    if kind == "photo":
+        leave = ("image", "track")
+        return kept | {"faces": [{k: v for k, v in face.items() if k not in leave} for face in report["faces"]]}
+    people: dict[int | None, list[Mapping]] = {}
+    for face in report["faces"]:
+        people.setdefault(face["track"], []).append(face)
+    return kept | {"people": [_person(track, faces) for track, faces in people.items()]}
+
+
+def _person(track: int | None, faces: list[Mapping]) -> dict:
+    images = [face["image"] for face in faces]
+    return {
+        "track": track,
+        "first_image": min(images),
+        "last_image": max(images),
+        "images": len(set(images)),
+        "size": max(face["size"] for face in faces),
+        "score": max(face["score"] for face in faces),
+        "actions": dict(Counter(face["action"] for face in faces)),
+        "reasons": sorted({face["reason"] for face in faces if face["reason"]}),
+    }
+
+
+def make_report(settings: Mapping, files: Iterable[Mapping]) -> dict:
+    """The report as its JSON has it. files: as in the schema above, in any order."""
+    files = sorted(files, key=lambda file: file["source"])
+    actions: Counter = Counter()
+    for file in files:
+        actions.update(file.get("actions", {}))
+    outcomes = Counter(file["outcome"] for file in files)
+    totals = {outcome: outcomes[outcome] for outcome in OUTCOMES}
+    totals |= {"without_faces": sum(map(_without_faces, files)), "actions": dict(actions)}
+    return {"schema": SCHEMA, "settings": dict(settings), "totals": totals, "files": files}
+
+
+def _without_faces(file: Mapping) -> bool:
+    return file["outcome"] == DONE and not (file.get("faces") or file.get("people"))
+
+
+def is_ours(path: Path) -> bool:
+    """Whether nothing stands there, or the report of an earlier run, which may be replaced."""
+    if not path.exists():
+        return True
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["schema"] == SCHEMA
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_report(report: Mapping, folder: Path) -> None:
+    """Write the report, whole or not at all, over that of an earlier run."""
+    part = folder / f".face_anonymizer-{secrets.token_hex(8)}.part"
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(report, file, indent=1)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, folder / REPORT_NAME)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def format_table(report: Mapping) -> str:
+    """What was found in which file, in how many seconds; of many files, only those that need a look; the totals."""
+    files = [file for file in report["files"] if file["outcome"] in (DONE, FAILED)]
+    shown = files
+    if len(files) > _ROWS:
+        shown = [
+            file for file in files if file["outcome"] == FAILED or _without_faces(file) or "kept" in file["actions"]
+        ]
+    lines = _rows(shown[:_ROWS])
+    if len(shown) < len(files):
+        lines.append(f"{len(files) - len(shown)} more files are done, every face of them changed.")
+    if len(shown) > _ROWS:
+        lines.append(f"{len(shown) - _ROWS} more files without a face or with an error stand in {REPORT_NAME}.")
+    if len(report["files"]) > 1:
+        totals = report["totals"]
+        parts = [f"{totals[outcome]} {outcome}" for outcome in OUTCOMES if totals[outcome]]
+        parts += [f"{count} faces {action}" for action, count in totals["actions"].items()]
+        lines += ["", ", ".join(parts)]
+    return "\n".join(lines)
+
+
+def _rows(files: list[Mapping]) -> list[str]:
+    header = ("file", "faces", "size (px)", "score", "seconds")
+    rows = [header, *map(_row, files)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    rows.insert(1, tuple("-" * width for width in widths))
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _row(file: Mapping) -> tuple[str, ...]:
+    if file["outcome"] == FAILED:
+        return (file["source"], "failed", "", "", "")
+    if file["kind"] == "photo":
+        boxes = [face["box"] for face in file["faces"]]
+        sizes = [f"{round(x1 - x0)}x{round(y1 - y0)}" for x0, y0, x1, y1 in boxes]
+        scores = [f"{face['score']:.2f}" for face in file["faces"]]
+        found = str(len(boxes))
+    else:
+        sizes = [str(round(person["size"])) for person in file["people"]]
+        scores = [f"{person['score']:.2f}" for person in file["people"]]
+        found = f"{len(file['people'])} in {file['images']} frames"
+    found = "0: unchanged" if _without_faces(file) else found
+    return (file["source"], found, _few(sizes), _few(scores), f"{file['seconds']:.1f}")
+
+
+def _few(cells: list[str]) -> str:
+    return " ".join(cells[:_SIZES]) + (" ..." if len(cells) > _SIZES else "")
