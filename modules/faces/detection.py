@@ -17,12 +17,15 @@ from torch.nn import functional as F
 from .centerface import SIZE_MULTIPLE, load_centerface
 from .decoding import decode, overlapping, suppress
 from .onet import load_onet
-from .refinement import look_upright, refine_points
-from .tiles import find_candidates
+from .refinement import best_probability, look_upright, refine_points
+from .tiles import MIN_CANDIDATE_SCORE, find_candidates, find_turned
 from .types import FIVE_POINTS, Face, Faces
 
 _SOURCE = "centerface"
+_UPRIGHT_SOURCE = "centerface upright"
 _TILE_SOURCE = "centerface tiles"
+_SURE = 0.3  # score; what the first look gives less is looked at again, turned upright
+_PLAUSIBLE = 0.3  # of O-Net's probability; below, a candidate is not worth that look, the dearest step by far
 _NMS_IOU = 0.3
 _MAX_INSIDE = 0.6  # share of a box that may lie in a better one: a face does not fit into a face
 _REFINE_FROM = 0.2  # score; what is less of a face is not worth a second look
@@ -31,6 +34,8 @@ _COARSE_SIDE = 320  # long side of the smallest level of the pyramid, in pixels
 _LARGE, _MEDIUM = 320, 40
 _TINY_SIDE, _TINY_FACTOR = 128, 4  # pictures below this long side are enlarged to it, by this factor at most
 _ROWS = 8  # a picture is read in this many rows of faces when they are put in order
+
+_Candidates = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (N, 4), scores (N,), points (N, 5, 2)
 
 
 class FaceNetworks(nn.Module):
@@ -59,12 +64,14 @@ def detect_faces(
 ) -> Faces:
     """All faces of every picture, at any rotation, one picture at a time.
 
-    network: from load_face_networks; CenterFace alone (load_centerface) finds the same faces with coarser points.
+    network: from load_face_networks; CenterFace alone (load_centerface) judges by itself, with coarser points.
     images: float [B, H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped), any size, B = 0 included. min_score: 0..1, the
     least confidence. max_faces: keeps so many of the best in each picture; 0 keeps all. long_side: larger pictures are
-    reduced to it, in pixels (see working_size). thorough: looks again at full size and enlarged, in tiles and in four
-    directions, for faces from 12 pixels, turned ones and ones cut by the border (see find_candidates); what the
-    ordinary pass finds stays as it is, what is new has the source "centerface tiles".
+    reduced to it, in pixels (see working_size). What a first look gives a score under 0.3, and what shows only in a
+    picture turned or framed with grey (see turned_views), is looked at again, turned upright, and has the source
+    "centerface upright" and the better of both scores. thorough: looks once more at full size and enlarged, in tiles
+    and in four directions, for faces from 12 pixels, turned ones and ones cut by the border (see find_candidates); what
+    the ordinary pass finds stays as it is, what is new has the source "centerface tiles".
     device: the network is moved there first; None leaves it where it is. progress: called with (pictures done, all)
     after each picture and, when thorough, with the share of the picture added after each direction of each tile; what
     it raises passes through. Returns Faces with five points each, the image-left eye first as seen on the upright face.
@@ -88,17 +95,26 @@ def detect_faces(
     for index in range(count):
         # resized where it is: not every device has the antialiasing filter
         picture = torch.nan_to_num(images[index, ..., :3].permute(2, 0, 1)[None].float()).clamp(0, 1)
-        found = _find(centerface, picture, min_score, long_side)
-        ordinary = len(found[1])
+        seen = _find(centerface, picture, min(min_score, MIN_CANDIDATE_SCORE), long_side)
+        # not min_score itself: one above _SURE only drops faces, and changes the score of none
+        sure = seen[1] >= min(min_score, _SURE)
+        found, possible = (tuple(part[which] for part in seen) for which in (sure, ~sure))
+        sources = [_SOURCE] * len(found[1])
+        views = turned_views(height, width, long_side)
+        possible = _unique(possible, find_turned(centerface, picture, views))
+        found = _with_candidates(centerface, onet, picture, min_score, found, possible, _PLAUSIBLE)
+        sources += [_UPRIGHT_SOURCE] * (len(found[1]) - len(sources))
         if thorough:
             advance = _ignore if progress is None else lambda share, done=index: progress(done + share, count)
-            found = _with_tiles(centerface, onet, picture, min_score, found, advance)
+            candidates = find_candidates(centerface, picture, advance)
+            found = _with_candidates(centerface, onet, picture, min_score, found, candidates)
+            sources += [_TILE_SOURCE] * (len(found[1]) - len(sources))
         boxes, scores, points = found
-        best = np.argsort(-scores, kind="stable")[: max_faces or None]
+        best = np.argsort(-scores, kind="stable")
+        best = best[scores[best] >= min_score][: max_faces or None]
         points[best] = _refined(centerface, onet, picture, boxes[best], scores[best], points[best])
         for i in best[_reading_order(boxes[best], height)]:
-            source = _SOURCE if i < ordinary else _TILE_SOURCE
-            faces.append(Face(index, boxes[i], float(scores[i]), points[i] - 0.5, FIVE_POINTS, source))
+            faces.append(Face(index, boxes[i], float(scores[i]), points[i] - 0.5, FIVE_POINTS, sources[i]))
         if progress is not None:
             progress(index + 1, count)
     return Faces(count, height, width, tuple(faces))
@@ -138,9 +154,17 @@ def pyramid(height: int, width: int, long_side: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def _find(
-    centerface: nn.Module, picture: torch.Tensor, min_score: float, long_side: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def turned_views(height: int, width: int, long_side: int) -> list[tuple[tuple[int, int], int]]:
+    """Sizes and quarters of a turn in which a picture is looked at once more (see find_turned).
+
+    At half of long_side in all four directions; where that is smaller than the working size, at this upside down too.
+    All four at the working size would cost twice the time and find the same faces of 24 working pixels and more.
+    """
+    whole, half = working_size(height, width, long_side), working_size(height, width, long_side // 2)
+    return [(half, quarters) for quarters in range(4)] + ([(whole, 2)] if whole != half else [])
+
+
+def _find(centerface: nn.Module, picture: torch.Tensor, min_score: float, long_side: int) -> _Candidates:
     """Boxes (N, 4), scores (N,) and points (N, 5, 2), edges, of one picture [1, C, H, W], best first, in its pixels."""
     height, width = picture.shape[2:]
     found = []
@@ -158,23 +182,38 @@ def _find(
     return boxes[keep], scores[keep], points[keep]
 
 
-def _with_tiles(
+def _unique(first: _Candidates, second: _Candidates) -> _Candidates:
+    boxes, scores, points = (np.concatenate(parts) for parts in zip(first, second, strict=True))
+    keep = suppress(boxes, scores, _NMS_IOU)
+    return boxes[keep], scores[keep], points[keep]
+
+
+def _with_candidates(
     centerface: nn.Module,
     onet: nn.Module | None,
     picture: torch.Tensor,
     min_score: float,
-    found: tuple[np.ndarray, np.ndarray, np.ndarray],
-    advance: Callable[[float], None],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The faces of `found`, then those that only the tiles show.
+    found: _Candidates,
+    candidates: _Candidates,
+    plausible: float | None = None,
+) -> _Candidates:
+    """The faces of `found`, then those of the candidates that are others and stand a look at them upright.
 
-    Their score is the better one of two looks of CenterFace, in the tile and upright; for what it does not find again
-    the first look's, but no more than O-Net's probability.
+    Their score is the better one of two looks of CenterFace, the candidate's and upright; for what it does not find
+    again the first look's, but no more than O-Net's probability. plausible: with it, candidates to which O-Net gives
+    less, or which are not found again, are none; that saves most of the looks.
     """
-    boxes, scores, points = find_candidates(centerface, picture, advance)
-    new = ~overlapping(boxes, found[0], _NMS_IOU, _MAX_INSIDE)
-    boxes, second, points, certain = look_upright(centerface, onet, picture, boxes[new], _ordered(points[new]))
-    scores = np.where(second > 0, np.maximum(scores[new], second), np.minimum(scores[new], certain))
+    boxes, scores, points = candidates
+    new = np.flatnonzero(~overlapping(boxes, found[0], _NMS_IOU, _MAX_INSIDE))
+    boxes, scores, points = boxes[new], scores[new], _ordered(points[new])
+    if onet is not None and plausible is not None:
+        likely = best_probability(onet, picture, boxes, points) >= plausible
+        boxes, scores, points = boxes[likely], scores[likely], points[likely]
+    boxes, second, points, certain = look_upright(centerface, onet, picture, boxes, points)
+    scores = np.where(second > 0, np.maximum(scores, second), np.minimum(scores, certain))
+    if plausible is not None:
+        likely = (second > 0) & (certain >= plausible)
+        boxes, scores, points = boxes[likely], scores[likely], points[likely]
     boxes = _clipped(boxes, picture)
     # a second look moves a box: two candidates may have become the same face
     keep = suppress(boxes, scores, _NMS_IOU, _MAX_INSIDE)

@@ -73,6 +73,21 @@ def look_upright(
     return *seen, certain.max(0)
 
 
+def best_probability(onet: nn.Module, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """O-Net's probability of a face (N,) in the direction that it likes best of four, from one patch of 48 pixels a
+    face: cheap enough for many candidates. Arguments as for refine_points.
+    """
+    device = next(onet.parameters()).device
+    certain = []
+    for five, centre, extent in zip(points, (boxes[:, :2] + boxes[:, 2:]) / 2, _extents(boxes), strict=True):
+        patch = _sample(picture, _upright(five, centre, _ONET_SIDE / extent, _ONET_SIDE), _ONET_SIDE)
+        turned = torch.cat([torch.rot90(patch, quarters, (2, 3)) for quarters in range(4)])
+        with torch.inference_mode():
+            probability, _, _ = onet(turned.expand(-1, 3, -1, -1).to(device))
+        certain.append(float(probability.max()))
+    return np.array(certain)
+
+
 def look_again(
     centerface: nn.Module, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray, rounds: int = 2
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -87,8 +102,11 @@ def look_again(
     centres, extents = (boxes[:, :2] + boxes[:, 2:]) / 2, _extents(boxes)
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 / extents[:, None]
     for start in range(0, len(points), _BATCH):
-        batch = range(start, min(start + _BATCH, len(points)))
+        batch = list(range(start, min(start + _BATCH, len(points))))
         for _ in range(rounds):
+            if not batch:
+                break
+            missed = set()
             matrices = [_upright(points[i], centres[i], _FACE / extents[i], _PATCH) for i in batch]
             patches = torch.cat([_sample(picture, matrix, _PATCH) for matrix in matrices])
             with torch.inference_mode():
@@ -103,6 +121,7 @@ def look_again(
                     looks[1] = (score, centre * flip + shift, extent, (mirrored * flip + shift)[_MIRRORED])
                 looks = [look for look in looks if look is not None]
                 if not looks:
+                    missed.add(i)
                     continue
                 score, centre, extent, found = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
                 inverse = np.linalg.inv(matrices[k][:, :2])
@@ -110,6 +129,8 @@ def look_again(
                 centres[i] = inverse @ (centre - matrices[k][:, 2])
                 extents[i] = extent * np.sqrt(np.linalg.det(inverse))
                 scores[i] = score
+            # another look at the same patch would show the same
+            batch = [i for i in batch if i not in missed]
     half = half * extents[:, None]
     return np.concatenate([centres - half, centres + half], 1), scores, points
 

@@ -1,4 +1,5 @@
-"""Candidates for small, turned and cut faces: the picture at many sizes, in overlapping tiles, in four directions.
+"""Candidates for small, turned and cut faces: the whole picture turned, or at many sizes in overlapping tiles, in four
+directions.
 
 CenterFace is sure of upright faces of 16 pixels and more. Turned ones of that size it notices, with a low score, when
 they stand within 45 degrees of upright and the picture is enlarged. So candidates are taken from a score at which noise
@@ -23,6 +24,7 @@ from .decoding import decode, suppress
 MIN_CANDIDATE_SCORE = 0.05
 _CORE = 640  # largest side of the part of a tile whose faces are its own, in working pixels
 _MARGIN = 64  # working pixels that a tile sees around its core; grey beyond the picture, so that a cut face has room
+_BORDER = 32  # the same around a whole picture: a wider one costs time and shows no more
 _SLACK = 8  # working pixels by which cores overlap: the tiles on both sides may see a centre a little apart
 _SMALLEST, _LARGEST = 10, 110  # root of a box's area in working pixels; other sizes are found at other levels
 _ENLARGE, _ENLARGED_PIXELS = 2.0, 16e6  # small pictures are enlarged so much, larger ones up to so many pixels
@@ -88,10 +90,32 @@ def find_candidates(
     return boxes[keep], scores[keep], points[keep]
 
 
+def find_turned(
+    centerface: nn.Module, picture: torch.Tensor, views: list[tuple[tuple[int, int], int]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As find_candidates, of the whole picture in each of the views: a size (height, width), and by how many quarters
+    it is turned anticlockwise. Grey lies around the picture, so that a cut face has room.
+    """
+    height, width = picture.shape[2:]
+    found = []
+    for size, quarters in views:
+        part = picture
+        if size != (height, width):
+            part = F.interpolate(part, size=size, mode="bilinear", align_corners=False, antialias=True)
+        per_pixel = np.array([width / size[1], height / size[0]])
+        part, corner = _framed(part, [_BORDER] * 4)
+        boxes, scores, points = _seen(centerface, part, quarters, per_pixel, corner * per_pixel)
+        centres = boxes.reshape(-1, 2, 2).mean(1)
+        keep = np.flatnonzero(((centres >= 0) & (centres <= [width, height])).all(1))
+        found.append((boxes[keep], scores[keep], points[keep]))
+    boxes, scores, points = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    keep = suppress(boxes, scores, _NMS_IOU)
+    return boxes[keep], scores[keep], points[keep]
+
+
 def _candidates_in_tile(
     centerface: nn.Module, picture: torch.Tensor, tile: Tile
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    device = next(centerface.parameters()).device
     height, width = picture.shape[2:]
     x0, y0, x1, y1 = tile.core
     reach = math.ceil(_MARGIN / tile.factor)
@@ -103,29 +127,49 @@ def _candidates_in_tile(
         part = F.interpolate(part, size=size, mode="bilinear", align_corners=False, antialias=tile.factor < 1)
     pad = [_MARGIN if x0 == 0 else 0, _MARGIN if x1 == width else 0, _MARGIN if y0 == 0 else 0]
     pad.append(_MARGIN if y1 == height else 0)
-    for axis in (0, 1):  # x, y
-        pad[2 * axis + 1] += -(size[1 - axis] + pad[2 * axis] + pad[2 * axis + 1]) % SIZE_MULTIPLE
-    part = F.pad(part, pad, value=_GREY).expand(-1, 3, -1, -1).to(device)
+    part, corner = _framed(part, pad)
     per_pixel = np.array([(right - left) / size[1], (bottom - top) / size[0]])
-    corner = np.array([left, top]) - np.array([pad[0], pad[2]]) * per_pixel
+    corner = np.array([left, top]) + corner * per_pixel
     slack = _SLACK / tile.factor
     low = np.array([max(0, x0 - slack), max(0, y0 - slack)])
     high = np.array([min(width, x1 + slack), min(height, y1 + slack)])
+    smallest, largest = 0 if tile.finest else _SMALLEST, np.inf if tile.coarsest else _LARGEST
     for quarters in range(4):
-        with torch.inference_mode():
-            outputs = centerface(torch.rot90(part, quarters, (2, 3)) * 255)
-        heatmap, *others = (output[0].float().cpu().numpy().astype(np.float64) for output in outputs)
-        boxes, scores, points = decode(heatmap[0], *others, MIN_CANDIDATE_SCORE)
-        extents = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
-        corners = _turn_back(boxes.reshape(-1, 2, 2), quarters, part.shape[3], part.shape[2]) * per_pixel + corner
-        points = _turn_back(points, quarters, part.shape[3], part.shape[2]) * per_pixel + corner
-        centres = corners.mean(1)
-        mine = ((centres >= low) & (centres <= high)).all(1)
-        mine &= (extents >= (0 if tile.finest else _SMALLEST)) & (extents <= (np.inf if tile.coarsest else _LARGEST))
-        boxes = np.concatenate([corners.min(1), corners.max(1)], 1)
+        boxes, scores, points = _seen(centerface, part, quarters, per_pixel, corner)
+        centres = boxes.reshape(-1, 2, 2).mean(1)
+        extents = np.sqrt(np.prod((boxes[:, 2:] - boxes[:, :2]) / per_pixel, axis=1))
+        mine = ((centres >= low) & (centres <= high)).all(1) & (extents >= smallest) & (extents <= largest)
         keep = np.flatnonzero(mine)
         keep = keep[suppress(boxes[keep], scores[keep], _NMS_IOU)]
         yield boxes[keep], scores[keep], points[keep]
+
+
+def _framed(part: torch.Tensor, pad: list[int]) -> tuple[torch.Tensor, np.ndarray]:
+    """The part with grey around it, `pad` pixels left, right, top and bottom, right and bottom more, so that the
+    network takes it; and the x y of its new corner in pixels of the part.
+    """
+    height, width = part.shape[2:]
+    left, right, top, bottom = pad
+    right += -(width + left + right) % SIZE_MULTIPLE
+    bottom += -(height + top + bottom) % SIZE_MULTIPLE
+    return F.pad(part, [left, right, top, bottom], value=_GREY), -np.array([left, top])
+
+
+def _seen(
+    centerface: nn.Module, part: torch.Tensor, quarters: int, per_pixel: np.ndarray, corner: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, scores and points in the part turned by quarters, in picture pixels: per_pixel of them (x, y) a pixel of
+    the part, whose corner lies at `corner`.
+    """
+    device = next(centerface.parameters()).device
+    with torch.inference_mode():
+        outputs = centerface(torch.rot90(part, quarters, (2, 3)).expand(-1, 3, -1, -1).to(device) * 255)
+    heatmap, *others = (output[0].float().cpu().numpy().astype(np.float64) for output in outputs)
+    boxes, scores, points = decode(heatmap[0], *others, MIN_CANDIDATE_SCORE)
+    size = part.shape[3], part.shape[2]
+    corners = _turn_back(boxes.reshape(-1, 2, 2), quarters, *size) * per_pixel + corner
+    points = _turn_back(points, quarters, *size) * per_pixel + corner
+    return np.concatenate([corners.min(1), corners.max(1)], 1), scores, points
 
 
 def _turn_back(points: np.ndarray, quarters: int, width: int, height: int) -> np.ndarray:
