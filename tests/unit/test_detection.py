@@ -58,7 +58,7 @@ def extent_of(face):
 
 
 def test_truth_is_where_the_face_is(truth):
-    # read off the picture by eye, enlarged ten times: eyes, nose, mouth corners of assets/astronaut.jpg, to a pixel or two
+    # read off assets/astronaut.jpg by eye, enlarged ten times, to a pixel or two
     by_eye = np.array([[203.0, 100.5], [245.5, 102.7], [223.5, 127.5], [203.5, 139.5], [243.5, 141.0]])
     assert np.abs(truth.points - by_eye).max() < 3
     assert truth.score > 0.9 and truth.layout == FIVE_POINTS

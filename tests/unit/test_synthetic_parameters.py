@@ -1,5 +1,7 @@
 """Parameters of synthetic faces: ranges, names, drawing by seed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,16 @@ def test_identity_has_many_degrees_of_freedom_and_shares_no_name_with_attributes
     assert not {p.name for p in IDENTITY} & {p.name for p in ATTRIBUTES}
     # shapes, not only colours
     assert sum(p.unit in ("head units", "degrees") for p in IDENTITY) >= 30
+
+
+def test_the_documentation_lists_every_parameter_as_it_is():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "synthetic_faces.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[2:-1]] for line in text.splitlines() if line.count("|") == 8]
+    listed = [row for row in rows if row[0].startswith("`")]
+    assert listed == [
+        [f"`{p.name}`", f"{p.low:g}", f"{p.high:g}", p.unit, p.meaning, f"{p.absent:.0%}" if p.absent else ""]
+        for p in IDENTITY + ATTRIBUTES
+    ]
 
 
 @pytest.mark.parametrize(("sample", "table"), [(sample_identities, IDENTITY), (sample_attributes, ATTRIBUTES)])
