@@ -178,14 +178,14 @@ def seed(pos) -> dict:
     }
 
 
-def save_image(pos, image: tuple, report: tuple | None, prefix: str) -> dict:
+def save_image(pos, image: tuple, report: tuple | None, prefix: str, painted: bool = True) -> dict:
     return {
         "type": "FaceAnonSaveImage",
         "pos": pos,
         "width": 420,
         "height": 520,
         "inputs": {"images": image, **({"report": report} if report else {})},
-        "widgets": {"filename_prefix": prefix},
+        "widgets": {"filename_prefix": prefix, "mark_as_ai": painted},
     }
 
 

@@ -193,7 +193,7 @@ def redact_photo_graph() -> dict:
             "width": 320,
             "inputs": {"image": ("photo", 0), "faces": ("detect", 0)},
         },
-        "save": save_image([1060, 80], ("redact", 0), ("redact", 2), "redacted"),
+        "save": save_image([1060, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
     }
     return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-20, -10, 1520, 680])]}
 

@@ -29,14 +29,14 @@ def track_video(pos) -> dict:
     return {"type": "FaceAnonTrackVideo", "pos": pos, "width": 320, "inputs": {"video": ("video", 0)}}
 
 
-def save_clean_video(pos, source: str, prefix: str) -> dict:
+def save_clean_video(pos, source: str, prefix: str, painted: bool = True) -> dict:
     return {
         "type": "FaceAnonSaveVideo",
         "pos": pos,
         "width": 420,
         "height": 480,
         "inputs": {"video": (source, 0), "report": (source, 1)},
-        "widgets": {"filename_prefix": prefix},
+        "widgets": {"filename_prefix": prefix, "mark_as_ai": painted},
     }
 
 
@@ -147,6 +147,6 @@ def redact_video_graph() -> dict:
             "width": 320,
             "inputs": {"video": ("video", 0), "faces": ("track", 0)},
         },
-        "save": save_clean_video([1080, 80], "redact", "video/redacted"),
+        "save": save_clean_video([1080, 80], "redact", "video/redacted", painted=False),
     }
     return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-20, -10, 1540, 680])]}

@@ -100,7 +100,7 @@ def parse_arguments() -> argparse.Namespace:
         "--thorough",
         choices=("photos", "all", "none"),
         default="photos",
-        help="where to look in tiles for small and turned faces, which takes about 50 times as long; photos by default",
+        help="where to look in tiles for small faces, which takes about ten times as long; photos by default",
     )
     paint = parser.add_argument_group("anonymize")
     paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI")
