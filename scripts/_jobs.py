@@ -129,15 +129,19 @@ def plan_jobs(
     """
     known = known or {}
     owners = {result: name for name, result in known.items()}
-    with_suffix: set[str] = set()
+
+    def named(source: Source, base: str) -> str:
+        folder = source.name.rpartition("/")[0]
+        return f"{folder}/{base}{ending}{suffixes[source.kind]}".removeprefix("/")
 
     def result(source: Source) -> str:
         if source.name in known:
             return known[source.name]
-        base = source.path.name if source.name in with_suffix else source.path.stem
-        folder = source.name.rpartition("/")[0]
-        return f"{folder}/{base}{ending}{suffixes[source.kind]}".removeprefix("/")
+        return named(source, source.path.name if source.name in with_suffix else source.path.stem)
 
+    # counted over all, those of earlier runs too: which of two was done before a kill must not name the other
+    plain = Counter(named(source, source.path.stem) for source in sources)
+    with_suffix = {source.name for source in sources if plain[named(source, source.path.stem)] > 1}
     while True:
         jobs = [Job(source, result(source)) for source in sources]
         count = Counter(job.result for job in jobs)

@@ -154,6 +154,12 @@ def test_a_result_of_an_earlier_run_keeps_its_name():
     assert plan("a.png", known=known) == {"a.png": "a.png_redacted.png"}
 
 
+@pytest.mark.parametrize("before", ["a.jpg", "a.png"])
+def test_names_do_not_depend_on_what_was_done_before_a_kill(before):
+    whole = plan("a.jpg", "a.png", "b.png")
+    assert plan("a.jpg", "a.png", "b.png", known={before: whole[before]}) == whole
+
+
 # The journal -----------------------------------------------------------------------------------------------------
 
 
