@@ -202,6 +202,24 @@ def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
     }
 
 
-def connected(source: str = "model") -> dict:
+def connected() -> dict:
     """The five outputs of the loader, for nodes that run the whole method."""
-    return {name: (source, i) for i, name in enumerate(LOADED)}
+    return {name: ("model", i) for i, name in enumerate(LOADED)}
+
+
+def paint_and_paste(image: str) -> dict:
+    """The crops of node "crop" painted in one node and pasted back into output 0 of node `image`."""
+    return {
+        "paint": {
+            "type": "FaceAnonAnonymizeCrops",
+            "pos": [770, 230],
+            "width": 330,
+            "inputs": {**connected(), "crops": ("crop", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
+        },
+        "paste": {
+            "type": "FaceAnonPasteFaces",
+            "pos": [1140, 80],
+            "width": 320,
+            "inputs": {"image": (image, 0), "crops": ("paint", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
+        },
+    }

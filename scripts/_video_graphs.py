@@ -1,6 +1,18 @@
 """The shipped graphs for clips and videos."""
 
-from _graph_parts import EXAMPLE_VIDEO, LIMITS, MODEL_NOTE, connected, crop, detect, group, loader, note, seed
+from _graph_parts import (
+    EXAMPLE_VIDEO,
+    LIMITS,
+    MODEL_NOTE,
+    connected,
+    crop,
+    detect,
+    group,
+    loader,
+    note,
+    paint_and_paste,
+    seed,
+)
 
 _CLIP = """## Anonymize every face of a clip
 The frames travel as one image batch, 25 MB a frame at 1920x1080: this is for short clips. Take *anonymize_long_video*
@@ -62,18 +74,7 @@ def video_graph() -> dict:
             "inputs": {"image": ("components", 0), "faces": ("detect", 0)},
         },
         "crop": crop([770, 80], "components", "track"),
-        "paint": {
-            "type": "FaceAnonAnonymizeCrops",
-            "pos": [770, 230],
-            "width": 330,
-            "inputs": {**connected(), "crops": ("crop", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
-        },
-        "paste": {
-            "type": "FaceAnonPasteFaces",
-            "pos": [1140, 80],
-            "width": 320,
-            "inputs": {"image": ("components", 0), "crops": ("paint", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
-        },
+        **paint_and_paste("components"),
         "report": {
             "type": "FaceAnonReport",
             "pos": [1140, 620],
