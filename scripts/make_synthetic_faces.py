@@ -2,6 +2,7 @@
 
     python scripts/with_env.py scripts/make_synthetic_faces.py OUT --count 1000
     python scripts/with_env.py scripts/make_synthetic_faces.py OUT --count 20000 --triples --seed 1 --device cuda
+    python scripts/with_env.py scripts/make_synthetic_faces.py OUT --count 1000 --group 6 --seed 1
     python scripts/with_env.py scripts/make_synthetic_faces.py --documentation
     OMP_NUM_THREADS=1 python scripts/with_env.py scripts/make_synthetic_faces.py --benchmark
 
@@ -10,6 +11,8 @@ and `attributes` (natural values by name, see docs/synthetic_faces.md) and `poin
 the mouth, in pixels). Triples: OUT/images/NUMBER_source.png, _driving.png and _truth.png, and one line each in
 OUT/triples.jsonl: `source`, `driving` and `truth` (their paths), `number`, `seed`, and the numbers of both identities.
 Paths are relative to OUT. The same seed and number give the same picture always, so that --first continues a set.
+Groups (--group SIDE): each of SIDE people under each of SIDE scenes; both lists come out, with --triples-per-picture
+triples for each picture as the truth. A group of 6 makes 144 triples of 36 pictures, where --triples takes 432.
 The list is written last, whole or not at all. --documentation makes the pictures of docs/synthetic_faces.md,
 --benchmark measures its figures: pictures a second, and how many of 200 faces the pack's detector finds, and how well.
 """
@@ -19,7 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 detection = import_pack("modules.faces.detection")
+groups = import_pack("modules.synthetic.groups")
 parameters = import_pack("modules.synthetic.parameters")
 renderer = import_pack("modules.synthetic.renderer")
 tables = import_pack("modules.synthetic.tables")
@@ -55,12 +59,21 @@ def main() -> None:
         run_benchmark(options.device)
         return
     (options.output / "images").mkdir(parents=True, exist_ok=True)
-    make = make_triples if options.triples else make_faces
-    name = "triples.jsonl" if options.triples else "faces.jsonl"
+    if options.group:
+        write_list(options, "faces.jsonl", make_group_faces, at_once=1)
+        write_list(options, "triples.jsonl", list_group_triples, at_once=1)
+    elif options.triples:
+        write_list(options, "triples.jsonl", make_triples, options.batch)
+    else:
+        write_list(options, "faces.jsonl", make_faces, options.batch)
+
+
+def write_list(options: argparse.Namespace, name: str, make: Callable, at_once: int) -> None:
+    """The lines that make(options, numbers) gives for all numbers; an interrupted list keeps the name NAME.part."""
     part = options.output / f"{name}.part"
-    with part.open("w", encoding="utf-8") as lines, tqdm(total=options.count, unit="") as progress:
-        for start in range(options.first, options.first + options.count, options.batch):
-            numbers = range(start, min(start + options.batch, options.first + options.count))
+    with part.open("w", encoding="utf-8") as lines, tqdm(total=options.count, unit="", desc=name) as progress:
+        for start in range(options.first, options.first + options.count, at_once):
+            numbers = range(start, min(start + at_once, options.first + options.count))
             for line in make(options, numbers):
                 lines.write(json.dumps(line) + "\n")
             progress.update(len(numbers))
@@ -70,11 +83,13 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, nargs="?", help="folder for pictures and their list")
-    parser.add_argument("--count", type=int, default=100, help="how many pictures or triples")
+    parser.add_argument("--count", type=int, default=100, help="how many pictures, triples or groups")
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--size", type=int, default=128, help="side in pixels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--triples", action="store_true", help="source, driving image and truth")
+    parser.add_argument("--group", type=int, metavar="SIDE", help="groups of SIDE people under SIDE scenes, for training")
+    parser.add_argument("--triples-per-picture", type=int, default=4, help="of a group; 4 by default")
     parser.add_argument("--identities", type=int, help="draw the people of triples from so many; default: never twice")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=64, help="pictures or triples at once")
@@ -89,6 +104,10 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(f"--size is 16 to {renderer.MAX_SIZE}")
     if options.identities is not None and options.identities < 2:
         parser.error("--identities is 2 or more: a triple shows two different people")
+    if options.group is not None and (options.triples or options.identities or options.group < 2):
+        parser.error("--group is 2 or more, and stands without --triples and --identities")
+    if options.group and not 1 <= options.triples_per_picture <= (options.group - 1) ** 2:
+        parser.error(f"--triples-per-picture is 1 to {(options.group - 1) ** 2} in groups of {options.group}")
     return options
 
 
@@ -124,6 +143,38 @@ def make_triples(options: argparse.Namespace, numbers: range) -> Iterator[dict]:
             "source_identity": int(made.parameters.source_numbers[i]),
             "driving_identity": int(made.parameters.driving_numbers[i]),
         }
+
+
+def make_group_faces(options: argparse.Namespace, numbers: range) -> Iterator[dict]:
+    for group in numbers:
+        pictures = groups.group_pictures(group, options.group)
+        identity, attributes = groups.picture_parameters(pictures, options.seed)
+        rendered = renderer.render(identity, attributes, options.size, options.device)
+        natural = [by_name(identity), by_name(attributes)]
+        for i, picture in enumerate(pictures):
+            path = group_path(picture)
+            to_image(rendered.images[i]).save(options.output / path)
+            yield {
+                "image": path,
+                "person": picture.person,
+                "scene": picture.scene,
+                "seed": options.seed,
+                "identity": natural[0][i],
+                "attributes": natural[1][i],
+            }
+
+
+def list_group_triples(options: argparse.Namespace, numbers: range) -> Iterator[dict]:
+    for group in numbers:
+        for triple in groups.group_triples(group, options.group, options.seed, options.triples_per_picture):
+            yield {role: group_path(picture) for role, picture in triple._asdict().items()} | {
+                "source_identity": triple.source.person,
+                "driving_identity": triple.driving.person,
+            }
+
+
+def group_path(picture: groups.Picture) -> str:
+    return f"images/{picture.person:06}_{picture.scene:06}.png"
 
 
 def by_name(values: parameters.Parameters) -> list[dict[str, float]]:
