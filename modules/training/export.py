@@ -1,0 +1,72 @@
+"""Write a trained model as a folder of the published layout, which FaceAnonLoadModel loads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from .. import checkpoint
+from .encoders import Encoders
+from .networks import Networks
+from .objective import training_scheduler
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def export_model(
+    folder: Path,
+    networks: Networks,
+    averages: dict[str, torch.Tensor],
+    encoders: Encoders,
+    routing: str,
+    resolution: int,
+    prediction: str,
+    dtype: str = "fp32",
+) -> None:
+    """Write the model to `folder`, whole or not at all; one that is there is replaced.
+
+    averages: name -> moving average of a parameter, in the place of the parameter; may be empty. dtype: of DTYPES.
+    Raises OSError when the disk is full, with the old folder still in its place.
+    """
+    part = folder.with_name(f"{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        weights = {**networks.state_dict(), **averages}
+        for name in checkpoint.NETWORKS:
+            getattr(networks, name).save_config(part / name)
+            own = {
+                key.removeprefix(f"{name}."): value.detach().to("cpu", DTYPES[dtype]).contiguous()
+                for key, value in weights.items()
+                if key.startswith(f"{name}.")
+            }
+            save_file(own, part / name / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+        for name, source in zip((checkpoint.VAE, checkpoint.IMAGE_ENCODER), encoders.folders, strict=True):
+            _copy_network(source, part / name)
+        training_scheduler(prediction).save_config(part / "scheduler")
+        settings = {"routing": routing, "resolution": resolution}
+        (part / "face_anon.json").write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        old = folder.with_name(f"{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        part.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise OSError(
+            f"The model could not be written to {folder} ({error}). The checkpoint is whole: make room on the disk and "
+            f"write it with --resume --steps 0."
+        ) from error
+
+
+def _copy_network(source: Path, target: Path) -> None:
+    """The weights and the JSON files beside them; whatever else lies in the folder stays there."""
+    target.mkdir()
+    for file in [*source.glob("*.json"), *checkpoint.weight_files(source)]:
+        shutil.copyfile(file, target / file.name)

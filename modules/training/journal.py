@@ -1,0 +1,79 @@
+"""The record of a training: OUTPUT/log.jsonl, TensorBoard under OUTPUT/tensorboard, pictures under OUTPUT/samples."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from .validation import save_sheet
+
+logger = logging.getLogger("face_anonymizer")
+
+
+class Journal:
+    """step: where the training stands; what the files hold beyond it, of a run that was killed, is dropped.
+
+    Only the main process writes. Without TensorBoard the other two are written all the same.
+    """
+
+    def __init__(self, output: Path, step: int, is_main: bool):
+        self.output, self.is_main, self.board = output, is_main, None
+        if not is_main:
+            return
+        output.mkdir(parents=True, exist_ok=True)
+        self.file = output / "log.jsonl"
+        if self.file.is_file():
+            self._cut(step)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(str(output / "tensorboard"), purge_step=step + 1 if step else None)
+        except ImportError:
+            logger.warning("TensorBoard is not installed (pip install tensorboard): %s has the figures.", self.file)
+
+    def write(self, step: int, **figures: float) -> None:
+        """One line of the log, and one point a figure in TensorBoard."""
+        if not self.is_main:
+            return
+        line = {"step": step, **{name: float(f"{figure:.6g}") for name, figure in figures.items()}}
+        logger.info("%s", ", ".join(f"{name} {value:g}" for name, value in line.items()))
+        with _no_loss_of_training():
+            with self.file.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
+            if self.board is not None:
+                for name, figure in figures.items():
+                    self.board.add_scalar(name, figure, step)
+
+    def write_sheet(self, step: int, sheet: np.ndarray) -> None:
+        """uint8 [H, W, 3]."""
+        with _no_loss_of_training():
+            save_sheet(sheet, self.output / "samples" / f"{step:08d}.png")
+            if self.board is not None:
+                self.board.add_image("samples", sheet, step, dataformats="HWC")
+
+    def _cut(self, step: int) -> None:
+        kept = [line for line in self.file.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+        part = self.file.with_suffix(".part")
+        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        part.replace(self.file)
+
+
+@contextmanager
+def _no_loss_of_training() -> Iterator[None]:
+    """A full disk costs a line of the record, not the training."""
+    try:
+        yield
+    except OSError as error:
+        logger.error("The record of this step could not be written: %s", error)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):  # the half of a line that a kill leaves
+        return float("inf")

@@ -1,0 +1,136 @@
+"""The three networks that are trained, as one module: a denoising UNet and two ReferenceNets, all diffusers UNets."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file
+from torch import nn
+
+from .. import checkpoint
+from ..unet_layout import read_unet_layout
+from .processors import AllRecorded, Record, set_processors
+
+ATTENTION = "attention"
+ALL = "all"
+
+
+class Networks(nn.Module):
+    """Attributes are named as the folders of the published layout, so that parameters and files share their names."""
+
+    def __init__(self, unets: list[UNet2DConditionModel], routing: str, trained_reference: str):
+        """unets: in the order of checkpoint.NETWORKS. trained_reference: ATTENTION (the paper) or ALL.
+
+        The paper trains the whole denoising UNet and the attention modules of the ReferenceNets: what diffusers calls
+        `attentions`, the transformers with their projections and norms.
+        """
+        super().__init__()
+        self.unet, self.referencenet, self.conditioning_referencenet = unets
+        for unet in unets:
+            self.wanted = set_processors(unet, routing)
+        if trained_reference == ATTENTION:
+            for net in (self.referencenet, self.conditioning_referencenet):
+                for name, parameter in net.named_parameters():
+                    parameter.requires_grad_(".attentions." in name)
+
+    def forward(self, source_latents, driving_latents, source_embeds, driving_embeds, noisy, timesteps):
+        """What the UNet predicts for `noisy`, [B * draws, C, h, w]; the draws of a triple stand side by side.
+
+        source_latents, driving_latents: [B, C, h, w], scaled. source_embeds, driving_embeds: [B, 1, width].
+        timesteps: [B * draws]. The unconditional training has zeros for source latents and embedding.
+        """
+        states = self.states(source_latents, driving_latents, source_embeds, driving_embeds)
+        return self.predict(noisy, timesteps, source_embeds, driving_embeds, states)
+
+    def states(self, source_latents, driving_latents, source_embeds, driving_embeds) -> dict[str, torch.Tensor]:
+        """Layer -> states of source and driving image, [B, 2 * tokens, channels]."""
+        source = self._record(self.referencenet, source_latents, source_embeds)
+        driving = self._record(self.conditioning_referencenet, driving_latents, driving_embeds)
+        return {layer: torch.cat([source[layer], driving[layer]], dim=1) for layer in source}
+
+    def predict(self, noisy, timesteps, source_embeds, driving_embeds, states) -> torch.Tensor:
+        """v or epsilon, [B * draws, C, h, w]; see forward."""
+        context = torch.cat([source_embeds, driving_embeds], dim=1)
+        if len(noisy) != len(context):
+            context = context.repeat_interleave(len(noisy) // len(context), dim=0)
+        options = {"states": states}
+        return self.unet(noisy, timesteps, context, cross_attention_kwargs=options, return_dict=False)[0]
+
+    def _record(self, net: UNet2DConditionModel, latents: torch.Tensor, embeds: torch.Tensor) -> Record:
+        # A checkpointed block runs twice, and both times to its end.
+        record = Record(self.wanted, stop=not (net.is_gradient_checkpointing and torch.is_grad_enabled()))
+        with suppress(AllRecorded):
+            net(latents, 0, embeds, cross_attention_kwargs={"record": record}, return_dict=False)
+        return record
+
+    def enable_gradient_checkpointing(self) -> None:
+        for net in (self.unet, self.referencenet, self.conditioning_referencenet):
+            net.enable_gradient_checkpointing()
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Name -> parameter of all that is trained, in a fixed order."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+def load_networks(folders: list[Path], routing: str, trained_reference: str) -> Networks:
+    """Networks from three folders of the diffusers layout (config.json and safetensors), in float32.
+
+    Raises FileNotFoundError or ValueError that name folder and tensor when weights are missing, left over, or when the
+    three are not of one architecture.
+    """
+    nets = [load_unet(folder) for folder in folders]
+    return _join(nets, [folder / "config.json" for folder in folders], routing, trained_reference)
+
+
+def make_networks(config: Path, seed: int, routing: str, trained_reference: str) -> Networks:
+    """Networks from scratch: a diffusers UNet config, and one random start that `seed` decides for all three."""
+    nets = []
+    for _ in checkpoint.NETWORKS:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            nets.append(UNet2DConditionModel.from_config(_read_config(config)))
+    return _join(nets, [config] * 3, routing, trained_reference)
+
+
+def load_unet(folder: Path) -> UNet2DConditionModel:
+    """One UNet of the diffusers layout in float32, every parameter filled and every tensor used."""
+    config = _read_config(folder / "config.json")
+    with torch.device("meta"):  # its own random weights would only be thrown away
+        unet = UNet2DConditionModel.from_config(config)
+    weights = {}
+    for file in checkpoint.weight_files(folder):
+        weights.update(load_file(file))
+    expected = unet.state_dict()
+    missing, unused = expected.keys() - weights.keys(), weights.keys() - expected.keys()
+    wrong = [key for key in expected if key in weights and weights[key].shape != expected[key].shape]
+    if missing or unused or wrong:
+        example = f"first: {min(missing or unused or wrong)}"
+        if wrong and not missing and not unused:
+            example += f" is {tuple(weights[min(wrong)].shape)} and should be {tuple(expected[min(wrong)].shape)}"
+        raise ValueError(
+            f"{folder}: {len(missing)} tensors are missing, {len(unused)} have no place and {len(wrong)} have another "
+            f"shape than config.json asks for ({example}). Weights and config.json are of different models."
+        )
+    unet.load_state_dict({key: value.float() for key, value in weights.items()}, assign=True)
+    return unet.requires_grad_(True).train()
+
+
+def _read_config(path: Path) -> dict:
+    """A UNet config without the names of the class and version that wrote it."""
+    config = checkpoint.read_json(path)
+    read_unet_layout(config, path)  # raises for what FaceAnonLoadModel could not load afterwards
+    return {key: value for key, value in config.items() if not key.startswith("_")}
+
+
+def _join(nets: list[UNet2DConditionModel], configs: list[Path], routing: str, trained_reference: str) -> Networks:
+    shapes = [{name: tuple(p.shape) for name, p in net.named_parameters()} for net in nets]
+    for path, other in zip(configs[1:], shapes[1:], strict=True):
+        if other != shapes[0]:
+            raise ValueError(
+                f"{path} describes another architecture than {configs[0]}; all three networks of a model are alike. "
+                f"Take the three folders from one model."
+            )
+    return Networks(nets, routing, trained_reference).train()

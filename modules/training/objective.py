@@ -1,0 +1,70 @@
+"""What is minimised: the mean squared error of v or epsilon on noised truth latents (section 3.1 of the paper)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+
+from .. import ddpm
+from .batches import Batch
+from .settings import Settings
+
+_LESS_THAN_ANY = 1e-3  # of the learning rate: where the cosine ends
+
+
+class Drawn(NamedTuple):
+    """One micro-step of one process. noise: [B * draws, C, h, w]; timesteps: [B * draws]; null: bool [B]."""
+
+    noise: torch.Tensor
+    timesteps: torch.Tensor
+    null: torch.Tensor
+
+
+def training_scheduler(prediction: str) -> DDPMScheduler:
+    """Stable Diffusion's noise schedule with "v_prediction" or "epsilon"."""
+    return DDPMScheduler.from_config(ddpm.make_scheduler(1).config, prediction_type=prediction)
+
+
+def draw(latents: torch.Tensor, draws: int, null_share: float, course: tuple[int, ...]) -> Drawn:
+    """Noise, timesteps and unconditional triples for truth latents [B, C, h, w].
+
+    course: (seed, step, micro-step, rank), which alone decide what is drawn, on the CPU as everywhere.
+    """
+    seed = int(np.random.SeedSequence(course).generate_state(1, np.uint64)[0] >> 1)
+    generator = torch.Generator().manual_seed(seed)
+    count = len(latents) * draws
+    noise = torch.randn((count, *latents.shape[1:]), generator=generator)
+    timesteps = torch.randint(ddpm.TRAIN_STEPS, (count,), generator=generator)
+    null = torch.rand(len(latents), generator=generator) < null_share
+    return Drawn(*(part.to(latents.device) for part in (noise, timesteps, null)))
+
+
+def loss_of(networks, batch: Batch, drawn: Drawn, scheduler: DDPMScheduler) -> torch.Tensor:
+    """The mean over all draws, a scalar. networks: Networks, or what accelerate made of them."""
+    present = ~drawn.null.view(-1, 1, 1, 1)
+    source_latents = torch.where(present, batch.source_latents, 0.0)
+    source_embeds = torch.where(present[..., 0], batch.source_embeds, 0.0)
+    draws = len(drawn.noise) // len(batch.truth_latents)
+    truth = batch.truth_latents.repeat_interleave(draws, dim=0)
+    noisy = scheduler.add_noise(truth, drawn.noise, drawn.timesteps)
+    if scheduler.config.prediction_type == "epsilon":
+        target = drawn.noise
+    else:
+        target = scheduler.get_velocity(truth, drawn.noise, drawn.timesteps)
+    predicted = networks(
+        source_latents, batch.driving_latents, source_embeds, batch.driving_embeds, noisy, drawn.timesteps
+    )
+    return torch.nn.functional.mse_loss(predicted.float(), target)
+
+
+def learning_rate(settings: Settings, step: int) -> float:
+    """That of optimizer step `step` (from 0): a linear warm-up, then constant or a cosine to almost nothing."""
+    rate = settings.learning_rate * min(1.0, (step + 1) / (settings.warmup + 1))
+    if settings.lr_schedule == "cosine" and step >= settings.warmup:
+        done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+        rate *= max(_LESS_THAN_ANY, 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    return rate

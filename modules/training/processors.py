@@ -1,0 +1,100 @@
+"""Attention as the three networks need it in training: states are recorded in two of them and read in the third.
+
+Both ride on diffusers' `cross_attention_kwargs`, so that nothing is kept between calls and gradient checkpointing
+computes a block again from the same arguments.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch.nn.functional import scaled_dot_product_attention
+
+from ..checkpoint import BLOCK_FIRST
+
+# Of so few keys the flash kernels for CPUs are slower, backward two to six times.
+_FEW_KEYS = 256
+
+
+class AllRecorded(Exception):
+    """A ReferenceNet has met its last wanted layer: what follows in it serves nothing."""
+
+
+class Record(dict):
+    """Layer -> norm1(x), [B, tokens, channels]. wanted: the layers to keep; stop: raise AllRecorded after the last."""
+
+    def __init__(self, wanted: frozenset[str], stop: bool):
+        super().__init__()
+        self.wanted, self.stop = wanted, stop
+
+    def add(self, layer: str, state: torch.Tensor) -> None:
+        if layer in self.wanted:
+            self[layer] = state
+            if self.stop and len(self) == len(self.wanted):
+                raise AllRecorded
+
+
+class ReferenceProcessor:
+    """Attention of one layer. layer: its name, None for cross-attention; reads: the layer whose states it takes."""
+
+    def __init__(self, layer: str | None, reads: str | None):
+        self.layer, self.reads = layer, reads
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        record: Record | None = None,
+        states: dict[str, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """hidden_states: [B * draws, tokens, channels]. states: layer -> [B, source and driving tokens, channels].
+
+        Keys and values are [x, source, driving] along the tokens, as in modules/attention.py. The states of a triple
+        are projected once and serve all of its draws.
+        """
+        if record is not None and self.layer is not None:
+            record.add(self.layer, hidden_states)
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query, key, value = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
+        if states is not None and self.layer is not None:
+            reference = states[self.reads]
+            draws = len(hidden_states) // len(reference)
+            key = torch.cat([key, _repeat(attn.to_k(reference), draws)], dim=1)
+            value = torch.cat([value, _repeat(attn.to_v(reference), draws)], dim=1)
+        query, key, value = (part.unflatten(2, (attn.heads, -1)).transpose(1, 2) for part in (query, key, value))
+        mixed = _attend(query, key, value)
+        return attn.to_out[0](mixed.transpose(1, 2).flatten(2))  # to_out[1] is a dropout of these UNets' 0
+
+
+def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Attention over [B, heads, tokens, width]."""
+    if key.device.type == "cpu" and key.shape[2] < _FEW_KEYS:
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+        return scores.softmax(dim=3) @ value
+    return scaled_dot_product_attention(query, key, value)
+
+
+def _repeat(tokens: torch.Tensor, draws: int) -> torch.Tensor:
+    return tokens if draws == 1 else tokens.repeat_interleave(draws, dim=0)
+
+
+def set_processors(unet: UNet2DConditionModel, routing: str) -> frozenset[str]:
+    """Give every attention of `unet` a ReferenceProcessor; returns the layers whose states are read.
+
+    Layers are named as diffusers names them, such as "down_blocks.0.attentions.1.transformer_blocks.0.attn1".
+    For the routings see UNetLayout.routes.
+    """
+    processors, first = {}, {}
+    for name in unet.attn_processors:
+        layer = name.removesuffix(".processor")
+        if not layer.endswith(".attn1"):
+            processors[name] = ReferenceProcessor(None, None)
+            continue
+        block = layer.split(".attentions.")[0]
+        reads = first.setdefault(block, layer) if routing == BLOCK_FIRST else layer
+        processors[name] = ReferenceProcessor(layer, reads)
+    unet.set_attn_processor(dict(processors))  # which it empties
+    return frozenset(processor.reads for processor in processors.values() if processor.reads is not None)

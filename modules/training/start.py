@@ -1,0 +1,45 @@
+"""What a training starts from: networks, checked against the encoders, and the optimizer."""
+
+from __future__ import annotations
+
+import torch
+
+from .. import checkpoint
+from .encoders import Encoders
+from .networks import Networks, load_networks, make_networks
+from .settings import Settings
+
+
+def make_start(settings: Settings) -> Networks:
+    """The networks that the settings name, before any step."""
+    options = (settings.routing, settings.trained_reference)
+    if settings.unet_config is not None:
+        return make_networks(settings.unet_config, settings.seed, *options)
+    if settings.unet is not None:
+        return load_networks([settings.unet] * 3, *options)
+    return load_networks([settings.model / name for name in checkpoint.NETWORKS], *options)
+
+
+def check_fit(networks: Networks, encoders: Encoders) -> None:
+    """Raise ValueError unless the encoders give what the networks take."""
+    config = networks.unet.config
+    if config.in_channels != encoders.latent_channels or config.cross_attention_dim != encoders.width:
+        raise ValueError(
+            f"The UNet takes {config.in_channels} latent channels and embeddings of width "
+            f"{config.cross_attention_dim}; {encoders.folders[0]} gives {encoders.latent_channels} channels, "
+            f"{encoders.folders[1]} width {encoders.width}. Choose encoders that fit the UNet."
+        )
+
+
+def make_optimizer(settings: Settings, parameters: list) -> torch.optim.Optimizer:
+    """AdamW, or bitsandbytes' 8-bit one; ImportError with the next step when that is not installed."""
+    options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, fused=True, **options)
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise ImportError(
+            "--optimizer adamw8bit needs bitsandbytes (pip install bitsandbytes), or take --optimizer adamw."
+        ) from error
+    return AdamW8bit(parameters, **options)
