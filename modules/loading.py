@@ -119,6 +119,7 @@ def load_unet(
     manual_cast = comfy.model_management.unet_manual_cast(weight_dtype, load_device, **dtype_options)
     model_config.set_inference_dtype(weight_dtype, manual_cast, device=load_device)
     model = model_config.get_model(state_dict)
+    _set_norm_groups(model.diffusion_model, layout.norm_groups)
     _check_complete(state_dict, model.diffusion_model.state_dict(), folder / network)
 
     patcher_class = (
@@ -146,6 +147,8 @@ def load_clip_vision(path: Path) -> comfy.clip_vision.ClipVisionModel:
     if config.get("model_type") != "clip_vision_model":
         raise ValueError(f"{path / 'config.json'} is no CLIP vision config (model_type {config.get('model_type')!r}).")
     state_dict = _read_state_dict(path)
+    if "embeddings.class_embedding" in state_dict:  # as transformers 5 names them; the host has the older names
+        state_dict = {f"vision_model.{key}": value for key, value in state_dict.items()}
     encoder = comfy.clip_vision.ClipVisionModel(config)
     expected = encoder.model.state_dict()
     # the projection is not used by the method, and position_ids are a constant that old files carry
@@ -195,6 +198,7 @@ def load_vae(path: Path) -> comfy.sd.VAE:
     converted = comfy.diffusers_convert.convert_vae_state_dict(dict(state_dict))
     vae = comfy.sd.VAE(sd=state_dict, config={"params": {"ddconfig": ddconfig, "embed_dim": channels}})
     _check_complete(converted, vae.first_stage_model.state_dict(), path)
+    _set_norm_groups(vae.first_stage_model, config.get("norm_num_groups", 32))
     vae.latent_channels = channels
     vae.downscale_ratio = vae.upscale_ratio = 2 ** (len(widths) - 1)
     return vae
@@ -225,6 +229,13 @@ class _UNetConfig(comfy.supported_models_base.BASE):
 
     def inpaint_model(self):
         return False  # in_channels > 4 here means a wider VAE, not a mask
+
+
+def _set_norm_groups(network: torch.nn.Module, groups: int) -> None:
+    """The host builds every normalisation with Stable Diffusion's 32 groups; narrow networks have fewer."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.GroupNorm):
+            module.num_groups = groups
 
 
 def _check_folder(path: Path, kind: str) -> None:

@@ -20,7 +20,6 @@ _UP = {"CrossAttnUpBlock2D": True, "UpBlock2D": False}
 # What the host's UNet does and cannot be told otherwise.
 _FIXED = {
     "act_fn": "silu",
-    "norm_num_groups": 32,
     "norm_eps": 1e-5,
     "flip_sin_to_cos": True,
     "freq_shift": 0,
@@ -49,11 +48,12 @@ class UNetLayout:
 
     host_config: keyword arguments of the host's UNetModel, without dtype.
     blocks: diffusers name of each block that has attention ("down_blocks.0", "mid_block", ...) -> its attention
-    layers in the order in which they run.
+    layers in the order in which they run. norm_groups: of every group normalisation.
     """
 
     host_config: dict
     upcast_attention: bool
+    norm_groups: int
     blocks: dict[str, tuple[LayerKey, ...]]
 
     @property
@@ -104,6 +104,9 @@ def read_unet_layout(config: dict, path: Path) -> UNetLayout:
         refuse(f"{len(widths)} widths, {len(down_types)} down and {len(up_types)} up blocks")
     if len(set(layers_per_block)) > 1:  # the host's map of names counts on it (comfy/utils.py, unet_to_diffusers)
         refuse(f"layers_per_block {layers_per_block} differ between levels")
+    norm_groups = config.get("norm_num_groups", 32)
+    if any(width % 32 or width % norm_groups for width in widths):  # the host builds with 32, whatever is set after
+        refuse(f"widths {widths} are not all multiples of 32 and of norm_num_groups {norm_groups}")
     depths = _per_level(config.get("transformer_layers_per_block", 1), len(widths))
 
     down_depths = [depth if _DOWN[kind] else 0 for depth, kind in zip(depths, down_types, strict=True)]
@@ -132,6 +135,7 @@ def read_unet_layout(config: dict, path: Path) -> UNetLayout:
     return UNetLayout(
         host_config=host_config,
         upcast_attention=bool(config.get("upcast_attention", False)),
+        norm_groups=norm_groups,
         blocks=_attention_blocks(down_depths, depths[-1], up_depths, layers_per_block),
     )
 

@@ -23,10 +23,6 @@ from torch.nn import functional
 pictures = import_pack("modules.training.pictures")
 small_networks = import_pack("modules.training.small_networks")
 
-LEVELS = 4
-# ComfyUI's VAE has 32 groups in every normalisation: of 32 channels each is a group, so that a picture's mean colour
-# cannot pass. Of 64 differences within a group can.
-WIDTH = 64
 # Of the latents: a little noise keeps them smooth, and their mean square keeps them near 1.
 NOISE = 0.05
 SIZE_WEIGHT = 1e-3
@@ -39,10 +35,12 @@ def main() -> None:
     if len(images) <= options.held_out:
         raise SystemExit(f"{options.faces} has {len(images)} pictures, not more than --held-out {options.held_out}.")
     autoencoder = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * LEVELS,
-        up_block_types=("UpDecoderBlock2D",) * LEVELS,
-        block_out_channels=(options.width,) * LEVELS,
-        layers_per_block=0,  # the encoder has strided convolutions and the middle, the decoder a block a level
+        down_block_types=("DownEncoderBlock2D",) * len(options.widths),
+        up_block_types=("UpDecoderBlock2D",) * len(options.widths),
+        block_out_channels=tuple(options.widths),
+        layers_per_block=1,
+        # Stable Diffusion's 32 would leave a channel or two a group, and a picture's mean colours could not pass.
+        norm_num_groups=options.norm_groups,
         latent_channels=options.latent_channels,
         sample_size=images.shape[-1],
     ).to(options.device)
@@ -61,7 +59,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("faces", type=Path, help="a list of pictures of one size")
     parser.add_argument("output", type=Path, help="folder for config.json and weights")
     parser.add_argument("--held-out", type=int, default=256, help="the last pictures, which are measured on instead")
-    parser.add_argument("--width", type=int, default=WIDTH, help="of every level; a multiple of 32, and not 32 itself")
+    parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 96, 96], help="one a level")
+    parser.add_argument("--norm-groups", type=int, default=4, help="of every normalisation")
     parser.add_argument("--latent-channels", type=int, default=12)
     parser.add_argument("--crop", type=int, default=64, help="side of the crops that most of the training sees")
     parser.add_argument("--steps", type=int, default=4000)

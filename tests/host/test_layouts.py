@@ -5,7 +5,7 @@ from pathlib import Path
 import golden
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from face_anonymizer.modules import loading
 from face_anonymizer.modules.unet_layout import read_unet_layout
 
@@ -30,7 +30,7 @@ CONFIGS = {
         "layers_per_block": 2,
         "transformer_layers_per_block": 2,
     },
-    # attention at the deepest level only, eight latent channels
+    # attention at the deepest level only, eight latent channels, wider groups in the normalisations
     "attention below": {
         "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
         "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -39,6 +39,7 @@ CONFIGS = {
         "layers_per_block": 1,
         "in_channels": 8,
         "out_channels": 8,
+        "norm_num_groups": 8,
     },
 }
 
@@ -65,6 +66,32 @@ def test_any_unet_equals_diffusers(tmp_path, name):
     assert golden.relative(ours, expected) < 1e-5
     layout = loading.read_layout(tmp_path / "unet")
     assert layers == [layer for block in layout.blocks.values() for layer in block], "in the order in which they run"
+
+
+@torch.no_grad()
+def test_any_vae_equals_diffusers(tmp_path):
+    torch.manual_seed(0)
+    theirs = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,  # the number that the host can rename
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(32, 64, 96, 96),
+        layers_per_block=1,
+        latent_channels=12,
+        norm_num_groups=4,
+    )
+    theirs.save_pretrained(tmp_path / "vae")
+    ours = loading.load_vae(tmp_path / "vae")
+    images = torch.rand(2, 32, 32, 3, generator=torch.Generator().manual_seed(1))
+    latents = theirs.encode(images.movedim(-1, 1) * 2 - 1).latent_dist.mode()
+    assert golden.relative(ours.encode(images), latents) < 1e-5
+    decoded = (theirs.decode(latents).sample.movedim(1, -1) + 1) / 2
+    assert golden.relative(ours.decode(latents), decoded.clamp(0, 1)) < 1e-5
+
+
+def test_groups_that_do_not_divide_the_widths_are_refused():
+    config = {**CONFIGS["attention below"], "norm_num_groups": 48, "cross_attention_dim": 48}
+    with pytest.raises(ValueError, match="norm_num_groups 48"):
+        read_unet_layout(config, Path("here"))
 
 
 def test_levels_with_different_numbers_of_layers_are_refused():

@@ -1,0 +1,321 @@
+"""Make triples for training from photos of labelled people, by swapping their faces.
+
+    python scripts/with_env.py scripts/make_pairs.py PHOTOS --output OUT --model face-anon-simple
+    python scripts/with_env.py scripts/make_pairs.py PHOTOS --labels people.csv --output OUT --model FOLDER --steps 50
+    python scripts/with_env.py scripts/make_pairs.py PHOTOS --output OUT                  # crops and the plan alone
+    python scripts/with_env.py scripts/make_pairs.py PHOTOS --output OUT --swapped DIR    # swaps by another tool
+
+PHOTOS has a folder a person, or --labels says who is who: .csv with the columns file and identity, .jsonl of objects
+with these two, or .json {file: identity}; files relative to PHOTOS. The largest face of every photo is cut out as the
+method sees it: OUT/crops/NAME.png, where ann/1.jpg is ann-1. Onto every crop --per-photo other people are swapped,
+PHOTO__FACE.png: the photo's pose, expression and background with the face of the other photo.
+
+How the paper's curriculum is read here. Source and truth show one person, driving image and truth one scene. A swap of
+B's face onto A's photo makes a triple of each kind:
+  synthesized driving, real truth: source another photo of A, driving the swap, truth the photo;
+  real driving, synthesized truth: source another photo of B, driving the photo, truth the swap.
+OUT/triples_phase_1.jsonl has both kinds, OUT/triples_phase_2.jsonl the first alone, so that training ends on real
+pictures: train.py --data OUT/triples_phase_1.jsonl --data-phase-2 OUT/triples_phase_2.jsonl --phase-2-at STEP.
+
+OUT/swaps.jsonl is the plan: `photo`, `face` and `swapped`, a file name, of each swap. --model makes them, into
+OUT/swaps; --swapped takes them from DIR, PNG files of the crops' size. The same photos, options and seed give the same
+plan. What is left out is told and listed in OUT/left_out.jsonl: photos without a face, without a label, unreadable, or
+of people with too few; swaps that DIR lacks. Photos are never touched and nothing is overwritten: where a list changes,
+the old one is kept beside it. After a kill the same command goes on where it stopped.
+
+Exit status: 0 all done; 1 refused, or done but for files that are missing or unreadable; 2 wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from _folder_run import UnreadablePhoto, as_png
+from _jobs import PHOTO, find_sources
+from _journal import Journal, JournalRefused, remove_parts, sha256_of
+from _pack import ROOT, import_pack
+from benchmark import prepare_host
+from host import find_comfyui
+from PIL import Image
+from tqdm import tqdm
+
+alignment = import_pack("modules.faces.alignment")
+checkpoint = import_pack("modules.checkpoint")
+detection = import_pack("modules.faces.detection")
+pairing = import_pack("modules.training.pairing")
+saving = import_pack("modules.saving")
+selection = import_pack("modules.faces.selection")
+triples = import_pack("modules.training.triples")
+
+CROPS, SWAPS = "crops", "swaps"
+
+
+class LeftOut:
+    """What does not get into the lists, and why. failed: whether some of it should have."""
+
+    def __init__(self):
+        self.lines: list[dict[str, str]] = []
+        self.failed = False
+
+    def add(self, file: str, why: str, failed: bool = False) -> None:
+        self.lines.append({"file": file, "why": why})
+        self.failed |= failed
+        print(f"Left out: {file}: {why}", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    left_out = LeftOut()
+    try:
+        make_pairs(options, left_out)
+    except (OSError, ValueError, JournalRefused) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return int(left_out.failed)
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="folder of photos, a folder a person or --labels")
+    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="folder for crops, swaps and lists")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="who is who: .csv, .json or .jsonl")
+    parser.add_argument("--identities", type=int, default=2, help="people that there must be at least; all are taken")
+    parser.add_argument("--min-photos", type=int, default=2, help="people with fewer usable photos are left out")
+    parser.add_argument("--per-photo", type=int, default=1, help="swaps a photo, each with another person")
+    parser.add_argument("--size", type=int, help="side of all pictures; default: the model's, or 512")
+    parser.add_argument("--min-score", type=float, default=0.3, help="0..1, of the detector, for a photo's face")
+    parser.add_argument("--seed", type=int, default=0, help="of the plan and of the swaps' noise")
+    swapper = parser.add_mutually_exclusive_group()
+    swapper.add_argument("--model", help="model folder, or its name in ComfyUI's or the pack's models/face_anon")
+    swapper.add_argument("--swapped", type=Path, metavar="DIR", help="swaps that another tool made: PHOTO__FACE.png")
+    parser.add_argument("--steps", type=int, default=200, help="of sampling, with --model")
+    parser.add_argument("--guidance", type=float, default=4.0, help="guidance scale, with --model")
+    parser.add_argument("--batch", type=int, default=8, help="faces that are swapped at once")
+    options = parser.parse_args(arguments)
+    if options.size is not None and (options.size < 8 or options.size % 8):
+        parser.error("--size is a positive multiple of 8")
+    if options.batch < 1 or not 1 <= options.steps <= 1000 or not 0 <= options.min_score <= 1:
+        parser.error("--batch is 1 or more, --steps 1 to 1000, --min-score 0 to 1")
+    return options
+
+
+def make_pairs(options: argparse.Namespace, left_out: LeftOut) -> None:
+    """Everything that the command line asks for. Raises OSError, ValueError or JournalRefused with the next step."""
+    if options.swapped is not None and not options.swapped.is_dir():
+        raise FileNotFoundError(f"--swapped {options.swapped} is no folder. Name that of the swaps in swaps.jsonl.")
+    model = None if options.model is None else find_model(options.model)
+    size = options.size or (512 if model is None else checkpoint.read_settings(model)[1])
+    identities = find_identities(options, left_out)
+    # before an hour of detection, and again after it
+    pairing.select_people(pairing.group(identities), options.min_photos, options.identities)
+    names = pairing.photo_names(identities)
+    found = make_crops(options, size, names, left_out)
+    people, too_few = pairing.select_people(
+        pairing.group({name: identities[names[name]] for name in found}), options.min_photos, options.identities
+    )
+    for name, why in too_few.items():
+        left_out.add(names[name], why)
+    pairs = pairing.plan_pairs(people, options.per_photo, options.seed)
+    plan = ({"photo": crop_path(p.photo), "face": crop_path(p.face), "swapped": f"{p.swap}.png"} for p in pairs)
+    write_list(options.output / "swaps.jsonl", plan)
+    print(f"{len(people)} people, {sum(map(len, people.values()))} photos, {len(pairs)} swaps of {size} pixels")
+    swapped = {}
+    if model is not None:
+        swapped = make_swaps(options, size, model, pairs)
+    elif options.swapped is not None:
+        swapped = find_swaps(options, size, pairs, left_out)
+    if left_out.lines or (options.output / "left_out.jsonl").exists():
+        write_list(options.output / "left_out.jsonl", left_out.lines)
+    if options.model is None and options.swapped is None:
+        print(f"Make the swaps of {options.output / 'swaps.jsonl'} and go on with --swapped DIR, or take --model.")
+        return
+    lines = [pair.triples(crop_path, swapped[pair.swap]) for pair in pairs if pair.swap in swapped]
+    if not lines:
+        raise FileNotFoundError(f"{options.swapped} has none of the swaps that {options.output}/swaps.jsonl names.")
+    for phase, kinds in ((1, 2), (2, 1)):
+        file = options.output / f"triples_phase_{phase}.jsonl"
+        write_list(file, (line for both in lines for line in both[:kinds]))
+        print(f"{file}: {len(triples.read_triples([file]))} triples")
+
+
+def find_model(name: str) -> Path:
+    """A model's folder by path or by name. ValueError names those that there are."""
+    if Path(name).is_dir():
+        return Path(name)
+    bases = [base / "models" / "face_anon" for base in (find_comfyui(), ROOT)]
+    known = checkpoint.find_model_folders(bases)
+    if name not in known:
+        there = ", ".join(known) or "none"
+        raise ValueError(f"{name} is no folder, and no model in {bases[0]} or {bases[1]}; those are: {there}.")
+    return known[name]
+
+
+def find_identities(options: argparse.Namespace, left_out: LeftOut) -> dict[str, str]:
+    """Photo -> identity, of the photos that are there and have a label."""
+    found = find_sources([options.photos], options.output)
+    photos = [source.name for source in found.sources if source.kind == PHOTO]
+    for folder, why in found.unreadable.items():
+        left_out.add(folder, why, failed=True)
+    videos = {source.name: "a video" for source in found.sources if source.kind != PHOTO}
+    for file, why in (found.skipped | videos).items():
+        left_out.add(file, why)
+    labels = pairing.folder_labels(photos) if options.labels is None else pairing.read_labels(options.labels)
+    present = set(photos)
+    for photo in sorted(labels.keys() - present):
+        left_out.add(photo, f"no such photo in {options.photos}, and {options.labels} names it", failed=True)
+    for photo in sorted(present - labels.keys()):
+        left_out.add(photo, f"no label in {options.labels}" if options.labels else "in no person's folder")
+    return {photo: identity for photo, identity in labels.items() if photo in present}
+
+
+def crop_path(name: str) -> str:
+    """Relative to OUT, as lists name it."""
+    return f"{CROPS}/{name}.png"
+
+
+def make_crops(options: argparse.Namespace, size: int, names: dict[str, str], left_out: LeftOut) -> list[str]:
+    """The names of the photos whose main face is in OUT/crops, in their order."""
+    networks, device = detection.load_face_networks(), "cuda" if torch.cuda.is_available() else "cpu"
+    found = []
+    with Journal(options.output / CROPS, {"size": size, "min_score": options.min_score}) as journal:
+        remove_parts({journal.output})
+        for name, photo in tqdm(names.items(), desc="crops", unit=""):
+            try:
+                sha256 = sha256_of(options.photos / photo)
+                if is_done(journal, photo, sha256):
+                    found.append(name)
+                    continue
+                picture = read_photo(options.photos / photo)
+            except (OSError, UnreadablePhoto) as error:
+                left_out.add(photo, f"{str(error).rstrip('.')}. Repair or remove it.", failed=True)
+                continue
+            crop = main_face(picture, size, networks, device, options.min_score)
+            if crop is None:
+                left_out.add(photo, "no face was found")
+                continue
+            keep(journal, photo, sha256, f"{name}.png", crop)
+            found.append(name)
+    return found
+
+
+def read_photo(file: Path) -> torch.Tensor:
+    """float32 [1, H, W, 3], 0..1, upright. Raises OSError or UnreadablePhoto."""
+    png = as_png(file.read_bytes())
+    if png is None:
+        raise UnreadablePhoto("It has more than 8 bits of gray: save it with 8 bits.")
+    with Image.open(png) as image:
+        return torch.from_numpy(np.array(image.convert("RGB")))[None].float() / 255
+
+
+def main_face(photo: torch.Tensor, size: int, networks, device: str, min_score: float) -> torch.Tensor | None:
+    """The aligned crop [size, size, 3] of the largest face; None where there is none."""
+    faces = detection.detect_faces(networks, photo, min_score=min_score, device=device)
+    largest, _ = selection.select_faces(faces, largest=1)
+    crops, _ = alignment.crop_faces(photo, largest, size)
+    return crops[0] if len(crops) else None
+
+
+def make_swaps(options: argparse.Namespace, size: int, model_folder: Path, pairs: list) -> dict[str, str]:
+    """Swap -> its path, of all: those that OUT/swaps lacks are made."""
+    weights = hashlib.sha256("".join(map(sha256_of, checkpoint.weight_files(model_folder / checkpoint.UNET))).encode())
+    settings = {"model": weights.hexdigest(), "size": size, "seed": options.seed, "steps": options.steps}
+    with Journal(options.output / SWAPS, settings | {"guidance": options.guidance}) as journal:
+        remove_parts({journal.output})
+        digests = {name: sha256_of(options.output / crop_path(name)) for pair in pairs for name in pair[:2]}
+        inputs = {pair: digests[pair.photo] + digests[pair.face] for pair in pairs}
+        left = [pair for pair in pairs if not is_done(journal, pair.swap, inputs[pair])]
+        for pair, picture in zip(left, swap_faces(options, size, model_folder, left), strict=True):
+            keep(journal, pair.swap, inputs[pair], f"{pair.swap}.png", picture)
+    return {pair.swap: f"{SWAPS}/{pair.swap}.png" for pair in pairs}
+
+
+def swap_faces(options: argparse.Namespace, size: int, model_folder: Path, pairs: list) -> Iterator[torch.Tensor]:
+    """The swapped picture [size, size, 3] of each pair, by the model in this process, a batch at a time."""
+    if not pairs:
+        return  # without waiting for the model
+    prepare_host(cpu=False)
+    anonymizer, loading, sampling = (import_pack(f"modules.{name}") for name in ("anonymizer", "loading", "sampling"))
+    model = loading.load_model_folder(model_folder)
+    sampler = sampling.Sampler(steps=options.steps, guidance_scale=options.guidance)
+    painting = anonymizer.Painting(0.0, options.seed, sampler, options.batch)  # degree 0: a swap
+    for start in range(0, len(pairs), options.batch):
+        part = pairs[start : start + options.batch]
+        photos, faces = (
+            torch.stack([read_crop(options.output / crop_path(pair[column]), size) for pair in part])
+            for column in (0, 1)
+        )
+        # by its name, so that a swap's noise is the same in whichever batch it is made
+        offsets = [int.from_bytes(hashlib.sha256(pair.swap.encode()).digest()[:4], "big") for pair in part]
+        with torch.inference_mode():
+            swapped = anonymizer.swap_crops(model, faces, photos, offsets, painting)
+        yield from swapped
+        print(f"swaps: {start + len(part)} of {len(pairs)}", file=sys.stderr, flush=True)
+
+
+def read_crop(file: Path, size: int) -> torch.Tensor:
+    return torch.tensor(triples.load_picture(triples.Picture(str(file), 0, 0, "swaps.jsonl"), size)).float() / 255
+
+
+def find_swaps(options: argparse.Namespace, size: int, pairs: list, left_out: LeftOut) -> dict[str, str]:
+    """Swap -> its path, of those that --swapped DIR has whole and in size."""
+    found = {}
+    for pair in tqdm(pairs, desc="swaps", unit=""):
+        file = (options.swapped / f"{pair.swap}.png").resolve()
+        try:
+            if not file.exists():
+                raise FileNotFoundError("missing. Make it and run this again")
+            triples.load_picture(triples.Picture(str(file), 0, 0, "swaps.jsonl"), size)
+        except (FileNotFoundError, triples.UnusablePicture) as error:
+            left_out.add(str(file), str(error), failed=True)
+            continue
+        output = options.output.resolve()  # another drive of Windows has no relative path
+        found[pair.swap] = Path(os.path.relpath(file, output) if file.drive == output.drive else file).as_posix()
+    return found
+
+
+def is_done(journal: Journal, source: str, sha256: str) -> bool:
+    """Whether an earlier run made this result. JournalRefused when the source or the result changed since."""
+    entry = journal.entries.get(source)
+    if entry is None or not (result := journal.output / entry["result"]).is_file():
+        return False
+    if entry["sha256"] != sha256 or sha256_of(result) != entry["result_sha256"]:
+        changed = f"{result} was" if entry["sha256"] == sha256 else f"What {result} was made from ({source}) has"
+        raise JournalRefused(f"{changed} changed since. Remove {result} to have it made again, and run this again.")
+    return True
+
+
+def keep(journal: Journal, source: str, sha256: str, name: str, picture: torch.Tensor) -> None:
+    """Write a picture whole, with its line in the journal on the disk before it gets its name."""
+    png = io.BytesIO()
+    levels = (picture.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    Image.fromarray(levels).save(png, "PNG", compress_level=4)
+    with saving.written_whole(journal.output / name) as part:
+        part.write_bytes(png.getvalue())
+        digest = hashlib.sha256(png.getvalue()).hexdigest()
+        journal.append({"source": source, "sha256": sha256, "result": name, "result_sha256": digest})
+
+
+def write_list(file: Path, lines) -> None:
+    """JSON lines, whole or not at all. Another list of that name is kept beside it, as NAME.1.jsonl and so on."""
+    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    if file.exists():
+        if file.read_bytes() == data:
+            return
+        olds = (file.with_suffix(f".{number}{file.suffix}") for number in itertools.count(1))
+        old = file.rename(next(old for old in olds if not old.exists()))
+        print(f"The {file.name} that was there is now {old}.")
+    saving.write_whole(file, data)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
