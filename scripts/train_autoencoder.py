@@ -20,6 +20,7 @@ from _pack import import_pack
 from diffusers import AutoencoderKL
 from torch.nn import functional
 
+autoencoder_start = import_pack("modules.training.autoencoder_start")
 pictures = import_pack("modules.training.pictures")
 small_networks = import_pack("modules.training.small_networks")
 
@@ -47,6 +48,7 @@ def main() -> None:
     with torch.no_grad():  # the half that is the logarithm of the posterior's variance
         autoencoder.quant_conv.weight[options.latent_channels :].zero_()
         autoencoder.quant_conv.bias[options.latent_channels :].fill_(2 * math.log(NOISE))
+    autoencoder_start.start_from_colours(autoencoder)
     fit(autoencoder, images[: -options.held_out], options)
     deviation, error = measure(autoencoder, images[-options.held_out :], options.device)
     autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5), force_upcast=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
@@ -65,10 +65,8 @@ def load_regressor(path: Path = WEIGHTS) -> SyntheticRegressor:
     """The regressor in `path` (safetensors), in float32 and for inference. Raises ValueError for other weights."""
     regressor = SyntheticRegressor()
     try:
-        with safe_open(path, framework="pt"):
-            pass
         regressor.load_state_dict({key: value.float() for key, value in load_file(path).items()})
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{path} is no regressor ({error}). scripts/train_regressors.py makes one.") from None
     return regressor.eval().requires_grad_(False)
 
