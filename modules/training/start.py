@@ -11,12 +11,22 @@ from .settings import Settings
 
 
 def make_start(settings: Settings) -> Networks:
-    """The networks that the settings name, before any step."""
+    """The networks that the settings name, before any step; ValueError for a model that was trained another way."""
     options = (settings.routing, settings.trained_reference)
     if settings.unet_config is not None:
         return make_networks(settings.unet_config, settings.seed, *options)
     if settings.unet is not None:
         return load_networks([settings.unet] * 3, *options)
+    own = {
+        "routing": checkpoint.read_settings(settings.model)[0],
+        "prediction": checkpoint.read_prediction_type(settings.model),
+    }
+    for name, value in own.items():
+        if getattr(settings, name) != value:
+            raise ValueError(
+                f"{settings.model} was trained with {name} {value}, not {getattr(settings, name)}: --{name} {value} "
+                f"continues it."
+            )
     return load_networks([settings.model / name for name in checkpoint.NETWORKS], *options)
 
 

@@ -242,7 +242,8 @@ class Training:
         self.saved_at = time.monotonic()
         try:
             if self.accelerator.is_main_process:
-                state = {"step": self.step, "elapsed": self._elapsed(), "settings": self._recorded()}
+                scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
+                state = {"step": self.step, "elapsed": self._elapsed(), "scaler": scaler, "settings": self._recorded()}
                 save_checkpoint(self.settings.output, self.trained, state, random_states)
         finally:
             self.accelerator.wait_for_everyone()
@@ -264,6 +265,8 @@ class Training:
         if changed:
             logger.warning("Resumed with other settings, so not exactly: %s", changed)
         self.step, self.elapsed_before = state["step"], state.get("elapsed", 0.0)
+        if self.accelerator.scaler is not None and state.get("scaler"):
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         logger.info("resumed from %s", kept)
 
     def _export(self) -> Path:
