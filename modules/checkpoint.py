@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
@@ -20,6 +21,8 @@ PER_LAYER = "per_layer"
 ROUTINGS = (BLOCK_FIRST, PER_LAYER)
 
 GET_MODELS = "python scripts/get_models.py"
+DEMO = "demo"  # the model that ships with the pack
+PACK_MODELS = Path(__file__).parents[1] / "models" / "face_anon"  # where it lies
 
 _PICKLE_SUFFIXES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
 # In the order of preference; "fp16" is how diffusers names a half-precision variant of the same weights.
@@ -119,20 +122,44 @@ def _listed_files(folder: Path) -> list[Path]:
     )
 
 
-def read_settings(folder: Path) -> tuple[str, int]:
-    """`routing` and `resolution` of a model: from its optional face_anon.json, else those of the published weights.
+class Settings(NamedTuple):
+    """What a model folder says of itself in its optional face_anon.json; the defaults are the published weights'.
 
-    Returns (routing, resolution in pixels); ValueError names the file and the allowed values.
+    routing: one of ROUTINGS. resolution: side in pixels of the faces that it was trained on. steps, guidance_scale: for
+    the paper's sampler. demonstration: why this is no model for real use, to be shown to whoever loads it; else "".
     """
+
+    routing: str = BLOCK_FIRST
+    resolution: int = 512
+    steps: int = 200
+    guidance_scale: float = 4.0
+    demonstration: str = ""
+
+    @property
+    def notice(self) -> str:
+        """What whoever uses the model has to know, and the next step; "" where nothing is."""
+        return self.demonstration and f"{self.demonstration} `{GET_MODELS}` gets the published weights."
+
+
+# setting -> (whether a value is allowed, which ones are)
+_ALLOWED = {
+    "routing": (lambda value: value in ROUTINGS, f"one of {', '.join(ROUTINGS)}"),
+    "resolution": (lambda value: isinstance(value, int) and value >= 8 and value % 8 == 0, "a multiple of 8 pixels"),
+    "steps": (lambda value: isinstance(value, int) and 1 <= value <= 1000, "a whole number of 1 to 1000"),
+    "guidance_scale": (lambda value: isinstance(value, (int, float)) and 0 <= value <= 30, "a number of 0 to 30"),
+    "demonstration": (lambda value: isinstance(value, str), "a text"),
+}
+
+
+def read_settings(folder: Path) -> Settings:
+    """The Settings of a model folder. ValueError names the file and the allowed values; other keys are left aside."""
     path = folder / "face_anon.json"
-    settings = read_json(path) if path.is_file() else {}
-    routing = settings.get("routing", BLOCK_FIRST)
-    if routing not in ROUTINGS:
-        raise ValueError(f'{path}: routing "{routing}" is unknown; it is one of {", ".join(ROUTINGS)}.')
-    resolution = settings.get("resolution", 512)
-    if not isinstance(resolution, int) or resolution < 8 or resolution % 8:
-        raise ValueError(f"{path}: resolution {resolution!r} is not a positive multiple of 8 pixels.")
-    return routing, resolution
+    given = read_json(path) if path.is_file() else {}
+    settings = Settings(**{name: given[name] for name in Settings._fields if name in given})
+    for name, (allowed, which) in _ALLOWED.items():
+        if not allowed(getattr(settings, name)):
+            raise ValueError(f"{path}: {name} is {json.dumps(given[name])}, but has to be {which}.")
+    return settings
 
 
 def read_prediction_type(folder: Path) -> str:

@@ -56,7 +56,7 @@ def load_model_folder(
     Raises FileNotFoundError or ValueError that name the file and the next step.
     """
     dtype = WEIGHT_DTYPES[weight_dtype]
-    routing, resolution = checkpoint.read_settings(folder)
+    settings = checkpoint.read_settings(folder)
     layouts = [read_layout(folder / network) for network in checkpoint.NETWORKS]
     for network, layout in zip(checkpoint.NETWORKS[1:], layouts[1:], strict=True):
         if layout.blocks != layouts[0].blocks or layout.context_dim != layouts[0].context_dim:
@@ -79,8 +79,8 @@ def load_model_folder(
     )
     return FaceAnonModel(
         unet=unet,
-        source_reference_net=ReferenceNet(source, SOURCE, layouts[1].routes(routing), resolution),
-        driving_reference_net=ReferenceNet(driving, DRIVING, layouts[2].routes(routing), resolution),
+        source_reference_net=ReferenceNet(source, SOURCE, layouts[1].routes(settings.routing), settings.resolution),
+        driving_reference_net=ReferenceNet(driving, DRIVING, layouts[2].routes(settings.routing), settings.resolution),
         clip_vision=encoder,
         vae=loaded_vae,
     )

@@ -7,16 +7,21 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from ..modules.checkpoint import GET_MODELS, find_model_folders
+from ..modules.checkpoint import DEMO, GET_MODELS, PACK_MODELS, find_model_folders, read_settings
 from ..modules.loading import FROM_MODEL_FOLDER, WEIGHT_DTYPES, load_model_folder
+from .reporting import show_text
 from .types import CATEGORY, MODEL_FOLDER, ReferenceNetSocket
 
 logger = logging.getLogger("face_anonymizer")
 
 
 def register_model_folder() -> None:
-    """Make models/face_anon known to ComfyUI, after the folders that extra_model_paths.yaml has given already."""
+    """Make models/face_anon known to ComfyUI, after the folders that extra_model_paths.yaml has given already.
+
+    The pack's own comes last: the user's models stand before the demo model, and one of its name in place of it.
+    """
     folder_paths.add_model_folder_path(MODEL_FOLDER, os.path.join(folder_paths.models_dir, MODEL_FOLDER))
+    folder_paths.add_model_folder_path(MODEL_FOLDER, str(PACK_MODELS))
 
 
 def _safetensors_of(kind: str) -> list[str]:
@@ -41,7 +46,8 @@ class FaceAnonLoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "model",
                     options=list(_model_folders()),
-                    tooltip=f"A folder under models/face_anon in the published layout. `{GET_MODELS}` fills one.",
+                    tooltip="A folder under models/face_anon in the published layout. "
+                    f"`{GET_MODELS}` fills one. {DEMO} ships with the pack and paints synthetic faces.",
                 ),
                 io.Combo.Input(
                     "clip_vision",
@@ -70,6 +76,7 @@ class FaceAnonLoadModel(io.ComfyNode):
                 io.ClipVision.Output(),
                 io.Vae.Output(),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -78,10 +85,11 @@ class FaceAnonLoadModel(io.ComfyNode):
         folders = _model_folders()
         if model is None or model in folders:  # None: it comes by a link, and is known when the node runs
             return True
-        bases = ", ".join(folder_paths.get_folder_paths(MODEL_FOLDER))
+        bases = ", ".join(path for path in folder_paths.get_folder_paths(MODEL_FOLDER) if path != str(PACK_MODELS))
+        instead = f" {DEMO} needs no download, but paints synthetic faces." if DEMO in folders else ""
         return (
             f'There is no model "{model}" in {bases}; found: {", ".join(folders) or "none"}. `{GET_MODELS}` downloads '
-            f"the published model, or put its folders unet, referencenet and conditioning_referencenet there."
+            f"the published model, or put its folders unet, referencenet and conditioning_referencenet there.{instead}"
         )
 
     @classmethod
@@ -95,8 +103,13 @@ class FaceAnonLoadModel(io.ComfyNode):
             vae=_chosen_file("vae", vae),
             weight_dtype=weight_dtype,
         )
-        logger.info("loaded %s", os.path.basename(folder))
-        return io.NodeOutput(*loaded)
+        settings = read_settings(folder)
+        # these stand in other nodes, which a user who changes the model has to think of
+        shown = f"For crops of {settings.resolution} pixels and a guidance scale of {settings.guidance_scale:g}."
+        if settings.notice:
+            logger.warning("%s: %s", model, settings.notice)
+            shown = f"{settings.notice}\n{shown}"
+        return io.NodeOutput(*loaded, ui=show_text(cls, shown))
 
 
 def _chosen_file(kind: str, name: str) -> Path | None:

@@ -12,13 +12,17 @@ from ..modules.faces.types import Faces
 _SHOWN = 8  # pictures of a clip that a node shows; each costs a PNG file
 
 
-def show_report(node: type[io.ComfyNode], report: Report) -> dict:
-    """The report as text on the node, and as data in /history, where the command line reads it."""
-    text = report.to_text()
+def show_text(node: type[io.ComfyNode], text: str) -> dict:
+    """Text on the node, which has to declare the hidden input unique_id."""
     server = getattr(PromptServer, "instance", None)  # none when a node is called without a server
     if server is not None and node.hidden is not None:
         server.send_progress_text(text, node.hidden.unique_id)
-    return {"text": (text,), "face_anon_report": (report.to_dict(),)}
+    return {"text": (text,)}
+
+
+def show_report(node: type[io.ComfyNode], report: Report) -> dict:
+    """The report as text on the node, and as data in /history, where the command line reads it."""
+    return show_text(node, report.to_text()) | {"face_anon_report": (report.to_dict(),)}
 
 
 def preview_faces(node: type[io.ComfyNode], slot: int, images, faces: Faces) -> tuple:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -101,6 +102,12 @@ def write_report(report: Mapping, folder: Path) -> None:
         os.replace(part, folder / REPORT_NAME)
     finally:
         part.unlink(missing_ok=True)
+
+
+def format_banner(text: str, width: int = 90) -> str:
+    """A text that is not overlooked between the lines of a log."""
+    lines = [f"*  {line:{width - 6}}  *" for line in textwrap.wrap(text, width - 6)]
+    return "\n".join(["*" * width, *lines, "*" * width])
 
 
 def format_table(report: Mapping) -> str:

@@ -4,17 +4,30 @@ A graph is {"nodes": name -> node, "groups": [...]}; a node says its type, place
 node, number of its output).
 """
 
-MODEL = "face-anon-simple"
+from _pack import import_pack
+
+checkpoint = import_pack("modules.checkpoint")
+
+# The shipped graphs run as they stand, so they name the model that ships with the pack, with what it says of itself.
+MODEL = checkpoint.DEMO
+OWN = checkpoint.read_settings(checkpoint.PACK_MODELS / MODEL)
 EXAMPLE = "example.png"  # stands in the input folder of every ComfyUI
 EXAMPLE_VIDEO = "example.mp4"  # the user chooses one
+SOURCE_TITLE = "Source: whose face"
+ALIGNED_TITLE = "Aligned face"
 
-MODEL_NOTE = f"""### The model
-`python scripts/get_models.py`, run in the pack's folder, downloads 12 GB into
-`models/face_anon/{MODEL}`; it asks first. No node ever downloads anything.
-"""
 LIMITS = """This lowers the chance that somebody is recognised; it is no guarantee. Look at the detector's preview: a
 face without a box stays as it is. Body, clothes, text and voice are not touched."""
 CLEAN = """The file is saved without the prompt, the workflow and the source's metadata, which name the original."""
+
+# What to set for the published weights.
+_PUBLISHED = checkpoint.Settings()
+CROP_SIZE = f"the size of *Crop Faces* to {_PUBLISHED.resolution}"
+IMAGE_SIZE = f"width and height of *Upscale Image* to {_PUBLISHED.resolution}"
+STEPS = f"steps to {_PUBLISHED.steps}"
+GUIDANCE = f"guidance_scale to {_PUBLISHED.guidance_scale:g}"
+CFG = f"cfg to {_PUBLISHED.guidance_scale:g}"
+
 LOADED = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
 
 
@@ -22,8 +35,21 @@ def note(text: str, pos, width: int, height: int) -> dict:
     return {"type": "MarkdownNote", "pos": pos, "width": width, "height": height, "widgets": {"text": text}}
 
 
+def notes(text: str, *settings: str) -> dict:
+    """What a graph does, and how to go on from the demo model to the published weights with these settings of it."""
+    model = f"""### The model
+*{MODEL}* ships with the pack, so that this runs as it is. It is a demonstration: **it paints synthetic faces of
+nobody**. For real photos:
+1. `python scripts/get_models.py`, run in the pack's folder, downloads 12 GB into `models/face_anon/face-anon-simple`;
+it asks first. No node ever downloads anything.
+2. Press R, choose *face-anon-simple* in the loader, and set {", ".join(settings)}.
+"""
+    return {"about": note(text, [0, -260], 700, 220), "model_note": note(model, [740, -260], 480, 220)}
+
+
 def loader(pos) -> dict:
-    return {"type": "FaceAnonLoadModel", "pos": pos, "width": 345, "widgets": {"model": MODEL}}
+    # the height has room for what it says of the model
+    return {"type": "FaceAnonLoadModel", "pos": pos, "width": 345, "height": 340, "widgets": {"model": MODEL}}
 
 
 def group(title: str, color: str, bounding) -> dict:
@@ -99,7 +125,7 @@ def ddpm(x: int, states: str) -> dict:
             "width": 320,
             "height": 480,
             "inputs": {**applied(states), "seed": ("seed", 0)},
-            "widgets": {"steps": 200},
+            "widgets": {"steps": OWN.steps, "guidance_scale": OWN.guidance_scale},
         },
         "decode": {"type": "VAEDecode", "pos": [x, 620], "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)}},
     }
@@ -122,7 +148,7 @@ def ksampler(x: int, states: str) -> dict:
             },
             "widgets": {
                 "steps": 25,
-                "cfg": 4.0,
+                "cfg": OWN.guidance_scale,
                 "sampler_name": "dpmpp_2m",
                 "scheduler": "karras",
             },
@@ -154,7 +180,12 @@ def detect(pos, image: str, **widgets) -> dict:
 
 
 def crop(pos, image: str, faces: str) -> dict:
-    return {"type": "FaceAnonCropFaces", "pos": pos, "inputs": {"image": (image, 0), "faces": (faces, 0)}}
+    return {
+        "type": "FaceAnonCropFaces",
+        "pos": pos,
+        "inputs": {"image": (image, 0), "faces": (faces, 0)},
+        "widgets": {"size": OWN.resolution},
+    }
 
 
 def degree(pos) -> dict:
@@ -215,6 +246,7 @@ def paint_and_paste(image: str) -> dict:
             "pos": [770, 230],
             "width": 330,
             "inputs": {**connected(), "crops": ("crop", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
+            "widgets": {"guidance_scale": OWN.guidance_scale},
         },
         "paste": {
             "type": "FaceAnonPasteFaces",

@@ -1,9 +1,16 @@
 """The shipped graphs for photos, and the list of all."""
 
 from _graph_parts import (
+    ALIGNED_TITLE,
+    CFG,
     CLEAN,
+    CROP_SIZE,
+    GUIDANCE,
+    IMAGE_SIZE,
     LIMITS,
-    MODEL_NOTE,
+    OWN,
+    SOURCE_TITLE,
+    STEPS,
     crop,
     ddpm,
     degree,
@@ -13,6 +20,7 @@ from _graph_parts import (
     load_image,
     loader,
     note,
+    notes,
     paint_and_paste,
     paste_and_save,
     references,
@@ -34,15 +42,14 @@ may still recognise.
 """
 
 
-def photo_graph(sampler, text: str, prefix: str) -> dict:
+def photo_graph(sampler, text: str, prefix: str, settings: tuple[str, ...]) -> dict:
     return {
         "nodes": {
-            "about": note(text, [0, -240], 700, 200),
-            "model_note": note(MODEL_NOTE, [740, -240], 480, 200),
+            **notes(text, *settings),
             "photo": load_image([0, 80], "Photo"),
             "model": loader([0, 470]),
-            "degree": degree([0, 760]),
-            "seed": seed([0, 880]),
+            "degree": degree([0, 860]),
+            "seed": seed([0, 960]),
             "detect": detect([400, 80], "photo"),
             "crop": crop([400, 560], "photo", "detect"),
             **references(770, ("crop", 0), ("crop", 0), degree=True),
@@ -50,65 +57,65 @@ def photo_graph(sampler, text: str, prefix: str) -> dict:
             **paste_and_save(1830, prefix),
         },
         "groups": [
-            group("Photo and model", "#3f789e", [-20, -10, 390, 1040]),
-            group("Faces", "#8A8", [390, -10, 350, 1040]),
-            group("Read source and driving face (the same one)", "#88A", [760, -10, 660, 1040]),
-            group("Paint", "#A88", [1450, -10, 340, 1040]),
-            group("Paste back and save", "#b58b2a", [1820, -10, 800, 1040]),
+            group("Photo and model", "#3f789e", [-20, -10, 390, 1070]),
+            group("Faces", "#8A8", [390, -10, 350, 1070]),
+            group("Read source and driving face (the same one)", "#88A", [760, -10, 660, 1070]),
+            group("Paint", "#A88", [1450, -10, 340, 1070]),
+            group("Paste back and save", "#b58b2a", [1820, -10, 800, 1070]),
         ],
     }
 
 
 def aligned_graph() -> dict:
     nodes = {
-        "about": note(
+        **notes(
             "## Anonymize one aligned face\nThe paper's first example: a portrait that is a face crop already, such "
             "as "
-            "FFHQ or CelebA-HQ. It is brought to 512x512, and all of it is painted anew.\n\nFor photos take "
+            "FFHQ or CelebA-HQ. It is brought to the model's size, and all of it is painted anew.\n\nFor photos take "
             "*anonymize_photo*.\n\n" + LIMITS,
-            [0, -240],
-            700,
-            200,
+            IMAGE_SIZE,
+            STEPS,
+            GUIDANCE,
         ),
-        "model_note": note(MODEL_NOTE, [740, -240], 480, 200),
-        "photo": load_image([0, 80], "Aligned face"),
+        "photo": load_image([0, 80], ALIGNED_TITLE),
         "model": loader([0, 470]),
-        "degree": degree([0, 760]),
-        "seed": seed([0, 880]),
+        "degree": degree([0, 860]),
+        "seed": seed([0, 960]),
         "scale": {
             "type": "ImageScale",
             "pos": [400, 80],
             "inputs": {"image": ("photo", 0)},
-            "widgets": {"upscale_method": "lanczos", "width": 512, "height": 512, "crop": "center"},
+            "widgets": {
+                **{"upscale_method": "lanczos", "width": OWN.resolution, "height": OWN.resolution, "crop": "center"}
+            },
         },
         **references(740, ("scale", 0), ("scale", 0), degree=True),
         **ddpm(1430, "interpolate"),
         "save": save_image([1800, 80], ("decode", 0), None, "anonymized_face"),
     }
     groups = [
-        group("Face and model", "#3f789e", [-20, -10, 720, 1040]),
-        group("Read source and driving face (the same one)", "#88A", [730, -10, 660, 1040]),
-        group("Paint", "#A88", [1420, -10, 340, 1040]),
-        group("Save", "#b58b2a", [1790, -10, 450, 1040]),
+        group("Face and model", "#3f789e", [-20, -10, 720, 1070]),
+        group("Read source and driving face (the same one)", "#88A", [730, -10, 660, 1070]),
+        group("Paint", "#A88", [1420, -10, 340, 1070]),
+        group("Save", "#b58b2a", [1790, -10, 450, 1070]),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def swap_graph() -> dict:
     nodes = {
-        "about": note(
+        **notes(
             "## Put one person's face on every face of a photo\nDegree 0 and another source: the source gives the "
             "identity, the photo gives expression, pose, gaze, light and background. One source serves all faces.\n\n"
             "Only with the consent of the people in both pictures; tell viewers that the picture is made.",
-            [0, -240],
-            700,
-            200,
+            f"{CROP_SIZE} (both)",
+            STEPS,
+            GUIDANCE,
         ),
-        "model_note": note(MODEL_NOTE, [740, -240], 480, 200),
         "photo": load_image([0, 80], "Photo whose faces change"),
-        "source_photo": load_image([0, 470], "Source: whose face"),
+        "source_photo": load_image([0, 470], SOURCE_TITLE),
         "model": loader([0, 860]),
-        "seed": seed([0, 1150]),
+        "seed": seed([0, 1250]),
         "detect": detect([400, 80], "photo"),
         "crop": crop([400, 550], "photo", "detect"),
         "detect_source": detect([400, 690], "source_photo", max_faces=1),
@@ -118,27 +125,21 @@ def swap_graph() -> dict:
         **paste_and_save(1830, "swapped", "swapped"),
     }
     groups = [
-        group("Pictures and model", "#3f789e", [-20, -10, 390, 1310]),
-        group("Faces", "#8A8", [390, -10, 350, 1310]),
-        group("Read source and driving face", "#88A", [760, -10, 660, 1040]),
-        group("Paint", "#A88", [1450, -10, 340, 1040]),
-        group("Paste back and save", "#b58b2a", [1820, -10, 800, 1040]),
+        group("Pictures and model", "#3f789e", [-20, -10, 390, 1360]),
+        group("Faces", "#8A8", [390, -10, 350, 1360]),
+        group("Read source and driving face", "#88A", [760, -10, 660, 1070]),
+        group("Paint", "#A88", [1450, -10, 340, 1070]),
+        group("Paste back and save", "#b58b2a", [1820, -10, 800, 1070]),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def chosen_graph() -> dict:
     nodes = {
-        "about": note(
-            _CHOSEN + LIMITS,
-            [0, -260],
-            700,
-            220,
-        ),
-        "model_note": note(MODEL_NOTE, [740, -260], 480, 220),
+        **notes(_CHOSEN + LIMITS, CROP_SIZE, GUIDANCE),
         "photo": load_image([0, 80], "Photo"),
         "model": loader([0, 470]),
-        "seed": seed([0, 740]),
+        "seed": seed([0, 860]),
         "detect": {**detect([400, 80], "photo"), "widgets": {"thorough": True}},
         "select": {
             "type": "FaceAnonSelectFaces",
@@ -158,10 +159,10 @@ def chosen_graph() -> dict:
         "save": save_image([1860, 80], ("redact", 0), ("redact", 2), "anonymized"),
     }
     groups = [
-        group("Photo and model", "#3f789e", [-20, -10, 390, 1040]),
-        group("Faces: found and chosen", "#8A8", [390, -10, 350, 1040]),
-        group("Paint the chosen one", "#A88", [760, -10, 710, 1040]),
-        group("Cover the others and save", "#b58b2a", [1490, -10, 800, 1040]),
+        group("Photo and model", "#3f789e", [-20, -10, 390, 1070]),
+        group("Faces: found and chosen", "#8A8", [390, -10, 350, 1070]),
+        group("Paint the chosen one", "#A88", [760, -10, 710, 1070]),
+        group("Cover the others and save", "#b58b2a", [1490, -10, 800, 1070]),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -195,16 +196,17 @@ GRAPHS = {
         "expression, "
         "pose, gaze and light, and pasted back at full resolution. **degree** 1.25 anonymizes; less keeps more of "
         "the "
-        "person. The paper's sampler, 200 steps.\n\n" + LIMITS,
+        "person. The paper's sampler.\n\n" + LIMITS,
         "anonymized",
+        (CROP_SIZE, STEPS, GUIDANCE),
     ),
     "anonymize_with_ksampler": photo_graph(
         ksampler,
-        "## Anonymize every face of a photo, with ComfyUI's own KSampler\nAs *anonymize_photo*, in 25 steps of a "
-        "fast "
-        "sampler instead of 200. *Apply* gives MODEL, conditionings and an empty latent for any sampler node.\n\n"
-        + LIMITS,
+        "## Anonymize every face of a photo, with ComfyUI's own KSampler\nAs *anonymize_photo*, with a fast "
+        "sampler: 25 steps do where the paper's takes 200. *Apply* gives MODEL, conditionings and an empty latent for "
+        "any sampler node.\n\n" + LIMITS,
         "anonymized",
+        (CROP_SIZE, CFG),
     ),
     "anonymize_chosen_faces": chosen_graph(),
     "anonymize_video": video_graph(),

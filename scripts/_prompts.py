@@ -28,6 +28,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "model": ("FaceAnonLoadModel",),
     "degree": ("FaceAnonInterpolateStates", "FaceAnonAnonymizeCrops", "FaceAnonAnonymizeVideo"),
     "steps": _PAINTERS,
+    "guidance_scale": _PAINTERS,
     "seed": _PAINTERS,
     "size": ("FaceAnonCropFaces",),
     "min_score": ("FaceAnonDetectFaces", "FaceAnonTrackVideo"),

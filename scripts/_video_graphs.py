@@ -1,15 +1,18 @@
 """The shipped graphs for clips and videos."""
 
 from _graph_parts import (
+    CROP_SIZE,
     EXAMPLE_VIDEO,
+    GUIDANCE,
     LIMITS,
-    MODEL_NOTE,
+    OWN,
     connected,
     crop,
     detect,
     group,
     loader,
     note,
+    notes,
     paint_and_paste,
     seed,
 )
@@ -54,17 +57,11 @@ def save_clean_video(pos, source: str, prefix: str, painted: bool = True) -> dic
 
 def video_graph() -> dict:
     nodes = {
-        "about": note(
-            _CLIP,
-            [0, -280],
-            700,
-            240,
-        ),
-        "model_note": note(MODEL_NOTE, [740, -280], 480, 240),
+        **notes(_CLIP, CROP_SIZE, GUIDANCE),
         "video": load_video([0, 80]),
         "components": {"type": "GetVideoComponents", "pos": [0, 470], "inputs": {"video": ("video", 0)}},
         "model": loader([0, 640]),
-        "seed": seed([0, 910]),
+        "seed": seed([0, 1030]),
         "detect": detect([400, 80], "components"),
         "track": {
             "type": "FaceAnonTrackFaces",
@@ -96,38 +93,33 @@ def video_graph() -> dict:
         },
     }
     groups = [
-        group("Clip and model", "#3f789e", [-20, -10, 390, 1100]),
-        group("Faces, followed", "#8A8", [390, -10, 350, 1100]),
-        group("Paint and paste back", "#A88", [760, -10, 710, 1100]),
-        group("Save", "#b58b2a", [1490, -10, 450, 1100]),
+        group("Clip and model", "#3f789e", [-20, -10, 390, 1140]),
+        group("Faces, followed", "#8A8", [390, -10, 350, 1140]),
+        group("Paint and paste back", "#A88", [760, -10, 710, 1140]),
+        group("Save", "#b58b2a", [1490, -10, 450, 1140]),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def long_video_graph() -> dict:
     nodes = {
-        "about": note(
-            _LONG_VIDEO + LIMITS,
-            [0, -240],
-            700,
-            200,
-        ),
-        "model_note": note(MODEL_NOTE, [740, -240], 480, 200),
+        **notes(_LONG_VIDEO + LIMITS, GUIDANCE),
         "video": load_video([0, 80]),
         "model": loader([0, 470]),
-        "seed": seed([0, 740]),
+        "seed": seed([0, 860]),
         "track": track_video([400, 80]),
         "anonymize": {
             "type": "FaceAnonAnonymizeVideo",
             "pos": [760, 80],
             "width": 330,
             "inputs": {"video": ("video", 0), "faces": ("track", 0), **connected(), "seed": ("seed", 0)},
+            "widgets": {"guidance_scale": OWN.guidance_scale},
         },
         "save": save_clean_video([1130, 80], "anonymize", "video/anonymized"),
     }
     groups = [
-        group("Video and model", "#3f789e", [-20, -10, 390, 900]),
-        group("Find, paint, save", "#A88", [390, -10, 1190, 900]),
+        group("Video and model", "#3f789e", [-20, -10, 390, 970]),
+        group("Find, paint, save", "#A88", [390, -10, 1190, 970]),
     ]
     return {"nodes": nodes, "groups": groups}
 

@@ -17,7 +17,8 @@ it starts again, and results and previews in its output and temp folders. Use on
 
 A missed face is a leak: photos are searched thoroughly, videos with --thorough all (else a face that is lost for a few
 frames is covered from those around), and faces that cannot be painted are redacted (--fallback). Without --model and
---redact the tiny random model of the tests is used, which paints noise: it shows that everything works, and no more.
+--redact the demo model is used, which ships with the pack and paints synthetic faces of nobody: it shows that and how
+everything works, and is not for real use. Steps, guidance and crop size are those that a model says of itself.
 
 Exit status: 0 all done, 1 refused, stopped or some files failed, 2 wrong arguments, an output folder that cannot be
 written, or no usable ComfyUI, 130 interrupted.
@@ -25,31 +26,25 @@ written, or no usable ComfyUI, 130 interrupted.
 
 import argparse
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from _folder_report import DONE, FAILED, PENDING, REPORT_NAME, SKIPPED, format_table, is_ours, make_report, write_report
+import _folder_report as reports
 from _folder_run import FolderRun, Outcome, RunStopped
 from _jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
 from _journal import Journal, JournalRefused, remove_parts
+from _pack import import_pack
 from _prompts import load_prompt, node_classes
 from comfy_client import Client
 from comfy_server import Server, ServerFailed
 from host import PACK, HostMissing, find_comfyui
 from tqdm import tqdm
 
+checkpoint = import_pack("modules.checkpoint")
+
 GRAPHS = PACK / "workflows" / "api"
-TINY = PACK / "tests" / "fixtures" / "face_anon" / "tiny"
-TINY_STEPS = 8
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
-NOISE_WARNING = """\
-******************************************************************************************
-*  No --model given: this runs the tiny RANDOM model of the tests. IT PAINTS NOISE.      *
-*  It shows that everything works. For faces: python scripts/get_models.py, then         *
-*  --model face-anon-simple                                                              *
-******************************************************************************************"""
 
 
 class OutputUnwritable(RuntimeError):
@@ -62,26 +57,29 @@ def main() -> int:
     if not found.sources:
         raise PlanRefused(f"No photo or video in {', '.join(map(str, options.paths))}.")
     task = "redact" if options.redact else "anonymize"
-    settings = make_settings(options)
+    own = find_own_settings(options)
+    settings = make_settings(options, own)
     with open_journal(options.output, settings) as journal:
         known = {source: entry["result"] for source, entry in journal.entries.items()}
         suffixes = {PHOTO: SUFFIXES[options.format], VIDEO: ".mp4"}
         jobs = plan_jobs(found.sources, "_redacted" if options.redact else "_anonymized", suffixes, known)
         remove_parts({journal.output, *((journal.output / job.result).parent for job in jobs)})
         left = unfinished(jobs, journal)
-        if not is_ours(report := journal.output / REPORT_NAME):
+        if not reports.is_ours(report := journal.output / reports.REPORT_NAME):
             raise JournalRefused(f"Nothing is overwritten, and {report} is no report of this script. Move it away.")
         prompts = {
-            kind: load_prompt(GRAPHS, task, kind, settings | {"thorough": options.thorough in ("all", f"{kind}s")})
+            kind: load_prompt(GRAPHS, task, kind, settings | settings_of_kind(options, kind))
             for kind in {job.source.kind for job in left}
         }
         errors: dict[str, str] = {}
         try:
             if left:
+                if own.notice:
+                    print(reports.format_banner(f"{options.model}: {own.notice}"), file=sys.stderr)
                 do_jobs(options, FolderRun(journal, prompts), prompts, left, errors)
         finally:
             if journal.entries or errors:
-                tell(make_report(settings, list_files(found, jobs, journal, left, errors)), journal.output)
+                tell(reports.make_report(settings, list_files(found, jobs, journal, left, errors)), journal.output)
     return 1 if errors or found.unreadable else 0
 
 
@@ -103,9 +101,9 @@ def parse_arguments() -> argparse.Namespace:
         help="where to look in tiles for small faces, which takes about ten times as long; photos by default",
     )
     paint = parser.add_argument_group("anonymize")
-    paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI")
+    paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI; demo by default")
     paint.add_argument("--degree", type=float, default=1.25, help="0..2; 1.25 anonymizes (default)")
-    paint.add_argument("--steps", type=int, help="1..1000; the graphs' own by default, 8 with the tiny model")
+    paint.add_argument("--steps", type=int, help="1..1000; by default the model's own for photos, 25 for videos")
     paint.add_argument("--seed", type=int, default=0, help="of each file: face i of a photo has seed + i")
     paint.add_argument("--size", type=int, help="side of a photo's crop in pixels; the model's own by default")
     paint.add_argument(
@@ -137,33 +135,40 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("--workers needs --server: ComfyUI does one file at a time, so several only fill a queue")
     if options.server and not (options.model or options.redact):
         parser.error("--server needs --model or --redact")
-    if not options.redact and options.model is None and not TINY.is_dir():
-        parser.error("--model is needed: this copy of the pack has no tests, so there is no tiny model to show with")
+    options.model = None if options.redact else options.model or checkpoint.DEMO
     return options
 
 
-def make_settings(options: argparse.Namespace) -> dict:
-    """Everything that makes results what they are. None: as the graph has it."""
+def find_own_settings(options: argparse.Namespace) -> checkpoint.Settings:
+    """What the model says of itself, where it is on this machine; else what holds for the published one."""
+    bases = [] if options.server else [find_comfyui() / "models" / "face_anon"]
+    folder = checkpoint.find_model_folders([*bases, checkpoint.PACK_MODELS]).get(options.model)
+    try:
+        return checkpoint.read_settings(folder) if folder else checkpoint.Settings()
+    except ValueError as error:
+        raise PlanRefused(str(error)) from None
+
+
+def make_settings(options: argparse.Namespace, own: checkpoint.Settings) -> dict:
+    """Everything that makes results what they are. own: the model's."""
     common = {name: getattr(options, name) for name in ("min_score", "thorough", "format", "quality")}
     if options.redact:
         return {"task": "redact", **common, **{name: getattr(options, name) for name in ("mode", "shape", "detail")}}
     return {
         "task": "anonymize",
         **common,
-        "model": options.model or TINY.name,
-        "steps": options.steps or (None if options.model else TINY_STEPS),
-        "size": options.size or resolution(options),
-        **{name: getattr(options, name) for name in ("degree", "seed", "identity", "fallback")},
+        "steps": options.steps or own.steps,
+        "guidance_scale": own.guidance_scale,
+        "size": options.size or own.resolution,
+        **{name: getattr(options, name) for name in ("model", "degree", "seed", "identity", "fallback")},
     }
 
 
-def resolution(options: argparse.Namespace) -> int:
-    """The crop size that a model was trained at, from its face_anon.json where there is one on this machine."""
-    if options.server:
-        return 512
-    folder = TINY if options.model is None else find_comfyui() / "models" / "face_anon" / options.model
-    settings = folder / "face_anon.json"
-    return json.loads(settings.read_text(encoding="utf-8")).get("resolution", 512) if settings.is_file() else 512
+def settings_of_kind(options: argparse.Namespace, kind: str) -> dict:
+    """What differs between photos and videos. None: as the graph has it."""
+    thorough = {"thorough": options.thorough in ("all", f"{kind}s")}
+    # a model's own steps are for the paper's sampler, and the videos' graph has a faster one
+    return thorough if kind == PHOTO else thorough | {"steps": options.steps}
 
 
 def open_journal(output: Path, settings: dict) -> Journal:
@@ -202,11 +207,8 @@ def use_servers(options: argparse.Namespace) -> Iterator[list[Client]]:
     if options.server:
         yield [Client(url) for url in options.server]
         return
-    if not (options.model or options.redact):
-        print(NOISE_WARNING, file=sys.stderr)
     print(f"Starting ComfyUI of {find_comfyui()} ...", file=sys.stderr)
-    models = {} if options.model or options.redact else {"face_anon": TINY.parent}
-    with Server(models=models, arguments=("--max-upload-size", "1000000")) as server:
+    with Server(arguments=("--max-upload-size", "1000000")) as server:
         yield [server]
 
 
@@ -222,11 +224,10 @@ def check_server(server: Client, classes: set[str], options: argparse.Namespace)
     except (OSError, ValueError) as error:
         raise ServerFailed(f"{server.url} does not answer as ComfyUI does: {error}") from None
     known = info[1]["options"] if info[0] == "COMBO" else info[0]
-    model = options.model or TINY.name
-    if model not in known:
+    if options.model not in known:
         raise PlanRefused(
-            f'There is no model "{model}" under models/face_anon of {getattr(server, "host", server.url)}; there is: '
-            f"{', '.join(known) or 'none'}. `python scripts/get_models.py` downloads the published one."
+            f'There is no model "{options.model}" under models/face_anon of {getattr(server, "host", server.url)}; '
+            f"there is: {', '.join(known) or 'none'}. `{checkpoint.GET_MODELS}` downloads the published one."
         )
 
 
@@ -256,26 +257,26 @@ def list_files(found: Found, jobs: list[Job], journal: Journal, left: list[Job],
         name = job.source.name
         entry = journal.entries.get(name)
         if name in errors:
-            yield {"source": name, "outcome": FAILED, "error": errors[name]}
+            yield {"source": name, "outcome": reports.FAILED, "error": errors[name]}
         elif entry and (name not in again or (journal.output / job.result).exists()):
             hidden = ("sha256", "result_sha256")
-            yield {"source": name, "outcome": DONE} | {key: entry[key] for key in entry if key not in hidden}
+            yield {"source": name, "outcome": reports.DONE} | {key: entry[key] for key in entry if key not in hidden}
         else:
-            yield {"source": name, "outcome": PENDING}
+            yield {"source": name, "outcome": reports.PENDING}
     for name, error in found.unreadable.items():
-        yield {"source": name, "outcome": FAILED, "error": error}
+        yield {"source": name, "outcome": reports.FAILED, "error": error}
     for name, why in found.skipped.items():
-        yield {"source": name, "outcome": SKIPPED, "error": why}
+        yield {"source": name, "outcome": reports.SKIPPED, "error": why}
 
 
 def tell(report: dict, output: Path) -> None:
     """Write the report, print the table and every error."""
-    print(format_table(report))
+    print(reports.format_table(report))
     for file in report["files"]:
-        if file["outcome"] == FAILED:
+        if file["outcome"] == reports.FAILED:
             print(f"\n{file['source']}: {file['error']}", file=sys.stderr)
     try:
-        write_report(report, output)
+        reports.write_report(report, output)
     except OSError as error:
         print(f"\nThe report could not be written into {output}: {error.strerror}", file=sys.stderr)
 

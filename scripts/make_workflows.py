@@ -1,10 +1,11 @@
 """Make the shipped workflows: build each graph in ComfyUI's real page, save what the page saves, run it, photograph it.
 
-    python scripts/with_env.py scripts/make_workflows.py [NAME ...] [--model FOLDER]
+    python scripts/with_env.py scripts/make_workflows.py [NAME ...] [--graphs-only]
 
 Writes workflows/NAME.json (as the page saves it), workflows/api/NAME.json (as the page exports it for servers) and
-workflows/NAME.jpg (before and after, of a run with the tiny random model or with --model). For developers: it needs a
-Chromium and the tests' requirements, as the browser tests do.
+workflows/NAME.jpg: before and after, of the graph as it stands, so with the demo model, on synthetic people. The graphs
+of README_GRAPHS are photographed for the README as well. For developers: it needs a Chromium and the tests'
+requirements, as the browser tests do. The pictures of make_pictures.py come first.
 """
 
 import argparse
@@ -13,9 +14,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _graph_parts import EXAMPLE, EXAMPLE_VIDEO
+import numpy as np
+import torch
+from _graph_parts import ALIGNED_TITLE, EXAMPLE, EXAMPLE_VIDEO, MODEL, SOURCE_TITLE, checkpoint
 from _graphs import GRAPHS
-from _sample_clip import first_frame, write_clip
+from _sample_clip import first_frame, write_video
+from _synthetic_group import make_portrait
 from comfy_server import Server
 from host import PACK
 from PIL import Image
@@ -25,7 +29,8 @@ from frontend import Frontend, open_browser
 
 WORKFLOWS = PACK / "workflows"
 SAVERS = ("FaceAnonSaveImage", "FaceAnonSaveVideo", "SaveVideo")
-PHOTO = PACK / "assets" / "astronaut.jpg"
+GROUP = PACK / "assets" / "synthetic_group.jpg"
+README_GRAPHS = ("anonymize_photo", "anonymize_video")
 
 BUILD = """(spec) => {
     app.clean(); app.rootGraph.clear();
@@ -61,16 +66,20 @@ BUILD = """(spec) => {
     }
 }"""
 
-# For a model of another size, in few steps.
-ADAPT = """([model, size]) => {
-    for (const node of app.rootGraph.nodes) {
-        const set = (name, value) => { node.widgets.find((widget) => widget.name === name).value = value; };
-        if (node.type === "FaceAnonLoadModel") set("model", model);
-        if (node.type === "FaceAnonCropFaces") set("size", size);
-        if (node.type === "ImageScale") { set("width", size); set("height", size); }
-        if (node.widgets?.some((widget) => widget.name === "steps")) set("steps", 8);
+# Where a graph wants one face it gets one; else all pictures are the EXAMPLE.
+SHOW_PORTRAIT = """([titles, picture]) => {
+    for (const node of app.rootGraph.nodes.filter((node) => titles.includes(node.title))) {
+        const widget = node.widgets.find((widget) => widget.name === "image");
+        widget.value = picture;
+        widget.callback?.(picture);
     }
 }"""
+
+
+def write_pan(path: Path, frames: int = 9) -> None:
+    """A camera that moves over the group, as a short film with sound, 640x360."""
+    group = torch.from_numpy(np.array(Image.open(GROUP).convert("RGB").resize((720, 480)))).float() / 255
+    write_video(path, torch.stack([group[30:390, x : x + 640] for x in range(0, 8 * frames, 8)]))
 
 
 def thumbnail(before: Image.Image, after: Image.Image) -> Image.Image:
@@ -92,22 +101,22 @@ def write_json(path: Path, content: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*GRAPHS, []], help="which workflows; all by default")
-    parser.add_argument("--model", type=Path, default=PACK / "tests" / "fixtures" / "face_anon" / "tiny")
+    parser.add_argument("--graphs-only", action="store_true", help="write the graphs and run none")
     parser.add_argument("--screenshots", type=Path, help="also photograph each graph after its run, into this folder")
     options = parser.parse_args()
-    settings = options.model / "face_anon.json"
-    size = json.loads(settings.read_text())["resolution"] if settings.is_file() else 512
+    if MODEL not in checkpoint.find_model_folders([checkpoint.PACK_MODELS]):
+        parser.error(
+            f"the model {MODEL} is missing in {checkpoint.PACK_MODELS}: the graphs take their settings from it"
+        )
 
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        Server(models={"face_anon": options.model.parent}) as server,
-        open_browser() as browser,
-    ):
+    with tempfile.TemporaryDirectory() as temporary, Server() as server, open_browser() as browser:
         folder = Path(temporary)
-        clip = folder / EXAMPLE_VIDEO
-        write_clip(clip, range(20, 29))
-        server.upload(PHOTO, name=EXAMPLE)
-        server.upload(clip, name=EXAMPLE_VIDEO)
+        clip, portrait = folder / EXAMPLE_VIDEO, folder / "portrait.png"
+        write_pan(clip)
+        make_portrait().save(portrait)
+        server.upload(GROUP, name=EXAMPLE)
+        for file in (clip, portrait):
+            server.upload(file, name=file.name)
         for name in options.names or GRAPHS:
             # A page remembers widgets by the number of their node, also those of a graph that was cleared: each graph
             # has a page of its own. Below half size it draws no text.
@@ -115,24 +124,32 @@ def main() -> None:
             page.page.evaluate(BUILD, GRAPHS[name])
             page.load(page.serialize())  # as a user opens it
             write_json(WORKFLOWS / f"{name}.json", page.serialize())
-            prompt = page.to_api()
-            write_json(WORKFLOWS / "api" / f"{name}.json", prompt)
-            server.post("/free", {"free_memory": True})  # else nodes answer from the cache, without their previews
-            page.page.evaluate(ADAPT, [options.model.name, size])
-            history = server.wait(page.queue())
-            saver = next(node for node, output in prompt.items() if output["class_type"] in SAVERS)
-            file = history["outputs"][saver]["images"][0]
-            saved = folder / file["filename"]
-            server.download(file, saved)
-            if saved.suffix == ".mp4":
-                before, after = first_frame(clip), first_frame(saved)
-            else:
-                before, after = Image.open(PHOTO), Image.open(saved)
-            thumbnail(before, after).save(WORKFLOWS / f"{name}.jpg", quality=85)
-            if options.screenshots:
-                page.screenshot(options.screenshots / f"{name}.png")
+            write_json(WORKFLOWS / "api" / f"{name}.json", page.to_api())
+            if not options.graphs_only:
+                page.page.evaluate(SHOW_PORTRAIT, [[ALIGNED_TITLE, SOURCE_TITLE], portrait.name])
+                before, after = run(page, server, folder)
+                thumbnail(before, after).save(WORKFLOWS / f"{name}.jpg", quality=85)
+                if name in README_GRAPHS:
+                    page.screenshot(PACK / "assets" / f"{name}_graph.jpg")
+                if options.screenshots:
+                    page.screenshot(options.screenshots / f"{name}.png")
             print(name, "errors:", page.errors() or "none")
             page.close()
+
+
+def run(page: Frontend, server: Server, folder: Path) -> tuple[Image.Image, Image.Image]:
+    """What the graph that stands in the page loads first, and what it saves; of a film the first frame."""
+    prompt = page.to_api()
+    server.post("/free", {"free_memory": True})  # else nodes answer from the cache, without their previews
+    history = server.wait(page.queue())
+    saver = next(node for node, output in prompt.items() if output["class_type"] in SAVERS)
+    file = history["outputs"][saver]["images"][0]
+    saved = folder / file["filename"]
+    server.download(file, saved)
+    if saved.suffix == ".mp4":
+        return first_frame(folder / EXAMPLE_VIDEO), first_frame(saved)
+    loaded = next(node["inputs"]["image"] for node in prompt.values() if node["class_type"] == "LoadImage")
+    return Image.open(GROUP if loaded == EXAMPLE else folder / loaded), Image.open(saved)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(fixtures: Path) -> "Iterator[comfy_server.Server]":
-    """A ComfyUI with the pack and the tiny model of tests/fixtures/face_anon, shared by all tests."""
+    """A ComfyUI with the pack, and so its demo model, and the tiny model as the user's; shared by all tests."""
     with comfy_server.Server(models={"face_anon": fixtures / "face_anon"}) as running:
         yield running
 

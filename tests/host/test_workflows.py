@@ -31,7 +31,7 @@ def photo(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def opened(frontend, server, clip):
-    """A function that opens a workflow and sets it up for the tiny model and a photo; gives the page."""
+    """A function that opens a workflow, with a photo and fewer steps; gives the page."""
 
     def open_workflow(name: str, photo: Path, steps: int = 2):
         # the shipped graphs name the picture that every ComfyUI has, and a clip
@@ -39,9 +39,6 @@ def opened(frontend, server, clip):
         server.upload(clip, name="example.mp4")
         frontend.load(ROOT / "workflows" / f"{name}.json")
         for node_type, values in (
-            ("FaceAnonLoadModel", {"model": "tiny"}),
-            ("FaceAnonCropFaces", {"size": 128}),
-            ("ImageScale", {"width": 128, "height": 128}),
             ("FaceAnonDDPMSampler", {"steps": steps}),
             ("KSampler", {"steps": steps}),
             ("FaceAnonAnonymizeCrops", {"steps": steps}),
@@ -108,6 +105,17 @@ def test_faces_change_and_the_rest_does_not(opened, server, name, photo):
     assert frontend.errors() == []
 
 
+def test_a_graph_runs_as_it_is_shipped_and_says_what_its_model_is(frontend, server):
+    server.upload(ROOT / "assets" / "synthetic_group.jpg", name="example.png")
+    frontend.load(ROOT / "workflows" / "anonymize_photo.json")
+    prompt = frontend.to_api()
+    history, after = run(frontend, server)
+    outputs = {prompt[node]["class_type"]: output for node, output in history["outputs"].items()}
+    assert outputs["FaceAnonPasteFaces"]["text"] == ["5 faces anonymized"]
+    assert "synthetic faces of nobody" in outputs["FaceAnonLoadModel"]["text"][0]
+    assert after.shape == (600, 900, 3) and frontend.errors() == []
+
+
 @pytest.mark.parametrize("name", ["anonymize_video", "anonymize_long_video", "redact_video"])
 def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name, photo, clip, tmp_path):
     frontend = opened(name, photo)
@@ -124,12 +132,12 @@ def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name,
     assert before.audio["sample_rate"] == after.audio["sample_rate"] == 48000
     assert abs(len(sounds[0]) - len(sounds[1])) <= 2048 and abs(sounds[1][:8000].abs().max() - 0.2) < 0.02
     report = next(o["face_anon_report"][0] for o in history["outputs"].values() if "face_anon_report" in o)
-    changed = (after.images - before.images).abs().amax(-1) > 0.05
+    changed = (after.images - before.images).abs().amax(-1) > 0.03  # a model keeps to the colours of skin
     for face in report["faces"]:
         x0, y0, x1, y1 = face["box"]
         x, y = round((x0 + x1) / 2), round((y0 + y1) / 2)
         if 8 <= x < 632 and 8 <= y < 352:
-            assert changed[face["image"], y - 5 : y + 5, x - 5 : x + 5].float().mean() > 0.9, face
+            assert changed[face["image"], y - 5 : y + 5, x - 5 : x + 5].float().mean() > 0.7, face
     assert len(report["faces"]) >= 30 and frontend.errors() == []
     if name != "anonymize_video":
         written = saved.read_bytes()
@@ -157,7 +165,7 @@ def test_several_faces_each_change(opened, server, tmp_path, photo):
         assert changed[130:205, 118 + 290 * i : 178 + 290 * i].mean() > 0.99, f"face {i} is as it was"
     assert changed.mean() < 0.6
     first, second = after[130:205, 118:178], after[130:205, 408:468]
-    assert np.abs(first - second).mean() > 5, "two faces have one noise"
+    assert np.abs(first - second).mean() > 2, "two faces have one noise"
 
 
 def test_a_picture_without_a_face_passes_unchanged_and_says_so(opened, server, tmp_path):

@@ -1,0 +1,58 @@
+"""Time what a new user waits for: scripts/anonymize.py on a group picture with the demo model, from start to end.
+
+    python scripts/with_env.py scripts/benchmark_demo.py [--runs 3] [--cores 2]
+
+Prints seconds of the whole process (median, and each), the faces that were painted, and the size of the model. On
+Linux it keeps to --cores of the machine, with as many threads.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from _folder_report import REPORT_NAME
+from _pack import ROOT, import_pack
+
+checkpoint = import_pack("modules.checkpoint")
+
+GROUP = ROOT / "assets" / "synthetic_group.jpg"
+DEMO = checkpoint.PACK_MODELS / checkpoint.DEMO
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--cores", type=int, default=2)
+    options = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):  # the processes that are started inherit it
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    os.environ.setdefault("OMP_NUM_THREADS", str(options.cores))
+    runs = [run_once() for _ in range(options.runs)]
+    seconds = [second for second, _ in runs]
+    print(f"{GROUP.name}, {options.cores} cores: median {statistics.median(seconds):.1f} s of", end=" ")
+    print(", ".join(f"{second:.1f}" for second in seconds), f"({runs[0][1]})")
+    size = sum(file.stat().st_size for file in DEMO.rglob("*") if file.is_file())
+    print(f"{DEMO}: {size / 1e6:.1f} MB")
+
+
+def run_once() -> tuple[float, str]:
+    """Seconds of one process, and what became of the faces."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(ROOT / "scripts" / "anonymize.py"), str(GROUP), "--output", folder]
+        start = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True)
+        seconds = time.perf_counter() - start
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        actions = json.loads((Path(folder) / REPORT_NAME).read_text(encoding="utf-8"))["totals"]["actions"]
+    return seconds, ", ".join(f"{count} faces {action}" for action, count in actions.items())
+
+
+if __name__ == "__main__":
+    main()

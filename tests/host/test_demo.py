@@ -1,0 +1,97 @@
+"""The model that ships with the pack: small, whole, found without a step, and saying what it is."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules import checkpoint
+from face_anonymizer.modules.faces.verdict import unfit_crops
+from face_anonymizer.modules.loading import FROM_MODEL_FOLDER, load_model_folder
+from PIL import Image
+from safetensors import safe_open
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = checkpoint.PACK_MODELS / checkpoint.DEMO
+OWN = checkpoint.read_settings(DEMO)
+PEOPLE = 5
+
+
+@pytest.fixture(scope="module")
+def model():
+    with torch.inference_mode():
+        return load_model_folder(DEMO)  # which refuses tensors without a place and places without a tensor
+
+
+@pytest.fixture(scope="module")
+def group() -> torch.Tensor:
+    picture = Image.open(ROOT / "assets" / "synthetic_group.jpg").convert("RGB")
+    return torch.from_numpy(np.array(picture)).float()[None] / 255
+
+
+def test_it_is_small_and_half_precision():
+    files = [file for file in DEMO.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    print(f"\n{size / 1e6:.1f} MB in {len(files)} files")
+    assert size <= 32e6
+    assert {file.suffix for file in files} == {".json", ".safetensors"}
+    for file in (file for file in files if file.suffix == ".safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {"F16"}, file  # noqa: SIM118
+
+
+def test_it_is_computed_in_full_precision_where_there_is_no_faster_one(model):
+    unet = model.unet.model
+    if model.unet.load_device.type == "cpu":
+        assert unet.get_dtype_inference() == torch.float32 and model.vae.vae_dtype == torch.float32
+    assert model.driving_reference_net.resolution == OWN.resolution == 128
+
+
+def test_every_person_of_a_group_is_painted_anew(model, group):
+    faces = pack.FaceAnonDetectFaces.execute(group)[0]
+    assert len(faces) == PEOPLE
+    crops, cropped = pack.FaceAnonCropFaces.execute(group, faces, OWN.resolution).result
+    settings = {"steps": 6, "guidance_scale": OWN.guidance_scale}
+    painted = pack.FaceAnonAnonymizeCrops.execute(*model, crops, cropped, **settings)[0]
+    assert painted.shape == crops.shape and painted.isfinite().all()
+    assert painted.min() >= 0 and painted.max() <= 1
+    assert unfit_crops(group, painted, cropped) == {}, "a face came back as it was"
+    output = pack.FaceAnonPasteFaces.execute(group, cropped, painted)
+    assert output.ui["text"] == (f"{PEOPLE} faces anonymized",)
+    corner = (slice(None), slice(0, 40), slice(0, 100))
+    assert torch.equal(output[0][corner], group[corner])
+
+
+def test_it_says_what_it_is(caplog):
+    pack.register_model_folder()
+    with caplog.at_level(logging.WARNING, logger="face_anonymizer"):
+        output = pack.FaceAnonLoadModel.execute(checkpoint.DEMO, FROM_MODEL_FOLDER, FROM_MODEL_FOLDER)
+    assert "synthetic faces of nobody" in OWN.demonstration and "not for real use" in OWN.demonstration
+    for said in (*output.ui["text"], *caplog.messages):
+        assert OWN.demonstration in said and "scripts/get_models.py" in said
+    assert len(caplog.messages) == 1
+
+
+def test_it_stands_last_and_the_published_model_is_missed_with_a_word_of_it(server):
+    options = server.get("/object_info/FaceAnonLoadModel")["FaceAnonLoadModel"]["input"]["required"]["model"]
+    assert options[1]["options"] == ["tiny", checkpoint.DEMO]
+    pack.register_model_folder()
+    message = pack.FaceAnonLoadModel.validate_inputs("face-anon-simple")
+    assert f"{checkpoint.DEMO} needs no download" in message and str(checkpoint.PACK_MODELS) not in message
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflows" / "api").glob("*.json")), ids=lambda path: path.stem)
+def test_the_shipped_graphs_run_it_as_it_wants(path):
+    wanted = {
+        **{"model": checkpoint.DEMO, "size": OWN.resolution, "width": OWN.resolution, "height": OWN.resolution},
+        **{"guidance_scale": OWN.guidance_scale, "cfg": OWN.guidance_scale},
+    }
+    for node in json.loads(path.read_text(encoding="utf-8")).values():
+        if node["class_type"] == "FaceAnonDDPMSampler":
+            assert node["inputs"]["steps"] == OWN.steps
+        for name, value in node["inputs"].items():
+            if name in wanted and not isinstance(value, list):
+                assert value == wanted[name], f"{node['class_type']}: {name}. Run scripts/make_workflows.py"
