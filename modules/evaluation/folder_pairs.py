@@ -1,0 +1,109 @@
+"""Two folders, originals and results, paired by name; who is in them; and which face of a result belongs to which."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..faces.types import Face
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+_ENDINGS = ("", "_anonymized", "_redacted", "_swapped")  # of the names that results have
+_SAME_PLACE = 0.2  # least overlap of two boxes, intersection over union: a changed face keeps its place
+
+
+class Pair(NamedTuple):
+    name: str
+    original: Path
+    result: Path
+
+
+def pair_files(originals: Path, results: Path) -> tuple[list[Pair], list[str]]:
+    """(pairs by name, names of originals without a result). NAME.* and NAME_anonymized.* belong together.
+
+    Raises ValueError when a folder is missing, two files of one folder have one name, or nothing fits.
+    """
+    before, after = _pictures(originals), _pictures(results)
+    pairs, alone = [], []
+    for name, original in sorted(before.items()):
+        found = next((after[name + ending] for ending in _ENDINGS if name + ending in after), None)
+        if found is None:
+            alone.append(name)
+        else:
+            pairs.append(Pair(name, original, found))
+    if not pairs:
+        raise ValueError(
+            f"No picture in {results} belongs to one in {originals}: results are called like their originals, or "
+            f"NAME_anonymized."
+        )
+    return pairs, alone
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder.")
+    found: dict[str, Path] = {}
+    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()):
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise ValueError(f"{found[name]} and {file} have one name: rename or move one of them.")
+        found[name] = file
+    if not found:
+        raise ValueError(f"There is no picture in {folder}: {', '.join(sorted(SUFFIXES))} are read.")
+    return found
+
+
+def read_labels(file: Path, names: Sequence[str]) -> list[str]:
+    """Who each of these pictures shows, from a JSON object or a CSV of lines: name, person.
+
+    A name is that of the file with or without its suffix. Raises ValueError when the file cannot be read or lacks
+    pictures.
+    """
+    try:
+        if file.suffix.lower() == ".json":
+            rows = list(json.loads(file.read_text(encoding="utf-8")).items())
+        else:
+            with file.open(encoding="utf-8", newline="") as lines:
+                rows = [row[:2] for row in csv.reader(lines) if len(row) >= 2]
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f"{file} is no list of names and people ({error}): a JSON object, or CSV lines.") from None
+    known = {}
+    for name, person in rows:
+        path = Path(str(name))
+        known[path.with_suffix("").as_posix() if path.suffix.lower() in SUFFIXES else str(name)] = str(person)
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ValueError(f"{file} does not say who is in {len(missing)} pictures, such as {missing[0]}: add them.")
+    return [known[name] for name in names]
+
+
+def read_picture(file: Path) -> np.ndarray:
+    """uint8 [H, W, 3], turned as its EXIF data say. Raises ValueError for a file that is no picture."""
+    try:
+        with Image.open(file) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file} cannot be read as a picture: {error}. Take it away.") from None
+
+
+def match_faces(faces: Sequence[Face], others: Sequence[Face]) -> list[Face | None]:
+    """For each face the other one in its place, by the greatest overlap of boxes; no other one serves two."""
+    overlaps = np.array([[_overlap(face.box, other.box) for other in others] for face in faces])
+    overlaps = overlaps.reshape(len(faces), len(others))
+    matched: list[Face | None] = [None] * len(faces)
+    while overlaps.size and overlaps.max() >= _SAME_PLACE:
+        row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        matched[row] = others[column]
+        overlaps[row], overlaps[:, column] = -1, -1
+    return matched
+
+
+def _overlap(box: np.ndarray, other: np.ndarray) -> float:
+    shared = np.prod(np.clip(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0, None))
+    return float(shared / (np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]) - shared))

@@ -1,0 +1,57 @@
+"""Whether there is a face at all: what cannot be found is not measurable, and never a success."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ..faces.detection import FaceNetworks, detect_faces
+from ..faces.types import BOX_ONLY, Face
+
+MIN_SCORE = 0.3  # of the detector's ordinary pass, its default
+_AT_ONCE = 16
+_SIDE = 256  # faces of 128-pixel crops are looked for at twice their size
+
+
+def face_scores(
+    networks: FaceNetworks, pictures: np.ndarray, progress: Callable[[int], None] = lambda _: None
+) -> np.ndarray:
+    """The best score of a face in each aligned crop, float32 [N]; 0 where the detector finds none.
+
+    pictures: uint8 [N, S, S, 3], taken at 256 pixels. The same faces as detect_faces finds, but faster: what its first
+    look finds is found (the score of the best candidate is the maximum of the heatmap), and only the other pictures go
+    through all of it. progress: called with the number of pictures that were done.
+    """
+    scores = np.zeros(len(pictures), np.float32)
+    for start in range(0, len(pictures), _AT_ONCE):
+        batch = enlarged(pictures[start : start + _AT_ONCE])
+        with torch.inference_mode():
+            heatmap = networks.centerface(batch.movedim(-1, 1) * 255)[0]
+        best = heatmap.flatten(1).amax(1).numpy()
+        for row in np.flatnonzero(best < MIN_SCORE):
+            found = detect_faces(networks, batch[row : row + 1], MIN_SCORE, max_faces=1)
+            best[row] = max((face.score for face in found), default=0.0)
+        scores[start : start + len(batch)] = best
+        progress(len(batch))
+    return scores
+
+
+def as_faces(scores: np.ndarray, side: int) -> list[Face | None]:
+    """For back-ends that read whole crops of `side` pixels: a face that fills each crop, None where the score is less
+    than MIN_SCORE."""
+    box, points = np.array([0.0, 0, side, side]), np.zeros((0, 2))
+    return [
+        Face(i, box, float(score), points, BOX_ONLY, "crop") if score >= MIN_SCORE else None
+        for i, score in enumerate(scores)
+    ]
+
+
+def enlarged(pictures: np.ndarray) -> torch.Tensor:
+    """float32 [N, 256, 256, 3], 0..1, of uint8 [N, S, S, 3]."""
+    images = torch.from_numpy(np.ascontiguousarray(pictures)).float().movedim(-1, 1) / 255
+    if images.shape[2:] != (_SIDE, _SIDE):
+        images = functional.interpolate(images, (_SIDE, _SIDE), mode="bicubic", antialias=True, align_corners=False)
+    return images.clamp(0, 1).movedim(1, -1)

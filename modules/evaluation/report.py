@@ -1,0 +1,70 @@
+"""The files of an evaluation: every table in three formats, one page that shows all, and one JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from . import verdicts
+from .tables import Table
+
+PAGE, DATA, TABLES, PLOTS = "report.md", "report.json", "tables", "plots"
+_TOOL = "face_anonymizer evaluation"
+
+
+def check_output(output: Path) -> None:
+    """Raise ValueError when a report would overwrite something that is no report of an evaluation."""
+    file = output / DATA
+    if file.exists():
+        try:
+            ours = json.loads(file.read_text(encoding="utf-8")).get("tool") == _TOOL
+        except (ValueError, AttributeError, OSError):
+            ours = False
+        if not ours:
+            raise ValueError(f"Nothing is overwritten, and {file} is no report of an evaluation. Move it away.")
+    elif (output / PAGE).exists():
+        raise ValueError(f"Nothing is overwritten, and {output / PAGE} belongs to no evaluation. Move it away.")
+
+
+def write_report(
+    output: Path,
+    settings: Mapping,
+    tables: Sequence[Table],
+    judged: Sequence[verdicts.Verdict] = (),
+    plots: Sequence[str] = (),
+) -> None:
+    """OUTPUT/report.md, report.json and tables/NAME.md, .csv, .json; a report of an earlier evaluation is replaced.
+
+    settings: what was evaluated and how, by name. plots: names of files in OUTPUT/plots.
+    """
+    check_output(output)
+    (output / TABLES).mkdir(parents=True, exist_ok=True)
+    for table in tables:
+        for suffix, content in (
+            ("md", table.markdown()),
+            ("csv", table.csv()),
+            ("json", json.dumps(table.as_dict(), indent=1, ensure_ascii=False)),
+        ):
+            _write(output / TABLES / f"{table.name}.{suffix}", content)
+    data = {
+        "tool": _TOOL,
+        "settings": dict(settings),
+        "tables": {table.name: table.as_dict() for table in tables},
+        "verdicts": [verdict._asdict() for verdict in judged],
+    }
+    page = ["# Evaluation", "", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in settings.items()), ""]
+    page += ["Figures: the mean and its 95 % interval by bootstrap over identities.", ""]
+    page += [verdicts.markdown(judged)] if judged else []
+    page += [table.markdown() for table in tables]
+    page += [f"![{name.removesuffix('.png')}]({PLOTS}/{name})\n" for name in plots]
+    _write(output / PAGE, "\n".join(page))
+    # last, as its presence says that the report is whole
+    _write(output / DATA, json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def _write(file: Path, content: str) -> None:
+    part = file.with_name(file.name + ".part")
+    part.write_text(content, encoding="utf-8")
+    os.replace(part, file)

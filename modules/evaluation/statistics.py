@@ -1,0 +1,107 @@
+"""Means with intervals by bootstrap over identities, and thresholds at a false accept rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+DRAWS = 2000
+CONFIDENCE = 0.95
+_SEED = 0  # the same values give the same interval
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure, and the percentile interval of its bootstrap. count: of the identities that it is of."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+def mean(values: torch.Tensor, people: torch.Tensor | None = None) -> Interval:
+    """The mean over identities, of float [N]; NaN (not measurable) is left out and counts for nothing.
+
+    people: int [N], whose each value is; an identity with several counts once, by their mean. None: one value each.
+    B. Efron, "Bootstrap methods: another look at the jackknife", 1979; percentile interval of 95 %. Of no value, all
+    of it is NaN.
+    """
+    usable = ~values.isnan()
+    values = values.double()[usable].numpy()
+    if people is not None:
+        _, place = np.unique(people[usable].numpy(), return_inverse=True)
+        values = np.bincount(place, values) / np.bincount(place) if len(values) else values
+    if not len(values):
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    drawn = _resampled(len(values)) @ values / len(values)
+    return _interval(values.mean(), drawn, len(values))
+
+
+def mean_of_pairs(distances: torch.Tensor) -> Interval:
+    """The mean over all pairs of different identities; distances: float [N, N], symmetric, NaN rows are left out.
+
+    A draw that holds one identity twice has no pair of it with itself.
+    """
+    usable = ~distances.diagonal().isnan()
+    matrix = distances[usable][:, usable].double().numpy().copy()
+    count = len(matrix)
+    if count < 2:
+        return Interval(float("nan"), float("nan"), float("nan"), count)
+    np.fill_diagonal(matrix, 0)
+    weights = _resampled(count)
+    total = np.einsum("di,ij,dj->d", weights, matrix, weights, optimize=True)
+    pairs = weights.sum(1) ** 2 - (weights**2).sum(1)
+    pairs[pairs == 0] = np.nan  # a draw of one identity alone
+    return _interval(matrix.sum() / (count * (count - 1)), total / pairs, count)
+
+
+def _resampled(count: int) -> np.ndarray:
+    """How often each of `count` identities is in each draw, float64 [DRAWS, count]."""
+    generator = np.random.default_rng(_SEED)
+    return generator.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)
+
+
+def _interval(value: float, drawn: np.ndarray, count: int) -> Interval:
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
+    return Interval(float(value), float(low), float(high), count)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Two faces count as one person when their cosine is above `value`.
+
+    far: the false accept rate asked for. accepted: the share of genuine pairs above it. pairs: where it was calibrated.
+    """
+
+    value: float
+    far: float
+    accepted: float
+    genuine: int
+    impostor: int
+    pairs: str
+
+
+def calibrate(genuine: torch.Tensor, impostor: torch.Tensor, far: float, pairs: str) -> Threshold:
+    """The least cosine that at most `far` of the impostor pairs exceed.
+
+    genuine, impostor: cosines of pairs of one person and of two, float [N], NaN left out. Take them from originals
+    that are not tested: a threshold from the tested scores makes its own result. Raises ValueError for a rate outside
+    0..1, no genuine pair, or so few impostor pairs that not one of them is let through.
+    """
+    genuine, impostor = (values.flatten()[~values.flatten().isnan()].double().numpy() for values in (genuine, impostor))
+    if not 0 < far < 1:
+        raise ValueError(f"A false accept rate lies between 0 and 1, not at {far}.")
+    if not len(genuine):
+        raise ValueError("A threshold needs pairs of pictures of one person, and there is none: name more pictures.")
+    if far * len(impostor) < 1:
+        raise ValueError(
+            f"{len(impostor)} impostor pairs are too few for a false accept rate of {far:g}, which needs "
+            f"{int(np.ceil(1 / far))}: take more pictures, or a higher --false-accept-rate."
+        )
+    allowed = int(far * len(impostor))
+    value = float(np.sort(impostor)[::-1][allowed])
+    return Threshold(value, far, float((genuine > value).mean()), len(genuine), len(impostor), pairs)

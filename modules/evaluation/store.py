@@ -1,0 +1,92 @@
+"""Painted pictures on disk: FOLDER/<condition>/NNNN.png, so that an evaluation that was interrupted goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+_SETTINGS = "settings.json"
+
+
+class PictureStore:
+    """settings: all that makes the pictures what they are; a store that holds others is refused with a ValueError."""
+
+    def __init__(self, folder: Path, settings: Mapping):
+        self.folder = folder
+        file = folder / _SETTINGS
+        settings = json.loads(json.dumps(settings))
+        if file.is_file():
+            held = json.loads(file.read_text(encoding="utf-8"))
+            other = [key for key in settings if held.get(key) != settings[key]]
+            if other:
+                listed = "; ".join(f"{key}: {held.get(key)}, asked for {settings[key]}" for key in other)
+                raise ValueError(f"{folder} holds pictures of other settings ({listed}). Take another output folder.")
+        elif folder.is_dir() and any(folder.iterdir()):
+            raise ValueError(f"{folder} is not empty and was not made by an evaluation. Take another output folder.")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(file, json.dumps(settings, indent=1).encode())
+
+    def path(self, condition: str, number: int) -> Path:
+        return self.folder / condition / f"{number:04}.png"
+
+    def has(self, condition: str, number: int) -> bool:
+        return self.path(condition, number).is_file()
+
+    def write(self, condition: str, number: int, picture: np.ndarray) -> None:
+        """picture: uint8 [H, W, 3]. Whole or not at all."""
+        path = self.path(condition, number)
+        path.parent.mkdir(exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        Image.fromarray(picture).save(part, "PNG")
+        os.replace(part, path)
+
+    def keep(self, condition: str, pictures: np.ndarray) -> None:
+        """Write those that are not there yet; uint8 [N, H, W, 3]."""
+        for number, picture in enumerate(pictures):
+            if not self.has(condition, number):
+                self.write(condition, number, picture)
+
+    def read(self, condition: str, count: int) -> np.ndarray:
+        """uint8 [count, H, W, 3]. Raises ValueError when some are missing."""
+        missing = [number for number in range(count) if not self.has(condition, number)]
+        if missing:
+            raise ValueError(
+                f"{self.folder / condition} lacks {len(missing)} of {count} pictures, the first is number "
+                f"{missing[0]}. The same command paints them."
+            )
+        return np.stack([np.asarray(Image.open(self.path(condition, i)).convert("RGB")) for i in range(count)])
+
+    def remember(self, condition: str, name: str, values: list) -> None:
+        """Keep what was computed of a condition's pictures."""
+        (self.folder / condition).mkdir(exist_ok=True)
+        _write(self.folder / condition / f"{name}.json", json.dumps(values).encode())
+
+    def recall(self, condition: str, name: str, count: int) -> list | None:
+        """What remember kept, if it is of `count` pictures."""
+        file = self.folder / condition / f"{name}.json"
+        values = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        return values if len(values) == count else None
+
+
+def digest(folder: Path, suffixes: Sequence[str] = (".json", ".safetensors")) -> str:
+    """SHA-256 over names and contents of a folder's files of these suffixes: a model's configurations and weights."""
+    total = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in suffixes):
+        total.update(file.relative_to(folder).as_posix().encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def _write(file: Path, content: bytes) -> None:
+    part = file.with_name(file.name + ".part")
+    part.write_bytes(content)
+    os.replace(part, file)

@@ -1,0 +1,131 @@
+"""What must hold of a model on the synthetic test set, and whether it does."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+
+from . import identification
+from .measured import ASPECTS, EXPRESSION, GAZE, IDENTITY, KEPT, POSE, Measured, distance
+from .statistics import Interval, mean, mean_of_pairs
+
+RISING = (0.3, 0.6, 0.9, 1.2, 1.4, 1.5)  # degrees over which the identity distance is to rise
+_NEARER, _REIDENTIFIED, _SPREAD = 0.9, 0.1, 0.7
+
+
+class Verdict(NamedTuple):
+    """holds: None when what it needs was not asked for. What is not measurable does not hold."""
+
+    claim: str
+    holds: bool | None
+    measured: str
+
+
+def judge_swaps(
+    swapped: Measured, sources: Measured, driving: Measured, truth: Measured, own: Measured
+) -> list[Verdict]:
+    """truth: of the driving scenes, exactly known. own: measured on pictures rendered from the swaps' exact truth.
+
+    An attribute follows when its error is less than half way from the back-end's own error to that of a random scene.
+    """
+    to_source, to_driving = distance(IDENTITY, swapped, sources), distance(IDENTITY, swapped, driving)
+    nearer = mean(torch.where((to_source - to_driving).isnan(), torch.nan, (to_source < to_driving).double()))
+    verdicts = [
+        Verdict(f"swap: nearer to the source than to the driving image in {_NEARER:.0%} of the pairs",
+                nearer.value >= _NEARER, _percent(nearer))
+    ]  # fmt: skip
+    random = own[torch.arange(len(own)).roll(1)]
+    for aspect in (POSE, GAZE, EXPRESSION):
+        error, floor, chance = (mean(distance(aspect, faces, truth)) for faces in (swapped, own, random))
+        share = (error.value - floor.value) / (chance.value - floor.value)
+        text = f"error {_figure(error)}, of the back-end itself {floor.value:.3f}, of a random scene {chance.value:.3f}"
+        verdicts.append(Verdict(f"swap: {ASPECTS[aspect].title} follows the driving image", share < 0.5, text))
+    return verdicts
+
+
+def judge_degrees(
+    by_degree: Mapping[float, Measured], originals: Measured, strangers: Measured, main: float
+) -> list[Verdict]:
+    """strangers: row i is another person in another scene than original i. main: the degree of anonymization."""
+    known = [degree for degree in RISING if degree in by_degree]
+    distances = {degree: distance(IDENTITY, by_degree[degree], originals) for degree in known}
+    steps = [mean(distances[b] - distances[a]) for a, b in itertools.pairwise(known)]
+    text = ", ".join(f"{degree:g}: {mean(distances[degree]).value:.3f}" for degree in known)
+    rises = (
+        all(step.high >= 0 for step in steps) and mean(distances[known[-1]] - distances[known[0]]).low > 0
+        if steps
+        else None
+    )
+    verdicts = [Verdict(f"identity distance rises over d = {', '.join(f'{d:g}' for d in RISING)}",
+                        rises if len(known) == len(RISING) else None, text)]  # fmt: skip
+    if main not in by_degree:
+        return verdicts
+    weak = by_degree.get(RISING[0])
+    here = mean(identification.identified(by_degree[main], originals))
+    there = None if weak is None else mean(identification.identified(weak, originals))
+    holds = None if there is None else here.value <= _REIDENTIFIED * there.value
+    text = _percent(here) + ("" if there is None else f", at 0.3 {_percent(there)}")
+    verdicts.append(Verdict(f"re-identified at {main:g} at most a tenth as often as at 0.3", holds, text))
+    for aspect in (aspect for aspect in KEPT if aspect in originals.aspects):
+        kept, random = (mean(distance(aspect, faces, originals)) for faces in (by_degree[main], strangers))
+        text = f"{_figure(kept)}, two random faces {_figure(random)}"
+        claim = f"{ASPECTS[aspect].title} at {main:g} kept better than between two random faces"
+        verdicts.append(Verdict(claim, kept.high < random.low, text))
+    return verdicts
+
+
+def judge_spread(results: Measured, originals: Measured) -> Iterable[Verdict]:
+    """Both measures must pass: see identification.euclidean_distances."""
+    for how, distances in (
+        ("by cosine", identification.cosine_distances),
+        ("by length", identification.euclidean_distances),
+    ):
+        spread, random = mean_of_pairs(distances(results)), mean_of_pairs(distances(originals))
+        ratio = spread.value / random.value
+        claim = f"results are strangers: their spread is {_SPREAD} of that of random identities, {how}"
+        yield Verdict(claim, ratio >= _SPREAD, f"{ratio:.3f}: {_figure(spread)} against {_figure(random)}")
+
+
+def judge_ablation(full: Measured, reduced: Mapping[str, Measured], originals: Measured) -> Iterable[Verdict]:
+    hits = identification.identified(full, originals)
+    for reduction, faces in reduced.items():
+        other = identification.identified(faces, originals)
+        more = mean(other - hits)
+        text = f"{_percent(mean(other))} against {_percent(mean(hits))}, difference {_percent(more)}"
+        yield Verdict(f"{reduction}: re-identified clearly more often than by the full method", more.low > 0, text)
+
+
+def judge_background(result: torch.Tensor, reconstruction: torch.Tensor, region: str) -> Verdict:
+    """Errors float [N] of the same pictures, in levels of 255; they are compared picture by picture."""
+    more = mean(result - reconstruction)
+    text = f"{_figure(mean(result))} levels of 255, the VAE's reconstruction {_figure(mean(reconstruction))}"
+    return Verdict(f"{region}: within the VAE's own error", more.low <= 0, f"{text}, difference {_figure(more)}")
+
+
+def judge_seeds(seeds: Interval, strangers: Interval, same_person: Interval) -> Verdict:
+    """Mean distances: between results of several seeds; between random people; between two pictures of one person."""
+    text = (
+        f"{_figure(seeds)}; random identities {_figure(strangers)}, two pictures of one person {_figure(same_person)}"
+    )
+    return Verdict("seeds give different people", seeds.low > same_person.high, text)
+
+
+def markdown(verdicts: Sequence[Verdict]) -> str:
+    words = {True: "holds", False: "**does not hold**", None: "not measured"}
+    lines = [f"| {verdict.claim} | {words[verdict.holds]} | {verdict.measured} |" for verdict in verdicts]
+    return "\n".join(["### What must hold", "", "| | | measured |", "|---|---|---|", *lines, ""])
+
+
+def _percent(interval: Interval) -> str:
+    if not interval.count:
+        return "not measurable"
+    return f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%})"
+
+
+def _figure(interval: Interval) -> str:
+    if not interval.count:
+        return "not measurable"
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"

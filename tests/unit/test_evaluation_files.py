@@ -1,0 +1,216 @@
+"""What an evaluation writes and reads: tables, reports, pictures that are kept, folders of photos and their labels."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from face_anonymizer.modules.evaluation import conditions, folder_pairs, plots, report, sheet, synthetic_set
+from face_anonymizer.modules.evaluation.statistics import Interval
+from face_anonymizer.modules.evaluation.store import PictureStore, digest
+from face_anonymizer.modules.evaluation.tables import Table
+from face_anonymizer.modules.evaluation.verdicts import Verdict
+from face_anonymizer.modules.faces.types import FIVE_POINTS, Face
+from PIL import Image
+
+SETTINGS = {"model": "a", "steps": 25, "degrees": [0.3, 1.25]}
+
+
+def table() -> Table:
+    made = Table("things", "Things", ["share", "count", "word"], note="A note.")
+    made.put("one", {"share": Interval(0.5, 0.25, 0.75, 40), "count": 3, "word": "yes, so"})
+    made.put("none", {"share": Interval(math.nan, math.nan, math.nan, 0)})
+    return made
+
+
+def picture(level: int = 0, size: int = 8) -> np.ndarray:
+    return np.full((size, size, 3), level, np.uint8)
+
+
+def test_a_table_says_the_same_in_all_formats():
+    made = table()
+    assert "| one | 0.500 (0.250 to 0.750) | 3 | yes, so |" in made.markdown()
+    assert "| none | not measurable |  |  |" in made.markdown()
+    rows = list(csv.DictReader(io.StringIO(made.csv())))
+    assert float(rows[0]["share: high"]) == 0.75 and rows[0]["word"] == "yes, so" and rows[1]["share"] == ""
+    data = json.loads(json.dumps(made.as_dict(), allow_nan=False))
+    assert data["rows"]["one"]["share"] == {"value": 0.5, "low": 0.25, "high": 0.75, "count": 40}
+    assert data["rows"]["none"]["share"]["value"] is None
+    with pytest.raises(KeyError, match="no column shares"):
+        made.put("two", {"shares": 1})
+
+
+def test_a_report_is_replaced_and_nothing_else_is(tmp_path):
+    verdicts = [Verdict("it works", True, "0.9"), Verdict("it is new", None, "")]
+    for _ in range(2):
+        report.write_report(tmp_path, {"steps": 25}, [table()], verdicts, ["identity.png"])
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| it works | holds | 0.9 |" in page and "| steps | 25 |" in page and "plots/identity.png" in page
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["verdicts"][0]["holds"] is True
+    assert {file.suffix for file in (tmp_path / "tables").iterdir()} == {".md", ".csv", ".json"}
+    assert not list(tmp_path.rglob("*.part"))
+    for content in ('{"tool": "other"}', "[]", "not JSON"):
+        (tmp_path / "report.json").write_text(content)
+        with pytest.raises(ValueError, match="Nothing is overwritten"):
+            report.write_report(tmp_path, {}, [table()])
+        assert (tmp_path / "report.json").read_text() == content
+
+
+def test_a_page_of_somebody_else_is_kept(tmp_path):
+    (tmp_path / "report.md").write_text("mine")
+    with pytest.raises(ValueError, match="belongs to no evaluation"):
+        report.write_report(tmp_path, {}, [table()])
+    assert (tmp_path / "report.md").read_text() == "mine"
+
+
+def test_kept_pictures_are_found_again(tmp_path):
+    store = PictureStore(tmp_path / "images", SETTINGS)
+    store.keep("swap", np.stack([picture(1), picture(2)]))
+    again = PictureStore(tmp_path / "images", SETTINGS)
+    assert again.has("swap", 1) and not again.has("swap", 2)
+    assert np.array_equal(again.read("swap", 2), np.stack([picture(1), picture(2)]))
+    again.keep("swap", np.stack([picture(9)] * 3))  # what is there stays
+    assert again.read("swap", 3)[:, 0, 0, 0].tolist() == [1, 2, 9]
+    with pytest.raises(ValueError, match="lacks 1 of 4 pictures, the first is number 3"):
+        again.read("swap", 4)
+    again.remember("swap", "scores", [0.5, 0.25, 1.0])
+    assert again.recall("swap", "scores", 3) == [0.5, 0.25, 1.0]
+    assert again.recall("swap", "scores", 4) is None and again.recall("other", "scores", 1) is None
+
+
+def test_pictures_of_other_settings_are_never_mixed(tmp_path):
+    PictureStore(tmp_path / "images", SETTINGS)
+    with pytest.raises(ValueError, match=r"steps: 25, asked for 50.*another output folder"):
+        PictureStore(tmp_path / "images", SETTINGS | {"steps": 50})
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "beach.jpg").touch()
+    with pytest.raises(ValueError, match="not made by an evaluation"):
+        PictureStore(tmp_path / "holiday", SETTINGS)
+    assert [file.name for file in (tmp_path / "holiday").iterdir()] == ["beach.jpg"]
+
+
+def test_a_digest_changes_with_any_weight(tmp_path):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "README.md").write_text("text")
+    first = digest(tmp_path)
+    (tmp_path / "README.md").write_text("other text")
+    assert digest(tmp_path) == first
+    (tmp_path / "unet" / "model.safetensors").write_bytes(b"weightz")
+    assert digest(tmp_path) != first
+
+
+def test_the_test_set_is_rendered_once_and_exact(tmp_path, monkeypatch):
+    store = PictureStore(tmp_path / "images", SETTINGS)
+    made = synthetic_set.make_set(3, store, seed=2, size=32)
+    pairs = synthetic_set.make_calibration_pairs(2, store, seed=2, size=32)
+    monkeypatch.setattr(synthetic_set, "render", None)  # everything is on disk now
+    again = synthetic_set.make_set(3, store, seed=2, size=32)
+    for name in ("originals", "others", "swapped", "background", "face"):
+        assert np.array_equal(getattr(made, name), getattr(again, name)), name
+    assert np.array_equal(pairs, synthetic_set.make_calibration_pairs(2, store, seed=2, size=32))
+    clear = made.background.numpy() > 0.99
+    # the scenery of a swap is that of the driving image wherever nobody is in front of it
+    both = clear & np.all(made.originals == made.swapped, axis=-1)
+    assert both.sum() > 0.8 * clear.sum()
+
+
+def test_one_person_is_nobody_to_be_taken_for(tmp_path):
+    with pytest.raises(ValueError, match="1 identities are too few"):
+        synthetic_set.make_set(1, PictureStore(tmp_path / "images", SETTINGS))
+
+
+def test_every_condition_has_a_folder_and_noise_of_its_own():
+    plan = list(conditions.plan((0.3, 1.25), 1.25, seeds=3, seed_people=5))
+    names = [condition.name for condition in plan]
+    assert names == [
+        *("swap", "anonymized_0.30", "anonymized_1.25", "other_anonymized"),
+        *("ablation_embeddings", "ablation_states", "ablation_unconditional", "seed_00", "seed_01", "seed_02"),
+    ]
+    linked, seeds = plan[3], plan[-3:]
+    offsets = {condition.seed_offset(number) for condition in (linked, *seeds) for number in range(1000)}
+    assert len(offsets) == 4000
+    assert [condition.count for condition in seeds] == [5] * 3
+    with pytest.raises(ValueError, match="two digits"):
+        list(conditions.plan((1.251, 1.252), 1.25))
+
+
+def test_a_sheet_shows_all_columns(tmp_path):
+    file = tmp_path / "sheet.jpg"
+    sheet.save_sheet(file, {"a": np.stack([picture()] * 3), "b": np.stack([picture(200)] * 3)}, tile=16)
+    assert Image.open(file).size == (32, 20 + 48)
+
+
+def test_plots_without_matplotlib_name_the_package(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(RuntimeError, match="pip install matplotlib"):
+        plots.need_matplotlib()
+
+
+# Folders of photos
+
+
+def make(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture()).save(folder / name)
+    return folder
+
+
+def test_photos_are_paired_by_name(tmp_path):
+    before = make(tmp_path / "a", "one.jpg", "two.png", "sub/three.jpg", "four.jpg")
+    after = make(tmp_path / "b", "one.png", "two_anonymized.png", "sub/three_anonymized.png", "else.png")
+    pairs, alone = folder_pairs.pair_files(before, after)
+    assert [pair.name for pair in pairs] == ["one", "sub/three", "two"] and alone == ["four"]
+    assert pairs[2].result.name == "two_anonymized.png"
+
+
+def test_folders_that_do_not_fit_are_refused(tmp_path):
+    before, after = make(tmp_path / "a", "one.jpg"), make(tmp_path / "b", "two.jpg")
+    (tmp_path / "empty").mkdir()
+    for first, second, message in (
+        (before, after, "belongs to one in"),
+        (before, tmp_path / "empty", "no picture in"),
+        (tmp_path / "nowhere", after, "is no folder"),
+        (make(tmp_path / "c", "one.jpg", "one.png"), after, "have one name"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            folder_pairs.pair_files(first, second)
+
+
+@pytest.mark.parametrize("name", ["labels.json", "labels.csv"])
+def test_labels_say_who_is_who(tmp_path, name):
+    file = tmp_path / name
+    rows = {"one.jpg": "Ann", "two": "Bob"}
+    file.write_text(json.dumps(rows) if name.endswith("json") else "".join(f"{k},{v}\n" for k, v in rows.items()))
+    assert folder_pairs.read_labels(file, ["two", "one"]) == ["Bob", "Ann"]
+    with pytest.raises(ValueError, match=r"who is in 1 pictures, such as three"):
+        folder_pairs.read_labels(file, ["one", "three"])
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", ""])
+def test_labels_that_are_none_are_refused(tmp_path, content):
+    (tmp_path / "labels.json").write_text(content)
+    with pytest.raises(ValueError, match="no list of names and people"):
+        folder_pairs.read_labels(tmp_path / "labels.json", ["one"])
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"broken\.jpg cannot be read"):
+        folder_pairs.read_picture(tmp_path / "broken.jpg")
+
+
+def test_faces_are_matched_by_their_place():
+    def face(x: float, y: float) -> Face:
+        return Face(0, np.array([x, y, x + 10, y + 10]), 0.9, np.zeros((5, 2)), FIVE_POINTS, "test")
+
+    faces = [face(0, 0), face(50, 0), face(0, 50)]
+    others = [face(51, 1), face(2, 1), face(90, 90)]
+    assert folder_pairs.match_faces(faces, others) == [others[1], others[0], None]
+    assert folder_pairs.match_faces(faces, []) == [None] * 3
+    # one face of the result serves one original
+    assert folder_pairs.match_faces([face(0, 0), face(1, 0)], [others[1]]).count(None) == 1
