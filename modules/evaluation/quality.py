@@ -47,7 +47,9 @@ def frechet_distance(features: torch.Tensor, others: torch.Tensor) -> float:
     one, two = torch.cov(first.T), torch.cov(second.T)
     # the root's trace by singular values of a product of halves, which is exact for symmetric matrices of low rank too
     halves = [(values - values.mean(0)) / (len(values) - 1) ** 0.5 for values in (first, second)]
-    root = torch.linalg.svdvals(halves[0] @ halves[1].T).sum()
+    # ... and of their triangles in its place, as many faces would make a product of all with all
+    triangles = [torch.linalg.qr(half, mode="r").R for half in halves]
+    root = torch.linalg.svdvals(triangles[0] @ triangles[1].T).sum()
     return max(0.0, float(shift + one.trace() + two.trace() - 2 * root))  # rounding may fall below
 
 
