@@ -17,6 +17,7 @@ identification = import_pack("modules.evaluation.identification")
 plots = import_pack("modules.evaluation.plots")
 presence = import_pack("modules.evaluation.presence")
 quality = import_pack("modules.evaluation.quality")
+regressor = import_pack("modules.synthetic.regressor")
 report = import_pack("modules.evaluation.report")
 sheet = import_pack("modules.evaluation.sheet")
 statistics = import_pack("modules.evaluation.statistics")
@@ -28,16 +29,19 @@ synthetic_set = import_pack("modules.evaluation.synthetic_set")
 SHEET_ROWS = 8
 
 
-def evaluate(options: argparse.Namespace, regressor: torch.nn.Module) -> None:
-    """Everything that `options` asks for, into options.output."""
+def evaluate(options: argparse.Namespace, weights: Path) -> None:
+    """Everything that `options` asks for, into options.output. weights: of the regressor that measures."""
     report.check_output(options.output)
+    backend = synthetic_backend.SyntheticBackend(regressor.load_regressor(weights))
     if options.plots:
         plots.need_matplotlib()
     plan = list(
         conditions.plan(options.degrees, options.degree, options.ablation, options.seeds, min(20, options.identities))
     )
     folder = find_model(options.model)
-    resolution = import_pack("modules.checkpoint").read_settings(folder)[1]
+    own = import_pack("modules.checkpoint").read_settings(folder)
+    resolution, options.steps = own.resolution, options.steps or own.steps
+    options.guidance = own.guidance_scale if options.guidance is None else options.guidance
     settings = {
         "model": store_module.digest(folder),
         **{name: getattr(options, name) for name in ("identities", "steps", "guidance", "sampler", "scheduler")},
@@ -56,7 +60,6 @@ def evaluate(options: argparse.Namespace, regressor: torch.nn.Module) -> None:
     counts |= {condition.name: condition.count or len(test_set) for condition in plan}
     pictures = {name: store.read(name, count) for name, count in counts.items()}
     scores = find_faces(store, pictures)
-    backend = synthetic_backend.SyntheticBackend(regressor)
     faces = {
         name: backend.measure(shown, presence.as_faces(scores[name], resolution)) for name, shown in pictures.items()
     }
@@ -82,7 +85,10 @@ def evaluate(options: argparse.Namespace, regressor: torch.nn.Module) -> None:
         (options.output / report.PLOTS).mkdir(exist_ok=True)
         drawn = results.save_plots(options.output / report.PLOTS)
     save_sheet(options.output / "sheet.jpg", results)
-    shown = {"back-end": f"{backend.name} ({backend.licence})", "model folder": folder.name, **settings}
+    shown = {
+        **{"back-end": f"{backend.name} ({backend.licence})", "mean reliability of what it reads": backend.reliability},
+        **{"model folder": folder.name, **settings},
+    }
     report.write_report(options.output, shown, results.tables, results.verdicts, drawn)
 
 

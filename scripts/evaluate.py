@@ -1,6 +1,6 @@
 """Measure a model, or results that you have, by the paper's protocols: tables and plots.
 
-    python scripts/with_env.py scripts/evaluate.py OUT --model face-anon-demo
+    python scripts/with_env.py scripts/evaluate.py OUT --model demo
     python scripts/with_env.py scripts/evaluate.py OUT --model FOLDER --identities 50 --degrees 0.3 1.25 --no-ablation
     python scripts/with_env.py scripts/evaluate.py OUT --originals PHOTOS --results ANONYMIZED --backend dlib
     python scripts/with_env.py scripts/evaluate.py --download sface
@@ -71,13 +71,13 @@ def evaluate_model(options: argparse.Namespace) -> None:
             f"{options.calibration} people make {impostors} impostor pairs, too few for a false accept rate of "
             f"{options.false_accept_rate:g}: raise --calibration or --false-accept-rate."
         )
-    _evaluation_synthetic.evaluate(options, regressor.load_regressor(options.regressor or regressor.WEIGHTS))
+    _evaluation_synthetic.evaluate(options, options.regressor or regressor.WEIGHTS)
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, nargs="?", help="folder of the report; made if need be")
-    parser.add_argument("--model", help="a model folder, or its name in ComfyUI's models/face_anon")
+    parser.add_argument("--model", help="a model folder, or its name in models/face_anon of ComfyUI or the pack")
     parser.add_argument("--originals", type=Path, metavar="DIR", help="photos as they were")
     parser.add_argument("--results", type=Path, metavar="DIR", help="the same photos, anonymized")
     parser.add_argument("--download", nargs="+", choices=DOWNLOADS, help="fetch recognisers, and nothing else")
@@ -92,8 +92,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     model.add_argument("--degree", type=float, default=1.25, help="of ablation, seeds and linking; 1.25 by default")
     model.add_argument("--no-ablation", dest="ablation", action="store_false")
     model.add_argument("--seeds", type=int, default=10, help="seeds for each of the first 20 people; 10 by default")
-    model.add_argument("--steps", type=int, default=25)
-    model.add_argument("--guidance", type=float, default=2.0)
+    model.add_argument("--steps", type=int, help="the model's own by default")
+    model.add_argument("--guidance", type=float, help="the model's own by default")
     model.add_argument("--sampler", default="ddpm (paper)", help='"ddpm (paper)" by default, or one of ComfyUI')
     model.add_argument("--scheduler", default="karras", help="of ComfyUI's samplers")
     model.add_argument("--noise-seed", type=int, default=0, help="picture i is painted with this seed + i")

@@ -28,7 +28,10 @@ _SHAPE = (
 
 
 class SyntheticBackend:
-    """regressor: as modules/synthetic/regressor.load_regressor gives it; its `reliability` weighs what it reads."""
+    """regressor: as modules/synthetic/regressor.load_regressor gives it; its `reliability` weighs what it reads.
+
+    reliability: the mean of that over all parameters, 0..1.
+    """
 
     name = "synthetic truth"
     licence = "Apache-2.0, trained by scripts/train_regressors.py on rendered faces"
@@ -36,6 +39,7 @@ class SyntheticBackend:
     def __init__(self, regressor: torch.nn.Module):
         self._regressor = regressor
         self._reliability = regressor.reliability.detach().double().cpu()
+        self.reliability = round(self._reliability.mean().item(), 3)
 
     def measure(self, pictures: Sequence[np.ndarray], faces: Sequence[Face | None]) -> Measured:
         """Of pictures uint8 [S, S, 3] of one size, each an aligned crop. faces: only whether there is one matters."""
