@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from _evaluation_host import find_model, host, say
 from _pack import import_pack
 from tqdm import tqdm

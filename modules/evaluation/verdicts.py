@@ -14,10 +14,11 @@ from .statistics import Interval, mean, mean_of_pairs
 
 RISING = (0.3, 0.6, 0.9, 1.2, 1.4, 1.5)  # degrees over which the identity distance is to rise
 _NEARER, _REIDENTIFIED, _SPREAD = 0.9, 0.1, 0.7
+_ENOUGH = 0.5  # share of results in which a face is found; of fewer, nothing that was measured says anything
 
 
 class Verdict(NamedTuple):
-    """holds: None when what it needs was not asked for. What is not measurable does not hold."""
+    """holds: None when what it needs was not asked for or never happens. What is not measurable does not hold."""
 
     claim: str
     holds: bool | None
@@ -32,7 +33,8 @@ def judge_swaps(
     An attribute follows when its error is less than half way from the back-end's own error to that of a random scene.
     """
     to_source, to_driving = distance(IDENTITY, swapped, sources), distance(IDENTITY, swapped, driving)
-    nearer = mean(torch.where((to_source - to_driving).isnan(), torch.nan, (to_source < to_driving).double()))
+    # a swap without a face is near to nobody
+    nearer = mean(torch.where(sources.found & driving.found, (to_source < to_driving).double(), torch.nan))
     verdicts = [
         Verdict(f"swap: nearer to the source than to the driving image in {_NEARER:.0%} of the pairs",
                 nearer.value >= _NEARER, _percent(nearer))
@@ -43,7 +45,7 @@ def judge_swaps(
         share = (error.value - floor.value) / (chance.value - floor.value)
         text = f"error {_figure(error)}, of the back-end itself {floor.value:.3f}, of a random scene {chance.value:.3f}"
         verdicts.append(Verdict(f"swap: {ASPECTS[aspect].title} follows the driving image", share < 0.5, text))
-    return verdicts
+    return _if_seen(verdicts, swapped)
 
 
 def judge_degrees(
@@ -59,26 +61,27 @@ def judge_degrees(
         if steps
         else None
     )
-    verdicts = [Verdict(f"identity distance rises over d = {', '.join(f'{d:g}' for d in RISING)}",
-                        rises if len(known) == len(RISING) else None, text)]  # fmt: skip
-    if main not in by_degree:
-        return verdicts
+    rising = Verdict(f"identity distance rises over d = {', '.join(f'{d:g}' for d in RISING)}",
+                     rises if len(known) == len(RISING) else None, text)  # fmt: skip
+    verdicts = _if_seen([rising], *(by_degree[degree] for degree in known))
     weak = by_degree.get(RISING[0])
     here = mean(identification.identified(by_degree[main], originals))
     there = None if weak is None else mean(identification.identified(weak, originals))
-    holds = None if there is None else here.value <= _REIDENTIFIED * there.value
+    # nothing is a tenth of nothing
+    holds = here.value <= _REIDENTIFIED * there.value if there is not None and there.value != 0 else None
     text = _percent(here) + ("" if there is None else f", at 0.3 {_percent(there)}")
-    verdicts.append(Verdict(f"re-identified at {main:g} at most a tenth as often as at 0.3", holds, text))
+    claims = [Verdict(f"re-identified at {main:g} at most a tenth as often as at 0.3", holds, text)]
     for aspect in (aspect for aspect in KEPT if aspect in originals.aspects):
         kept, random = (mean(distance(aspect, faces, originals)) for faces in (by_degree[main], strangers))
         text = f"{_figure(kept)}, two random faces {_figure(random)}"
         claim = f"{ASPECTS[aspect].title} at {main:g} kept better than between two random faces"
-        verdicts.append(Verdict(claim, kept.high < random.low, text))
-    return verdicts
+        claims.append(Verdict(claim, kept.high < random.low, text))
+    return verdicts + _if_seen(claims, by_degree[main])
 
 
-def judge_spread(results: Measured, originals: Measured) -> Iterable[Verdict]:
+def judge_spread(results: Measured, originals: Measured) -> list[Verdict]:
     """Both measures must pass: see identification.euclidean_distances."""
+    verdicts = []
     for how, distances in (
         ("by cosine", identification.cosine_distances),
         ("by length", identification.euclidean_distances),
@@ -86,16 +89,20 @@ def judge_spread(results: Measured, originals: Measured) -> Iterable[Verdict]:
         spread, random = mean_of_pairs(distances(results)), mean_of_pairs(distances(originals))
         ratio = spread.value / random.value
         claim = f"results are strangers: their spread is {_SPREAD} of that of random identities, {how}"
-        yield Verdict(claim, ratio >= _SPREAD, f"{ratio:.3f}: {_figure(spread)} against {_figure(random)}")
+        text = f"{_figure(spread)} against {_figure(random)}, which is {ratio:.3f} of it"
+        verdicts.append(Verdict(claim, ratio >= _SPREAD, text if spread.count > 1 else "not measurable"))
+    return _if_seen(verdicts, results)
 
 
-def judge_ablation(full: Measured, reduced: Mapping[str, Measured], originals: Measured) -> Iterable[Verdict]:
-    hits = identification.identified(full, originals)
+def judge_ablation(full: Measured, reduced: Mapping[str, Measured], originals: Measured) -> list[Verdict]:
+    hits, verdicts = identification.identified(full, originals), []
     for reduction, faces in reduced.items():
         other = identification.identified(faces, originals)
         more = mean(other - hits)
         text = f"{_percent(mean(other))} against {_percent(mean(hits))}, difference {_percent(more)}"
-        yield Verdict(f"{reduction}: re-identified clearly more often than by the full method", more.low > 0, text)
+        claim = f"{reduction}: re-identified clearly more often than by the full method"
+        verdicts += _if_seen([Verdict(claim, more.low > 0, text)], full, faces)
+    return verdicts
 
 
 def judge_background(result: torch.Tensor, reconstruction: torch.Tensor, region: str) -> Verdict:
@@ -113,8 +120,22 @@ def judge_seeds(seeds: Interval, strangers: Interval, same_person: Interval) -> 
     return Verdict("seeds give different people", seeds.low > same_person.high, text)
 
 
+def _if_seen(verdicts: Iterable[Verdict], *results: Measured) -> list[Verdict]:
+    """None of them holds when the detector finds a face in less than half of any of these results."""
+    seen = min((faces.found.double().mean().item() for faces in results), default=1.0)
+    if seen >= _ENOUGH:
+        return list(verdicts)
+    return [
+        verdict._replace(
+            holds=None if verdict.holds is None else False,
+            measured=f"{verdict.measured}; a face is found in {seen:.0%} of the results",
+        )
+        for verdict in verdicts
+    ]
+
+
 def markdown(verdicts: Sequence[Verdict]) -> str:
-    words = {True: "holds", False: "**does not hold**", None: "not measured"}
+    words = {True: "holds", False: "**does not hold**", None: "open"}
     lines = [f"| {verdict.claim} | {words[verdict.holds]} | {verdict.measured} |" for verdict in verdicts]
     return "\n".join(["### What must hold", "", "| | | measured |", "|---|---|---|", *lines, ""])
 
