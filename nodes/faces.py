@@ -76,7 +76,12 @@ class FaceAnonCropFaces(io.ComfyNode):
                 io.Image.Input("image"),
                 FacesSocket.Input("faces"),
                 io.Int.Input(
-                    "size", default=512, min=64, max=2048, step=8, tooltip="Side in pixels: the model's own, 512."
+                    "size",
+                    default=512,
+                    min=64,
+                    max=2048,
+                    step=8,
+                    tooltip="Side in pixels: the model's own, 512 of the published one, 128 of demo.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="crops"), FacesSocket.Output(display_name="faces")],

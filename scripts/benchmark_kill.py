@@ -2,10 +2,10 @@
 
     python scripts/with_env.py scripts/benchmark_kill.py [--kills 10] [--seed 0] [--anonymize]
 
-Eleven photos and a clip are redacted, or with --anonymize painted by the tiny random model of the tests. First by a
-run that nobody disturbs. Then by runs that start their own ComfyUI and are killed at a random moment, counted in files:
-at 3.4 three are finished, and 0.4 of what one takes has passed since. Each goes on where the last was killed, or in
-a new output folder where that one has more. After each kill: every input has its bytes; every visible result has
+Eleven photos and a clip are redacted, or with --anonymize painted by the demo model. First by a run that nobody
+disturbs. Then by runs that start their own ComfyUI and are killed at a random moment, counted in files: at 3.4 three
+are finished, and 0.4 of what one takes has passed since. Each goes on where the last was killed, or in a new output
+folder where that one has more. After each kill: every input has its bytes; every visible result has
 those of the undisturbed run; the killed run's ComfyUI and its temporary folder are gone. At the end one more run
 completes each folder. For developers; Linux and macOS.
 """
@@ -106,7 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--anonymize", action="store_true", help="with the tiny model, 2 steps, instead of --redact")
+    parser.add_argument("--anonymize", action="store_true", help="with the demo model, 2 steps, instead of --redact")
     options = parser.parse_args()
     moments = random.Random(options.seed)
     faults = 0

@@ -105,21 +105,21 @@ def test_faces_change_and_the_rest_does_not(opened, server, name, photo):
     assert frontend.errors() == []
 
 
-@pytest.mark.xfail(strict=False, reason="passes alone, fails after the other graphs of one server: to be understood")
-def test_a_graph_runs_as_it_is_shipped_and_says_what_its_model_is(frontend, server):
-    server.upload(ROOT / "assets" / "synthetic_group.jpg", name="example.png")
+def test_a_graph_runs_as_it_is_shipped_and_says_what_its_model_is(frontend, server, photo):
+    server.upload(photo, name="example.png")
+    server.post("/free", {"free_memory": True})  # a node that answers from the cache says nothing again
     frontend.load(ROOT / "workflows" / "anonymize_photo.json")
     prompt = frontend.to_api()
-    history, after = run(frontend, server)
+    history, _ = run(frontend, server)
     outputs = {prompt[node]["class_type"]: output for node, output in history["outputs"].items()}
-    assert outputs["FaceAnonPasteFaces"]["text"] == ["5 faces anonymized"]
+    assert outputs["FaceAnonPasteFaces"]["text"] == ["1 face anonymized"]
     assert "synthetic faces of nobody" in outputs["FaceAnonLoadModel"]["text"][0]
-    assert after.shape == (600, 900, 3) and frontend.errors() == []
+    assert frontend.errors() == []
 
 
 @pytest.mark.parametrize("name", ["anonymize_video", "anonymize_long_video", "redact_video"])
 def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name, photo, clip, tmp_path):
-    frontend = opened(name, photo)
+    frontend = opened(name, photo, steps=1)
     prompt = frontend.to_api()
     history = server.wait(frontend.queue(), timeout=300)
     saver = next(n for n, node in prompt.items() if node["class_type"] in ("SaveVideo", "FaceAnonSaveVideo"))
