@@ -5,22 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
-from _pack import import_pack
-from host import find_comfyui, has_accelerator
-
-
-def find_model(name: str) -> Path:
-    """The folder to load: a path, or a name in ComfyUI's or the pack's models/face_anon. ValueError names those."""
-    if Path(name).is_dir():
-        return Path(name)
-    base, checkpoint = find_comfyui() / "models" / "face_anon", import_pack("modules.checkpoint")
-    known = checkpoint.find_model_folders([base, checkpoint.PACK_MODELS])
-    if name not in known:
-        raise ValueError(f"{name} is no folder, and no model in {base}; those are: {', '.join(known) or 'none'}.")
-    return known[name]
+from _host_process import prepare_host
 
 
 @contextlib.contextmanager
@@ -32,14 +19,7 @@ def host(cpu: bool, started: bool = True) -> Iterator[None]:
     if not started:
         yield
         return
-    if "comfy.model_management" not in sys.modules:
-        sys.path.insert(0, str(find_comfyui()))
-        import comfy.options
-
-        comfy.options.enable_args_parsing(False)  # the command line is ours
-        from comfy.cli_args import args
-
-        args.cpu = cpu or not has_accelerator()  # read when comfy.model_management is imported
+    prepare_host(cpu)
     import comfy.utils
 
     shown, comfy.utils.PROGRESS_BAR_ENABLED = comfy.utils.PROGRESS_BAR_ENABLED, False

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from _evaluation_host import find_model, host, say
+from _evaluation_host import host, say
+from _host_process import find_model
 from _pack import import_pack
 from tqdm import tqdm
 

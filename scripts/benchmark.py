@@ -37,10 +37,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
+from _host_process import find_model, prepare_host
 from _meter import Cost, Meter
 from _pack import ROOT, import_pack
 from _random_model import write_random_model
-from host import find_comfyui, has_accelerator
 
 TINY = ROOT / "tests" / "fixtures" / "face_anon" / "tiny"
 
@@ -79,19 +79,6 @@ def measure(name: str, works: dict[str, Callable], device: torch.device, repeats
     return costs, results
 
 
-def prepare_host(cpu: bool) -> None:
-    """Make `import comfy` work in this process, with the arguments of a plain start; no-op where that is done."""
-    if "comfy.model_management" in sys.modules:
-        return
-    sys.path.insert(0, str(find_comfyui()))
-    import comfy.options
-
-    comfy.options.enable_args_parsing(False)  # the command line is ours
-    from comfy.cli_args import args
-
-    args.cpu = cpu or not has_accelerator()  # read when comfy.model_management is imported
-
-
 @contextlib.contextmanager
 def model_folder(name: str | None, dtype: torch.dtype) -> Iterator[Path]:
     """The folder to load: the named one (a path, or a name in ComfyUI's models/face_anon), else a random model."""
@@ -100,11 +87,10 @@ def model_folder(name: str | None, dtype: torch.dtype) -> Iterator[Path]:
             write_random_model(Path(folder), dtype, SEED, say)
             yield Path(folder)
         return
-    base = find_comfyui() / "models" / "face_anon"
-    known = import_pack("modules.checkpoint").find_model_folders([base])
-    folder = Path(name) if Path(name).is_dir() else known.get(name)
-    if folder is None:
-        raise SystemExit(f"{name} is no folder, and no model in {base}; those are: {', '.join(known) or 'none'}.")
+    try:
+        folder = find_model(name)
+    except ValueError as unknown:
+        raise SystemExit(str(unknown)) from None
     yield folder
 
 

@@ -23,8 +23,8 @@ import av
 import numpy as np
 import psutil
 import torch
+from _host_process import prepare_host
 from _pack import ROOT, import_pack
-from benchmark import prepare_host
 
 TINY = ROOT / "tests" / "fixtures" / "face_anon" / "tiny"
 STRIDE = 10  # every tenth frame of the clip is shown, each so many times

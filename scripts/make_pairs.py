@@ -41,11 +41,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from _folder_run import UnreadablePhoto, as_png
+from _host_process import find_model, prepare_host
 from _jobs import PHOTO, find_sources
 from _journal import Journal, JournalRefused, remove_parts, sha256_of
-from _pack import ROOT, import_pack
-from benchmark import prepare_host
-from host import find_comfyui
+from _pack import import_pack
 from PIL import Image
 from tqdm import tqdm
 
@@ -146,18 +145,6 @@ def make_pairs(options: argparse.Namespace, left_out: LeftOut) -> None:
         file = options.output / f"triples_phase_{phase}.jsonl"
         write_list(file, (line for both in lines for line in both[:kinds]))
         print(f"{file}: {len(triples.read_triples([file]))} triples")
-
-
-def find_model(name: str) -> Path:
-    """A model's folder by path or by name. ValueError names those that there are."""
-    if Path(name).is_dir():
-        return Path(name)
-    bases = [base / "models" / "face_anon" for base in (find_comfyui(), ROOT)]
-    known = checkpoint.find_model_folders(bases)
-    if name not in known:
-        there = ", ".join(known) or "none"
-        raise ValueError(f"{name} is no folder, and no model in {bases[0]} or {bases[1]}; those are: {there}.")
-    return known[name]
 
 
 def find_identities(options: argparse.Namespace, left_out: LeftOut) -> dict[str, str]:

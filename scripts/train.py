@@ -24,7 +24,10 @@ checkpoint = import_pack("modules.checkpoint")
 export = import_pack("modules.training.export")
 networks = import_pack("modules.training.networks")
 settings = import_pack("modules.training.settings")
-trainer = import_pack("modules.training.trainer")
+try:
+    trainer = import_pack("modules.training.trainer")
+except ModuleNotFoundError as missing:
+    sys.exit(f"Training needs {missing.name}: {sys.executable} -m pip install accelerate tensorboard")
 
 logger = logging.getLogger("face_anonymizer")
 

@@ -14,7 +14,9 @@ from face_anonymizer.modules.evaluation.measured import Measured
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("evaluate", "_evaluation_folders", "_evaluation_host", "_evaluation_download", "host", "_pack")
+SCRIPTS = (
+    *("evaluate", "_evaluation_folders", "_evaluation_host", "_evaluation_download", "_host_process", "host", "_pack"),
+)
 
 
 class Colours:

@@ -1,0 +1,38 @@
+"""For scripts that run the host's models in their own process: making `import comfy` work, and finding models by name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from _pack import import_pack
+from host import find_comfyui, has_accelerator
+
+
+def prepare_host(cpu: bool) -> None:
+    """Make `import comfy` work in this process, with the arguments of a plain start; no-op where that is done.
+
+    cpu: even where there is a GPU.
+    """
+    if "comfy.model_management" in sys.modules:
+        return
+    sys.path.insert(0, str(find_comfyui()))
+    import comfy.options
+
+    comfy.options.enable_args_parsing(False)  # the command line is ours
+    from comfy.cli_args import args
+
+    args.cpu = cpu or not has_accelerator()  # read when comfy.model_management is imported
+
+
+def find_model(name: str) -> Path:
+    """The folder to load: a path, or a name in ComfyUI's or the pack's models/face_anon. ValueError names those."""
+    if Path(name).is_dir():
+        return Path(name)
+    checkpoint = import_pack("modules.checkpoint")
+    bases = [find_comfyui() / "models" / "face_anon", checkpoint.PACK_MODELS]
+    known = checkpoint.find_model_folders(bases)
+    if name not in known:
+        there = ", ".join(known) or "none"
+        raise ValueError(f"{name} is no folder, and no model in {bases[0]} or {bases[1]}; those are: {there}.")
+    return known[name]
