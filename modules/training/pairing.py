@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from .json_lines import read_json_lines
+
 SYNTHESIZED_DRIVING = "synthesized driving, real truth"
 SYNTHESIZED_TRUTH = "real driving, synthesized truth"
 
@@ -102,16 +104,8 @@ def _read_json(file: Path) -> Iterator[tuple]:
 
 
 def _read_json_lines(file: Path) -> Iterator[tuple]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file} line {number} is no JSON ({error}). Each line is one JSON object.") from error
-        if not isinstance(entry, dict):
-            raise ValueError(f"{file} line {number} is no JSON object with file and identity. Correct this line.")
-        yield f"{file} line {number}", entry.get("file"), entry.get("identity")
+    for origin, entry in read_json_lines(file):
+        yield origin, entry.get("file"), entry.get("identity")
 
 
 def folder_labels(photos: Iterable[str]) -> dict[str, str]:

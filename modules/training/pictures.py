@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,16 +12,12 @@ from PIL import Image
 
 from ..synthetic.parameters import Parameters
 from ..synthetic.tables import ATTRIBUTES, IDENTITY
+from .json_lines import read_json_lines
 
 
 def read_lines(list_file: Path) -> list[dict]:
-    """The objects of a JSON-lines file; ValueError names the file and the line that is none."""
-    lines = []
-    for number, line in enumerate(list_file.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{list_file}, line {number}: no JSON ({error}). Write the list again.") from None
+    """The objects of a list; ValueError names a line that is none, or a list without any."""
+    lines = [entry for _, entry in read_json_lines(list_file)]
     if not lines:
         raise ValueError(f"{list_file} is empty. scripts/make_synthetic_faces.py writes such lists.")
     return lines

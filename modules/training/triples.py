@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+
+from .json_lines import read_json_lines
 
 ROLES = ("source", "driving", "truth")
 # The second names are those of the official code's train.jsonl (github.com/hanweikung/face_anon_simple, README).
@@ -125,18 +126,8 @@ def _name(picture: Picture) -> str:
 
 def _read_lines(file: Path) -> Iterator[list[Picture]]:
     folder = str(file.parent)
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            origin = f"{file} line {number}"
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{origin} is no JSON ({error}). Each line is one JSON object.") from error
-            if not isinstance(entry, dict):
-                raise ValueError(f"{origin} holds a {type(entry).__name__}, not a JSON object with three paths.")
-            yield [Picture(os.path.join(folder, _pick(entry, role, origin)), 0, 0, origin) for role in ROLES]
+    for origin, entry in read_json_lines(file):
+        yield [Picture(os.path.join(folder, _pick(entry, role, origin)), 0, 0, origin) for role in ROLES]
 
 
 def _pick(entry: dict, role: str, origin: str) -> str:
