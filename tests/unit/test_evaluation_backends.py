@@ -13,7 +13,7 @@ from face_anonymizer.modules.evaluation.measured import distance
 from face_anonymizer.modules.faces.adapters import MESH_TO_IBUG
 from face_anonymizer.modules.faces.alignment import crop_matrix, invert_affine
 from face_anonymizer.modules.faces.detection import detect_faces, load_face_networks
-from face_anonymizer.modules.faces.types import FIVE_POINTS, Face
+from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +76,22 @@ def test_the_template_puts_eyes_and_mouth_where_recognisers_expect_them():
     assert placed[:2].mean(0) == pytest.approx([56, 51.6], abs=2) and placed[3:].mean(0) == pytest.approx(
         [56, 92.3], abs=2
     )
+
+
+def test_a_face_of_which_only_the_box_is_known_comes_out_about_the_same():
+    networks = load_face_networks()
+    scales = []
+    for name in ("astronaut.jpg", "synthetic_group.jpg"):
+        picture = np.asarray(Image.open(ROOT / "assets" / name).convert("RGB"))
+        for found in detect_faces(networks, torch.from_numpy(picture).float()[None] / 255):
+            boxed = Face(0, found.box, found.score, np.zeros((0, 2)), BOX_ONLY, "test")
+            by_points, by_box = face_onnx.template_matrix(found), face_onnx.template_matrix(boxed)
+            scales.append((np.linalg.det(by_box[:, :2]) / np.linalg.det(by_points[:, :2])) ** 0.5)
+            middle = (found.box[:2] + found.box[2:]) / 2
+            apart = (by_points - by_box) @ [*middle, 1]
+            assert np.abs(apart).max() < 6, "of the 112 pixels of a crop"
+    print(f"scale by box against points: {min(scales):.3f} to {max(scales):.3f}")
+    assert len(scales) == 6 and min(scales) > 0.95 and max(scales) < 1.15
 
 
 def test_what_is_not_there_is_named(tmp_path, monkeypatch):
