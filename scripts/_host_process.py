@@ -1,4 +1,4 @@
-"""For scripts that run the host's models in their own process: making `import comfy` work, and finding models by name."""
+"""For scripts that run the host's models in their own process: `import comfy` works, models are found by name."""
 
 from __future__ import annotations
 
