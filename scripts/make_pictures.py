@@ -1,10 +1,13 @@
-"""Make the pictures in assets/ that no graph makes: `python scripts/with_env.py scripts/make_pictures.py [NAME ...]`.
+"""Make the pictures that no graph makes: `python scripts/with_env.py scripts/make_pictures.py [NAME ...]`.
 
-synthetic_group.jpg: people of modules/synthetic. demo.jpg: the same, and what scripts/anonymize.py makes of it with the
-demo model (it starts ComfyUI). redaction.jpg: the sample photo, covered in five ways.
+In assets/: synthetic_group.jpg: people of modules/synthetic. demo.jpg: the same, and what scripts/anonymize.py makes of
+it with the demo model (it starts ComfyUI). redaction.jpg: the sample photo, covered in five ways. In docs/training/:
+demo_loss.jpg, the curves of demo_log.jsonl (it needs matplotlib).
 """
 
 import argparse
+import io
+import json
 import subprocess
 import sys
 import tempfile
@@ -20,6 +23,7 @@ detection = import_pack("modules.faces.detection")
 redaction = import_pack("modules.faces.redaction")
 
 ASSETS = ROOT / "assets"
+TRAINING = ROOT / "docs" / "training"
 GROUP = ASSETS / "synthetic_group.jpg"
 PART = (96, 0, 352, 256)  # head and shoulders
 LABEL_HEIGHT = 26
@@ -54,16 +58,38 @@ def make_redaction() -> Image.Image:
     return row
 
 
+def make_loss() -> Image.Image:
+    from matplotlib.figure import Figure
+
+    lines = [json.loads(line) for line in (TRAINING / "demo_log.jsonl").read_text().splitlines()]
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="optimizer steps", ylabel="mean squared error of v", yscale="log")
+    for name, label in (("loss", "training"), ("validation_loss", "held-out people")):
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        axes.plot(*zip(*points, strict=True), label=label)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
+    return Image.open(drawn).convert("RGB")
+
+
 # in this order: one is made of another
-PICTURES = {"synthetic_group": make_group, "demo": make_demo, "redaction": make_redaction}
+PICTURES = {
+    "synthetic_group": (make_group, ASSETS),
+    "demo": (make_demo, ASSETS),
+    "redaction": (make_redaction, ASSETS),
+    "demo_loss": (make_loss, TRAINING),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*PICTURES, []], help="which pictures; all by default")
     for name in parser.parse_args().names or PICTURES:
-        PICTURES[name]().save(ASSETS / f"{name}.jpg", quality=88)
-        print(ASSETS / f"{name}.jpg")
+        make, folder = PICTURES[name]
+        make().save(folder / f"{name}.jpg", quality=88)
+        print(folder / f"{name}.jpg")
 
 
 if __name__ == "__main__":

@@ -23,14 +23,14 @@ def export_model(
     networks: Networks,
     averages: dict[str, torch.Tensor],
     encoders: Encoders,
-    routing: str,
-    resolution: int,
+    says: checkpoint.Settings,
     prediction: str,
     dtype: str = "fp32",
 ) -> None:
     """Write the model to `folder`, whole or not at all; one that is there is replaced.
 
-    averages: name -> moving average of a parameter, in the place of the parameter; may be empty. dtype: of DTYPES.
+    averages: name -> moving average of a parameter, in the place of the parameter; may be empty. says: what the folder
+    says of itself. dtype: of DTYPES.
     Raises OSError when the disk is full, with the old folder still in its place.
     """
     part = folder.with_name(f"{folder.name}.part")
@@ -49,7 +49,9 @@ def export_model(
         for name, source in zip((checkpoint.VAE, checkpoint.IMAGE_ENCODER), encoders.folders, strict=True):
             _copy_network(source, part / name)
         training_scheduler(prediction).save_config(part / "scheduler")
-        settings = {"routing": routing, "resolution": resolution}
+        usual = checkpoint.Settings()._asdict()
+        always = ("routing", "resolution")
+        settings = {name: value for name, value in says._asdict().items() if name in always or value != usual[name]}
         (part / "face_anon.json").write_text(json.dumps(settings) + "\n", encoding="utf-8")
         old = folder.with_name(f"{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)

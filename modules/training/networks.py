@@ -12,6 +12,7 @@ from torch import nn
 
 from .. import checkpoint
 from ..unet_layout import read_unet_layout
+from .attention_start import start_from_lookup
 from .processors import AllRecorded, Record, set_processors
 
 ATTENTION = "attention"
@@ -86,12 +87,16 @@ def load_networks(folders: list[Path], routing: str, trained_reference: str) -> 
 
 
 def make_networks(config: Path, seed: int, routing: str, trained_reference: str) -> Networks:
-    """Networks from scratch: a diffusers UNet config, and one random start that `seed` decides for all three."""
+    """Networks from scratch: a diffusers UNet config, and one start for all three, as `seed` decides.
+
+    Random but for the self-attention: start_from_lookup.
+    """
     nets = []
     for _ in checkpoint.NETWORKS:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             nets.append(UNet2DConditionModel.from_config(_read_config(config)))
+        start_from_lookup(nets[-1], seed)
     return _join(nets, [config] * 3, routing, trained_reference)
 
 

@@ -77,7 +77,8 @@ class Settings:
             raise ValueError(f"Exactly one of --model, --unet and --unet-config says where to start; given: {given}.")
         if self.model is None and (self.vae is None or self.image_encoder is None):
             raise ValueError("--unet and --unet-config need --vae and --image-encoder beside them.")
-        for name in ("batch", "accumulate", "draws", "log_every", "validation_count", "validation_steps"):
+        counts = ("batch", "accumulate", "draws", "checkpoint_every", "log_every", "validate_every")
+        for name in (*counts, "validation_count", "validation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it is at least 1.")
         if bool(self.data_phase_2) != (self.phase_2_at is not None):

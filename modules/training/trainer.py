@@ -275,9 +275,10 @@ class Training:
             ema = self.trained.ema
             averages = dict(zip(self.networks.trained(), ema.shadow_params, strict=True)) if ema else {}
             settings = self.settings
+            start = checkpoint.Settings() if settings.model is None else checkpoint.read_settings(settings.model)
+            own = start._replace(routing=settings.routing, resolution=self.resolution)
             export_model(
-                *(folder, self.networks, averages, self.encoders),
-                *(settings.routing, self.resolution, settings.prediction, settings.export_dtype),
+                folder, self.networks, averages, self.encoders, own, settings.prediction, settings.export_dtype
             )
         self.accelerator.wait_for_everyone()
         return folder

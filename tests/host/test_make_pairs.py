@@ -57,7 +57,8 @@ def made(script, photos, tmp_path_factory):
     """The output of a run that was interrupted after its first batch of swaps, and what came out by then."""
     output = tmp_path_factory.mktemp("pairs") / "out"
     command = [str(photos), "--output", str(output), "--size", str(SIZE), *MODEL]
-    batches = script.swap_faces
+    pictures = sys.modules["_pair_pictures"]
+    batches = pictures.swap_faces
 
     def interrupted(*arguments):
         for i, picture in enumerate(batches(*arguments)):
@@ -66,7 +67,7 @@ def made(script, photos, tmp_path_factory):
             yield picture
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(script, "swap_faces", interrupted)
+        patch.setattr(pictures, "swap_faces", interrupted)
         with pytest.raises(KeyboardInterrupt):
             script.main(command)
     before = {file: file.stat().st_mtime_ns for file in output.rglob("*.png")}
@@ -171,6 +172,6 @@ def test_noise_depends_on_the_swap_and_not_on_its_batch(made, script):
     pair = script.pairing.plan_pairs(
         script.pairing.group({f"{person}-{i}": person for person in PEOPLE for i in range(PHOTOS)}), 1, 0
     )[5]
-    (alone,) = script.swap_faces(options, SIZE, golden.TINY, [pair])
+    (alone,) = sys.modules["_pair_pictures"].swap_faces(options, SIZE, golden.TINY, [pair])
     kept = np.asarray(Image.open(output / "swaps" / f"{pair.swap}.png"))
     assert np.abs((alone.clamp(0, 1) * 255).round().to(torch.uint8).numpy().astype(int) - kept).max() <= 1

@@ -119,7 +119,7 @@ def test_exported_model_is_loaded_and_sampled(tmp_path, routing, prediction):
     networks = load_networks([golden.TINY / name for name in checkpoint.NETWORKS], routing, ATTENTION)
     encoders = Encoders(golden.TINY / "vae", golden.TINY / "image_encoder")
     averages = {"unet.conv_out.bias": networks.unet.conv_out.bias.detach() + 0.1}
-    export_model(tmp_path / "model", networks, averages, encoders, routing, 128, prediction)
+    export_model(tmp_path / "model", networks, averages, encoders, checkpoint.Settings(routing, 128), prediction)
     networks.load_state_dict(averages, strict=False)
     model = loading.load_model_folder(tmp_path / "model")
     assert model.source_reference_net.resolution == 128

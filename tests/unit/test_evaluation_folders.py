@@ -15,7 +15,8 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = (
-    *("evaluate", "_evaluation_folders", "_evaluation_host", "_evaluation_download", "_host_process", "host", "_pack"),
+    *("evaluate", "_evaluation_folders", "_evaluation_backends", "_evaluation_looking", "_evaluation_host"),
+    *("_evaluation_download", "_host_process", "host", "_pack"),
 )
 
 
@@ -40,8 +41,8 @@ def evaluate(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     for name in SCRIPTS:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    script, folders = importlib.import_module("evaluate"), importlib.import_module("_evaluation_folders")
-    monkeypatch.setattr(folders.face_dlib, "DlibBackend", Colours)
+    script, backends = importlib.import_module("evaluate"), importlib.import_module("_evaluation_backends")
+    monkeypatch.setattr(backends.face_dlib, "DlibBackend", Colours)
     monkeypatch.setattr(script, "find_comfyui", lambda: Path("unused"))
     yield script
     for name in SCRIPTS:

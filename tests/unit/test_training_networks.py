@@ -170,3 +170,22 @@ def test_unet_that_could_not_be_loaded_for_inference(tmp_path):
     (tmp_path / "unet.json").write_text(json.dumps({**config, "act_fn": "gelu"}))
     with pytest.raises(ValueError, match=r"unet.json: act_fn = 'gelu'"):
         make_networks(tmp_path / "unet.json", 0, "block_first", ALL)
+
+
+def test_from_scratch_each_token_reads_what_looks_like_it_in_every_network(small):
+    networks = small()
+    tokens = torch.nn.functional.layer_norm(torch.randn(50, 32, generator=torch.Generator().manual_seed(1)), [32])
+    name = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
+    unet, source, driving = (
+        net.get_submodule(name) for net in (networks.unet, networks.referencenet, networks.conditioning_referencenet)
+    )
+    scores = unet.to_q(tokens) @ unet.to_k(tokens).T / 32**0.5
+    assert torch.equal(scores.argmax(1), torch.arange(50))
+    # but for the epsilon of the normalisation: 2.0e-5 of it
+    torch.testing.assert_close(scores.diagonal(), torch.full((50,), 32**0.5), rtol=3e-5, atol=0)
+    torch.testing.assert_close(unet.to_out[0](unet.to_v(tokens)), tokens)
+    for other in (source, driving):
+        assert torch.equal(other.to_k.weight, unet.to_k.weight)
+    block = networks.unet.down_blocks[0].attentions[0]
+    for layer in (block.proj_in, block.proj_out):
+        assert torch.equal(layer.weight.view(32, 32), torch.eye(32)) and not layer.bias.any()

@@ -119,6 +119,8 @@ def test_learning_rates():
         ({"model": None, "unet": Path("u")}, r"need --vae and --image-encoder"),
         ({"batch": 0}, r"--batch is 0"),
         ({"draws": 0}, r"--draws is 0"),
+        ({"checkpoint_every": 0}, r"--checkpoint-every is 0"),
+        ({"validate_every": 0}, r"--validate-every is 0"),
         ({"phase_2_at": 5}, r"--data-phase-2 and --phase-2-at belong together"),
         ({"null_share": 1.5}, r"--null-share 1.5"),
         ({"ema": 1.0}, r"--ema 1.0"),

@@ -178,11 +178,21 @@ def test_full_disk_at_the_export_leaves_the_model_before(tmp_path):
     training = train(settings)
     model = settings.output / "model"
     before = {file: file.read_bytes() for file in model.rglob("*.*")}
-    arguments = (training.encoders, "per_layer", 32, "epsilon")
+    arguments = (training.encoders, checkpoint.Settings("per_layer", 32), "epsilon")
     with full_disk(), pytest.raises(OSError, match=r"model could not be written .*--resume --steps 0"):
         export.export_model(model, training.networks, {}, *arguments)
     assert {file: file.read_bytes() for file in model.rglob("*.*")} == before
     assert not list(settings.output.glob("model.*"))
+
+
+def test_a_model_that_is_continued_keeps_what_it_says_of_itself(tmp_path):
+    settings = settings_for(tmp_path, make_set(tmp_path / "set", 4), steps=1)
+    train(settings)
+    model = settings.output / "model"
+    says = {"routing": "block_first", "resolution": 32, "steps": 7, "demonstration": "A test."}
+    (model / "face_anon.json").write_text(json.dumps(says))
+    train(replace(settings, output=tmp_path / "further", unet_config=None, model=model))
+    assert json.loads((tmp_path / "further" / "model" / "face_anon.json").read_text()) == says
 
 
 def test_encoders_that_do_not_fit(tmp_path):
