@@ -133,7 +133,7 @@ def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name,
     assert before.audio["sample_rate"] == after.audio["sample_rate"] == 48000
     assert abs(len(sounds[0]) - len(sounds[1])) <= 2048 and abs(sounds[1][:8000].abs().max() - 0.2) < 0.02
     report = next(o["face_anon_report"][0] for o in history["outputs"].values() if "face_anon_report" in o)
-    changed = (after.images - before.images).abs().amax(-1) > 0.03  # a model keeps to the colours of skin
+    changed = (after.images - before.images).abs().amax(-1) > 0.05
     for face in report["faces"]:
         x0, y0, x1, y1 = face["box"]
         x, y = round((x0 + x1) / 2), round((y0 + y1) / 2)
@@ -166,7 +166,7 @@ def test_several_faces_each_change(opened, server, tmp_path, photo):
         assert changed[130:205, 118 + 290 * i : 178 + 290 * i].mean() > 0.99, f"face {i} is as it was"
     assert changed.mean() < 0.6
     first, second = after[130:205, 118:178], after[130:205, 408:468]
-    assert np.abs(first - second).mean() > 2, "two faces have one noise"
+    assert np.abs(first - second).mean() > 5, "two faces have one noise"
 
 
 def test_a_picture_without_a_face_passes_unchanged_and_says_so(opened, server, tmp_path):
