@@ -133,7 +133,7 @@ def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name,
     assert before.audio["sample_rate"] == after.audio["sample_rate"] == 48000
     assert abs(len(sounds[0]) - len(sounds[1])) <= 2048 and abs(sounds[1][:8000].abs().max() - 0.2) < 0.02
     report = next(o["face_anon_report"][0] for o in history["outputs"].values() if "face_anon_report" in o)
-    changed = (after.images - before.images).abs().amax(-1) > 0.05
+    changed = (after.images - before.images).abs().amax(-1) > 0.03  # a model keeps to the colours of skin
     for face in report["faces"]:
         x0, y0, x1, y1 = face["box"]
         x, y = round((x0 + x1) / 2), round((y0 + y1) / 2)
