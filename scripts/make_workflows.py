@@ -93,6 +93,13 @@ def thumbnail(before: Image.Image, after: Image.Image) -> Image.Image:
     return pair
 
 
+def write_graph(path: Path, graph: dict) -> None:
+    """A graph that is made again keeps its id, which the page draws at random."""
+    if path.exists():
+        graph["id"] = json.loads(path.read_text(encoding="utf-8"))["id"]
+    write_json(path, graph)
+
+
 def write_json(path: Path, content: dict) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -123,7 +130,7 @@ def main() -> None:
             page = Frontend(browser, server, width=2560, height=1440)
             page.page.evaluate(BUILD, GRAPHS[name])
             page.load(page.serialize())  # as a user opens it
-            write_json(WORKFLOWS / f"{name}.json", page.serialize())
+            write_graph(WORKFLOWS / f"{name}.json", page.serialize())
             write_json(WORKFLOWS / "api" / f"{name}.json", page.to_api())
             if not options.graphs_only:
                 page.page.evaluate(SHOW_PORTRAIT, [[ALIGNED_TITLE, SOURCE_TITLE], portrait.name])

@@ -137,8 +137,8 @@ def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name,
     for face in report["faces"]:
         x0, y0, x1, y1 = face["box"]
         x, y = round((x0 + x1) / 2), round((y0 + y1) / 2)
-        if 8 <= x < 632 and 8 <= y < 352:
-            assert changed[face["image"], y - 5 : y + 5, x - 5 : x + 5].float().mean() > 0.7, face
+        if 8 <= x < 632 and 8 <= y < 352:  # the least share is 0.82
+            assert changed[face["image"], y - 5 : y + 5, x - 5 : x + 5].float().mean() > 0.75, face
     assert len(report["faces"]) >= 30 and frontend.errors() == []
     if name != "anonymize_video":
         written = saved.read_bytes()

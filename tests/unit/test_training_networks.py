@@ -172,8 +172,11 @@ def test_unet_that_could_not_be_loaded_for_inference(tmp_path):
         make_networks(tmp_path / "unet.json", 0, "block_first", ALL)
 
 
-def test_from_scratch_each_token_reads_what_looks_like_it_in_every_network(small):
-    networks = small()
+@pytest.mark.parametrize("linear", [True, False])
+def test_from_scratch_each_token_reads_what_looks_like_it_in_every_network(tmp_path, linear):
+    file = small_unet(tmp_path)
+    file.write_text(json.dumps({**json.loads(file.read_text()), "use_linear_projection": linear}))
+    networks = make_networks(file, 0, "block_first", ALL)
     tokens = torch.nn.functional.layer_norm(torch.randn(50, 32, generator=torch.Generator().manual_seed(1)), [32])
     name = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
     unet, source, driving = (
