@@ -80,7 +80,7 @@ def fit(autoencoder: AutoencoderKL, images: torch.Tensor, options: argparse.Name
         whole = done > 0.8
         batch = images[chosen[: max(1, len(chosen) // 3)]] if whole else crop(images[chosen], options.crop, generator)
         batch = (batch.float() / 127.5 - 1).to(options.device)
-        with torch.autocast(options.device, torch.bfloat16):
+        with torch.autocast(torch.device(options.device).type, torch.bfloat16):
             latents = autoencoder.encode(batch).latent_dist.mode()
             decoded = autoencoder.decode(latents + NOISE * torch.randn_like(latents)).sample.float()
         pixels = functional.l1_loss(decoded, batch)

@@ -118,7 +118,7 @@ def fit(network: nn.Module, images: torch.Tensor, truth: torch.Tensor, options: 
 
     def loss(chosen: torch.Tensor, _done: float, generator: torch.Generator) -> tuple[torch.Tensor, float]:
         batch = blurred(images[chosen].float() / 255, generator).to(options.device)
-        with torch.autocast(options.device, torch.bfloat16):
+        with torch.autocast(torch.device(options.device).type, torch.bfloat16):
             predicted = network(batch.movedim(1, -1))
         error = functional.mse_loss(predicted.float(), truth[chosen].to(options.device))
         return error, error.item()
