@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
@@ -14,6 +14,7 @@ SOURCE_REFERENCE_NET = "referencenet"
 DRIVING_REFERENCE_NET = "conditioning_referencenet"
 VAE = "vae"
 IMAGE_ENCODER = "image_encoder"
+SETTINGS_FILE = "face_anon.json"  # what a model says of itself; the published one has none
 NETWORKS = (UNET, SOURCE_REFERENCE_NET, DRIVING_REFERENCE_NET)
 
 BLOCK_FIRST = "block_first"
@@ -122,7 +123,8 @@ def _listed_files(folder: Path) -> list[Path]:
     )
 
 
-class Settings(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Settings:
     """What a model folder says of itself in its optional face_anon.json; the defaults are the published weights'.
 
     routing: one of ROUTINGS. resolution: side in pixels of the faces that it was trained on. steps, guidance_scale: for
@@ -153,9 +155,9 @@ _ALLOWED = {
 
 def read_settings(folder: Path) -> Settings:
     """The Settings of a model folder. ValueError names the file and the allowed values; other keys are left aside."""
-    path = folder / "face_anon.json"
+    path = folder / SETTINGS_FILE
     given = read_json(path) if path.is_file() else {}
-    settings = Settings(**{name: given[name] for name in Settings._fields if name in given})
+    settings = Settings(**{field.name: given[field.name] for field in fields(Settings) if field.name in given})
     for name, (allowed, which) in _ALLOWED.items():
         if not allowed(getattr(settings, name)):
             raise ValueError(f"{path}: {name} is {json.dumps(given[name])}, but has to be {which}.")

@@ -87,7 +87,7 @@ def make_pairs(options: argparse.Namespace, left_out: LeftOut) -> None:
     if options.swapped is not None and not options.swapped.is_dir():
         raise FileNotFoundError(f"--swapped {options.swapped} is no folder. Name that of the swaps in swaps.jsonl.")
     model = None if options.model is None else find_model(options.model)
-    size = options.size or (512 if model is None else checkpoint.read_settings(model)[1])
+    size = options.size or (512 if model is None else checkpoint.read_settings(model).resolution)
     identities = find_identities(options, left_out)
     # before an hour of detection, and again after it
     pairing.select_people(pairing.group(identities), options.min_photos, options.identities)

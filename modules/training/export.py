@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -49,10 +50,10 @@ def export_model(
         for name, source in zip((checkpoint.VAE, checkpoint.IMAGE_ENCODER), encoders.folders, strict=True):
             _copy_network(source, part / name)
         training_scheduler(prediction).save_config(part / "scheduler")
-        usual = checkpoint.Settings()._asdict()
+        usual = asdict(checkpoint.Settings())
         always = ("routing", "resolution")
-        settings = {name: value for name, value in says._asdict().items() if name in always or value != usual[name]}
-        (part / "face_anon.json").write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        settings = {name: value for name, value in asdict(says).items() if name in always or value != usual[name]}
+        (part / checkpoint.SETTINGS_FILE).write_text(json.dumps(settings) + "\n", encoding="utf-8")
         old = folder.with_name(f"{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():

@@ -18,7 +18,7 @@ def make_start(settings: Settings) -> Networks:
     if settings.unet is not None:
         return load_networks([settings.unet] * 3, *options)
     own = {
-        "routing": checkpoint.read_settings(settings.model)[0],
+        "routing": checkpoint.read_settings(settings.model).routing,
         "prediction": checkpoint.read_prediction_type(settings.model),
     }
     for name, value in own.items():

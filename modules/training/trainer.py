@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -276,7 +277,7 @@ class Training:
             averages = dict(zip(self.networks.trained(), ema.shadow_params, strict=True)) if ema else {}
             settings = self.settings
             start = checkpoint.Settings() if settings.model is None else checkpoint.read_settings(settings.model)
-            own = start._replace(routing=settings.routing, resolution=self.resolution)
+            own = replace(start, routing=settings.routing, resolution=self.resolution)
             export_model(
                 folder, self.networks, averages, self.encoders, own, settings.prediction, settings.export_dtype
             )

@@ -42,6 +42,11 @@ class Picture(NamedTuple):
     size: int
     origin: str
 
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """What tells it from others: two lists may name one picture."""
+        return self.path, self.offset, self.size
+
 
 @dataclass(frozen=True)
 class Triples:
@@ -59,7 +64,7 @@ class Triples:
         stats = {path: os.stat(path) for path in {picture.path for picture in self.pictures}}
         for picture in self.pictures:
             stat = stats[picture.path]
-            digest.update(f"{picture[:3]} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            digest.update(f"{picture.place} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
 
@@ -80,7 +85,7 @@ def read_triples(files: Iterable[Path]) -> Triples:
         for triple in _read_shard(file) if file.suffix == ".tar" else _read_lines(file):
             row = []
             for picture in triple:
-                number = numbers.setdefault(picture[:3], len(pictures))
+                number = numbers.setdefault(picture.place, len(pictures))
                 if number == len(pictures):
                     pictures.append(picture)
                 row.append(number)

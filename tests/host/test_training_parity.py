@@ -32,7 +32,7 @@ def model_folder(folder, routing):
 
 def load_both(folder):
     """The model of a folder on the inference side and on the training side."""
-    routing = checkpoint.read_settings(folder)[0]
+    routing = checkpoint.read_settings(folder).routing
     return loading.load_model_folder(folder), load_networks(
         [folder / name for name in checkpoint.NETWORKS], routing, ATTENTION
     )
@@ -119,7 +119,14 @@ def test_exported_model_is_loaded_and_sampled(tmp_path, routing, prediction):
     networks = load_networks([golden.TINY / name for name in checkpoint.NETWORKS], routing, ATTENTION)
     encoders = Encoders(golden.TINY / "vae", golden.TINY / "image_encoder")
     averages = {"unet.conv_out.bias": networks.unet.conv_out.bias.detach() + 0.1}
-    export_model(tmp_path / "model", networks, averages, encoders, checkpoint.Settings(routing, 128), prediction)
+    export_model(
+        tmp_path / "model",
+        networks,
+        averages,
+        encoders,
+        checkpoint.Settings(routing=routing, resolution=128),
+        prediction,
+    )
     networks.load_state_dict(averages, strict=False)
     model = loading.load_model_folder(tmp_path / "model")
     assert model.source_reference_net.resolution == 128

@@ -1,6 +1,7 @@
 """Model folders on disk: which are found, in which order, and what they say of themselves."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from face_anonymizer.modules.checkpoint import (
     read_settings,
 )
 
-DEFAULTS = ("block_first", 512, 200, 4.0, "")
+DEFAULTS = {"routing": "block_first", "resolution": 512, "steps": 200, "guidance_scale": 4.0, "demonstration": ""}
 
 
 def make_model(base: Path, name: str) -> Path:
@@ -41,15 +42,25 @@ def test_folders_that_are_missing_or_hold_no_model_are_passed_over(tmp_path):
 
 
 def test_a_folder_without_settings_is_the_published_model(tmp_path):
-    assert read_settings(tmp_path) == Settings() == DEFAULTS
+    assert read_settings(tmp_path) == Settings()
+    assert asdict(Settings()) == DEFAULTS
     assert Settings().notice == ""
 
 
 def test_what_a_folder_says_of_itself(tmp_path):
-    given = Settings("per_layer", 128, 25, 2, "It paints nobody.")
-    (tmp_path / "face_anon.json").write_text(json.dumps(given._asdict() | {"of a later version": 1}))
+    says = {"routing": "per_layer", "resolution": 128, "steps": 25, "guidance_scale": 2}
+    given = Settings(**says, demonstration="It paints nobody.")
+    (tmp_path / "face_anon.json").write_text(json.dumps(asdict(given) | {"of a later version": 1}))
     assert read_settings(tmp_path) == given
     assert given.notice.startswith("It paints nobody.") and GET_MODELS in given.notice
+
+
+def test_settings_are_read_and_given_by_name_alone():
+    """By their place they would be others as soon as a new one comes in front."""
+    with pytest.raises(TypeError):
+        Settings()[0]
+    with pytest.raises(TypeError):
+        Settings("per_layer")
 
 
 @pytest.mark.parametrize(
