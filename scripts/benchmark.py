@@ -4,11 +4,7 @@
     python scripts/with_env.py scripts/benchmark.py --device cpu --weight-dtype fp32 --step-only --check
     python scripts/with_env.py scripts/benchmark.py --model NAME --measure-face --json costs.json
 
-What is compared. In every self-attention layer the official code (hanweikung/face_anon_simple) appends the source's
-and the driving state to the N tokens of the picture and sends all 3N through the layer: queries, keys, values and the
-output projection. Then it keeps the first N rows. Ours asks N queries of the same 3N keys and values. All other work
-of a step is the same, and so is its output. `official_formulation` does the official work on our weights, through the
-same host and with the same attention kernel, so that nothing but the formulation differs.
+What is compared: see modules/checking/work.py.
 
 Per face, before the steps, the official code runs each ReferenceNet once, as ours, but always on two images: the
 source's null and conditional half, and the driving image twice. Ours runs the driving image once. To anonymize, the
@@ -33,14 +29,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from _host_process import find_model, prepare_host
-from _meter import Cost, Meter
 from _pack import ROOT, import_pack
-from _random_model import write_random_model
+
+random_model, meter = import_pack("modules.checking.random_model"), import_pack("modules.checking.meter")
+Cost, Meter, OURS, OFFICIAL = meter.Cost, meter.Meter, meter.OURS, meter.OFFICIAL
 
 TINY = ROOT / "tests" / "fixtures" / "face_anon" / "tiny"
 
@@ -50,11 +47,9 @@ FLOPS_BOUND = 0.582
 TIME_BOUND = 0.45  # the same, in float32 on the CPU with ComfyUI's default attention there
 DIFFERENCE_BOUND = 1e-4  # of the outputs, in float32
 
-OURS, OFFICIAL = "ours", "official"
-DEGREE, GUIDANCE, SEED = 1.25, 4.0, 0
+SEED = 0
 ENCODE, REFERENCES, DECODE = "encode, VAE and CLIP", "ReferenceNets", "decode"
 
-_UNMEASURED = contextlib.nullcontext()
 _started = time.perf_counter()
 
 
@@ -63,28 +58,12 @@ def say(text: str) -> None:
     print(f"[{time.perf_counter() - _started:6.0f} s] {text}", file=sys.stderr, flush=True)
 
 
-def measure(name: str, works: dict[str, Callable], device: torch.device, repeats: int) -> tuple[dict, dict]:
-    """Run each of `works` (formulation -> function of a Meter) once to count and `repeats` times in turn to time.
-
-    Returns (formulation -> Cost, formulation -> result of its first run).
-    """
-    costs, results = {what: Cost() for what in works}, {}
-    for what, work in works.items():
-        results[what] = work(Meter(costs[what], device, counting=True))
-        say(f"{name}, {what}: warm-up, {costs[what].flops / 1e12:.3f} TFLOP")
-    for repeat in range(repeats):
-        for what, work in works.items():
-            work(Meter(costs[what], device, counting=False))
-            say(f"{name}, {what}: {costs[what].seconds[-1]:.3f} s ({repeat + 1} of {repeats})")
-    return costs, results
-
-
 @contextlib.contextmanager
 def model_folder(name: str | None, dtype: torch.dtype) -> Iterator[Path]:
     """The folder to load: the named one (a path, or a name in ComfyUI's models/face_anon), else a random model."""
     if name is None:
         with tempfile.TemporaryDirectory(prefix="face_anonymizer_benchmark_") as folder:
-            write_random_model(Path(folder), dtype, SEED, say)
+            random_model.write_random_model(Path(folder), random_model.FULL_SIZE, dtype, SEED, say)
             yield Path(folder)
         return
     try:
@@ -92,104 +71,6 @@ def model_folder(name: str | None, dtype: torch.dtype) -> Iterator[Path]:
     except ValueError as unknown:
         raise SystemExit(str(unknown)) from None
     yield folder
-
-
-def encode(model, pixels: torch.Tensor, formulation: str, meter=_UNMEASURED):
-    """Source embeddings, driving embeddings and latents of a picture [1, H, W, 3] that is both."""
-    encode_image = import_pack("modules.embedding").encode_image
-    with meter:
-        embeds = encode_image(model.clip_vision, pixels, DEGREE), encode_image(model.clip_vision, pixels, 0.0)
-        for _ in range(2 if formulation == OFFICIAL else 1):
-            latents = model.vae.encode(pixels)
-    return *embeds, latents
-
-
-def references(model, encoded, formulation: str, meter=_UNMEASURED):
-    """Source and driving states; the official driving net sees its image twice, once for each half."""
-    interpolate_states = import_pack("modules.states").interpolate_states
-    source_embeds, driving_embeds, latents = encoded
-    times = 2 if formulation == OFFICIAL else 1
-    with meter:
-        source = model.source_reference_net.states(latents, source_embeds)
-        driving = model.driving_reference_net.states(latents.expand(times, -1, -1, -1), driving_embeds)
-        source = interpolate_states(source, DEGREE)
-    # both halves read the same, so that one will do here too
-    return source, replace(driving, conditional={layer: state[:1] for layer, state in driving.conditional.items()})
-
-
-def official_formulation(model):
-    """A clone of a MODEL with references on it that also asks the reference tokens, and drops their rows."""
-
-    def ask_all(x, context, value, extra_options):
-        return context, context, value  # the patch before this one has made [x, source, driving] of context
-
-    def keep_first(out, extra_options):
-        return out[:, : out.shape[1] // 3]
-
-    model = model.clone()
-    model.set_model_attn1_patch(ask_all)
-    model.set_model_attn1_output_patch(keep_first)
-    return model
-
-
-def attention_kernels(chosen: str) -> dict[str, Callable]:
-    """Name -> attention function of the host: its default on this machine, torch's, or both if they differ."""
-    from comfy.ldm.modules import attention
-
-    kernels = {"default": [attention.optimized_attention], "pytorch": [attention.attention_pytorch]}
-    kernels["both"] = kernels["default"] + kernels["pytorch"]
-    return {kernel.__name__.removeprefix("attention_"): kernel for kernel in kernels[chosen]}
-
-
-def variant(applied, formulation: str, kernel: Callable):
-    """`applied` with the formulation and the attention kernel to measure."""
-    model = official_formulation(applied.model) if formulation == OFFICIAL else applied.model.clone()
-
-    def attend(_, *args, **kwargs):
-        return kernel(*args, **kwargs)
-
-    model.model_options["transformer_options"]["optimized_attention_override"] = attend
-    return applied._replace(model=model)
-
-
-def guided_step(applied, meter=_UNMEASURED) -> torch.Tensor:
-    """One guided prediction, both halves of it, in the middle of the schedule: the denoised latents."""
-    import comfy.samplers
-
-    def predict(model, x, sigmas, extra_args, callback, disable):
-        sigma = sigmas[:1].expand(x.shape[0])
-        if x.device.type != "cpu":
-            model(x, sigma, **extra_args)  # after a change of models the first call may still move weights
-        with meter:
-            return model(x, sigma, **extra_args)
-
-    guider = comfy.samplers.CFGGuider(applied.model)
-    guider.set_conds(applied.positive, applied.negative)
-    guider.set_cfg(GUIDANCE)
-    latent = applied.latent["samples"].float()
-    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(SEED))
-    sigmas = torch.cat([applied.model.get_model_object("model_sampling").sigmas[500:501].cpu(), torch.zeros(1)])
-    return guider.sample(noise, latent, comfy.samplers.KSAMPLER(predict), sigmas, disable_pbar=True, seed=SEED)
-
-
-def decode(model, latents: torch.Tensor, meter=_UNMEASURED) -> torch.Tensor:
-    with meter:
-        return model.vae.decode(latents)
-
-
-def whole_face(model, pixels: torch.Tensor, steps: int, formulation: str, kernel: Callable, meter) -> torch.Tensor:
-    """A picture [1, H, W, 3] to its anonymized one, as by FaceAnonApply and KSampler."""
-    import comfy.sample
-
-    apply_references = import_pack("modules.sampling").apply_references
-    with meter:
-        encoded = encode(model, pixels, formulation)
-        applied = apply_references(model.unet, *references(model, encoded, formulation), *encoded[:2])
-        applied = variant(applied, formulation, kernel)
-        latent = applied.latent["samples"]
-        how = (steps, GUIDANCE, "ddpm", "simple", applied.positive, applied.negative, latent)
-        noise = comfy.sample.prepare_noise(latent, SEED)
-        return decode(model, comfy.sample.sample(applied.model, noise, *how, disable_pbar=True, seed=SEED))
 
 
 def step_name(kernel: str) -> str:
@@ -255,6 +136,7 @@ def run(folder: Path, args: argparse.Namespace) -> Report:
     import comfy.model_management
 
     loading, sampling = import_pack("modules.loading"), import_pack("modules.sampling")
+    work = import_pack("modules.checking.work")
     if args.weight_dtype not in loading.WEIGHT_DTYPES:
         raise SystemExit(f"--weight-dtype {args.weight_dtype}: one of {', '.join(loading.WEIGHT_DTYPES)} is needed.")
     device = comfy.model_management.get_torch_device()
@@ -270,37 +152,37 @@ def run(folder: Path, args: argparse.Namespace) -> Report:
         full_size=parameters > 800e6 and args.latent == 64,
         exact=unet.get_dtype_inference() == torch.float32,
         rows={"load": {OURS: load.cost}},
-        default_kernel=next(iter(attention_kernels("default"))),
+        default_kernel=next(iter(work.attention_kernels("default"))),
     )
 
-    def phase(name: str, work: Callable, formulations=(OURS, OFFICIAL)) -> dict:
-        works = {what: (lambda meter, what=what: work(what, meter)) for what in formulations}
-        report.rows[name], results = measure(name, works, device, args.repeats)
+    def phase(name: str, piece: Callable, formulations=(OURS, OFFICIAL)) -> dict:
+        works = {what: (lambda meter, what=what: piece(what, meter)) for what in formulations}
+        report.rows[name], results = meter.measure(name, works, device, args.repeats, say)
         return results
 
     size = args.latent * model.vae.downscale_ratio
     pixels = torch.rand(1, size, size, 3, generator=torch.Generator().manual_seed(SEED))
     if args.step_only:
-        encoded = encode(model, pixels, OURS)
-        states = references(model, encoded, OURS)
+        encoded = work.encode(model, pixels, OURS)
+        states = work.references(model, encoded, OURS)
     else:
-        encoded = phase(ENCODE, lambda what, meter: encode(model, pixels, what, meter))[OURS]
-        states = phase(REFERENCES, lambda what, meter: references(model, encoded, what, meter))[OURS]
+        encoded = phase(ENCODE, lambda what, meter: work.encode(model, pixels, what, meter))[OURS]
+        states = phase(REFERENCES, lambda what, meter: work.references(model, encoded, what, meter))[OURS]
     applied = sampling.apply_references(model.unet, *states, *encoded[:2])
-    kernels = attention_kernels(args.attention)
+    kernels = work.attention_kernels(args.attention)
     for name, kernel in kernels.items() if args.measure_face else ():
-        work = lambda what, meter, k=kernel: whole_face(model, pixels, args.steps, what, k, meter)  # noqa: E731
-        phase(f"face, {args.steps} steps, {name} attention", work)
+        piece = lambda what, meter, k=kernel: work.whole_face(model, pixels, args.steps, what, k, meter)  # noqa: E731
+        phase(f"face, {args.steps} steps, {name} attention", piece)
     # their states are taken: the host, too, lets go of them when memory is short
     model = model._replace(source_reference_net=None, driving_reference_net=None)
     gc.collect()
     for name, kernel in kernels.items():
-        work = lambda what, meter, k=kernel: guided_step(variant(applied, what, k), meter)  # noqa: E731
-        outputs = phase(step_name(name), work)
-        report.differences[name] = relative(outputs[OURS], outputs[OFFICIAL])
+        piece = lambda what, meter, k=kernel: work.guided_step(work.variant(applied, what, k), meter)  # noqa: E731
+        outputs = phase(step_name(name), piece)
+        report.differences[name] = work.relative(outputs[OURS], outputs[OFFICIAL])
     if args.step_only:
         return report
-    phase(DECODE, lambda what, meter: decode(model, encoded[2], meter), formulations=(OURS,))
+    phase(DECODE, lambda what, meter: work.decode(model, encoded[2], meter), formulations=(OURS,))
     for name in kernels if not args.measure_face else ():
         report.add_computed_face(args.steps, name)
     return report
@@ -310,11 +192,6 @@ def _machine(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     return f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def relative(ours: torch.Tensor, official: torch.Tensor) -> float:
-    """The largest difference as a share of the largest value."""
-    return ((ours.double() - official.double()).abs().max() / official.double().abs().max()).item()
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

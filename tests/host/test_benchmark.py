@@ -9,6 +9,7 @@ import golden
 import pytest
 import torch
 from face_anonymizer.modules import checkpoint, loading, sampling
+from face_anonymizer.modules.checking import work
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 FULL_SIZE = json.loads((golden.GOLDEN / "full_size_keys.json").read_text(encoding="utf-8"))
@@ -31,8 +32,8 @@ def applied(benchmark):
     """The tiny model with references of 16x16 latents on it."""
     model = loading.load_model_folder(benchmark.TINY)
     pixels = torch.rand(1, 128, 128, 3, generator=torch.Generator().manual_seed(1))
-    encoded = benchmark.encode(model, pixels, benchmark.OURS)
-    states = benchmark.references(model, encoded, benchmark.OURS)
+    encoded = work.encode(model, pixels, benchmark.OURS)
+    states = work.references(model, encoded, benchmark.OURS)
     return sampling.apply_references(model.unet, *states, *encoded[:2])
 
 
@@ -69,20 +70,20 @@ def test_whole_face_is_measured_when_asked(benchmark, capsys):
 def test_formulations_agree_and_need_the_references(benchmark, applied):
     """Equal outputs would prove nothing if the references did not matter to them."""
     outputs = {}
-    for name, kernel in benchmark.attention_kernels("both").items():
+    for name, kernel in work.attention_kernels("both").items():
         for formulation in (benchmark.OURS, benchmark.OFFICIAL):
-            outputs[name, formulation] = benchmark.guided_step(benchmark.variant(applied, formulation, kernel))
+            outputs[name, formulation] = work.guided_step(work.variant(applied, formulation, kernel))
     first, *others = outputs.values()
     for output in others:
-        assert benchmark.relative(output, first) < 1e-5
+        assert work.relative(output, first) < 1e-5
     without = applied.model.clone()
     without.model_options["transformer_options"]["patches"] = {}
-    other_rows = benchmark.official_formulation(applied.model)
+    other_rows = work.official_formulation(applied.model)
     other_rows.model_options["transformer_options"]["patches"]["attn1_output_patch"] = [
         lambda out, extra_options: out[:, -(out.shape[1] // 3) :]
     ]
     for model in (without, other_rows):
-        assert benchmark.relative(benchmark.guided_step(applied._replace(model=model)), first) > 1e-2
+        assert work.relative(work.guided_step(applied._replace(model=model)), first) > 1e-2
 
 
 @pytest.mark.parametrize("kernel", ["sub_quad", "pytorch"])
@@ -102,12 +103,12 @@ def test_counted_flops_are_the_analytic_ones(benchmark, applied, kernel):
 
     model = applied.model.clone()
     model.set_model_attn1_patch(add)
-    benchmark.guided_step(applied._replace(model=model))
+    work.guided_step(applied._replace(model=model))
     counted = {}
     for formulation in (benchmark.OURS, benchmark.OFFICIAL):
         cost = benchmark.Cost()
         meter = benchmark.Meter(cost, torch.device("cpu"), counting=True)
-        benchmark.guided_step(benchmark.variant(applied, formulation, kernel), meter)
+        work.guided_step(work.variant(applied, formulation, kernel), meter)
         counted[formulation] = cost.flops
     assert extra > 0
     assert counted[benchmark.OFFICIAL] - counted[benchmark.OURS] == extra

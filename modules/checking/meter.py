@@ -1,14 +1,18 @@
-"""What a piece of work costs: FLOPs, seconds and the highest memory in use."""
+"""What a piece of work costs: FLOPs, seconds and the highest memory in use. Pure: no ComfyUI here."""
 
 from __future__ import annotations
 
 import statistics
+import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+OURS, OFFICIAL = "ours", "official"  # the formulations that are compared, see work.py
 
 
 @dataclass
@@ -27,7 +31,8 @@ class Cost:
 class Meter:
     """Adds what its `with` block costs to a Cost: FLOPs when `counting`, else seconds; peak memory always.
 
-    Memory is what torch holds on a CUDA device, else the resident memory of the process, sampled.
+    Memory is what torch holds on a CUDA device, with the weights that ComfyUI's dynamic VRAM holds beside it; else the
+    resident memory of the process, sampled.
     """
 
     def __init__(self, cost: Cost, device: torch.device, counting: bool):
@@ -55,12 +60,39 @@ class Meter:
             self.cost.flops = self.counter.get_total_flops()
         else:
             self.cost.seconds.append(seconds)
-        peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else self._memory.stop()
+        if self.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.device) + _dynamic_memory()
+        else:
+            peak = self._memory.stop()
         self.cost.peak = max(self.cost.peak, peak)
 
     def _synchronize(self) -> None:
         if self.device.type != "cpu":
             getattr(torch, self.device.type).synchronize()
+
+
+def measure(
+    name: str, works: dict[str, Callable], device: torch.device, repeats: int, say: Callable[[str], None]
+) -> tuple[dict, dict]:
+    """Run each of `works` (formulation -> function of a Meter) once to count and `repeats` times in turn to time.
+
+    say: takes lines of progress. Returns (formulation -> Cost, formulation -> result of its first run).
+    """
+    costs, results = {what: Cost() for what in works}, {}
+    for what, work in works.items():
+        results[what] = work(Meter(costs[what], device, counting=True))
+        say(f"{name}, {what}: warm-up, {costs[what].flops / 1e12:.3f} TFLOP")
+    for repeat in range(repeats):
+        for what, work in works.items():
+            work(Meter(costs[what], device, counting=False))
+            say(f"{name}, {what}: {costs[what].seconds[-1]:.3f} s ({repeat + 1} of {repeats})")
+    return costs, results
+
+
+def _dynamic_memory() -> int:
+    """Bytes of weights that comfy-aimdo, where a process runs with it, holds on the device past torch's allocator."""
+    control = sys.modules.get("comfy_aimdo.control")
+    return control.get_total_vram_usage() if control else 0
 
 
 def _attention_flops(query, key, value, *_, out_shape=None, **__) -> int:

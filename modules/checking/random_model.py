@@ -1,0 +1,114 @@
+"""Write a model folder with random weights: of the published architecture and full size, or a tiny sister of it.
+
+What a face costs hangs on the shapes of the weights, not on their values, and what a device rounds shows on any values:
+so both are measured without a download.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import save_file
+
+from ..checkpoint import DRIVING_REFERENCE_NET, IMAGE_ENCODER, SOURCE_REFERENCE_NET, UNET, VAE
+from .shapes import image_encoder_shapes, unet_shapes, vae_shapes
+
+
+class Architecture(NamedTuple):
+    """The config.json of each network, and the side in pixels of the faces."""
+
+    unet: dict
+    vae: dict
+    image_encoder: dict
+    resolution: int
+
+
+def _architecture(widths, heads, vae_widths, encoder: tuple[int, int, int, int], layers: int, resolution: int):
+    """The published architecture with other sizes. encoder: width, layers, heads and side of its pictures."""
+    levels = len(widths)
+    width, depth, encoder_heads, side = encoder
+    return Architecture(
+        unet={
+            "block_out_channels": widths,
+            "attention_head_dim": heads,
+            "cross_attention_dim": width,
+            "down_block_types": ["CrossAttnDownBlock2D"] * (levels - 1) + ["DownBlock2D"],
+            "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * (levels - 1),
+            "in_channels": 4,
+            "out_channels": 4,
+            "layers_per_block": layers,
+            "norm_num_groups": 32,
+            "upcast_attention": True,
+            "use_linear_projection": True,
+        },
+        vae={
+            "block_out_channels": vae_widths,
+            "in_channels": 3,
+            "out_channels": 3,
+            "latent_channels": 4,
+            "layers_per_block": layers,
+            "norm_num_groups": 32,
+            "scaling_factor": 0.18215,
+        },
+        image_encoder={
+            "model_type": "clip_vision_model",
+            "hidden_size": width,
+            "intermediate_size": 4 * width,
+            "num_hidden_layers": depth,
+            "num_attention_heads": encoder_heads,
+            "num_channels": 3,
+            "patch_size": side // 16,
+            "image_size": side,
+            "hidden_act": "quick_gelu",
+            "layer_norm_eps": 1e-5,
+            "projection_dim": 3 * width // 4,
+        },
+        resolution=resolution,
+    )
+
+
+FULL_SIZE = _architecture(
+    [320, 640, 1280, 1280], [5, 10, 20, 20], [128, 256, 512, 512], encoder=(1024, 24, 16, 224), layers=2, resolution=512
+)
+# Two channels or more a group in every normalisation: one alone, of a constant input, divides rounding by sqrt(eps).
+TINY = _architecture([64, 128, 128], [1, 2, 2], [64] * 4, encoder=(64, 2, 2, 64), layers=1, resolution=128)
+
+
+def write_random_model(
+    folder: Path, architecture: Architecture, dtype: torch.dtype, seed: int, say: Callable[[str], None]
+) -> None:
+    """A whole model folder with random weights; all three UNets are one file on disk.
+
+    `folder` is there and empty; `say` takes lines of progress.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for network, config, shapes in (
+        (UNET, architecture.unet, unet_shapes),
+        (VAE, architecture.vae, vae_shapes),
+        (IMAGE_ENCODER, architecture.image_encoder, image_encoder_shapes),
+    ):
+        say(f"writing random weights: {network}")
+        (folder / network).mkdir()
+        (folder / network / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        tensors = {key: _random(key, shape, generator).to(dtype) for key, shape in shapes(config).items()}
+        save_file(tensors, folder / network / "model.safetensors")
+    for network in (SOURCE_REFERENCE_NET, DRIVING_REFERENCE_NET):
+        (folder / network).mkdir()
+        for file in (folder / UNET).iterdir():
+            os.link(file, folder / network / file.name)
+    settings = {"resolution": architecture.resolution}
+    (folder / "face_anon.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _random(key: str, shape: list[int], generator: torch.Generator) -> torch.Tensor:
+    """Weights that keep the size of what goes through them, as trained ones do."""
+    if key.endswith(".bias"):
+        return torch.zeros(shape)
+    if len(shape) == 1 and "norm" in key:
+        return torch.ones(shape)
+    return torch.randn(shape, generator=generator) / max(1, torch.Size(shape[1:]).numel()) ** 0.5

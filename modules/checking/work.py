@@ -1,0 +1,123 @@
+"""The pieces of work of one face, ours and the official formulation of them. Touches the host: runs its models.
+
+In every self-attention layer the official code (hanweikung/face_anon_simple) appends the source's and the driving state
+to the N tokens of the picture and sends all 3N through the layer: queries, keys, values and the output projection. Then
+it keeps the first N rows. Ours asks N queries of the same 3N keys and values. All other work of a step is the same, and
+so is its output. `official_formulation` does the official work on our weights, through the same host and with the same
+attention kernel, so that nothing but the formulation differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import comfy.sample
+import comfy.samplers
+import torch
+from comfy.ldm.modules import attention
+
+from ..embedding import encode_image
+from ..sampling import apply_references
+from ..states import interpolate_states
+from .meter import OFFICIAL
+
+DEGREE, GUIDANCE, SEED = 1.25, 4.0, 0
+
+_UNMEASURED = contextlib.nullcontext()
+
+
+def encode(model, pixels: torch.Tensor, formulation: str, meter=_UNMEASURED):
+    """Source embeddings, driving embeddings and latents of a picture [1, H, W, 3] that is both."""
+    with meter:
+        embeds = encode_image(model.clip_vision, pixels, DEGREE), encode_image(model.clip_vision, pixels, 0.0)
+        for _ in range(2 if formulation == OFFICIAL else 1):
+            latents = model.vae.encode(pixels)
+    return *embeds, latents
+
+
+def references(model, encoded, formulation: str, meter=_UNMEASURED):
+    """Source and driving states; the official driving net sees its image twice, once for each half."""
+    source_embeds, driving_embeds, latents = encoded
+    times = 2 if formulation == OFFICIAL else 1
+    with meter:
+        source = model.source_reference_net.states(latents, source_embeds)
+        driving = model.driving_reference_net.states(latents.expand(times, -1, -1, -1), driving_embeds)
+        source = interpolate_states(source, DEGREE)
+    # both halves read the same, so that one will do here too
+    return source, replace(driving, conditional={layer: state[:1] for layer, state in driving.conditional.items()})
+
+
+def official_formulation(model):
+    """A clone of a MODEL with references on it that also asks the reference tokens, and drops their rows."""
+
+    def ask_all(x, context, value, extra_options):
+        return context, context, value  # the patch before this one has made [x, source, driving] of context
+
+    def keep_first(out, extra_options):
+        return out[:, : out.shape[1] // 3]
+
+    model = model.clone()
+    model.set_model_attn1_patch(ask_all)
+    model.set_model_attn1_output_patch(keep_first)
+    return model
+
+
+def attention_kernels(chosen: str) -> dict[str, Callable]:
+    """Name -> attention function of the host: its default on this machine, torch's, or both if they differ."""
+    kernels = {"default": [attention.optimized_attention], "pytorch": [attention.attention_pytorch]}
+    kernels["both"] = kernels["default"] + kernels["pytorch"]
+    return {kernel.__name__.removeprefix("attention_"): kernel for kernel in kernels[chosen]}
+
+
+def variant(applied, formulation: str, kernel: Callable):
+    """`applied` with the formulation and the attention kernel to measure."""
+    model = official_formulation(applied.model) if formulation == OFFICIAL else applied.model.clone()
+
+    def attend(_, *args, **kwargs):
+        return kernel(*args, **kwargs)
+
+    model.model_options["transformer_options"]["optimized_attention_override"] = attend
+    return applied._replace(model=model)
+
+
+def guided_step(applied, meter=_UNMEASURED) -> torch.Tensor:
+    """One guided prediction, both halves of it, in the middle of the schedule: the denoised latents."""
+
+    def predict(model, x, sigmas, extra_args, callback, disable):
+        sigma = sigmas[:1].expand(x.shape[0])
+        if x.device.type != "cpu":
+            model(x, sigma, **extra_args)  # after a change of models the first call may still move weights
+        with meter:
+            return model(x, sigma, **extra_args)
+
+    guider = comfy.samplers.CFGGuider(applied.model)
+    guider.set_conds(applied.positive, applied.negative)
+    guider.set_cfg(GUIDANCE)
+    latent = applied.latent["samples"].float()
+    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(SEED))
+    sigmas = torch.cat([applied.model.get_model_object("model_sampling").sigmas[500:501].cpu(), torch.zeros(1)])
+    return guider.sample(noise, latent, comfy.samplers.KSAMPLER(predict), sigmas, disable_pbar=True, seed=SEED)
+
+
+def decode(model, latents: torch.Tensor, meter=_UNMEASURED) -> torch.Tensor:
+    with meter:
+        return model.vae.decode(latents)
+
+
+def whole_face(model, pixels: torch.Tensor, steps: int, formulation: str, kernel: Callable, meter) -> torch.Tensor:
+    """A picture [1, H, W, 3] to its anonymized one, as by FaceAnonApply and KSampler."""
+    with meter:
+        encoded = encode(model, pixels, formulation)
+        applied = apply_references(model.unet, *references(model, encoded, formulation), *encoded[:2])
+        applied = variant(applied, formulation, kernel)
+        latent = applied.latent["samples"]
+        how = (steps, GUIDANCE, "ddpm", "simple", applied.positive, applied.negative, latent)
+        noise = comfy.sample.prepare_noise(latent, SEED)
+        return decode(model, comfy.sample.sample(applied.model, noise, *how, disable_pbar=True, seed=SEED))
+
+
+def relative(ours: torch.Tensor, official: torch.Tensor) -> float:
+    """The largest difference as a share of the largest value."""
+    return ((ours.double() - official.double()).abs().max() / official.double().abs().max()).item()
