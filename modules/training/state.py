@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..checkpoint import check_safetensors, read_json
 from .networks import Networks
 
 FOLDER = "checkpoints"
+_AVAILABLE = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}  # name in torch -> whether it is there
 
 
 class Trained(NamedTuple):
@@ -49,7 +51,7 @@ def save_checkpoint(output: Path, trained: Trained, state: dict, random_states: 
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         save_file(_contiguous(trained.networks.state_dict()), part / "networks.safetensors")
-        tensors, rest = _flatten(trained.optimizer.state_dict())
+        tensors, rest = flatten(trained.optimizer.state_dict())
         save_file(tensors, part / "optimizer.safetensors")
         if trained.ema is not None:
             save_file(_contiguous(_shadow(trained)), part / "ema.safetensors")
@@ -92,7 +94,7 @@ def load_checkpoint(folder: Path, trained: Trained, rank: int) -> dict:
     _check(networks, trained.networks.state_dict(), folder / "networks.safetensors")
     trained.networks.load_state_dict(networks)
     optimizer = _load(folder / "optimizer.safetensors")
-    trained.optimizer.load_state_dict(_unflatten(optimizer, state.pop("optimizer")))
+    trained.optimizer.load_state_dict(unflatten(optimizer, state.pop("optimizer")))
     ema_steps = state.pop("ema_steps")
     if trained.ema is not None and (folder / "ema.safetensors").is_file():
         averages = _load(folder / "ema.safetensors")
@@ -109,7 +111,7 @@ def load_checkpoint(folder: Path, trained: Trained, rank: int) -> dict:
 
 
 def random_state() -> dict[str, torch.Tensor]:
-    """The global generators of Python, NumPy and torch. Nothing here draws from them; libraries may."""
+    """The global generators of Python, NumPy, torch and its devices. Nothing here draws from them; libraries may."""
     _, python, _ = random.getstate()
     _, numpy_keys, position, has_gauss, gauss = np.random.get_state()
     states = {
@@ -118,19 +120,23 @@ def random_state() -> dict[str, torch.Tensor]:
         "numpy_rest": torch.tensor([position, has_gauss, gauss], dtype=torch.float64),
         "torch": torch.get_rng_state(),
     }
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
+    return states | {name: device.get_rng_state() for name, device in _devices().items()}
 
 
 def set_random_state(states: dict[str, torch.Tensor]) -> None:
-    """Undo random_state()."""
+    """Undo random_state(). What a device had drawn that this machine lacks is left aside."""
     random.setstate((3, tuple(states["python"].tolist()), None))
     position, has_gauss, gauss = states["numpy_rest"].tolist()
     np.random.set_state(("MT19937", states["numpy"].numpy().astype(np.uint32), int(position), int(has_gauss), gauss))
     torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+    for name, device in _devices().items():
+        if name in states:
+            device.set_rng_state(states[name])
+
+
+def _devices() -> dict[str, ModuleType]:
+    """The modules of torch for devices with a generator of their own that are at hand."""
+    return {name: getattr(torch, name) for name, backend in _AVAILABLE.items() if backend.is_available()}
 
 
 def _shadow(trained: Trained) -> dict[str, torch.Tensor]:
@@ -141,7 +147,7 @@ def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.detach().contiguous() for name, value in tensors.items()}
 
 
-def _flatten(state_dict: dict) -> tuple[dict[str, torch.Tensor], dict]:
+def flatten(state_dict: dict) -> tuple[dict[str, torch.Tensor], dict]:
     """An optimizer's state as named tensors and the JSON values beside them."""
     tensors, values = {}, {}
     for number, state in state_dict["state"].items():
@@ -158,7 +164,8 @@ def _flatten(state_dict: dict) -> tuple[dict[str, torch.Tensor], dict]:
     return tensors, {"state": values, "param_groups": state_dict["param_groups"]}
 
 
-def _unflatten(tensors: dict[str, torch.Tensor], rest: dict) -> dict:
+def unflatten(tensors: dict[str, torch.Tensor], rest: dict) -> dict:
+    """Undo flatten(); rest may have been JSON meanwhile."""
     state: dict[int, dict] = {int(number): dict(values) for number, values in rest["state"].items()}
     for name, value in tensors.items():
         number, _, key = name.partition(".")

@@ -95,6 +95,26 @@ def test_random_states_of_every_process(tmp_path):
     assert (random.random(), np.random.rand(), torch.rand(1)) == expected
 
 
+@pytest.mark.parametrize(
+    ("device", "backend"),
+    [(torch.cuda, torch.cuda), (torch.xpu, torch.xpu), (torch.mps, torch.backends.mps)],
+    ids=["cuda", "xpu", "mps"],
+)
+def test_random_states_of_devices(tmp_path, monkeypatch, device, backend):
+    """A device's own generator, in whose place one of the CPU stands; a machine without it passes its state over."""
+    generator = torch.Generator().manual_seed(3)
+    trained = make_trained(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(backend, "is_available", lambda: True)
+        patched.setattr(device, "get_rng_state", generator.get_state)
+        patched.setattr(device, "set_rng_state", generator.set_state)
+        save_checkpoint(tmp_path, trained, {"step": 1}, [state.random_state()])
+        expected = torch.rand(4, generator=generator)
+        load_checkpoint(newest_checkpoint(tmp_path), trained, rank=0)
+        assert torch.equal(torch.rand(4, generator=generator), expected)
+    load_checkpoint(newest_checkpoint(tmp_path), trained, rank=0)
+
+
 def test_one_checkpoint_is_kept(tmp_path):
     trained = make_trained(tmp_path)
     for step in (5, 10, 12):
@@ -157,9 +177,9 @@ def test_state_of_an_8_bit_optimizer():
         "state": {i: {"step": 3, "state1": levels + i, "qmap1": table} for i in range(2)},
         "param_groups": [{"lr": 1e-5, "betas": (0.9, 0.999), "params": [0, 1]}],
     }
-    tensors, rest = state._flatten(before)
+    tensors, rest = state.flatten(before)
     assert len({value.data_ptr() for value in tensors.values()}) == len(tensors)
-    after = state._unflatten(tensors, rest)
+    after = state.unflatten(tensors, rest)
     assert after["state"][1]["step"] == 3
     assert torch.equal(after["state"][1]["state1"], levels + 1)
     assert torch.equal(after["state"][0]["qmap1"], table)
