@@ -6,7 +6,8 @@ Lists and pictures come from scripts/make_synthetic_faces.py; any JSON-lines lis
 differences of pixels and of their gradients (for edges); no adversary. The posterior's noise is small and fixed rather
 than learned: nothing here samples it, and a learned one starts so large that little is learned under it. The scaling
 factor in its config.json is measured: the latents' standard deviation is 1 after it. Written in half precision at the
-end, or at --minutes; stopped before, nothing is written.
+end, or at --minutes. Stopped before, it leaves a checkpoint in --checkpoint, and the same command goes on from there;
+without that option, nothing is written.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import math
 from pathlib import Path
 
+import _resumable
 import torch
 from _pack import import_pack
 from diffusers import AutoencoderKL
@@ -22,19 +24,19 @@ from torch.nn import functional
 
 autoencoder_start = import_pack("modules.training.autoencoder_start")
 pictures = import_pack("modules.training.pictures")
-small_networks = import_pack("modules.training.small_networks")
 
 # Of the latents: a little noise keeps them smooth, and their mean square keeps them near 1.
 NOISE = 0.05
 SIZE_WEIGHT = 1e-3
+GLANCE = 72  # held-out pictures that are measured at each checkpoint
 
 
 def main() -> None:
     options = parse_arguments()
     torch.manual_seed(options.seed)
-    images = pictures.read_pictures(options.faces, pictures.read_lines(options.faces))
+    images = pictures.read_pictures(pictures.read_lines(*options.faces))
     if len(images) <= options.held_out:
-        raise SystemExit(f"{options.faces} has {len(images)} pictures, not more than --held-out {options.held_out}.")
+        raise SystemExit(f"There are {len(images)} pictures, not more than --held-out {options.held_out}.")
     autoencoder = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * len(options.widths),
         up_block_types=("UpDecoderBlock2D",) * len(options.widths),
@@ -49,16 +51,16 @@ def main() -> None:
         autoencoder.quant_conv.weight[options.latent_channels :].zero_()
         autoencoder.quant_conv.bias[options.latent_channels :].fill_(2 * math.log(NOISE))
     autoencoder_start.start_from_colours(autoencoder)
-    fit(autoencoder, images[: -options.held_out], options)
-    deviation, error = measure(autoencoder, images[-options.held_out :], options.device)
+    fit(autoencoder, images[: -options.held_out], images[-options.held_out :], options)
+    deviation, psnr = measure(autoencoder, images[-options.held_out :], options.device)
     autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5), force_upcast=False)
-    print(f"held-out pictures: PSNR {-10 * torch.log10(torch.tensor(error)):.2f} dB; latent deviation {deviation:.4f}")
+    print(f"held-out pictures: PSNR {psnr:.2f} dB; latent deviation {deviation:.4f}")
     autoencoder.half().save_pretrained(options.output, safe_serialization=True)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("faces", type=Path, help="a list of pictures of one size")
+    parser.add_argument("faces", type=Path, nargs="+", help="lists of pictures of one size")
     parser.add_argument("output", type=Path, help="folder for config.json and weights")
     parser.add_argument("--held-out", type=int, default=256, help="the last pictures, which are measured on instead")
     parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 96, 96], help="one a level")
@@ -71,10 +73,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    _resumable.add_options(parser)
     return parser.parse_args()
 
 
-def fit(autoencoder: AutoencoderKL, images: torch.Tensor, options: argparse.Namespace) -> None:
+def fit(autoencoder: AutoencoderKL, images: torch.Tensor, held_out: torch.Tensor, options: argparse.Namespace) -> None:
     def loss(chosen: torch.Tensor, done: float, generator: torch.Generator) -> tuple[torch.Tensor, float]:
         # Crops for four fifths of the time: more pictures a minute; then whole ones, as they will be used.
         whole = done > 0.8
@@ -87,8 +90,10 @@ def fit(autoencoder: AutoencoderKL, images: torch.Tensor, options: argparse.Name
         total = pixels + 0.5 * edge_loss(decoded, batch) + SIZE_WEIGHT * latents.float().square().mean()
         return total, pixels.item()
 
-    course = (options.steps, options.minutes, options.batch, options.learning_rate, options.seed)
-    small_networks.fit(autoencoder, len(images), loss, small_networks.Course(*course))
+    def figures() -> dict[str, float]:
+        return {"psnr": measure(autoencoder, held_out[:GLANCE], options.device)[1]}
+
+    _resumable.fit(autoencoder, len(images), loss, options, figures)
 
 
 def crop(batch: torch.Tensor, side: int, generator: torch.Generator) -> torch.Tensor:
@@ -104,14 +109,14 @@ def edge_loss(decoded: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def measure(autoencoder: AutoencoderKL, images: torch.Tensor, device: str) -> tuple[float, float]:
-    """Standard deviation of the latents' means, and the mean squared error of pictures in 0..1."""
+    """Standard deviation of the latents' means, and the PSNR in dB, of the mean squared error of all pictures."""
     latents, errors = [], []
     for part in images.split(32):
         batch = (part.float() / 127.5 - 1).to(device)
         mean = autoencoder.encode(batch).latent_dist.mode()
         errors.append(((autoencoder.decode(mean).sample.clamp(-1, 1) - batch) / 2).square().mean((1, 2, 3)))
         latents.append(mean)
-    return torch.cat(latents).std().item(), torch.cat(errors).mean().item()
+    return torch.cat(latents).std().item(), -10 * torch.cat(errors).mean().log10().item()
 
 
 if __name__ == "__main__":

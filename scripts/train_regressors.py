@@ -7,7 +7,8 @@ image-encoder: a small CLIP vision model, whose embedding (as of CLIP ViT-L/14, 
 maps to the parameters; it becomes the image encoder of the demo model, the linear layer is dropped. regressor: a
 convolutional network, with which scripts/evaluate.py measures. The last --held-out pictures of the list are not
 trained on; R2 of every parameter is measured on them. Lists and pictures come from scripts/make_synthetic_faces.py.
-The result is written at the end, or at --minutes; stopped before, nothing is written.
+The result is written at the end, or at --minutes. Stopped before, it leaves a checkpoint in --checkpoint, and the same
+command goes on from there; without that option, nothing is written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import json
 from pathlib import Path
 
+import _resumable
 import torch
 from _pack import import_pack
 from torch import nn
@@ -23,7 +25,6 @@ from torch.nn import functional
 
 pictures = import_pack("modules.training.pictures")
 regressor = import_pack("modules.synthetic.regressor")
-small_networks = import_pack("modules.training.small_networks")
 tables = import_pack("modules.synthetic.tables")
 
 MEAN = STD = [0.5, 0.5, 0.5]
@@ -76,15 +77,15 @@ def whiten(vision: nn.Module, images: torch.Tensor) -> None:
 def main() -> None:
     options = parse_arguments()
     torch.manual_seed(options.seed)
-    lines = pictures.read_lines(options.faces)
-    images = pictures.read_pictures(options.faces, lines)
+    lines = pictures.read_lines(*options.faces)
+    images = pictures.read_pictures(lines)
     truth = pictures.read_truth(lines)
     if len(images) <= options.held_out:
-        raise SystemExit(f"{options.faces} has {len(images)} pictures, not more than --held-out {options.held_out}.")
+        raise SystemExit(f"There are {len(images)} pictures, not more than --held-out {options.held_out}.")
     network = Encoder(options, images[:4096]) if options.kind == "image-encoder" else regressor.SyntheticRegressor()
     trained = len(images) - options.held_out
     network.to(options.device)
-    fit(network, images[:trained], truth[:trained], options)
+    fit(network, images, truth, trained, options)
     explained = r_squared(network, images[trained:], truth[trained:], options.device)
     names = [parameter.name for parameter in (*tables.IDENTITY, *tables.ATTRIBUTES)]
     print(json.dumps({name: round(value, 3) for name, value in zip(names, explained.tolist(), strict=True)}))
@@ -99,7 +100,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("image-encoder", "regressor"))
-    parser.add_argument("faces", type=Path, help="faces.jsonl of make_synthetic_faces.py, at 128 pixels")
+    parser.add_argument("faces", type=Path, nargs="+", help="faces.jsonl of make_synthetic_faces.py, at 128 pixels")
     parser.add_argument("output", type=Path, help="a folder for the image encoder, a .safetensors for the regressor")
     parser.add_argument("--held-out", type=int, default=1080, help="pictures that are measured on instead")
     parser.add_argument("--steps", type=int, default=5000)
@@ -110,11 +111,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=4, help="of the image encoder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    _resumable.add_options(parser)
     return parser.parse_args()
 
 
-def fit(network: nn.Module, images: torch.Tensor, truth: torch.Tensor, options: argparse.Namespace) -> None:
-    """Mean squared error of all parameters."""
+def fit(
+    network: nn.Module, images: torch.Tensor, truth: torch.Tensor, trained: int, options: argparse.Namespace
+) -> None:
+    """Mean squared error of all parameters, on the first `trained` pictures."""
 
     def loss(chosen: torch.Tensor, _done: float, generator: torch.Generator) -> tuple[torch.Tensor, float]:
         batch = blurred(images[chosen].float() / 255, generator).to(options.device)
@@ -123,8 +127,10 @@ def fit(network: nn.Module, images: torch.Tensor, truth: torch.Tensor, options: 
         error = functional.mse_loss(predicted.float(), truth[chosen].to(options.device))
         return error, error.item()
 
-    course = (options.steps, options.minutes, options.batch, options.learning_rate, options.seed)
-    small_networks.fit(network, len(images), loss, small_networks.Course(*course))
+    def figures() -> dict[str, float]:
+        return {"r2": r_squared(network, images[trained:], truth[trained:], options.device).mean().item()}
+
+    _resumable.fit(network, trained, loss, options, figures)
 
 
 def blurred(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

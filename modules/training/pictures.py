@@ -15,38 +15,43 @@ from ..synthetic.tables import ATTRIBUTES, IDENTITY
 from .json_lines import read_json_lines
 
 
-def read_lines(list_file: Path) -> list[dict]:
-    """The objects of a list; ValueError names a line that is none, or a list without any."""
-    lines = [entry for _, entry in read_json_lines(list_file)]
-    if not lines:
-        raise ValueError(f"{list_file} is empty. scripts/make_synthetic_faces.py writes such lists.")
+def read_lines(*list_files: Path) -> list[dict]:
+    """The objects of lists, one list after the other, with `image` as a whole path; in a list it is relative to it.
+
+    Raises ValueError that names a line which is no object, or a list without any.
+    """
+    lines = []
+    for list_file in list_files:
+        before = len(lines)
+        lines += [{**entry, "image": list_file.parent / entry["image"]} for _, entry in read_json_lines(list_file)]
+        if len(lines) == before:
+            raise ValueError(f"{list_file} is empty. scripts/make_synthetic_faces.py writes such lists.")
     return lines
 
 
-def read_pictures(list_file: Path, lines: Sequence[dict]) -> torch.Tensor:
-    """The pictures that `image` of each line names, relative to the list: uint8 [N, 3, S, S].
+def read_pictures(lines: Sequence[dict]) -> torch.Tensor:
+    """The pictures that `image` of each line of read_lines names: uint8 [N, 3, S, S].
 
     Raises ValueError that names a picture which is missing, unreadable, or of another size than the first.
     """
 
     def read(line: dict) -> np.ndarray:
-        path = list_file.parent / line["image"]
         try:
-            return np.asarray(Image.open(path).convert("RGB"))
+            return np.array(Image.open(line["image"]).convert("RGB"))
         except OSError as error:
-            raise ValueError(f"{path}, named in {list_file}, cannot be read: {error}") from None
+            raise ValueError(f"{line['image']}, which a list names, cannot be read: {error}") from None
 
-    first = read(lines[0])
-    pictures = torch.empty((len(lines), *first.shape), dtype=torch.uint8)
+    height, width, channels = read(lines[0]).shape
+    pictures = torch.empty((len(lines), channels, height, width), dtype=torch.uint8)
     with ThreadPoolExecutor() as pool:
         for i, picture in enumerate(pool.map(read, lines)):
-            if picture.shape != first.shape:
+            if picture.shape != (height, width, channels):
                 raise ValueError(
-                    f"{list_file.parent / lines[i]['image']} is {picture.shape[1]}x{picture.shape[0]}, the first of "
-                    f"{list_file} is {first.shape[1]}x{first.shape[0]}. Make all pictures at one size."
+                    f"{lines[i]['image']} is {picture.shape[1]}x{picture.shape[0]}, the first ({lines[0]['image']}) is "
+                    f"{width}x{height}. Make all pictures at one size."
                 )
-            pictures[i] = torch.from_numpy(picture.copy())
-    return pictures.permute(0, 3, 1, 2).contiguous()
+            pictures[i] = torch.from_numpy(picture).movedim(-1, 0)
+    return pictures
 
 
 def read_truth(lines: Sequence[dict]) -> torch.Tensor:

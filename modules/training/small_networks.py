@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
+
+from ..checkpoint import check_safetensors
+from .state import flatten, random_state, set_random_state, unflatten
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+# A process that was held back for a while should not find its course over: no step counts for more seconds.
+_LONGEST_STEP = 10
+_LOG_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -24,33 +38,136 @@ class Course:
     warmup: int = 200
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """Where a course can be resumed from: one safetensors file in `folder`, beside a log.jsonl of its figures.
+
+    minutes: between two checkpoints. measure: figures for the log at each of them; it draws no random numbers.
+    stop: asked after every step; the course then ends with a checkpoint.
+    """
+
+    folder: Path
+    minutes: float = 10
+    measure: Callable[[], dict[str, float]] = dict
+    stop: Callable[[], bool] = lambda: False
+
+
 # Numbers of pictures [batch], share of the course that is done, generator -> loss, and what the progress bar shows.
 Loss = Callable[[torch.Tensor, float, torch.Generator], tuple[torch.Tensor, float]]
 
 
-def fit(network: nn.Module, pictures: int, loss: Loss, course: Course) -> None:
-    """AdamW on random batches out of `pictures` numbers, under a cosine. ValueError: a loss that is no number."""
+def fit(network: nn.Module, pictures: int, loss: Loss, course: Course, keeping: Keeping | None = None) -> bool:
+    """AdamW on random batches out of `pictures` numbers, under a cosine. ValueError: a loss that is no number.
+
+    With `keeping`, a checkpoint in its folder is continued; a longer course than the one it is from goes on as the
+    longer one would. A course of steps that was interrupted ends with the weights of an unbroken one, bit for bit.
+    Returns whether the course is at its end (or was stopped).
+    """
     optimizer = torch.optim.AdamW(network.parameters(), lr=course.learning_rate, weight_decay=0.01, fused=True)
-    generator = torch.Generator().manual_seed(course.seed)
-    start, running = time.monotonic(), None
-    with tqdm(total=course.steps) as progress:
-        for step in range(course.steps):
-            done = step / course.steps
-            if course.minutes:
-                done = max(done, (time.monotonic() - start) / 60 / course.minutes)
-            if done >= 1:
-                break
-            warm = min(1, (step + 1) / course.warmup)
-            optimizer.param_groups[0]["lr"] = course.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * done))
-            chosen = torch.randint(pictures, (course.batch,), generator=generator)
-            value, shown = loss(chosen, done, generator)
-            if not torch.isfinite(value):
-                raise ValueError(f"The loss of step {step + 1} is {value.item()}: take a smaller --learning-rate.")
-            optimizer.zero_grad()
-            value.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            running = shown if running is None else 0.98 * running + 0.02 * shown
+    run = _Run(network, optimizer, torch.Generator().manual_seed(course.seed))
+    if keeping is not None and (keeping.folder / CHECKPOINT).is_file():
+        run.load(keeping.folder / CHECKPOINT)
+    saved = logged = time.monotonic()
+    with tqdm(total=course.steps, initial=run.step) as progress:
+        while (done := run.done(course)) < 1:
+            began = time.monotonic()
+            _take_step(run, pictures, loss, course, done)
             progress.update()
-            if step % 20 == 0:
-                progress.set_postfix(loss=f"{running:.4f}")
+            if run.step % 20 == 1:
+                progress.set_postfix(loss=f"{run.running:.4f}")
+            now = time.monotonic()
+            run.seconds += min(now - began, _LONGEST_STEP)
+            if keeping is None:
+                continue
+            if keeping.stop():
+                _save(run, keeping)
+                return False
+            if now - saved >= 60 * keeping.minutes:
+                _save(run, keeping)
+                saved = logged = time.monotonic()
+            elif now - logged >= _LOG_SECONDS:
+                _log(run, keeping)
+                logged = now
+    if keeping is not None:
+        _save(run, keeping)
+    return True
+
+
+class _Run:
+    """Everything that the next step depends on. seconds: of all steps. running: mean of what the last ones showed."""
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator):
+        self.network, self.optimizer, self.generator = network, optimizer, generator
+        self.step, self.seconds, self.running = 0, 0.0, None
+
+    def done(self, course: Course) -> float:
+        """Share of the course."""
+        of_steps = self.step / course.steps
+        return max(of_steps, self.seconds / 60 / course.minutes) if course.minutes else of_steps
+
+    def save(self, file: Path) -> None:
+        """Whole or not at all: written beside the last one, which it replaces then."""
+        optimizer, rest = flatten(self.optimizer.state_dict())
+        parts = {
+            "network": self.network.state_dict(),
+            "optimizer": optimizer,
+            "random": random_state() | {"generator": self.generator.get_state()},
+        }
+        tensors = {
+            f"{part}.{name}": value.contiguous() for part, values in parts.items() for name, value in values.items()
+        }
+        state = {"step": self.step, "seconds": self.seconds, "running": self.running, "optimizer": rest}
+        beside = file.with_suffix(".part")
+        save_file(tensors, beside, metadata={"state": json.dumps(state)})
+        with beside.open("rb+") as written:  # a rename may reach the disk before the content does
+            os.fsync(written.fileno())
+        beside.replace(file)
+
+    def load(self, file: Path) -> None:
+        """ValueError for a file that is damaged or of another network."""
+        check_safetensors(file)
+        parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimizer": {}, "random": {}}
+        with safe_open(file, framework="pt") as kept:
+            state = json.loads(kept.metadata()["state"])
+            for key in kept.keys():  # noqa: SIM118 - it is no dict
+                part, _, name = key.partition(".")
+                parts[part][name] = kept.get_tensor(key)
+        try:
+            self.network.load_state_dict(parts["network"])
+        except RuntimeError as error:
+            raise ValueError(f"{file} is of another network: resume with the options that it began with.") from error
+        self.optimizer.load_state_dict(unflatten(parts["optimizer"], state["optimizer"]))
+        self.generator.set_state(parts["random"].pop("generator"))
+        set_random_state(parts["random"])
+        self.step, self.seconds, self.running = state["step"], state["seconds"], state["running"]
+
+
+def _take_step(run: _Run, pictures: int, loss: Loss, course: Course, done: float) -> None:
+    warm = min(1, (run.step + 1) / course.warmup)
+    run.optimizer.param_groups[0]["lr"] = course.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * done))
+    chosen = torch.randint(pictures, (course.batch,), generator=run.generator)
+    value, shown = loss(chosen, done, run.generator)
+    if not torch.isfinite(value):
+        raise ValueError(f"The loss of step {run.step + 1} is {value.item()}: take a smaller --learning-rate.")
+    run.optimizer.zero_grad()
+    value.backward()
+    nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
+    run.optimizer.step()
+    run.running = shown if run.running is None else 0.98 * run.running + 0.02 * shown
+    run.step += 1
+
+
+def _save(run: _Run, keeping: Keeping) -> None:
+    keeping.folder.mkdir(parents=True, exist_ok=True)
+    run.save(keeping.folder / CHECKPOINT)
+    training = run.network.training
+    _log(run, keeping, **keeping.measure())
+    run.network.train(training)
+
+
+def _log(run: _Run, keeping: Keeping, **figures: float) -> None:
+    keeping.folder.mkdir(parents=True, exist_ok=True)
+    line = {"step": run.step, "minutes": run.seconds / 60, "loss": run.running} | figures
+    rounded = {name: value if isinstance(value, int) else float(f"{value:.6g}") for name, value in line.items()}
+    with (keeping.folder / LOG).open("a", encoding="utf-8") as log:
+        log.write(json.dumps(rounded) + "\n")
