@@ -1,0 +1,158 @@
+"""What the training of the demo model consists of, one command after the other, and how far each is.
+
+Every command goes on where it was when it is called again. Nothing here imports more than the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "models" / "face_anon" / "demo"
+
+SIDE = 6  # people and scenes of a group
+CHUNK = 100  # groups: 3600 pictures
+TRAINING_SEED = 1
+# modules/evaluation has the people of seed 2 (synthetic_set.TEST_SEED): neither trained on nor validated with.
+VALIDATION_SEED = 3
+# The method learns from other people than the encoders: an embedding knows those that it was trained on by heart.
+FIRST_CHUNKS = range(4)  # enough for the autoencoder, which does not wait for the others
+ENCODER_CHUNKS = range(20)
+METHOD_CHUNKS = range(20, 50)
+
+AUTOENCODER_MINUTES = 240
+ENCODER_MINUTES = 240
+METHOD_STEPS = 50_000  # of 64 samples: 3.2 million
+# Every so often the method ends and goes on, so that method/model is there to be looked at.
+METHOD_MINUTES = 240
+CHECKPOINT_MINUTES = 10
+
+
+@dataclass(frozen=True)
+class Stage:
+    """name: for people. is_done: is asked before and after. command: ends with status 0. report: figures."""
+
+    name: str
+    is_done: Callable[[], bool]
+    command: list[str]
+    report: Callable[[], str]
+
+
+def make_stages(folder: Path, shipped: bool = False) -> list[Stage]:
+    """All stages, in their order, for a folder.
+
+    shipped: the method continues the shipped model with its own autoencoder and image encoder, which are not trained.
+    Without it the method starts from scratch: its shipped weights know the latents of the shipped autoencoder alone,
+    and to a new one, however much better, they are no start.
+    """
+    data = folder / "data"
+    rest = [number for number in (*ENCODER_CHUNKS, *METHOD_CHUNKS) if number not in FIRST_CHUNKS]
+    return [
+        *([] if shipped else [chunk_stage(data, number) for number in FIRST_CHUNKS]),
+        *([] if shipped else [autoencoder_stage(folder)]),
+        validation_stage(data),
+        *(chunk_stage(data, number) for number in (METHOD_CHUNKS if shipped else rest)),
+        *([] if shipped else [image_encoder_stage(folder)]),
+        method_stage(folder, shipped),
+    ]
+
+
+def script(name: str) -> list[str]:
+    """The start of a command that runs a script where its packages are."""
+    return [sys.executable, str(ROOT / "scripts" / "with_env.py"), str(ROOT / "scripts" / f"{name}.py")]
+
+
+def chunk(data: Path, number: int) -> Path:
+    return data / f"chunk_{number:04}"
+
+
+def chunk_stage(data: Path, number: int) -> Stage:
+    arguments = [f"--seed={TRAINING_SEED}", f"--first={number * CHUNK}", f"--count={CHUNK}"]
+    return _pictures(f"pictures {number}", chunk(data, number), arguments, SIDE, CHUNK)
+
+
+def validation_stage(data: Path) -> Stage:
+    arguments = [f"--seed={VALIDATION_SEED}", "--count=4", "--triples-per-picture=1"]
+    return _pictures("pictures of the validation", data / "validation", arguments, 4, 4)
+
+
+def _pictures(name: str, output: Path, arguments: list[str], side: int, groups: int) -> Stage:
+    def report() -> str:
+        count = sum(1 for _ in (output / "images").glob("*.png"))
+        return f"{count} of {groups * side * side} pictures"
+
+    return Stage(
+        name,
+        lambda: (output / "faces.jsonl").is_file() and (output / "triples.jsonl").is_file(),
+        [*script("make_synthetic_faces"), str(output), f"--group={side}", *arguments],
+        report,
+    )
+
+
+def autoencoder_stage(folder: Path) -> Stage:
+    faces = [str(chunk(folder / "data", number) / "faces.jsonl") for number in FIRST_CHUNKS]
+    course = ["--steps=10000000", f"--minutes={AUTOENCODER_MINUTES}", "--batch=8", "--held-out=252"]
+    return _small_network("autoencoder", "train_autoencoder", [*faces, str(folder / "vae"), *course], folder / "vae")
+
+
+def image_encoder_stage(folder: Path) -> Stage:
+    faces = [str(chunk(folder / "data", number) / "faces.jsonl") for number in ENCODER_CHUNKS]
+    course = ["--steps=10000000", f"--minutes={ENCODER_MINUTES}", "--batch=64", "--held-out=1080"]
+    output = folder / "image_encoder"
+    arguments = ["image-encoder", *faces, str(output), *course]
+    return _small_network("image encoder", "train_regressors", arguments, output)
+
+
+def _small_network(name: str, trainer: str, arguments: list[str], output: Path) -> Stage:
+    kept = output.with_name(f"{output.name}_training")
+    checkpoint = [f"--checkpoint={kept}", f"--checkpoint-minutes={CHECKPOINT_MINUTES}"]
+    return Stage(
+        name,
+        lambda: (output / "config.json").is_file(),
+        [*script(trainer), *arguments, *checkpoint],
+        lambda: figures(kept / "log.jsonl"),
+    )
+
+
+def method_stage(folder: Path, shipped: bool) -> Stage:
+    data, output = folder / "data", folder / "method"
+    start = ["--model", str(SHIPPED)]
+    if not shipped:
+        start = ["--unet-config", str(SHIPPED / "unet" / "config.json")]
+        start += ["--vae", str(folder / "vae"), "--image-encoder", str(folder / "image_encoder")]
+    lists = [str(chunk(data, number) / "triples.jsonl") for number in METHOD_CHUNKS]
+    course = (
+        f"--batch 8 --accumulate 2 --draws 4 --steps {METHOD_STEPS} --learning-rate {5e-4 if shipped else 1.5e-3} "
+        "--warmup 100 --lr-schedule cosine --ema 0.999 --null-share 0.15 --trained-reference all "
+        "--mixed-precision bf16 --cache --export-dtype fp16 --validate-every 1000 "
+        "--validation-steps 25 --guidance-scale 2 "
+        f"--resume --checkpoint-minutes {CHECKPOINT_MINUTES} --time-limit {METHOD_MINUTES}"
+    )
+    validation = ["--validation-data", str(data / "validation" / "triples.jsonl")]
+    return Stage(
+        "method",
+        lambda: _last_step(output) >= METHOD_STEPS and (output / "model" / "face_anon.json").is_file(),
+        [*script("train"), str(output), "--data", *lists, *validation, *start, *course.split()],
+        lambda: figures(output / "log.jsonl"),
+    )
+
+
+def _last_step(output: Path) -> int:
+    names = [path.name for path in (output / "checkpoints").glob("*") if path.name.isdigit()]
+    return max(map(int, names), default=0)
+
+
+def figures(log: Path) -> str:
+    """The last value of everything that a log.jsonl holds."""
+    last: dict = {}
+    if log.is_file():
+        for line in log.read_text(encoding="utf-8").splitlines():
+            try:
+                last |= json.loads(line)
+            except json.JSONDecodeError:  # the last line of one that was killed
+                continue
+    return ", ".join(f"{name} {value:.6g}" for name, value in last.items()) or "no figures yet"
