@@ -26,14 +26,20 @@ class ReferenceAttention:
         self.routes = dict(source.routes)
         self.latent_size = source.latent_size
         self.batch = common_batch(source_states=source.batch, driving_states=driving.batch)
-        self.conditional = _tokens(source.conditional, driving.conditional)
-        self.unconditional = _tokens(source.unconditional, driving.conditional)
+        self.driving = dict(driving.conditional)
+        self.conditional = dict(source.conditional)
+        self.unconditional = dict(source.unconditional)
 
     def to(self, device_or_dtype):
-        """Move to a device or a dtype, as the host asks; returns the patch, which the host puts in its place."""
-        for half in (self.conditional, self.unconditional):
-            for layer, tokens in half.items():
-                half[layer] = tokens.to(device_or_dtype)
+        """Move to a device, as the host asks; returns the patch, which the host puts in its place.
+
+        The host also asks for the dtype of the weights (comfy/model_management.py, LoadedModel.model_load): as fp8 that
+        would round the states for good. They keep their own, and take that of x when they are used.
+        """
+        if isinstance(device_or_dtype, torch.device):
+            for states in (self.driving, self.conditional, self.unconditional):
+                for layer, state in states.items():
+                    states[layer] = state.to(device_or_dtype)
         return self
 
     def __call__(self, x: torch.Tensor, context: torch.Tensor, value: torch.Tensor, extra_options: dict):
@@ -46,37 +52,27 @@ class ReferenceAttention:
                 f"another architecture. Take MODEL and ReferenceNets from one FaceAnonLoadModel."
             )
         halves = extra_options.get("cond_or_uncond") or [_CONDITIONAL]
-        tokens = self._reference_tokens(self.routes[layer], x, halves)
-        keys = torch.cat([context, tokens], dim=1)
-        return x, keys, keys if value is context else torch.cat([value, tokens], dim=1)
+        references = self._references(self.routes[layer], x, halves)
+        keys = torch.cat([context, *references], dim=1)
+        return x, keys, keys if value is context else torch.cat([value, *references], dim=1)
 
-    def _reference_tokens(self, layer: LayerKey, x: torch.Tensor, halves: list[int]) -> torch.Tensor:
+    def _references(self, layer: LayerKey, x: torch.Tensor, halves: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Source and driving states for the faces of x, each [b * halves, tokens, channels]."""
         latents = x.shape[0] // len(halves)
         if self.batch not in (1, latents):
             raise ValueError(
                 f"The latent has batch {latents}, the reference states have {self.batch}. Use the LATENT output of "
                 f"FaceAnonApply, or references of batch 1 to make several variations of one face."
             )
-        parts = []
-        for half in halves:
-            tokens = (self.conditional if half == _CONDITIONAL else self.unconditional)[layer]
-            if tokens.shape[1] != 2 * x.shape[1] or tokens.shape[2] != x.shape[2]:
-                raise ValueError(
-                    f"The latent gives {tuple(x.shape[1:])} tokens x channels at attention layer {layer}, each "
-                    f"reference gives {(tokens.shape[1] // 2, tokens.shape[2])}: the references are of "
-                    f"{self.latent_size[1]}x{self.latent_size[0]} latent pixels. Use FaceAnonApply's LATENT output."
-                )
-            parts.append(tokens.to(x).expand(latents, -1, -1))
-        return torch.cat(parts)
-
-
-def _tokens(source, driving) -> dict[LayerKey, torch.Tensor]:
-    """Layer -> [batch or 1, source and driving tokens, channels]."""
-    joined = {}
-    for layer, driving_state in driving.items():
-        source_state = source[layer]
-        batch = max(source_state.shape[0], driving_state.shape[0])
-        joined[layer] = torch.cat(
-            [source_state.expand(batch, -1, -1), driving_state.expand(batch, -1, -1).to(source_state)], dim=1
+        driving = self.driving[layer]
+        if driving.shape[1:] != x.shape[1:]:
+            raise ValueError(
+                f"The latent gives {tuple(x.shape[1:])} tokens x channels at attention layer {layer}, each "
+                f"reference gives {tuple(driving.shape[1:])}: the references are of "
+                f"{self.latent_size[1]}x{self.latent_size[0]} latent pixels. Use FaceAnonApply's LATENT output."
+            )
+        sources = [(self.conditional if half == _CONDITIONAL else self.unconditional)[layer] for half in halves]
+        return (
+            torch.cat([source.to(x).expand(latents, -1, -1) for source in sources]),
+            driving.to(x).expand(latents, -1, -1).repeat(len(halves), 1, 1),
         )
-    return joined

@@ -66,7 +66,9 @@ def load_model_folder(
                 f"{list(layouts[0].blocks)} with {layouts[0].context_dim}. All three belong to one model."
             )
     encoder = load_clip_vision(clip_vision or folder / checkpoint.IMAGE_ENCODER)
-    check_embedding_width(encoder, layouts[0].context_dim, clip_vision or folder / checkpoint.IMAGE_ENCODER)
+    # a model that says so was trained with the image encoder that it brings
+    own_encoder = clip_vision is None and (folder / checkpoint.SETTINGS_FILE).is_file()
+    check_image_encoder(encoder, layouts[0].context_dim, clip_vision or folder / checkpoint.IMAGE_ENCODER, own_encoder)
     loaded_vae = load_vae(vae or folder / checkpoint.VAE)
     if loaded_vae.latent_channels != layouts[0].in_channels:
         raise ValueError(
@@ -79,8 +81,12 @@ def load_model_folder(
     )
     return FaceAnonModel(
         unet=unet,
-        source_reference_net=ReferenceNet(source, SOURCE, layouts[1].routes(settings.routing), settings.resolution),
-        driving_reference_net=ReferenceNet(driving, DRIVING, layouts[2].routes(settings.routing), settings.resolution),
+        source_reference_net=ReferenceNet(
+            source, SOURCE, layouts[1].routes(settings.routing), settings.resolution, str(folder)
+        ),
+        driving_reference_net=ReferenceNet(
+            driving, DRIVING, layouts[2].routes(settings.routing), settings.resolution, str(folder)
+        ),
         clip_vision=encoder,
         vae=loaded_vae,
     )
@@ -117,10 +123,10 @@ def load_unet(
         **dtype_options,
     )
     manual_cast = comfy.model_management.unet_manual_cast(weight_dtype, load_device, **dtype_options)
-    model_config.set_inference_dtype(weight_dtype, manual_cast, device=load_device)
+    model_config.set_inference_dtype(weight_dtype, manual_cast)
     model = model_config.get_model(state_dict)
     _set_norm_groups(model.diffusion_model, layout.norm_groups)
-    _check_complete(state_dict, model.diffusion_model.state_dict(), folder / network)
+    _check_complete(state_dict, _shapes(model.diffusion_model), folder / network)
 
     patcher_class = (
         comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
@@ -129,6 +135,7 @@ def load_unet(
     if not comfy.model_management.is_device_cpu(offload_device):
         model.to(offload_device)
     model.load_model_weights(state_dict, "", assign=patcher.is_dynamic())
+    model.face_anon_folder = str(folder)  # by which parts of different models are told apart
     patcher.cached_patcher_init = (load_unet, (folder, network, dtype, scaling_factor))
     return patcher
 
@@ -150,22 +157,34 @@ def load_clip_vision(path: Path) -> comfy.clip_vision.ClipVisionModel:
     if "embeddings.class_embedding" in state_dict:  # as transformers 5 names them; the host has the older names
         state_dict = {f"vision_model.{key}": value for key, value in state_dict.items()}
     encoder = comfy.clip_vision.ClipVisionModel(config)
-    expected = encoder.model.state_dict()
     # the projection is not used by the method, and position_ids are a constant that old files carry
     optional = {"visual_projection.weight", "vision_model.embeddings.position_ids"}
     given = {key: value for key, value in state_dict.items() if key not in optional}
-    _check_complete(given, {key: value for key, value in expected.items() if key not in optional}, path)
+    expected = {key: shape for key, shape in _shapes(encoder.model).items() if key not in optional}
+    _check_complete(given, expected, path)
     encoder.load_sd(given)
     return encoder
 
 
-def check_embedding_width(encoder: comfy.clip_vision.ClipVisionModel, context_dim: int, path: Path) -> None:
-    """Raise ValueError unless the encoder's pooled embedding is as wide as the UNet's context."""
+def check_image_encoder(
+    encoder: comfy.clip_vision.ClipVisionModel, context_dim: int, path: Path, own: bool = False
+) -> None:
+    """Raise ValueError unless the encoder's pooled embedding is what the UNet takes as context.
+
+    Its width tells most others, but CLIP ViT-L/14 of 336 pixels is as wide as that of 224, which the published model
+    was trained with. own: the model was trained with this very encoder, of whatever size its pictures are.
+    """
+    needed = "The published model needs CLIP ViT-L/14 (1024 wide before its projection, 224 pixels)"
     width = encoder.model.vision_model.post_layernorm.weight.shape[0]
     if width != context_dim:
         raise ValueError(
-            f"The image encoder {path} gives embeddings of width {width}, the UNet takes {context_dim}. The published "
-            f"model needs CLIP ViT-L/14 (1024 wide before its projection); ViT-H and ViT-g do not fit."
+            f"The image encoder {path} gives embeddings of width {width}, the UNet takes {context_dim}. {needed}; "
+            f"ViT-H and ViT-g do not fit."
+        )
+    if width == 1024 and encoder.image_size != 224 and not own:
+        raise ValueError(
+            f"The image encoder {path} takes pictures of {encoder.image_size} pixels: its embeddings are as wide as "
+            f"those that the UNet was trained with, but say something else. {needed}, not its version of 336 pixels."
         )
 
 
@@ -197,7 +216,7 @@ def load_vae(path: Path) -> comfy.sd.VAE:
     # VAE(...) converts the diffusers names itself; converted here too, so that a gap is an error rather than a log line
     converted = comfy.diffusers_convert.convert_vae_state_dict(dict(state_dict))
     vae = comfy.sd.VAE(sd=state_dict, config={"params": {"ddconfig": ddconfig, "embed_dim": channels}})
-    _check_complete(converted, vae.first_stage_model.state_dict(), path)
+    _check_complete(converted, _shapes(vae.first_stage_model), path)
     _set_norm_groups(vae.first_stage_model, config.get("norm_num_groups", 32))
     vae.latent_channels = channels
     vae.downscale_ratio = vae.upscale_ratio = 2 ** (len(widths) - 1)
@@ -271,8 +290,23 @@ def _to_host_keys(state_dict: dict, unet_config: dict, folder: Path) -> dict:
     return {names[key]: value for key, value in state_dict.items()}
 
 
-def _check_complete(given: dict, expected: dict, folder: Path) -> None:
-    """Raise ValueError unless both dicts hold the same names with the same shapes."""
+def _shapes(network: torch.nn.Module) -> dict[str, torch.Size]:
+    """Name -> shape of every tensor that the network takes, whether it holds one yet or not.
+
+    Under dynamic VRAM (comfy/ops.py, Linear) a layer of the host has no weight before its state dict is loaded, and so
+    it is not in state_dict().
+    """
+    shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Linear) and module.weight is None:
+            shapes[f"{name}.weight"] = torch.Size([module.out_features, module.in_features])
+            if module.comfy_need_lazy_init_bias:
+                shapes[f"{name}.bias"] = torch.Size([module.out_features])
+    return shapes
+
+
+def _check_complete(given: dict[str, torch.Tensor], expected: dict[str, torch.Size], folder: Path) -> None:
+    """Raise ValueError unless both hold the same names with the same shapes."""
     missing = [key for key in expected if key not in given]
     unused = [key for key in given if key not in expected]
     if missing or unused:
@@ -280,9 +314,9 @@ def _check_complete(given: dict, expected: dict, folder: Path) -> None:
             f"{folder}: {len(missing)} tensors are missing (first: {(missing or ['-'])[0]}) and {len(unused)} are not "
             f"used (first: {(unused or ['-'])[0]}). Weights and config.json belong to different models; get both again."
         )
-    for key, tensor in expected.items():
-        if given[key].shape != tensor.shape:
+    for key, shape in expected.items():
+        if given[key].shape != shape:
             raise ValueError(
-                f"{folder}: {key} is {tuple(given[key].shape)}, config.json asks for {tuple(tensor.shape)}. Weights "
-                f"and config.json belong to different models; get both again."
+                f"{folder}: {key} is {tuple(given[key].shape)}, config.json asks for {tuple(shape)}. Weights and "
+                f"config.json belong to different models; get both again."
             )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import comfy.model_management
 import torch
 
+from .memory import in_parts, recorded_at_once
 from .states import SOURCE, ImageEmbeds, ReferenceStates, common_batch
 from .unet_layout import LayerKey
 
@@ -22,14 +23,15 @@ class ReferenceNet:
     """A loaded ReferenceNet (socket FACE_ANON_REFERENCE_NET).
 
     patcher: its UNet. role: SOURCE or DRIVING. routes: see UNetLayout.routes. resolution: side in pixels of the faces
-    that the model was trained on.
+    that the model was trained on. model: the model's folder.
     """
 
-    def __init__(self, patcher, role: str, routes: Mapping[LayerKey, LayerKey], resolution: int):
+    def __init__(self, patcher, role: str, routes: Mapping[LayerKey, LayerKey], resolution: int, model: str = ""):
         self.patcher = patcher
         self.role = role
         self.routes = routes
         self.resolution = resolution
+        self.model = model
 
     def get_models(self) -> list:
         """The host's way to find models in node outputs (comfy/model_patcher.py, PromptModelTracker)."""
@@ -73,6 +75,8 @@ class ReferenceNet:
             unconditional=unconditional,
             routes=self.routes,
             latent_size=(latents.shape[2], latents.shape[3]),
+            embeds_degree=image_embeds.degree,
+            model=self.model,
         )
 
     def _warn_of_size(self, latents: torch.Tensor) -> None:
@@ -88,26 +92,33 @@ class ReferenceNet:
     def _record(self, latents: torch.Tensor, context: torch.Tensor, device) -> dict[LayerKey, torch.Tensor]:
         """norm1(x) of every layer that some route ends in; images go through in as large batches as memory allows."""
         wanted = set(self.routes.values())
-        recorded: dict[LayerKey, list[torch.Tensor]] = {}
+        recorded: dict[LayerKey, torch.Tensor] = {}
 
         def record(x, context, value, extra_options):
             layer = (*extra_options["block"], extra_options["block_index"])
             if layer in wanted:
-                recorded.setdefault(layer, []).append(x.to(device))
+                recorded[layer] = x.to(device)
             return x, context, value
 
-        one = self.patcher.memory_required([1, *latents.shape[1:]])
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=one)
+        latent_shape = latents.shape[1:]
+        memory = self.patcher.memory_required([1, *latent_shape])
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
         load_device = self.patcher.load_device
-        at_once = max(1, int(comfy.model_management.get_free_memory(load_device) / max(one, 1)))
         model = self.patcher.model
         dtype = model.get_dtype_inference()
-        for start in range(0, latents.shape[0], at_once):
-            x = latents[start : start + at_once].to(load_device, dtype)
+
+        def run(part: slice) -> dict[LayerKey, torch.Tensor]:
+            recorded.clear()  # of a part that ran out of memory
+            x = latents[part].to(load_device, dtype)
             model.diffusion_model(
                 x,
                 torch.zeros(x.shape[0], device=load_device),
-                context=context[start : start + at_once].to(load_device, dtype),
+                context=context[part].to(load_device, dtype),
                 transformer_options={"patches": {"attn1_patch": [record]}},
             )
-        return {layer: torch.cat(parts) for layer, parts in recorded.items()}
+            return dict(recorded)
+
+        # what the host's samplers do around a model (comfy/samplers.py): some kernels take the current device
+        with comfy.model_management.cuda_device_context(load_device):
+            parts = in_parts(latents.shape[0], recorded_at_once(self.patcher, latent_shape), run)
+        return {layer: torch.cat([part[layer] for part in parts]) for layer in parts[0]}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import comfy.model_management
@@ -14,6 +15,7 @@ import torch
 
 from . import ddpm
 from .attention import ReferenceAttention
+from .memory import in_parts, sampled_at_once
 from .states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates, common_batch
 
 DDPM = "ddpm (paper)"  # beside the names of the host's samplers
@@ -34,12 +36,38 @@ def apply_references(
     driving_states: ReferenceStates,
     source_embeds: ImageEmbeds,
     driving_embeds: ImageEmbeds,
+    mixed_degrees: bool = False,
 ) -> Applied:
     """A clone of `model` that reads the references, with conditionings and an empty latent that fit them.
 
     Context: two tokens, [source, driving]; unconditional [0, driving] (section 3.2 of the paper).
-    Raises ValueError when the inputs are swapped, come from different models, or differ in batch or size.
+    mixed_degrees: let the source's embedding and its states have different degrees, for ablations alone.
+    Raises ValueError when the inputs are swapped, come from different models, or differ in degree, batch or size.
     """
+    batch = _check_references(model, source_states, driving_states, source_embeds, driving_embeds, mixed_degrees)
+    patched = model.clone()
+    patched.set_model_attn1_patch(ReferenceAttention(source_states, driving_states))
+    source = source_embeds.embeds.expand(batch, -1, -1)
+    driving = driving_embeds.embeds.expand(batch, -1, -1)
+    latent = torch.zeros(
+        [batch, *_latent_shape(model, driving_states)],
+        device=comfy.model_management.intermediate_device(),
+        dtype=comfy.model_management.intermediate_dtype(),
+    )
+    return Applied(
+        model=patched,
+        positive=[[torch.cat([source, driving], dim=1), {}]],
+        negative=[[torch.cat([torch.zeros_like(source), driving], dim=1), {}]],
+        latent={"samples": latent},
+    )
+
+
+def _latent_shape(model, states: ReferenceStates) -> tuple[int, int, int]:
+    return model.get_model_object("latent_format").latent_channels, *states.latent_size
+
+
+def _check_references(model, source_states, driving_states, source_embeds, driving_embeds, mixed_degrees) -> int:
+    """The batch of references that fit together; ValueError says what does not, and the next step."""
     for states, role in ((source_states, SOURCE), (driving_states, DRIVING)):
         if states.role != role:
             raise ValueError(f"{role}_states holds states of a {states.role} ReferenceNet. Swap the two connections.")
@@ -48,8 +76,26 @@ def apply_references(
             f"driving_embeds was encoded with degree {driving_embeds.degree}. The driving embedding is never scaled: "
             f"encode the driving image with degree 0, in a FaceAnonEncodeImage of its own."
         )
-    if source_states.routes != driving_states.routes:
-        raise ValueError("source_states and driving_states come from different models. Use one FaceAnonLoadModel.")
+    degrees = {
+        "Interpolate States": source_states.degree,
+        "the Encode Image before Source Reference": source_states.embeds_degree,
+        "the Encode Image of source_embeds": source_embeds.degree,
+    }
+    if not mixed_degrees and not _are_equal(degrees.values()):
+        listed = ", ".join(f"{value:g} in {place}" for place, value in degrees.items())
+        raise ValueError(
+            f"The degree differs: {listed}. A part of the source's identity would be kept: of faces that were "
+            f"anonymized so, one in four was recognised. Set one degree everywhere, best by one Float wired into both "
+            f"nodes."
+        )
+    models = {
+        "MODEL": getattr(model.model, "face_anon_folder", ""),
+        "source_states": source_states.model,
+        "driving_states": driving_states.model,
+    }
+    if len({folder for folder in models.values() if folder}) > 1 or source_states.routes != driving_states.routes:
+        listed = ", ".join(f"{what} of {folder or 'an unknown model'}" for what, folder in models.items())
+        raise ValueError(f"The inputs come from different models: {listed}. Use one FaceAnonLoadModel for all.")
     if source_states.latent_size != driving_states.latent_size:
         (source_h, source_w), (driving_h, driving_w) = source_states.latent_size, driving_states.latent_size
         raise ValueError(
@@ -62,28 +108,18 @@ def apply_references(
             f"The MODEL takes embeddings of width {context_dim}, these are {source_embeds.embeds.shape[-1]} wide. "
             f"Take MODEL and CLIP_VISION from one FaceAnonLoadModel."
         )
-    batch = common_batch(
+    return common_batch(
         source_states=source_states.batch,
         driving_states=driving_states.batch,
         source_embeds=source_embeds.batch,
         driving_embeds=driving_embeds.batch,
     )
-    patched = model.clone()
-    patched.set_model_attn1_patch(ReferenceAttention(source_states, driving_states))
-    source = source_embeds.embeds.expand(batch, -1, -1)
-    driving = driving_embeds.embeds.expand(batch, -1, -1)
-    channels = model.get_model_object("latent_format").latent_channels
-    latent = torch.zeros(
-        [batch, channels, *source_states.latent_size],
-        device=comfy.model_management.intermediate_device(),
-        dtype=comfy.model_management.intermediate_dtype(),
-    )
-    return Applied(
-        model=patched,
-        positive=[[torch.cat([source, driving], dim=1), {}]],
-        negative=[[torch.cat([torch.zeros_like(source), driving], dim=1), {}]],
-        latent={"samples": latent},
-    )
+
+
+def _are_equal(degrees: Iterable[float]) -> bool:
+    """Whether these are one number, but for the last digits of arithmetic."""
+    first, *others = degrees
+    return all(math.isclose(first, other, rel_tol=1e-6, abs_tol=1e-6) for other in others)
 
 
 class Sampler(NamedTuple):
@@ -108,6 +144,7 @@ def sample(
     offsets: Sequence[int] | None = None,
     sampler: Sampler = PAPER_SAMPLER,
     callback: Callable | None = None,
+    mixed_degrees: bool = False,
 ) -> torch.Tensor:
     """Latents [B, C, h, w] (unscaled, for VAE Decode); face i has seed + offsets[i], by default seed + i.
 
@@ -116,45 +153,43 @@ def sample(
     way draw it for all faces of a call together. guidance_scale <= 1 is the conditional prediction alone, as in the
     official code. A crowd goes through in as many parts as memory asks for.
     callback(step, denoised, x, steps of all parts): after each step; None shows progress and previews as KSampler does.
+    mixed_degrees: see apply_references.
     Raises what apply_references raises, and ValueError for steps out of 1..1000 or offsets that do not fit the batch.
     """
     references = (source_states, driving_states, source_embeds, driving_embeds)
-    latent = apply_references(model, *references).latent["samples"]
-    offsets = range(latent.shape[0]) if offsets is None else offsets
-    if len(offsets) != latent.shape[0]:
+    faces = _check_references(model, *references, mixed_degrees)
+    shape = _latent_shape(model, driving_states)
+    offsets = range(faces) if offsets is None else offsets
+    if len(offsets) != faces:
         raise ValueError(
-            f"There are {len(offsets)} faces, but references for {latent.shape[0]}: connect the faces of these crops."
+            f"There are {len(offsets)} faces, but references for {faces}: connect the faces of these crops."
         )
     seeds = [seed + offset for offset in offsets]
     scheduler = ddpm.make_scheduler(sampler.steps) if sampler.name == DDPM else None
-    parts = torch.arange(latent.shape[0]).split(_faces_at_once(model, latent.shape[1:]))
-    total = sampler.steps * len(parts)
-    show = callback or latent_preview.prepare_callback(model, total)
-    samples = []
-    for number, part in enumerate(parts):
-        first, last = int(part[0]), int(part[-1]) + 1
-        applied = apply_references(model, *(reference.part(slice(first, last)) for reference in references))
+    at_once = sampled_at_once(model, shape, sampler.guidance_scale > 1)
+    show = callback or latent_preview.prepare_callback(model, sampler.steps * -(-faces // at_once))
+    done = 0  # parts
 
-        def on_step(step, denoised, x, _steps, done=number * sampler.steps):
-            show(done + step, denoised, x, total)
+    def run(part: slice) -> torch.Tensor:
+        nonlocal done
+        parts = done + -(-(faces - part.start) // (part.stop - part.start))
 
-        generators = ddpm.face_generators(seeds[first:last])
-        noise = ddpm.start_noise(generators, latent.shape[1:])
+        def on_step(step, denoised, x, _steps):
+            show(done * sampler.steps + step, denoised, x, parts * sampler.steps)
+
+        applied = apply_references(model, *(reference.part(part) for reference in references), mixed_degrees)
+        generators = ddpm.face_generators(seeds[part])
+        noise = ddpm.start_noise(generators, shape)
+        first = seeds[part.start]
         if sampler.name == DDPM:
-            drawn = _sample_ddpm(applied, noise, scheduler, generators, sampler.guidance_scale, seeds[first], on_step)
+            drawn = _sample_ddpm(applied, noise, scheduler, generators, sampler.guidance_scale, first, on_step)
         else:
-            drawn = _sample_host(applied, noise, sampler, seeds[first], on_step)
-        samples.append(drawn)
-    samples = torch.cat(samples)
+            drawn = _sample_host(applied, noise, sampler, first, on_step)
+        done += 1
+        return drawn
+
+    samples = torch.cat(in_parts(faces, at_once, run))
     return samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
-
-
-def _faces_at_once(model, latent_shape: torch.Size) -> int:
-    """How many faces fit beside the model into the device's whole memory: not what is free now, which may be freed."""
-    room = comfy.model_management.get_total_memory(model.load_device) - model.model_size()
-    # two halves of the guidance; and half as much again, as the host knows nothing of the references' tokens
-    face = 1.5 * model.memory_required([2, *latent_shape])
-    return max(1, int(room / face))
 
 
 def _sample_ddpm(

@@ -54,6 +54,8 @@ class ReferenceStates:
         states are the same in both halves of the guidance.
     routes: attention layer of the UNet -> layer whose state it reads (see UNetLayout.routes).
     latent_size: height and width of the latents, in latent pixels.
+    degree: of the interpolation, equation (2). embeds_degree: of the embedding that was the network's context.
+    model: folder of the model that the network is part of; "" where it is not known.
     """
 
     role: str
@@ -62,6 +64,8 @@ class ReferenceStates:
     routes: Mapping[LayerKey, LayerKey]
     latent_size: tuple[int, int]
     degree: float = 0.0
+    embeds_degree: float = 0.0
+    model: str = ""
 
     @property
     def batch(self) -> int:

@@ -87,7 +87,8 @@ class Painter:
         driving = (replace(seen.driving_states, conditional=states), ImageEmbeds(seen.embeds[rows]))
         offsets = [condition.seed_offset(number) for number in numbers]
         references = (source_states, driving[0], source_embeds, driving[1])
-        drawn = sample(self.model.unet, *references, self.seed, offsets, self.sampler, lambda *_: None)
+        mixed = condition.reduction != FULL  # the ablation leaves the degree out of one of them
+        drawn = sample(self.model.unet, *references, self.seed, offsets, self.sampler, lambda *_: None, mixed)
         return to_levels(self.model.vae.decode(drawn))
 
 

@@ -50,7 +50,7 @@ def test_a_crowd_goes_through_in_parts(tiny, images, monkeypatch):
     inputs = pipeline.references(tiny, images[:1], pipeline.face_images(3), degree=0.0)
     together = pack.FaceAnonDDPMSampler.execute(**inputs, seed=7, steps=3)[0]["samples"]
     shown = []
-    monkeypatch.setattr(sampling, "_faces_at_once", lambda *_: 2)
+    monkeypatch.setattr(sampling, "sampled_at_once", lambda *_: 2)
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, *_, **__: shown.append((value, total)))
     in_parts = pack.FaceAnonDDPMSampler.execute(**inputs, seed=7, steps=3)[0]["samples"]
     assert golden.relative(in_parts, together) < 2e-5

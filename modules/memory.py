@@ -1,0 +1,68 @@
+"""How many faces go through a network at once. Touches the host: asks its memory management and its patchers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import comfy.model_management
+
+logger = logging.getLogger("face_anonymizer")
+
+Result = TypeVar("Result")
+
+
+def sampled_at_once(model, latent_shape: Sequence[int], guided: bool) -> int:
+    """How many faces fit beside a MODEL into its device's whole memory: not what is free now, which may be freed.
+
+    latent_shape: (channels, height, width) of one face's latent, in latent pixels. guided: both halves of the guidance
+    are predicted, so that each face goes through twice. At least 1.
+    """
+    room = comfy.model_management.get_total_memory(model.load_device) - model.model_size()
+    # half as much again, as the host knows nothing of the references' tokens
+    face = 1.5 * (2 if guided else 1) * _memory_of_one_more(model, latent_shape)
+    return max(1, int(room / face))
+
+
+def recorded_at_once(patcher, latent_shape: Sequence[int]) -> int:
+    """How many images a loaded ReferenceNet takes at once, of what is free now or would be given back. At least 1."""
+    return max(1, int(patcher.get_free_memory(patcher.load_device) / _memory_of_one_more(patcher, latent_shape)))
+
+
+def in_parts(count: int, at_once: int, run: Callable[[slice], Result]) -> list[Result]:
+    """run(part) for `count` faces, `at_once` of them a part; the results in their order.
+
+    Out of memory in a part of several faces, the parts are halved, once, with a line in the log; the part that failed
+    is run again whole. Raises the host's out-of-memory error, which makes it unload all models, with what helps.
+    """
+    results, start, halved = [], 0, False
+    while start < count:
+        part = slice(start, min(start + at_once, count))
+        failure = None
+        try:
+            results.append(run(part))
+        except Exception as error:
+            comfy.model_management.raise_non_oom(error)
+            failure = str(error)  # not the error itself: its traceback holds the tensors of the part
+        if failure is None:
+            start = part.stop
+            continue
+        comfy.model_management.soft_empty_cache()
+        faces = part.stop - part.start
+        if halved or faces == 1:
+            raise comfy.model_management.OOM_EXCEPTION(
+                f"Out of memory with {faces} face{'s' if faces > 1 else ''} at once. What helps, most first: in "
+                f"Anonymize Crops or Anonymize Video a smaller faces_at_once; a weight_dtype of fp16 or fp8_e4m3fn in "
+                f"Load Face Anonymizer Model; guidance_scale 1, which predicts one half instead of two; other programs "
+                f"closed; ComfyUI started with --lowvram. ({failure})"
+            )
+        halved, at_once = True, faces // 2
+        logger.warning("Out of memory with %d faces at once: going on with %d.", faces, at_once)
+    return results
+
+
+def _memory_of_one_more(patcher, latent_shape: Sequence[int]) -> float:
+    """Bytes by which the host's estimate grows with one more image: without what it adds once for all of them
+    (ModelPatcherDynamic pads by a GiB)."""
+    return max(1.0, patcher.memory_required([2, *latent_shape]) - patcher.memory_required([1, *latent_shape]))
