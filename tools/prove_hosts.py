@@ -1,0 +1,146 @@
+"""Prove released ComfyUI hosts, one after the other, each with its own pins: a table, docs/hosts.md.
+
+    python scripts/with_env.py tools/prove_hosts.py [VERSION ...] [--history CLONE] [--cache FOLDER]
+
+Each version is taken out of the history of a clone of ComfyUI, with an environment that shares this interpreter's
+packages (torch above all) and has that version's pins on top: half a GB each. There it starts as a server, knows every
+node of the pack and runs the prompts of workflows/api; the method equals the official code's recordings; the tests of
+the nodes pass. Ends with status 1 when anything fails.
+"""
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from _hosts import Release, ask, make_environment, read_pins, read_releases, write_checkout  # noqa: E402
+from _run_graphs import STEPS, run_graphs  # noqa: E402
+from host import has_accelerator  # noqa: E402
+
+VERSIONS = ("0.23.0", "0.28.0", "0.29.0", "0.30.0", "0.33.0")
+PARITY = ("tests/host/test_parity.py",)
+TESTS = ("tests/host/test_nodes.py", "tests/host/test_layouts.py")
+PAGE = ROOT / "docs" / "hosts.md"
+SHOWN = ("comfyui-frontend-package", "comfy-kitchen", "comfy-aimdo")
+
+
+class Proof(NamedTuple):
+    """What one host did. checks: what stands in the table, by its head; faults: what failed, a line each."""
+
+    release: Release
+    packages: dict[str, str]
+    checks: dict[str, str]
+    faults: list[str]
+
+
+def prove(release: Release, clone: Path, cache: Path) -> Proof:
+    """Everything of one host; what fails does not stop the rest."""
+    began, host = time.monotonic(), cache / release.version / "ComfyUI"
+    if not host.is_dir():
+        for name in write_checkout(clone, release.commit, host):
+            print(f"  left out, as {clone} has lost it: {name}")
+    requirements = host / "requirements.txt"
+    python = make_environment(host.with_name("venv"), [requirements, ROOT / "requirements.txt"])
+    pins = read_pins(requirements.read_text(encoding="utf-8"))
+    versions = ask(python, "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))", *pins)
+    packages = dict(zip(pins, versions.split(), strict=True))
+    print(f"  imported: {', '.join(f'{name} {version}' for name, version in packages.items())}", flush=True)
+
+    os.environ["COMFYUI_PATH"] = str(host)  # what the server and the tests look for
+    checks = {}
+    checks["loads as a server"], checks["graphs"], faults = run_graphs(python, release.version)
+    print(f"  {checks}", flush=True)
+    counts, output, failed = run_tests(python, PARITY)
+    checks["parity"] = f"{counts}; {largest_differences(output)}"
+    checks["tests of the nodes"], _, more = run_tests(python, TESTS)
+    checks["seconds"] = f"{time.monotonic() - began:.0f}"
+    faults += [f"{name} is {packages[name]}, not {pin}" for name, pin in pins.items() if packages[name] != pin]
+    faults += failed + more
+    print(f"  {checks}", *faults, sep="\n  ", flush=True)
+    return Proof(release, packages, checks, faults)
+
+
+def run_tests(python: Path, files: tuple[str, ...]) -> tuple[str, str, list[str]]:
+    """Counts as text ("18 of 18"), what the tests printed, and those that did not pass; a skipped one did not."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results.xml"
+        command = [str(python), "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", f"--junitxml={results}", *files]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if not results.is_file():
+            return "none", done.stdout, [f"pytest: {(done.stderr or done.stdout).strip()[-500:]}"]
+        cases = list(ElementTree.parse(results).iter("testcase"))
+    bad = [(case, part) for case in cases for part in case if part.tag in ("failure", "error", "skipped")]
+    faults = [f"{case.get('name')}: {part.get('message', '')[:300]}" for case, part in bad]
+    passed = len(cases) - len(faults)
+    if done.returncode != 0 and not faults:
+        faults = [f"pytest ended with status {done.returncode}"]
+    return f"{passed} of {len(cases)}", done.stdout, faults
+
+
+def largest_differences(output: str) -> str:
+    """Of what the parity tests print: the largest difference of sampled latents, and what is nearest to its bound."""
+    found = re.findall(r"^(.+?): ([\d.e+-]+) \(bound ([\d.e+-]+)\)", output, re.MULTILINE)
+    sampled = [float(value) for name, value, _ in found if name.startswith(("pipeline", "full flow"))]
+    share, name = max(((float(value) / float(bound), name) for name, value, bound in found), default=(0.0, "nothing"))
+    return f"latents {max(sampled, default=float('nan')):.1e}; {name}: {share:.0%} of its bound"
+
+
+def page(proofs: list[Proof]) -> str:
+    """docs/hosts.md: the command, a row a host, and what failed below the table."""
+    head = ["ComfyUI", "released", *(name.removeprefix("comfyui-").removesuffix("-package") for name in SHOWN)]
+    rows = [[*head, *proofs[0].checks], ["---"] * (len(head) + len(proofs[0].checks))]
+    for release, packages, checks, faults in proofs:
+        version = f"{release.version} FAILS" if faults else release.version
+        rows.append([version, release.date, *(packages.get(name, "none") for name in SHOWN), *checks.values()])
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    failed = "".join(f"- {proof[0].version}: {' '.join(line.split())}\n" for proof in proofs for line in proof.faults)
+    command = " ".join(["tools/prove_hosts.py", *(proof.release.version for proof in proofs)])
+    return (
+        f"""# ComfyUI hosts that are proven
+
+`python scripts/with_env.py {command}`
+(Python {platform.python_version()}, torch {metadata.version("torch")}, on the {"GPU" if has_accelerator() else "CPU"})
+
+Each host is the commit that gave the release its number, with the packages that its requirements.txt pins. *Loads*: the
+pack's nodes in /object_info of a running server. *Graphs*: prompts of workflows/api that ran there with the demo model
+in {STEPS} steps. *Parity*: {" ".join(PARITY)} against recordings of the official code; the largest difference of
+sampled latents, and the figure that comes nearest to its bound. *Tests*: {", ".join(TESTS)}.
+
+{table}
+{failed}""".rstrip("\n")
+        + "\n"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("versions", nargs="*", default=VERSIONS, metavar="VERSION")
+    parser.add_argument("--history", type=Path, default=Path("~/comfy/ComfyUI"), help="a clone of ComfyUI")
+    parser.add_argument("--cache", type=Path, default=Path("~/.cache/face_anonymizer/hosts"))
+    options = parser.parse_args()
+    clone, cache = options.history.expanduser(), options.cache.expanduser()
+    releases = read_releases(clone)
+    if unknown := [version for version in options.versions if version not in releases]:
+        parser.error(f"{clone} has no {', '.join(unknown)}; it has {', '.join(releases)}")
+    proofs = []
+    for release in (releases[version] for version in options.versions):
+        print(f"{release.version} ({release.date}, {release.commit[:10]}):", flush=True)
+        proofs.append(prove(release, clone, cache))
+        PAGE.write_text(page(proofs), encoding="utf-8")  # after each: what is done stands, whatever comes
+    print(f"{PAGE} is written. {cache} may be deleted.")
+    return int(any(proof.faults for proof in proofs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
