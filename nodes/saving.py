@@ -183,7 +183,7 @@ def _save_video(video, path: Path, container, mark: bool) -> None:
 
     The host copies packets too, but loses the first pictures of a Matroska file with B-frames.
     """
-    if isinstance(video, InputImpl.VideoFromFile) and _window(video) == WHOLE:
+    if isinstance(video, InputImpl.VideoFromFile) and video.get_active_trim_window() == WHOLE:
         try:
             copy_clean(video.get_stream_source(), path, mark)
             return
@@ -209,12 +209,6 @@ def _encode(video, path: Path, container) -> None:
                 "crop it by a pixel."
             ) from error
         raise
-
-
-def _window(video) -> tuple[float, float] | None:
-    """What a trim node left of a file; None where the host is too old to tell."""
-    get_window = getattr(video, "get_active_trim_window", None)
-    return None if get_window is None else get_window()
 
 
 def _source_profile(node: type[io.ComfyNode]) -> bytes | None:

@@ -126,10 +126,6 @@ class FaceAnonRedactVideo(io.ComfyNode):
 
 
 def _clip(video) -> Clip:
-    if not hasattr(video, "get_active_trim_window"):  # an older host: what it trimmed is known only once it is saved
-        whole = _new_file()
-        video.save_to(str(whole))
-        return Clip(str(whole), (0.0, 0.0))
     return Clip(video.get_stream_source(), video.get_active_trim_window())
 
 

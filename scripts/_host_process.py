@@ -19,6 +19,9 @@ def prepare_host(cpu: bool) -> None:
     sys.path.insert(0, str(find_comfyui()))
     import comfy.options
 
+    # As main.py does: `nodes` of ComfyUI 0.23 to 0.25 puts comfy/ first on the path, where utils.py has that name too.
+    import utils  # noqa: F401
+
     comfy.options.enable_args_parsing(False)  # the command line is ours
     from comfy.cli_args import args
 

@@ -46,6 +46,8 @@ def import_from_host(name: str) -> ModuleType:
 def _prepare_process() -> None:
     """Make `import comfy` work here as in a server started for tests: no arguments, a device that exists, no traces."""
     sys.path.insert(0, str(COMFYUI))
+    # As main.py does: `nodes` of ComfyUI 0.23 to 0.25 puts comfy/ first on the path, where utils.py has that name too.
+    import_from_host("utils")
     import_from_host("comfy.options").enable_args_parsing(False)  # the command line is pytest's
     arguments = import_from_host("comfy.cli_args").args
     import torch
