@@ -24,6 +24,7 @@ from torch.nn import functional
 
 autoencoder_start = import_pack("modules.training.autoencoder_start")
 pictures = import_pack("modules.training.pictures")
+small_networks = import_pack("modules.training.small_networks")
 
 # Of the latents: a little noise keeps them smooth, and their mean square keeps them near 1.
 NOISE = 0.05
@@ -51,6 +52,8 @@ def main() -> None:
         autoencoder.quant_conv.weight[options.latent_channels :].zero_()
         autoencoder.quant_conv.bias[options.latent_channels :].fill_(2 * math.log(NOISE))
     autoencoder_start.start_from_colours(autoencoder)
+    if options.start is not None:
+        autoencoder.load_state_dict(AutoencoderKL.from_pretrained(options.start).state_dict())
     fit(autoencoder, images[: -options.held_out], images[-options.held_out :], options)
     deviation, psnr = measure(autoencoder, images[-options.held_out :], options.device)
     autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5), force_upcast=False)
@@ -62,6 +65,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path, nargs="+", help="lists of pictures of one size")
     parser.add_argument("output", type=Path, help="folder for config.json and weights")
+    parser.add_argument("--start", type=Path, metavar="VAE", help="folder of one of the same widths to begin with")
     parser.add_argument("--held-out", type=int, default=256, help="the last pictures, which are measured on instead")
     parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 96, 96], help="one a level")
     parser.add_argument("--norm-groups", type=int, default=4, help="of every normalisation")
@@ -83,7 +87,7 @@ def fit(autoencoder: AutoencoderKL, images: torch.Tensor, held_out: torch.Tensor
         whole = done > 0.8
         batch = images[chosen[: max(1, len(chosen) // 3)]] if whole else crop(images[chosen], options.crop, generator)
         batch = (batch.float() / 127.5 - 1).to(options.device)
-        with torch.autocast(torch.device(options.device).type, torch.bfloat16):
+        with small_networks.autocast(options.device):
             latents = autoencoder.encode(batch).latent_dist.mode()
             decoded = autoencoder.decode(latents + NOISE * torch.randn_like(latents)).sample.float()
         pixels = functional.l1_loss(decoded, batch)

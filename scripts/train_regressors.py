@@ -25,6 +25,7 @@ from torch.nn import functional
 
 pictures = import_pack("modules.training.pictures")
 regressor = import_pack("modules.synthetic.regressor")
+small_networks = import_pack("modules.training.small_networks")
 tables = import_pack("modules.synthetic.tables")
 
 MEAN = STD = [0.5, 0.5, 0.5]
@@ -122,7 +123,7 @@ def fit(
 
     def loss(chosen: torch.Tensor, _done: float, generator: torch.Generator) -> tuple[torch.Tensor, float]:
         batch = blurred(images[chosen].float() / 255, generator).to(options.device)
-        with torch.autocast(torch.device(options.device).type, torch.bfloat16):
+        with small_networks.autocast(options.device):
             predicted = network(batch.movedim(1, -1))
         error = functional.mse_loss(predicted.float(), truth[chosen].to(options.device))
         return error, error.item()
