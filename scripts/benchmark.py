@@ -33,6 +33,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from _busy import busy
 from _host_process import find_model, prepare_host
 from _pack import ROOT, import_pack
 
@@ -214,6 +215,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@busy()
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     prepare_host(cpu=args.device == "cpu")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _busy import busy
 from _pack import import_pack
 from PIL import Image, ImageOps
 
@@ -104,6 +105,7 @@ def report(networks, title: str, found: list[Found]) -> None:
         print(f"| {name} | " + " | ".join(f"{figure:.1f}" for figure in figures) + " |")
 
 
+@busy()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from _busy import busy
 from _folder_report import REPORT_NAME
 from _pack import ROOT, import_pack
 
@@ -25,6 +26,7 @@ GROUP = ROOT / "assets" / "synthetic_group.jpg"
 DEMO = checkpoint.PACK_MODELS / checkpoint.DEMO
 
 
+@busy()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)

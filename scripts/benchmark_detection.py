@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _busy import busy
 from _pack import ROOT, import_pack
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
@@ -210,6 +211,7 @@ def table(results: dict[str, list[np.ndarray]], truths: list[list[Shown]]) -> No
             print(f"| false positives a picture {title} | | " + " | ".join(f"{w:.2f}" for w in wrong) + " |")
 
 
+@busy()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, help="a folder of further pictures with faces")

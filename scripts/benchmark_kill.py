@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
+from _busy import busy
 from _folder_report import REPORT_NAME
 from _journal import JOURNAL_NAME
 from _sample_clip import write_video
@@ -102,6 +103,7 @@ class Bench:
         return found
 
 
+@busy()
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10)

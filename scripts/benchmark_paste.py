@@ -20,6 +20,7 @@ import time
 
 import numpy as np
 import torch
+from _busy import busy
 from _pack import ROOT, import_pack
 from benchmark_detection import place as draw
 from benchmark_detection import similarity, to_tensor
@@ -171,6 +172,7 @@ def memory() -> None:
         )
 
 
+@busy()
 def main() -> None:
     if sys.argv[1:2] == ["--crowd"]:
         crowd(json.loads(sys.argv[2]))

@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from _busy import busy
 from _pack import ROOT, import_pack
 from PIL import Image
 
@@ -124,6 +125,7 @@ def methods(crop_width: float) -> dict[str, Callable[[int], list[int]]]:
     return rows
 
 
+@busy()
 def main() -> None:
     crop_width = width_in_crop()
     print("Independent samples left across the face's width, in a file of 8 bits / of 16 bits")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import _synthetic_clip as clip
 import numpy as np
+from _busy import busy
 from _pack import import_pack
 from scipy.optimize import linear_sum_assignment
 
@@ -139,6 +140,7 @@ def long_clip(frames: int = 10_000, people: int = 5) -> types.Faces:
     return types.Faces(frames, 1080, 1920, tuple(faces))
 
 
+@busy()
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the tracks of faces on a synthetic clip.")
     parser.add_argument("--simulated", action="store_true", help="leave the real detector out; it takes minutes")

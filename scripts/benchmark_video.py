@@ -23,6 +23,7 @@ import av
 import numpy as np
 import psutil
 import torch
+from _busy import busy
 from _host_process import prepare_host
 from _pack import ROOT, import_pack
 
@@ -87,6 +88,7 @@ class Memory:
         return max(self._samples[: max(1, round(len(self._samples) * share))]) / 2**30
 
 
+@busy()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=600)

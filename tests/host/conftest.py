@@ -65,12 +65,19 @@ def _prepare_process() -> None:
         getattr(folder_paths, f"set_{kind}_directory")(str(folder / kind))
 
 
+busy = _load_script("_busy").busy
 host, _, comfy_server = map(_load_script, ("host", "comfy_client", "comfy_server"))
 sample_clip = [_load_script(name) for name in ("_pack", "_synthetic_clip", "_sample_clip")][-1]
 COMFYUI = _find_comfyui()
 _prepare_process()
 
 from frontend import Frontend, open_browser  # noqa: E402 - it imports `comfy_client`, which stands on no path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_trains_meanwhile() -> Iterator[None]:
+    with busy():
+        yield
 
 
 @pytest.fixture(scope="session")
