@@ -135,6 +135,9 @@ def load_unet(
     if not comfy.model_management.is_device_cpu(offload_device):
         model.to(offload_device)
     model.load_model_weights(state_dict, "", assign=patcher.is_dynamic())
+    if not patcher.is_dynamic():
+        # layers that the host built without weights, as dynamic VRAM is on, have taken the file's dtype
+        model.diffusion_model.to(weight_dtype)
     model.face_anon_folder = str(folder)  # by which parts of different models are told apart
     patcher.cached_patcher_init = (load_unet, (folder, network, dtype, scaling_factor))
     return patcher

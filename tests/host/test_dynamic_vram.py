@@ -1,0 +1,187 @@
+"""The method under dynamic VRAM, ComfyUI's default on NVIDIA cards: equal to the plain mode, and leaving nothing behind."""
+
+import gc
+import weakref
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sd
+import golden
+import pipeline
+import pytest
+import torch
+from dynamic_vram import dynamic_vram
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules import checkpoint, loading
+
+import nodes as host_nodes
+
+DEMO = checkpoint.PACK_MODELS / checkpoint.DEMO
+
+
+@pytest.fixture(scope="module")
+def images():
+    return pipeline.face_images(2)
+
+
+def run(model, images, sampler: str) -> torch.Tensor:
+    """Latents of two anonymized faces."""
+    if sampler == "ddpm":
+        return pipeline.anonymize(model, images, steps=2)
+    return ksampler(model.unet, pipeline.references(model, images, images))
+
+
+def ksampler(model, inputs, guidance: float = 4.0) -> torch.Tensor:
+    patched, positive, negative, latent = pack.FaceAnonApply.execute(**{**inputs, "model": model}).result
+    samples = host_nodes.common_ksampler(patched, 3, 2, guidance, "dpmpp_2m", "karras", positive, negative, latent)
+    return samples[0]["samples"]
+
+
+def patchers(model) -> list:
+    networks = (model.source_reference_net, model.driving_reference_net, model.clip_vision, model.vae)
+    return [model.unet, *(network.patcher for network in networks)]
+
+
+def load(weight_dtype: str = "default", folder=golden.TINY):
+    model = loading.load_model_folder(folder, weight_dtype=weight_dtype)
+    assert all(patcher.is_dynamic() for patcher in patchers(model))
+    return model
+
+
+@pytest.fixture(scope="module")
+def plain(images):
+    """What the plain mode makes: sampler -> latents."""
+    model = pipeline.load_tiny()
+    assert not any(patcher.is_dynamic() for patcher in patchers(model))
+    with torch.inference_mode():
+        return {sampler: run(model, images, sampler) for sampler in ("ddpm", "ksampler")}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "resident"),
+    [("ddpm", True), ("ksampler", True), ("ksampler", False)],
+    ids=["ddpm", "ksampler", "ksampler on a full card"],
+)
+def test_samplers_equal_the_plain_mode(images, plain, sampler, resident):
+    with dynamic_vram(resident):
+        model = load()
+        first = run(model, images, sampler)
+        again = run(model, images, sampler)
+        comfy.model_management.unload_all_models()
+        after_unload = run(model, images, sampler)
+    difference = golden.relative(first, plain[sampler])
+    print(f"\n{sampler}: {difference:.1e} from the plain mode")
+    assert difference < 1e-6
+    assert torch.equal(again, first) and torch.equal(after_unload, first)
+
+
+@pytest.mark.parametrize("folder", [golden.TINY, DEMO], ids=["tiny", "demo"])
+def test_states_equal_the_plain_mode(folder):
+    size = checkpoint.read_settings(folder).resolution
+    image = pipeline.face_images(1, size)
+
+    def states(model):
+        embeds = pack.FaceAnonEncodeImage.execute(model.clip_vision, image, 1.25)[0]
+        latent = {"samples": model.vae.encode(image)}
+        return pack.FaceAnonSourceReference.execute(model.source_reference_net, latent, embeds)[0], embeds.embeds
+
+    expected, expected_embeds = states(loading.load_model_folder(folder))
+    with dynamic_vram():
+        found, embeds = states(load(folder=folder))
+    assert golden.relative(embeds, expected_embeds) < 1e-6
+    for half in ("conditional", "unconditional"):
+        ours, theirs = getattr(found, half), getattr(expected, half)
+        assert max(golden.relative(ours[layer], theirs[layer]) for layer in theirs) < 1e-6
+
+
+def test_missing_and_misshapen_tensors_are_still_noticed(tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    file = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    shutil.copytree(golden.TINY / "unet", file.parent)
+    tensors = load_file(file)
+    linear = next(name for name in tensors if name.endswith("attn1.to_q.weight"))
+    with dynamic_vram():
+        for wrong, message in (
+            ({**tensors, linear: tensors[linear][:, :-1].contiguous()}, r"is \(\d+, \d+\), config.json asks for"),
+            ({name: tensor for name, tensor in tensors.items() if name != linear}, "1 tensors are missing"),
+        ):
+            save_file(wrong, file)
+            with pytest.raises(ValueError, match=message):
+                loading.load_unet(tmp_path, "unet")
+
+
+def test_lora_changes_the_result_and_leaves_the_weights(images):
+    # one above 16 KiB, as nearly all of a real model: smaller ones the host loads at once, and rounds to the file's dtype
+    key = "lora_unet_mid_block_attentions_0_transformer_blocks_0_ff_net_0_proj"
+    generator = torch.Generator().manual_seed(0)
+    lora = {
+        f"{key}.lora_up.weight": torch.randn(512, 4, generator=generator),
+        f"{key}.lora_down.weight": torch.randn(4, 64, generator=generator),
+        f"{key}.alpha": torch.tensor(4.0),
+    }
+
+    def both(model):
+        # a swap without guidance: the null states would magnify the rounding of the patched weight
+        inputs = pipeline.references(model, images[:1], images[1:], degree=0.0)
+        base = ksampler(model.unet, inputs, guidance=1.0)
+        changed, _ = comfy.sd.load_lora_for_models(model.unet, None, lora, 1.0, 0.0)
+        with_lora = ksampler(changed, inputs, guidance=1.0)
+        assert torch.equal(ksampler(model.unet, inputs, guidance=1.0), base), "the LoRA stayed in the weights"
+        return base, with_lora
+
+    base, expected = both(pipeline.load_tiny())
+    with dynamic_vram():
+        _, found = both(load())
+    changed, difference = golden.relative(expected, base), golden.relative(found, expected)
+    print(f"\nLoRA: changes {changed:.1e}, {difference:.1e} from the plain mode")
+    assert changed > 1e-4
+    assert difference < 1e-6
+
+
+@pytest.mark.parametrize("weight_dtype", ["fp32", "fp16", "bf16", "fp8_e4m3fn"])
+def test_weight_dtypes_are_as_near_to_full_precision_as_in_the_plain_mode(images, weight_dtype):
+    """Not equal: the file's weights stay as they are, in half precision, and some are used without being rounded."""
+
+    def swap(model) -> torch.Tensor:
+        return ksampler(model.unet, pipeline.references(model, images[:1], images[1:], degree=0.0), guidance=1.0)
+
+    exact, expected = swap(pipeline.load_tiny("fp32")), swap(pipeline.load_tiny(weight_dtype))
+    with dynamic_vram():
+        found = swap(load(weight_dtype))
+    plain_error, error = golden.relative_norm(expected, exact), golden.relative_norm(found, exact)
+    print(f"\n{weight_dtype}: {error:.1e} from full precision, plain mode {plain_error:.1e}")
+    assert error <= plain_error + 1e-6
+
+
+def test_the_host_makes_the_network_anew_without_dynamic_vram(images):
+    """As Select Model Device and TorchCompile do (comfy/model_patcher.py, cached_patcher_init)."""
+    with dynamic_vram():
+        model = load()
+        plain_unet = model.unet.clone(disable_dynamic=True)
+        assert not plain_unet.is_dynamic() and model.unet.is_dynamic()
+        inputs = pipeline.references(model, images, images)
+        assert golden.relative(ksampler(plain_unet, inputs), ksampler(model.unet, inputs)) < 1e-6
+
+
+def test_memory_returns_to_its_baseline(images):
+    def held():
+        comfy.model_management.unload_all_models()
+        comfy.model_management.cleanup_models()
+        gc.collect()
+        return sum(o.nbytes for o in gc.get_objects() if isinstance(o, torch.Tensor))
+
+    def run_once():
+        model = load()
+        run(model, images, "ddpm")
+        return weakref.ref(model.unet.model)
+
+    with dynamic_vram():
+        run_once()  # what the host keeps once for good
+        before = held()
+        reference = run_once()
+        after = held()
+        assert reference() is None, "something holds the model"
+        assert after == before
