@@ -38,7 +38,7 @@ class SyntheticBackend:
 
     def __init__(self, regressor: torch.nn.Module):
         self._regressor = regressor
-        self._reliability = regressor.reliability.detach().double().cpu()
+        self._reliability = regressor.reliability.detach().cpu().double()
         self.reliability = round(self._reliability.mean().item(), 3)
 
     def measure(self, pictures: Sequence[np.ndarray], faces: Sequence[Face | None]) -> Measured:

@@ -150,7 +150,7 @@ def _onet_look(
         patch = _sample(picture, matrix, _ONET_SIDE).expand(-1, 3, -1, -1)
         with torch.inference_mode():
             probability, _, looks = onet(torch.cat([patch, patch.flip(3)]).to(device))
-        plain, mirrored = looks.double().cpu().numpy()
+        plain, mirrored = looks.cpu().double().numpy()  # not every device has float64
         mirrored = (mirrored * [-1, 1] + [1, 0])[_MIRRORED]
         found = (plain + mirrored) / 2 * _ONET_SIDE
         placed.append((found - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)

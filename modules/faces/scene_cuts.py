@@ -41,9 +41,10 @@ def thumbnail(image: torch.Tensor) -> np.ndarray:
         raise ValueError(
             f"A frame is [H, W, C] with 1, 3 or 4 channels and H, W of 1 at least, got {list(image.shape)}."
         )
-    small = F.adaptive_avg_pool2d(image[..., :3].permute(2, 0, 1).float(), THUMBNAIL_SHAPE[:2])
+    # on the CPU: not every device averages to a side that does not divide the picture's
+    small = F.adaptive_avg_pool2d(image[..., :3].cpu().permute(2, 0, 1).float(), THUMBNAIL_SHAPE[:2])
     small = torch.nan_to_num(small).clamp(0, 1).expand(3, -1, -1)
-    return small.permute(1, 2, 0).contiguous().cpu().numpy()
+    return small.permute(1, 2, 0).contiguous().numpy()
 
 
 def find_cuts(thumbnails: np.ndarray | Sequence[np.ndarray], threshold: float = THRESHOLD) -> list[int]:
