@@ -76,18 +76,6 @@ def _check_references(model, source_states, driving_states, source_embeds, drivi
             f"driving_embeds was encoded with degree {driving_embeds.degree}. The driving embedding is never scaled: "
             f"encode the driving image with degree 0, in a FaceAnonEncodeImage of its own."
         )
-    degrees = {
-        "Interpolate States": source_states.degree,
-        "the Encode Image before Source Reference": source_states.embeds_degree,
-        "the Encode Image of source_embeds": source_embeds.degree,
-    }
-    if not mixed_degrees and not _are_equal(degrees.values()):
-        listed = ", ".join(f"{value:g} in {place}" for place, value in degrees.items())
-        raise ValueError(
-            f"The degree differs: {listed}. A part of the source's identity would be kept: of faces that were "
-            f"anonymized so, one in four was recognised. Set one degree everywhere, best by one Float wired into both "
-            f"nodes."
-        )
     models = {
         "MODEL": getattr(model.model, "face_anon_folder", ""),
         "source_states": source_states.model,
@@ -107,6 +95,18 @@ def _check_references(model, source_states, driving_states, source_embeds, drivi
         raise ValueError(
             f"The MODEL takes embeddings of width {context_dim}, these are {source_embeds.embeds.shape[-1]} wide. "
             f"Take MODEL and CLIP_VISION from one FaceAnonLoadModel."
+        )
+    degrees = {
+        "Interpolate States": source_states.degree,
+        "the Encode Image before Source Reference": source_states.embeds_degree,
+        "the Encode Image of source_embeds": source_embeds.degree,
+    }
+    if not mixed_degrees and not _are_equal(degrees.values()):
+        listed = ", ".join(f"{value:g} in {place}" for place, value in degrees.items())
+        raise ValueError(
+            f"The degree differs: {listed}. A part of the source's identity would be kept: of faces that were "
+            f"anonymized so, one in four was recognised. Set one degree everywhere, best by one Float wired into both "
+            f"nodes."
         )
     return common_batch(
         source_states=source_states.batch,

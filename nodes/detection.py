@@ -95,7 +95,7 @@ class FaceAnonDetectFaces(io.ComfyNode):
                 io.BoundingBox.Output(display_name="bboxes"),
                 io.Image.Output(display_name="preview"),
             ],
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -111,7 +111,7 @@ class FaceAnonDetectFaces(io.ComfyNode):
             faces = faces_from_boxes(bboxes, batch, height, width)
         else:
             faces = detect(image, min_score, max_faces, thorough, step_progress(batch))
-        preview, shown = preview_faces(cls, 2, image, faces)
+        preview, shown = preview_faces(cls, image, faces)
         return io.NodeOutput(
             faces, _bounding_boxes(faces), preview, ui=show_report(cls, report_faces(faces, FOUND)) | shown
         )
@@ -203,7 +203,7 @@ class FaceAnonTrackFaces(io.ComfyNode):
                 *tracking_inputs(),
             ],
             outputs=[FacesSocket.Output(display_name="faces"), io.Image.Output(display_name="preview")],
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -214,7 +214,7 @@ class FaceAnonTrackFaces(io.ComfyNode):
             thumbnails.append(thumbnail(frame))
             progress(number, len(image))
         tracked = track_faces(faces, find_cuts(thumbnails), max_gap=max_gap, lead=lead, smoothing=smoothing)
-        preview, shown = preview_faces(cls, 1, image, tracked)
+        preview, shown = preview_faces(cls, image, tracked)
         return io.NodeOutput(tracked, preview, ui=show_report(cls, report_faces(tracked, FOUND)) | shown)
 
 

@@ -25,20 +25,17 @@ def show_report(node: type[io.ComfyNode], report: Report) -> dict:
     return show_text(node, report.to_text()) | {"face_anon_report": (report.to_dict(),)}
 
 
-def preview_faces(node: type[io.ComfyNode], slot: int, images, faces: Faces) -> tuple:
-    """The pictures with their faces drawn in, for output `slot`, and what the node itself shows of them.
+def preview_faces(node: type[io.ComfyNode], images, faces: Faces) -> tuple:
+    """All pictures with their faces drawn in, and what the node itself shows of them: of a clip, a few frames.
 
-    Of a clip the node shows a few frames, and all are drawn only for an output that something is connected to.
+    All, whether something is connected to them or not: the host keeps a node's outputs by its inputs alone, and would
+    hand the few frames to whatever is connected later.
     """
     count = images.shape[0]
     chosen = sorted({round(i * (count - 1) / (_SHOWN - 1)) for i in range(_SHOWN)}) if count > _SHOWN else range(count)
-    if _is_linked(node, slot):
-        preview = draw_faces(images, faces)
-        shown = preview[list(chosen)]
-    else:
-        preview = shown = draw_faces(images, faces, chosen)
+    preview = draw_faces(images, faces)
     # the host cannot save a preview of no image
-    return preview, ui.PreviewImage(shown, cls=node).as_dict() if count else {}
+    return preview, ui.PreviewImage(preview[list(chosen)], cls=node).as_dict() if count else {}
 
 
 def step_progress(total: int):
@@ -50,16 +47,3 @@ def step_progress(total: int):
         bar.update_absolute(value, all_steps)
 
     return done
-
-
-def _is_linked(node: type[io.ComfyNode], slot: int) -> bool:
-    """Whether the prompt connects something to an output of this node; True where no prompt is known."""
-    prompt = None if node.hidden is None else node.hidden.prompt
-    if not prompt:
-        return True
-    link = [str(node.hidden.unique_id), slot]
-    return any(
-        isinstance(value, list) and [str(value[0]), *value[1:]] == link
-        for other in prompt.values()
-        for value in other["inputs"].values()
-    )

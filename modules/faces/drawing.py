@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -20,13 +18,13 @@ _DARK = (0, 0, 0)
 _Labelled = tuple[str, Face, tuple[int, int, int]]  # what is written, the face, its colour
 
 
-def draw_faces(images: torch.Tensor, faces: Faces, only: Sequence[int] | None = None) -> torch.Tensor:
+def draw_faces(images: torch.Tensor, faces: Faces) -> torch.Tensor:
     """Pictures with the faces drawn in, for the eye only (8 bits a channel).
 
-    images: float [B, H, W, C], 0..1, C = 1, 3 or 4; faces: of these images. only: the images to draw; None: all.
-    Returns float32 [B or len(only), H, W, 3], 0..1. Lines and letters grow with the picture. Numbers count the faces of
-    the whole batch from 1, in their order, or are those of their tracks, from 1; the score follows where the picture
-    has room for it. Faces that no detector saw, as in a track's gaps, and faces that are kept have other colours.
+    images: float [B, H, W, C], 0..1, C = 1, 3 or 4; faces: of these images.
+    Returns float32 [B, H, W, 3], 0..1. Lines and letters grow with the picture. Numbers count the faces of the whole
+    batch from 1, in their order, or are those of their tracks, from 1; the score follows where the picture has room for
+    it. Faces that no detector saw, as in a track's gaps, and faces that are kept have other colours.
     Raises ValueError when the faces are not of these images.
     """
     check_faces(images, faces)
@@ -37,13 +35,12 @@ def draw_faces(images: torch.Tensor, faces: Faces, only: Sequence[int] | None = 
         labelled.setdefault(face.image_index, []).append((name, face, colour))
     for face in faces.kept:
         labelled.setdefault(face.image_index, []).append(("kept", face, _KEPT))
-    chosen = range(len(images)) if only is None else only
-    drawn = torch.empty((len(chosen), *images.shape[1:3], 3), dtype=torch.float32, device=images.device)
-    for place, index in enumerate(chosen):
+    drawn = torch.empty((*images.shape[:3], 3), dtype=torch.float32, device=images.device)
+    for index in range(len(images)):
         levels = (torch.nan_to_num(images[index, ..., :3]).clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         picture = Image.fromarray(np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3))))
         _draw(picture, labelled.get(index, []))
-        drawn[place] = torch.from_numpy(np.array(picture)).float() / 255
+        drawn[index] = torch.from_numpy(np.array(picture)).float() / 255
     return drawn
 
 

@@ -1,17 +1,17 @@
 """ComfyUI's dynamic VRAM on a machine without a GPU: what an NVIDIA card has by default since 0.30.
 
-The host's own code runs: ModelPatcherDynamic, layers without weights until their state dict is loaded, weights mapped from
-the file, the way of comfy/ops.py by which a layer gets its weights when it runs. Three things make that possible:
+The host's own code runs: ModelPatcherDynamic, layers without weights until their state dict is loaded, weights mapped
+from the file, the way of comfy/ops.py by which a layer gets its weights when it runs. Three things make that possible:
 
 - The load device is "cpu:0", which counts as a card: torch takes it for the CPU, but it is not equal to "cpu".
 - Tensors that come back from it say "cpu" again, so layers ask for their weights on "cpu:0" explicitly.
 - What needs comfy-aimdo's driver is one small stand-in: mapped files, buffers of host memory, and virtual memory of the
-  device (VBAR), which gives each layer a place that is resident from its first use on, or never (`resident=False`, a card
-  that is full).
+  device (VBAR), which gives each layer a place that is resident from its first use on, or never (`resident=False`, a
+  card that is full).
 
-Not covered: streams and prefetching, pinned memory, the driver's own bookkeeping and its reading of files, eviction in the
-middle of a run, quantised layouts, and that tensors on the CPU and on "the card" may be mixed without an error. For the
-last see pretended_gpu.py.
+Not covered: streams and prefetching, pinned memory, the driver's own bookkeeping and its reading of files, eviction in
+the middle of a run, quantised layouts, and that tensors on the CPU and on "the card" may be mixed without an error. For
+the last see pretended_gpu.py.
 """
 
 from __future__ import annotations

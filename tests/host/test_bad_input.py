@@ -294,3 +294,63 @@ def test_crops_of_another_size_than_the_model_was_trained_at_are_warned_of(tiny,
     assert "trained at" not in caplog.text
     pipeline.references(tiny, pipeline.face_images(1, 64), pipeline.face_images(1, 64))
     assert "64x64" in caplog.text and "trained at 128" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("of_states", "interpolated", "of_context"),
+    [(0.0, 1.25, 0.0), (1.25, 0.0, 1.25), (1.25, 1.25, 0.0), (0.0, 1.25, 1.25), (1.25, 1.2, 1.25)],
+)
+def test_a_degree_that_was_forgotten_in_one_place(tiny, images, of_states, interpolated, of_context):
+    """Each of these keeps a part of the source's identity (docs/evaluation.md, ablation)."""
+    image = images[:1]
+    latent = {"samples": tiny.vae.encode(image)}
+    embeds = {d: pack.FaceAnonEncodeImage.execute(tiny.clip_vision, image, d)[0] for d in (0.0, of_states, of_context)}
+    states = pack.FaceAnonSourceReference.execute(tiny.source_reference_net, latent, embeds[of_states])[0]
+    inputs = {
+        "model": tiny.unet,
+        "source_states": pack.FaceAnonInterpolateStates.execute(states, interpolated)[0],
+        "driving_states": pack.FaceAnonDrivingReference.execute(tiny.driving_reference_net, latent, embeds[0.0])[0],
+        "source_embeds": embeds[of_context],
+        "driving_embeds": embeds[0.0],
+    }
+    said = f"{interpolated:g} in Interpolate States, {of_states:g} in .*Source Reference, {of_context:g} in .*source_embeds"
+    for node in (pack.FaceAnonApply, pack.FaceAnonDDPMSampler):
+        with pytest.raises(ValueError, match=said):
+            node.execute(**inputs)
+
+
+@pytest.mark.parametrize("part", ["model", "source_states", "driving_states"])
+def test_parts_of_two_models(tiny, images, folder, part):
+    """Alike in every number, so that only their folders tell them apart."""
+    inputs = pipeline.references(tiny, images[:1], images[:1])
+    other = pipeline.references(loading.load_model_folder(folder), images[:1], images[:1])
+    pack.FaceAnonApply.execute(**other)
+    for node in (pack.FaceAnonApply, pack.FaceAnonDDPMSampler):
+        with pytest.raises(ValueError, match="different models") as error:
+            node.execute(**{**inputs, part: other[part]})
+        assert str(golden.TINY) in str(error.value) and str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_vit_l_336_encoder(folder, as_file, tmp_path, monkeypatch):
+    """As wide as the ViT-L of 224 pixels, which the published model was trained with."""
+    config = {
+        **{"model_type": "clip_vision_model", "hidden_size": 1024, "num_hidden_layers": 24, "hidden_act": "quick_gelu"},
+        **{"intermediate_size": 8, "num_attention_heads": 16, "image_size": 336, "patch_size": 14, "num_channels": 3},
+        **{"projection_dim": 768, "layer_norm_eps": 1e-5},
+    }
+    encoder = comfy.clip_vision.ClipVisionModel(config)
+    path = tmp_path / "clip_vit_l_336.safetensors"
+    loading.check_image_encoder(encoder, 1024, path, own=True)
+    with pytest.raises(ValueError, match=r"336.*not its version of 336 pixels") as error:
+        loading.check_image_encoder(encoder, 1024, path)
+    assert str(path) in str(error.value)
+    # the loader asks, and says whether the encoder is the model's own
+    asked = []
+    monkeypatch.setattr(loading, "check_image_encoder", lambda *arguments: asked.append(arguments[1:]))
+    encoder_path = folder / "image_encoder"
+    (folder / "face_anon.json").unlink()
+    loading.load_model_folder(folder)
+    (folder / "face_anon.json").write_text("{}")
+    loading.load_model_folder(folder, clip_vision=encoder_path if as_file else None)
+    assert asked == [(64, encoder_path, False), (64, encoder_path, not as_file)]

@@ -1,4 +1,4 @@
-"""The method under dynamic VRAM, ComfyUI's default on NVIDIA cards: equal to the plain mode, and leaving nothing behind."""
+"""The method under dynamic VRAM, ComfyUI's default on NVIDIA cards: as in the plain mode, and leaving nothing behind."""
 
 import gc
 import weakref
@@ -114,7 +114,7 @@ def test_missing_and_misshapen_tensors_are_still_noticed(tmp_path):
 
 
 def test_lora_changes_the_result_and_leaves_the_weights(images):
-    # one above 16 KiB, as nearly all of a real model: smaller ones the host loads at once, and rounds to the file's dtype
+    # one above 16 KiB, as most of a real model: smaller ones the host loads at once, rounded to the file's dtype
     key = "lora_unet_mid_block_attentions_0_transformer_blocks_0_ff_net_0_proj"
     generator = torch.Generator().manual_seed(0)
     lora = {

@@ -1,6 +1,7 @@
 """The nodes around the faces of a photo, called as ComfyUI calls them."""
 
 import gc
+from types import SimpleNamespace
 
 import comfy.model_management
 import numpy as np
@@ -32,6 +33,18 @@ def test_detect_gives_faces_core_boxes_preview_and_report(photo):
     (report,) = output.ui["face_anon_report"]
     assert report["actions"] == {"found": 1} and report["images_without_faces"] == []
     assert report["faces"][0]["box"] == [round(edge, 1) for edge in faces.faces[0].box.tolist()]
+
+
+@pytest.mark.parametrize("prompt", [{}, {"7": {"class_type": "FaceAnonDetectFaces", "inputs": {"image": ["0", 0]}}}])
+def test_the_preview_is_whole_whatever_is_connected(prompt):
+    """The host hands out the first run's outputs again when something is connected later."""
+    clip = noise(11, 64, 64, 3)
+    faces = pack.FaceAnonDetectFaces.execute(clip)[0]
+    for node, inputs, slot in ((pack.FaceAnonDetectFaces, (clip,), 2), (pack.FaceAnonTrackFaces, (clip, faces), 1)):
+        called = node.PREPARE_CLASS_CLONE(None)
+        called.hidden = SimpleNamespace(unique_id="7", prompt=prompt, extra_pnginfo=None)
+        output = called.execute(*inputs)
+        assert output[slot].shape == clip.shape and len(output.ui["images"]) == 8
 
 
 def test_the_detector_leaves_nothing_loaded(photo):
