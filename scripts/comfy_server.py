@@ -28,12 +28,13 @@ class ServerFailed(RuntimeError):
 class Server(Client):
     """The ComfyUI of `find_comfyui`, run headless for the length of a `with` block, with this pack and no other.
 
-    models: kinds of models to folders to add, for example {"face_anon": folder, "vae": folder}.
+    models: kinds of models to folders to add, for example {"face_anon": folder, "vae": folder}. own_models: there are
+    no others, whatever the user's ComfyUI has.
     cpu: None for the CPU where there is no other device. python: an interpreter with ComfyUI's requirements.
     require_pack: raise unless the pack's nodes are registered. arguments: more of main.py's.
 
     Input, output, temp and user folders and the database are temporary (`folder`), so that nothing of the user's is
-    written; models come from where the user's ComfyUI has them. `log` is its log file, deleted with the folder. A kill
+    written; models come from where the user's ComfyUI has them, unless own_models. `log` is its log file, deleted with the folder. A kill
     of this process ends ComfyUI and deletes the folder too (comfy_guard.py).
     """
 
@@ -41,6 +42,7 @@ class Server(Client):
         self,
         models: Mapping[str, Path | str] | None = None,
         *,
+        own_models: bool = False,
         cpu: bool | None = None,
         require_pack: bool = True,
         python: str = sys.executable,
@@ -51,6 +53,7 @@ class Server(Client):
         self.port = _free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self._models = dict(models or {})
+        self._own_models = own_models
         self._cpu = cpu
         self._require_pack = require_pack
         self._python = python
@@ -114,7 +117,11 @@ class Server(Client):
     def _command(self, cpu: bool) -> list[str]:
         for name in ("input", "output", "temp", "user"):
             (self.folder / name).mkdir()
-        name, config = self._place_pack()
+        base = self.host
+        if self._own_models:
+            base = self.folder / "base"
+            (base / "custom_nodes").mkdir(parents=True)  # main.py lists it
+        name, config = self._place_pack(base / "custom_nodes")
         paths = self.folder / "paths.json"
         paths.write_text(json.dumps({"face_anonymizer": config}), encoding="utf-8")  # JSON is YAML too
         return [
@@ -127,18 +134,18 @@ class Server(Client):
             *("--temp-directory", str(self.folder / "temp"), "--user-directory", str(self.folder / "user")),
             *("--database-url", f"sqlite:///{(self.folder / 'comfyui.db').as_posix()}"),
             *("--extra-model-paths-config", str(paths)),
+            *(["--base-directory", str(base)] if self._own_models else []),
             *self._arguments,
         ]
 
-    def _place_pack(self) -> tuple[str, dict[str, str]]:
+    def _place_pack(self, custom_nodes: Path) -> tuple[str, dict[str, str]]:
         """The name to whitelist, and the extra paths: given model folders and, if need be, one with the pack alone.
 
         ComfyUI whitelists by folder name wherever the folder is found, and lists templates and translations of
-        every neighbour, whitelisted or not. So a pack outside of custom_nodes is linked into an empty folder
-        under a name that no folder in ComfyUI's custom_nodes has.
+        every neighbour, whitelisted or not. So a pack outside of `custom_nodes`, ComfyUI's, is linked into an empty
+        folder under a name that no folder there has.
         """
         config = {kind: str(Path(folder).absolute()) for kind, folder in self._models.items()}
-        custom_nodes = self.host / "custom_nodes"
         taken = {entry.name: entry.resolve() for entry in custom_nodes.iterdir()} if custom_nodes.is_dir() else {}
         for name, folder in taken.items():
             if folder == PACK:

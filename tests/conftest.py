@@ -4,12 +4,18 @@ The pack's root never goes on sys.path: its `nodes` and `modules` would shadow C
 """
 
 import importlib.util
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"
+
+
+# Ignored where the tests were started in a shell's background or under nohup, and then by all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _import_pack() -> None:

@@ -57,11 +57,12 @@ def _prepare_process() -> None:
     arguments.cpu = not (
         torch.cuda.is_available() or torch.backends.mps.is_available() or bool(xpu and xpu.is_available())
     )
-    folder_paths = import_from_host("folder_paths")
     folder = Path(tempfile.mkdtemp(prefix="face_anonymizer_tests_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    arguments.base_directory = str(folder)  # so that no test sees the user's models; read as folder_paths is imported
+    folder_paths = import_from_host("folder_paths")
     for kind in ("input", "output", "temp", "user"):
-        (folder / kind).mkdir()
+        (folder / kind).mkdir(exist_ok=True)
         getattr(folder_paths, f"set_{kind}_directory")(str(folder / kind))
 
 
@@ -103,7 +104,7 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def server(fixtures: Path) -> "Iterator[comfy_server.Server]":
     """A ComfyUI with the pack, and so its demo model, and the tiny model as the user's; shared by all tests."""
-    with comfy_server.Server(models={"face_anon": fixtures / "face_anon"}) as running:
+    with comfy_server.Server(models={"face_anon": fixtures / "face_anon"}, own_models=True) as running:
         yield running
 
 
