@@ -20,6 +20,8 @@ _OVERSAMPLING = 1.5
 # A crop with fewer pixels a picture pixel is enlarged twice first: with antialias the cubic is the one that keeps ramps
 # straight (a = -0.5), while grid_sample's (-0.75) ripples between pixels far apart: gradients grow by up to 15 %.
 _RIPPLE = 0.75
+# Apple's GPUs sample neither by the cubic filter nor beyond a border; their memory is the CPU's, so the way is short.
+_WITHOUT_SAMPLING = ("mps",)
 _OWNERSHIP = 8  # power of the closeness to a face's middle by which overlapping faces share a pixel
 _RING_SIDE = 128  # cells along a crop's side on which colours are compared
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL's mode L
@@ -146,15 +148,22 @@ def sample(
     y = torch.arange(bottom - top, device=placement.crop.device, dtype=torch.float32)[:, None]
     u, v = (float(a) * x + float(b) * y + float(c) for (a, b, _), c in zip(placement.matrix, start, strict=True))
     grid = torch.stack([u * 2 - 1, v * 2 - 1], -1)
-    values = F.grid_sample(
-        placement.crop[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False
-    )[0]
+    values = _look_up(placement.crop, grid, "bicubic")
     values = values.clamp(*placement.limits).permute(1, 2, 0)
     alpha = edge.mask(placement.face, x + left, y + top, u, v)
     closeness = (2 * torch.minimum(torch.minimum(u, 1 - u), torch.minimum(v, 1 - v))).clamp(
         1e-2, 1
     )  # above 0: a lone face keeps its colour to the border
     return values, alpha, alpha * closeness**_OWNERSHIP
+
+
+def _look_up(crop: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
+    """Values [3, h, w] of a crop [3, S, S] at a grid [h, w, 2], x before y, -1..1; its border goes on beyond it."""
+    device = crop.device
+    if device.type in _WITHOUT_SAMPLING:
+        crop, grid = crop.cpu(), grid.cpu()
+    values = F.grid_sample(crop[None], grid[None], mode=mode, padding_mode="border", align_corners=False)
+    return values[0].to(device)
 
 
 def _resize(crop: torch.Tensor, side: int) -> torch.Tensor:
@@ -200,7 +209,7 @@ def _extend_inside(
             inner = np.clip(inner, margin, limit - margin) @ matrix[:, :2].T + matrix[:, 2]
             inner = np.clip(inner, half, 1 - half) @ inverse[:, :2].T + inverse[:, 2]
         inner = np.clip(inner, margin, limit - margin) @ matrix[:, :2].T + matrix[:, 2]
-        grid = torch.from_numpy((inner[None, None] * 2 - 1).astype(np.float32)).to(crop.device)
-        filled = F.grid_sample(crop[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0]
+        grid = torch.from_numpy((inner[None] * 2 - 1).astype(np.float32)).to(crop.device)
+        filled = _look_up(crop, grid, "bilinear")[:, 0]
         extended[:, strip][:, torch.from_numpy(outside).to(crop.device)] = filled
     return extended

@@ -9,6 +9,7 @@ for "mps"):
 
 - float64, in any operation: Metal has none, and some of Intel's cards have none either;
 - adaptive pooling between sides neither of which divides the other;
+- grid_sample by the cubic filter, or beyond a border;
 - tensors of both devices in one operation, but for single numbers, and for indices, as on every card;
 - a conversion to numpy before .cpu().
 
@@ -28,6 +29,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 CPU, CARD = torch.device("cpu"), torch.device("cuda:0")
 _aten = torch.ops.aten
 _COPIES = {_aten.copy_, _aten._to_copy}
+_CUBIC, _BORDER = 2, 1  # of grid_sampler_2d
 _INDEXING = {_aten.index, _aten.index_put, _aten.index_put_, _aten._index_put_impl_}  # (tensor, indices[, values])
 
 
@@ -67,8 +69,7 @@ class _Pretending(TorchDispatchMode):
         to_card = bool(given) if wanted is None else torch.device(wanted).type == CARD.type
         if given:
             _refuse_mixture(function, args)
-        if function.overloadpacket is _aten._adaptive_avg_pool2d and given:
-            _refuse_pooling(args[0].shape[-2:], args[1])
+            _refuse_kernels(function, args)
         if wanted is not None:
             kwargs["device"] = CPU
         owners = {id(tensor.values): tensor for tensor in given}
@@ -95,9 +96,15 @@ def _refuse_mixture(function, args: tuple) -> None:
         raise RuntimeError(f"{function}: expected all tensors on one device, found the card and the CPU.")
 
 
-def _refuse_pooling(sides: torch.Size, cells: list[int]) -> None:
-    if any(side % cell and cell % side for side, cell in zip(sides, cells, strict=True)):
-        raise RuntimeError(f"Adaptive pooling of {tuple(sides)} to {tuple(cells)}: input sizes must be divisible.")
+def _refuse_kernels(function, args: tuple) -> None:
+    if function.overloadpacket is _aten._adaptive_avg_pool2d:
+        sides, cells = args[0].shape[-2:], args[1]
+        if any(side % cell and cell % side for side, cell in zip(sides, cells, strict=True)):
+            raise NotImplementedError(f"Adaptive pooling of {tuple(sides)} to {cells}: sizes must be divisible.")
+    if function.overloadpacket is _aten.grid_sampler_2d:
+        mode, padding = args[2:4]
+        if mode == _CUBIC or padding == _BORDER:
+            raise RuntimeError("grid_sample: the cubic filter and the padding by the border are not supported.")
 
 
 @contextlib.contextmanager

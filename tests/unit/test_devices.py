@@ -8,6 +8,7 @@ import torch
 from clips import make_clip
 from face_anonymizer.modules.clip_preprocess import preprocess
 from face_anonymizer.modules.evaluation.synthetic_backend import SyntheticBackend
+from face_anonymizer.modules.faces import placement
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.colour import match_colour
 from face_anonymizer.modules.faces.compositing import REGIONS, paste_faces
@@ -64,6 +65,16 @@ def same(ours, theirs):
     return torch.equal(ours, theirs)
 
 
+def sampled(images, **options):
+    return torch.nn.functional.grid_sample(images, images[:, :2].movedim(1, -1), align_corners=False, **options)
+
+
+@pytest.fixture(autouse=True)
+def like_apples(monkeypatch):
+    """The card calls itself "cuda" and samples no better than "mps"."""
+    monkeypatch.setattr(placement, "_WITHOUT_SAMPLING", ("cuda",))
+
+
 def test_the_pretended_card_refuses_what_real_ones_refuse():
     with pretended_device() as put:
         images = put(noise(1, 3, 100, 130))
@@ -77,6 +88,8 @@ def test_the_pretended_card_refuses_what_real_ones_refuse():
             (lambda: noise(130)[put(torch.tensor([1]))], "on one device"),
             (lambda: images.numpy(), "numpy"),
             (lambda: torch.nn.functional.adaptive_avg_pool2d(images, (36, 64)), "must be divisible"),
+            (lambda: sampled(images, mode="bicubic"), "cubic"),
+            (lambda: sampled(images, padding_mode="border"), "border"),
         ):
             with pytest.raises((TypeError, RuntimeError), match=message):
                 refused()
