@@ -20,7 +20,7 @@ TRAINING_SEED = 1
 # modules/evaluation has the people of seed 2 (synthetic_set.TEST_SEED): neither trained on nor validated with.
 VALIDATION_SEED = 3
 # The method learns from other people than the encoders: an embedding knows those that it was trained on by heart.
-FIRST_CHUNKS = range(3)  # enough for the autoencoder, which does not wait for the others
+FIRST_CHUNKS = range(2)  # enough for the autoencoder, which does not wait for the others
 ENCODER_CHUNKS = range(20)
 METHOD_CHUNKS = range(20, 50)
 
