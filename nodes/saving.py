@@ -116,13 +116,9 @@ class FaceAnonSaveVideo(io.ComfyNode):
     def execute(
         cls, video, filename_prefix="video/anonymized", format="auto", mark_as_ai=True, report=None
     ) -> io.NodeOutput:
-        container = Types.VideoContainer("mp4" if format == "auto" else format)
         folder = _Folder(filename_prefix, *video.get_dimensions())
-        saved = folder.save(
-            f".{Types.VideoContainer.get_extension(container)}",
-            lambda path: _save_video(video, path, container, mark_as_ai),
-            report,
-        )
+        extension = ".mp4" if format == "auto" else f".{format}"
+        saved = folder.save(extension, lambda path: _save_video(video, path, mark_as_ai), report)
         return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
 
 
@@ -178,7 +174,7 @@ class _Folder:
         return ui.SavedResult(path.name, self._subfolder, io.FolderType.output)
 
 
-def _save_video(video, path: Path, container, mark: bool) -> None:
+def _save_video(video, path: Path, mark: bool) -> None:
     """Packets of an untouched file are copied, all else is encoded by the host first, in a temporary file.
 
     The host copies packets too, but loses the first pictures of a Matroska file with B-frames.
@@ -189,11 +185,18 @@ def _save_video(video, path: Path, container, mark: bool) -> None:
             return
         except CannotHold:
             pass
-    encoded = Path(folder_paths.get_temp_directory()) / f"face_anonymizer_{uuid.uuid4().hex}{path.suffix}"
+    # ComfyUI up to 0.33.0 encodes mp4 alone; its streams fit into mkv too
+    container = path.suffix[1:] if path.suffix[1:] in Types.VideoContainer.as_input() else "mp4"
+    encoded = Path(folder_paths.get_temp_directory()) / f"face_anonymizer_{uuid.uuid4().hex}.{container}"
     encoded.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _encode(video, encoded, container)
+        _encode(video, encoded, Types.VideoContainer(container))
         copy_clean(os.fspath(encoded), path, mark)
+    except CannotHold as error:
+        raise ValueError(
+            f"This ComfyUI encodes {container} alone, and {path.suffix[1:]} cannot hold that. Choose mp4 or mkv, or "
+            "update ComfyUI."
+        ) from error
     finally:
         encoded.unlink(missing_ok=True)
 

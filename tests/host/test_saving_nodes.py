@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import comfyui_version
 import folder_paths
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "IMG_8841_Karin"
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 ANONYMIZED = Entry(0, (1.0, 2.0, 33.0, 44.0), 0.9, "centerface", None, "anonymized", 7)
+ENCODES_WEBM = "webm" in Types.VideoContainer.as_input()  # ComfyUI up to 0.33.0 does not
 REPORT = Report(1, 96, 160, (ANONYMIZED,))
 
 
@@ -76,15 +78,23 @@ def count_frames(path):
         return sum(1 for _ in container.decode(video=0))
 
 
+# ComfyUI 0.23 and 0.24 have chance values in a few pixels at the edges of such frames, another time others
+UNALIGNED = [
+    ("padded.mp4", {"size": (162, 98)}),
+    ("odd.mp4", {"size": (161, 97), "pixels": "yuv444p"}),
+    ("down.mp4", {"rotation": 180, "size": (162, 98)}),
+]
+if comfyui_version.__version__.startswith(("0.23.", "0.24.")):
+    UNALIGNED = []
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
         ("a.mp4", {}),
-        ("padded.mp4", {"size": (162, 98)}),
-        ("odd.mp4", {"size": (161, 97), "pixels": "yuv444p"}),
+        *UNALIGNED,
         ("left.mp4", {"rotation": 90}),
         ("right.mp4", {"rotation": -90}),
-        ("down.mp4", {"rotation": 180, "size": (162, 98)}),
         ("deep.mp4", {"pixels": "yuv420p10le"}),
         ("full.mkv", {"pixels": "yuvj422p", "codec": "mjpeg"}),
         ("alpha.mov", {"pixels": "rgba", "codec": "png"}),
@@ -142,7 +152,7 @@ def test_the_saved_picture_tells_nothing_of_its_graph_and_keeps_its_colours():
     assert b"iCCP" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("format", ["auto", "mp4", "mkv", "webm"])
+@pytest.mark.parametrize("format", ["auto", "mp4", "mkv", *(["webm"] if ENCODES_WEBM else [])])
 def test_frames_become_a_clean_video(format):
     components = Types.VideoComponents(
         images=noise(5, 64, 96, 3),
@@ -178,8 +188,22 @@ def test_a_trimmed_video_and_one_that_the_format_cannot_hold_are_encoded_anew(tm
     trimmed = InputImpl.VideoFromFile(path, start_time=0.1, duration=0.2)
     saved = file_of(saving.FaceAnonSaveVideo.execute(trimmed, "anew", "auto"))
     assert count_frames(saved) == 6 and SECRET.encode() not in saved.read_bytes()
-    saved = file_of(saving.FaceAnonSaveVideo.execute(InputImpl.VideoFromFile(path), "anew", "webm"))
-    assert count_frames(saved) == 11 and SECRET.encode() not in saved.read_bytes()
+    saved = file_of(saving.FaceAnonSaveVideo.execute(trimmed, "anew", "mkv"))
+    assert count_frames(saved) == 6 and SECRET.encode() not in saved.read_bytes()
+    if ENCODES_WEBM:
+        saved = file_of(saving.FaceAnonSaveVideo.execute(InputImpl.VideoFromFile(path), "anew", "webm"))
+        assert count_frames(saved) == 11 and SECRET.encode() not in saved.read_bytes()
+
+
+def test_where_the_host_encodes_mp4_alone_mkv_is_saved_and_webm_refused(monkeypatch):
+    monkeypatch.setattr(Types.VideoContainer, "as_input", lambda: ["auto", "mp4"])
+    frames = Types.VideoComponents(images=noise(5, 64, 96, 3), frame_rate=Fraction(25))
+    saved = file_of(saving.FaceAnonSaveVideo.execute(InputImpl.VideoFromComponents(frames), "older", "mkv"))
+    assert count_frames(saved) == 5 and b"matroska" in saved.read_bytes()[:64]
+    with pytest.raises(ValueError, match=r"encodes mp4 alone, and webm cannot hold that\. Choose mp4 or mkv"):
+        saving.FaceAnonSaveVideo.execute(InputImpl.VideoFromComponents(frames), "older", "webm")
+    assert not list(Path(folder_paths.get_output_directory()).glob("older*.webm"))
+    assert not list(Path(folder_paths.get_temp_directory()).glob("face_anonymizer*"))
 
 
 def test_odd_sizes_of_frames_are_refused_with_the_next_step():
