@@ -28,9 +28,9 @@ from _hosts import Release, ask, make_environment, read_pins, read_releases, wri
 from _run_graphs import STEPS, run_graphs  # noqa: E402
 from host import has_accelerator  # noqa: E402
 
-VERSIONS = ("0.23.0", "0.28.0", "0.29.0", "0.30.0", "0.33.0")
+VERSIONS = ("0.23.0", "0.29.0", "0.30.0", "0.33.0")
 PARITY = ("tests/host/test_parity.py",)
-TESTS = ("tests/host/test_nodes.py", "tests/host/test_layouts.py")
+TESTS = ("tests/host/test_nodes.py", "tests/host/test_layouts.py", "tests/host/test_saving_nodes.py")
 PAGE = ROOT / "docs" / "hosts.md"
 SHOWN = ("comfyui-frontend-package", "comfy-kitchen", "comfy-aimdo")
 
