@@ -34,8 +34,8 @@ class Server(Client):
     require_pack: raise unless the pack's nodes are registered. arguments: more of main.py's.
 
     Input, output, temp and user folders and the database are temporary (`folder`), so that nothing of the user's is
-    written; models come from where the user's ComfyUI has them, unless own_models. `log` is its log file, deleted with the folder. A kill
-    of this process ends ComfyUI and deletes the folder too (comfy_guard.py).
+    written; models come from where the user's ComfyUI has them, unless own_models. `log` is its log file, deleted with
+    the folder. A kill of this process ends ComfyUI and deletes the folder too (comfy_guard.py).
     """
 
     def __init__(

@@ -1,0 +1,113 @@
+"""Faults that users met and no test saw, put back one by one: a test has to see each.
+
+    python scripts/with_env.py -m pytest tests/host/faults.py
+
+Each fault is a line of the pack as it once was, in a copy of the pack in which the tests that should see it are run.
+Not part of the suite, as it runs parts of it: `.ci/run` calls it by name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache")
+AT_ONCE = 2
+
+
+class Fault(NamedTuple):
+    """What was wrong. file: `now` in it is replaced by `before`. tests: pytest's names. said: a pattern of what the
+    failing tests print, so that they fail for this reason."""
+
+    file: str
+    now: str
+    before: str
+    tests: tuple[str, ...]
+    said: str
+
+
+FAULTS = {
+    "no model loads under dynamic VRAM": Fault(
+        "modules/loading.py",
+        "_shapes(model.diffusion_model)",
+        "{name: tensor.shape for name, tensor in model.diffusion_model.state_dict().items()}",
+        ("tests/host/test_dynamic_vram.py::test_states_equal_the_plain_mode",),
+        r"\d+ are not used",
+    ),
+    "no model loads in hosts before 0.28": Fault(
+        "modules/loading.py",
+        "set_inference_dtype(weight_dtype, manual_cast)",
+        "set_inference_dtype(weight_dtype, manual_cast, device=load_device)",
+        ("tests/host/test_nodes.py::test_hosts_before_0_28_tell_the_dtype_alone",),
+        "unexpected keyword argument 'device'",
+    ),
+    "a degree forgotten in one node passes": Fault(
+        "modules/sampling.py",
+        "if not mixed_degrees and not _are_equal(degrees.values()):",
+        "if False:",
+        ("tests/host/test_bad_input.py::test_a_degree_that_was_forgotten_in_one_place",),
+        "DID NOT RAISE",
+    ),
+    "fp8 weights round the states": Fault(
+        "modules/attention.py",
+        "if isinstance(device_or_dtype, torch.device):",
+        "if True:",
+        ("tests/host/test_nodes.py::test_states_stay_as_they_are_on_a_model_of_fp8",),
+        "float8_e4m3fn",
+    ),
+    "a preview is cached short": Fault(
+        "nodes/reporting.py",
+        "    return preview, ui",
+        "    preview, chosen = preview[list(chosen)], range(len(chosen))\n    return preview, ui",
+        ("tests/host/test_face_nodes.py::test_the_preview_is_whole_whatever_is_connected",),
+        "assert torch.Size",
+    ),
+    "the whole batch is patched to read a shape": Fault(
+        "modules/sampling.py",
+        "faces = _check_references(model, *references, mixed_degrees)",
+        'faces = apply_references(model, *references, mixed_degrees).latent["samples"].shape[0]',
+        ("tests/host/test_nodes.py::test_a_crowd_is_never_patched_all_at_once",),
+        r"\[3, 1, 1, 1\]",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, comfyui: Path) -> Iterator[dict[str, Future]]:
+    """Fault -> pytest's run in a copy that has it."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        folders = {name: tmp_path_factory.mktemp("fault") / "pack" for name in FAULTS}
+        yield {name: pool.submit(run_with, fault, folders[name], comfyui) for name, fault in FAULTS.items()}
+
+
+def run_with(fault: Fault, folder: Path, comfyui: Path) -> subprocess.CompletedProcess:
+    """pytest on the fault's tests, in a copy of the pack with the fault."""
+    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+    file = folder / fault.file
+    source = file.read_text(encoding="utf-8")
+    assert source.count(fault.now) == 1, f"{fault.file} has {source.count(fault.now)} times: {fault.now}"
+    file.write_text(source.replace(fault.now, fault.before), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *fault.tests]
+    environment = {**os.environ, "COMFYUI_PATH": str(comfyui)}
+    try:
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_fault_is_seen(runs, name):
+    done = runs[name].result()
+    printed = done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, printed[-4000:]
+    assert re.search(FAULTS[name].said, printed), printed[-4000:]
