@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -31,6 +32,9 @@ logger = logging.getLogger("face_anonymizer")
 
 MODEL_FOLDER = "model"
 _VALIDATION_TRIPLES = 64
+_TOLD = (CheckpointNotWritten, UnusablePicture, OSError, ValueError)  # kinds of errors that processes tell each other
+
+Result = TypeVar("Result")
 
 
 class TrainingStopped(RuntimeError):
@@ -78,7 +82,7 @@ class Training:
         if settings.compile:
             self.networks.unet.compile()
         self.model, self.stepper = self.accelerator.prepare(self.networks, self.optimizer)
-        self.journal = Journal(settings.output, self.step, self.accelerator.is_main_process)
+        self.journal = self._shared(lambda: Journal(settings.output, self.step, self.accelerator.is_main_process))
         self.encoded: list[Encoded] = []
         self.batches, self.phase = iter(()), -1
         self.saved_step, self.saved_at = self.step, time.monotonic()
@@ -87,14 +91,13 @@ class Training:
         """Train up to settings.steps, or until stop() or the time limit; write a checkpoint and the model folder.
 
         Returns the model folder. Raises TrainingStopped for a loss that is NaN or infinite, with the last checkpoint in
-        its place, and OSError when the disk is full at the end.
+        its place, and OSError when the disk is full at the end: of several processes all.
         """
         if self.step < self.settings.steps:
             try:
                 self._loop(stop)
             except UnusablePicture:
-                if self.accelerator.num_processes == 1:  # several would wait for each other
-                    self._save()
+                self._save()
                 raise
             self._save()
         return self._export()
@@ -120,8 +123,8 @@ class Training:
                     elapsed=self._elapsed(),
                 )
                 losses, spent = [], 0.0
-            if held_out and self.step % settings.validate_every == 0:
-                self._validate(held_out)
+            if settings.validation_data and self.step % settings.validate_every == 0:
+                self._shared(lambda: self._validate(held_out), self.accelerator.is_main_process)
             if self._is_checkpoint_due():
                 try:
                     self._save()
@@ -137,7 +140,7 @@ class Training:
         total = torch.zeros((), device=self.accelerator.device)
         for micro in range(settings.accumulate):
             with self.accelerator.autocast():  # the encoders, where pictures are read as they are needed
-                batch = next(self.batches)
+                batch = self._next_batch()
             course = (settings.seed, self.step, micro, self.accelerator.process_index)
             drawn = draw(batch.truth_latents, settings.draws, settings.null_share, course)
             with self.accelerator.accumulate(self.model):
@@ -177,18 +180,34 @@ class Training:
         else:
             self.batches = read_batches(triples, self.encoders, order, start, self.resolution, settings.workers)
 
+    def _next_batch(self) -> Batch:
+        if self.settings.cache:  # every picture was read before
+            return next(self.batches)
+        return self._shared(lambda: next(self.batches))
+
     def _encode(self, triples: Triples, phase: int) -> Encoded:
         file = self.settings.output / "cache" / f"phase_{phase}.safetensors"
-        with self.accelerator.main_process_first(), self.accelerator.autocast():
-            return encode_pictures(triples, self.encoders, self.resolution, file)
+
+        def encode() -> Encoded:
+            with self.accelerator.autocast():
+                return encode_pictures(triples, self.encoders, self.resolution, file)
+
+        is_main = self.accelerator.is_main_process
+        first = self._shared(encode, is_main)
+        others = self._shared(encode, not is_main)  # which read the file
+        return first if is_main else others
 
     def _held_out(self) -> list[Batch]:
-        """The first triples of --validation-data, on the main process alone."""
-        if not self.settings.validation_data or not self.accelerator.is_main_process:
+        """The first triples of --validation-data; none on other processes than the main one."""
+        if not self.settings.validation_data:
             return []
-        triples, at_once = read_triples(self.settings.validation_data), self.settings.validation_count
-        with self.accelerator.autocast():
-            return in_parts(triples, self.encoders, max(at_once, _VALIDATION_TRIPLES), at_once, self.resolution)
+
+        def read() -> list[Batch]:
+            triples, at_once = read_triples(self.settings.validation_data), self.settings.validation_count
+            with self.accelerator.autocast():
+                return in_parts(triples, self.encoders, max(at_once, _VALIDATION_TRIPLES), at_once, self.resolution)
+
+        return self._shared(read, self.accelerator.is_main_process) or []
 
     def _validate(self, held_out: list[Batch]) -> None:
         settings, few = self.settings, held_out[0]
@@ -232,6 +251,26 @@ class Training:
             return here
         return self.accelerator.reduce(torch.tensor(float(here), device=self.accelerator.device), "sum").item() > 0
 
+    def _shared(self, work: Callable[[], Result], here: bool = True) -> Result | None:
+        """work() in the processes that it is for; where it fails in one, all raise its error.
+
+        One that raised, or went on, alone would leave the others waiting for it.
+        """
+        result, error = None, None
+        if here:
+            try:
+                result = work()
+            except Exception as raised:
+                error = raised
+        if not self._any_process(error is not None):
+            return result
+        kind = next((kind for kind in _TOLD if isinstance(error, kind)), RuntimeError)
+        told = gather_object([None if error is None else (kind, str(error))])
+        if error is not None:
+            raise error
+        kind, message = next(each for each in told if each is not None)
+        raise kind(message)
+
     def _elapsed(self) -> float:
         """Seconds, with those of the calls before."""
         return self.elapsed_before + time.monotonic() - self.began
@@ -241,13 +280,12 @@ class Training:
             return
         random_states = gather_object([random_state()])
         self.saved_at = time.monotonic()
-        try:
-            if self.accelerator.is_main_process:
-                scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
-                state = {"step": self.step, "elapsed": self._elapsed(), "scaler": scaler, "settings": self._recorded()}
-                save_checkpoint(self.settings.output, self.trained, state, random_states)
-        finally:
-            self.accelerator.wait_for_everyone()
+        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
+        state = {"step": self.step, "elapsed": self._elapsed(), "scaler": scaler, "settings": self._recorded()}
+        self._shared(
+            lambda: save_checkpoint(self.settings.output, self.trained, state, random_states),
+            self.accelerator.is_main_process,
+        )
         self.saved_step = self.step
 
     def _recorded(self) -> dict:
@@ -271,15 +309,16 @@ class Training:
         logger.info("resumed from %s", kept)
 
     def _export(self) -> Path:
-        folder = self.settings.output / MODEL_FOLDER
-        if self.accelerator.is_main_process:
+        folder, settings = self.settings.output / MODEL_FOLDER, self.settings
+
+        def export() -> None:
             ema = self.trained.ema
             averages = dict(zip(self.networks.trained(), ema.shadow_params, strict=True)) if ema else {}
-            settings = self.settings
             start = checkpoint.Settings() if settings.model is None else checkpoint.read_settings(settings.model)
             own = replace(start, routing=settings.routing, resolution=self.resolution)
             export_model(
                 folder, self.networks, averages, self.encoders, own, settings.prediction, settings.export_dtype
             )
-        self.accelerator.wait_for_everyone()
+
+        self._shared(export, self.accelerator.is_main_process)
         return folder

@@ -1,0 +1,84 @@
+"""Two processes that train together: what goes wrong in one ends both with its error, and none waits for ever."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from face_anonymizer.modules.training.batches import Order
+from face_anonymizer.modules.training.state import newest_checkpoint
+from training_sets import write_list, write_pictures
+
+SCRIPT = Path(__file__).with_name("training_process.py")
+SECONDS = 300  # for both to start and go through all cases; measured: 138 on two cores that were shared
+# Case -> what the two processes end with, and the step of the checkpoint that is left.
+EXPECTED = {
+    "checkpoint on the way": (None, None, 4),
+    "last checkpoint": ("CheckpointNotWritten", "CheckpointNotWritten", 2),
+    "every checkpoint": ("CheckpointNotWritten", "CheckpointNotWritten", None),
+    "model": ("OSError", "OSError", 4),
+    "journal": ("OSError", "OSError", None),
+    "cached picture": ("UnusablePicture", "UnusablePicture", None),
+    "held-out picture": ("UnusablePicture", "UnusablePicture", None),
+    "validation": ("MemoryError", "RuntimeError", None),
+    "picture read later": ("UnusablePicture", "UnusablePicture", 2),
+}
+
+
+def make_lists(folder):
+    """whole.jsonl, and broken.jsonl with a picture that is none; the second process reads it in its third step."""
+    lines = write_pictures(folder, 6)
+    broken = int(Order(6, 1, 0, rank=1, processes=2)(2)[0])
+    (folder / lines[broken]["driving"]).write_bytes(b"no picture")
+    write_list(folder / "broken.jsonl", lines)
+    write_list(folder / "whole.jsonl", lines[:broken] + lines[broken + 1 :])
+
+
+def run_both(folder, cases):
+    """What each process told of each case, {case: line} a process; those that never ended are missing."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+    shared |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(folder), *cases],
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=(folder / f"errors {rank}.txt").open("w"),
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    told, end = [], time.monotonic() + SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        lines = (json.loads(line) for line in process.stdout if line.startswith("{"))
+        told.append({line["case"]: line for line in lines})
+    return told
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    make_lists(folder)
+    return folder, run_both(folder, EXPECTED)
+
+
+@pytest.mark.parametrize("case", EXPECTED)
+def test_an_error_of_one_process_ends_both(outcomes, case):
+    folder, told = outcomes
+    assert all(case in lines for lines in told), f"one waited for the other: {told}"
+    *errors, step = EXPECTED[case]
+    assert [lines[case]["error"] for lines in told] == errors, told
+    assert told[0][case]["message"] == told[1][case]["message"]
+    kept = newest_checkpoint(folder / case)
+    assert step == (None if kept is None else int(kept.name))
