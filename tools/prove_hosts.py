@@ -4,8 +4,8 @@
 
 Each version is taken out of the history of a clone of ComfyUI, with an environment that shares this interpreter's
 packages (torch above all) and has that version's pins on top: half a GB each. There it starts as a server, knows every
-node of the pack and runs the prompts of workflows/api; the method equals the official code's recordings; the tests of
-the nodes pass. Ends with status 1 when anything fails.
+node of the pack and runs the prompts of workflows/api; the method equals the recordings; the tests of the nodes pass.
+Ends with status 1 when anything fails.
 """
 
 import argparse
@@ -32,6 +32,7 @@ VERSIONS = ("0.23.0", "0.29.0", "0.30.0", "0.33.0")
 PARITY = ("tests/host/test_parity.py",)
 TESTS = ("tests/host/test_nodes.py", "tests/host/test_layouts.py", "tests/host/test_saving_nodes.py")
 PAGE = ROOT / "docs" / "hosts.md"
+CHECKS = ("loads as a server", "graphs", "parity", "tests of the nodes", "seconds")
 SHOWN = ("comfyui-frontend-package", "comfy-kitchen", "comfy-aimdo")
 
 
@@ -58,13 +59,12 @@ def prove(release: Release, clone: Path, cache: Path) -> Proof:
     print(f"  imported: {', '.join(f'{name} {version}' for name, version in packages.items())}", flush=True)
 
     os.environ["COMFYUI_PATH"] = str(host)  # what the server and the tests look for
-    checks = {}
-    checks["loads as a server"], checks["graphs"], faults = run_graphs(python, release.version)
-    print(f"  {checks}", flush=True)
-    counts, output, failed = run_tests(python, PARITY)
-    checks["parity"] = f"{counts}; {largest_differences(output)}"
-    checks["tests of the nodes"], _, more = run_tests(python, TESTS)
-    checks["seconds"] = f"{time.monotonic() - began:.0f}"
+    loads, graphs, faults = run_graphs(python, release.version)
+    print(f"  {loads}, graphs: {graphs}", flush=True)
+    parity, output, failed = run_tests(python, PARITY)
+    tests, _, more = run_tests(python, TESTS)
+    told = (loads, graphs, f"{parity}; {largest_differences(output)}", tests, f"{time.monotonic() - began:.0f}")
+    checks = dict(zip(CHECKS, told, strict=True))
     faults += [f"{name} is {packages[name]}, not {pin}" for name, pin in pins.items() if packages[name] != pin]
     faults += failed + more
     print(f"  {checks}", *faults, sep="\n  ", flush=True)
@@ -82,10 +82,8 @@ def run_tests(python: Path, files: tuple[str, ...]) -> tuple[str, str, list[str]
         cases = list(ElementTree.parse(results).iter("testcase"))
     bad = [(case, part) for case in cases for part in case if part.tag in ("failure", "error", "skipped")]
     faults = [f"{case.get('name')}: {part.get('message', '')[:300]}" for case, part in bad]
-    passed = len(cases) - len(faults)
-    if done.returncode != 0 and not faults:
-        faults = [f"pytest ended with status {done.returncode}"]
-    return f"{passed} of {len(cases)}", done.stdout, faults
+    counts = f"{len(cases) - len(bad)} of {len(cases)}"
+    return counts, done.stdout, faults or [f"pytest ended with status {done.returncode}"] * (done.returncode != 0)
 
 
 def largest_differences(output: str) -> str:
@@ -98,16 +96,15 @@ def largest_differences(output: str) -> str:
 
 def page(proofs: list[Proof]) -> str:
     """docs/hosts.md: the command, a row a host, and what failed below the table."""
-    head = ["ComfyUI", "released", *(name.removeprefix("comfyui-").removesuffix("-package") for name in SHOWN)]
-    rows = [[*head, *proofs[0].checks], ["---"] * (len(head) + len(proofs[0].checks))]
-    for release, packages, checks, faults in proofs:
-        version = f"{release.version} FAILS" if faults else release.version
-        rows.append([version, release.date, *(packages.get(name, "none") for name in SHOWN), *checks.values()])
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    failed = "".join(f"- {proof[0].version}: {' '.join(line.split())}\n" for proof in proofs for line in proof.faults)
+    names = [name.removeprefix("comfyui-").removesuffix("-package") for name in SHOWN]
+    rows = [["ComfyUI", "released", *names, *CHECKS], ["---"] * (2 + len(SHOWN) + len(CHECKS))]
+    faults = [f"- {proof.release.version}: {' '.join(fault.split())}" for proof in proofs for fault in proof.faults]
+    for release, packages, checks, failed in proofs:
+        told = [{**packages, **checks}.get(name, "not reached") for name in (*SHOWN, *CHECKS)]
+        rows.append([f"{release.version} FAILS" if failed else release.version, release.date, *told])
+    table = "\n".join([*(f"| {' | '.join(row)} |" for row in rows), *([""] if faults else []), *faults])
     command = " ".join(["tools/prove_hosts.py", *(proof.release.version for proof in proofs)])
-    return (
-        f"""# ComfyUI hosts that are proven
+    return f"""# ComfyUI hosts that are proven
 
 `python scripts/with_env.py {command}`
 (Python {platform.python_version()}, torch {metadata.version("torch")}, on the {"GPU" if has_accelerator() else "CPU"})
@@ -115,12 +112,11 @@ def page(proofs: list[Proof]) -> str:
 Each host is the commit that gave the release its number, with the packages that its requirements.txt pins. *Loads*: the
 pack's nodes in /object_info of a running server. *Graphs*: prompts of workflows/api that ran there with the demo model
 in {STEPS} steps. *Parity*: {" ".join(PARITY)} against recordings of the official code; the largest difference of
-sampled latents, and the figure that comes nearest to its bound. *Tests*: {", ".join(TESTS)}.
+sampled latents, and the figure that comes nearest to its bound. *Tests*:
+{", ".join(TESTS)}.
 
 {table}
-{failed}""".rstrip("\n")
-        + "\n"
-    )
+"""
 
 
 def main() -> int:
@@ -129,14 +125,17 @@ def main() -> int:
     parser.add_argument("--history", type=Path, default=Path("~/comfy/ComfyUI"), help="a clone of ComfyUI")
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/face_anonymizer/hosts"))
     options = parser.parse_args()
-    clone, cache = options.history.expanduser(), options.cache.expanduser()
+    clone, cache = options.history.expanduser(), options.cache.expanduser().absolute()
     releases = read_releases(clone)
     if unknown := [version for version in options.versions if version not in releases]:
         parser.error(f"{clone} has no {', '.join(unknown)}; it has {', '.join(releases)}")
     proofs = []
     for release in (releases[version] for version in options.versions):
         print(f"{release.version} ({release.date}, {release.commit[:10]}):", flush=True)
-        proofs.append(prove(release, clone, cache))
+        try:
+            proofs.append(prove(release, clone, cache))
+        except (SystemExit, OSError, subprocess.CalledProcessError) as failed:
+            proofs.append(Proof(release, {}, {}, [str(failed)]))
         PAGE.write_text(page(proofs), encoding="utf-8")  # after each: what is done stands, whatever comes
     print(f"{PAGE} is written. {cache} may be deleted.")
     return int(any(proof.faults for proof in proofs))

@@ -18,7 +18,6 @@ finally:
     sys.path.remove(str(TOOLS.with_name("scripts")))  # which prove_hosts puts there
 
 RELEASE = hosts.Release("0.28.0", "c0ffee", "2026-07-15")
-CHECKS = {"loads as a server": "20 of 20 nodes", "parity": "18 of 18; latents 8.8e-04"}
 
 
 def git(folder: Path, *arguments: str, day: int = 1) -> str:
@@ -121,16 +120,18 @@ full flow, two faces in a batch: 8.81e-04 (bound 2e-03).
 def test_a_row_a_host_and_what_failed_below(monkeypatch):
     monkeypatch.setattr(prove_hosts, "has_accelerator", lambda: False)
     packages = {"comfy-kitchen": "0.2.20", "comfyui-frontend-package": "1.45.21", "comfy-aimdo": "0.4.10"}
-    failed = prove_hosts.Proof(RELEASE._replace(version="0.29.0"), {}, CHECKS, ["test_x: two\nlines"])
-    lines = prove_hosts.page([prove_hosts.Proof(RELEASE, packages, CHECKS, []), failed]).splitlines()
+    told = dict(zip(prove_hosts.CHECKS, ("20 of 20 nodes", "9 of 9", "8.8e-04", "83 of 83", "500"), strict=True))
+    failed = prove_hosts.Proof(RELEASE._replace(version="0.29.0"), {}, {}, ["pip: two\nlines"])
+    lines = prove_hosts.page([prove_hosts.Proof(RELEASE, packages, told, []), failed]).splitlines()
     assert "`python scripts/with_env.py tools/prove_hosts.py 0.28.0 0.29.0`" in lines
-    start = lines.index("| ComfyUI | released | frontend | comfy-kitchen | comfy-aimdo | loads as a server | parity |")
+    head = "| ComfyUI | released | frontend | comfy-kitchen | comfy-aimdo | loads as a server | graphs | parity |"
+    start = next(number for number, line in enumerate(lines) if line.startswith(head))
     assert lines[start + 1 :] == [
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        "| 0.28.0 | 2026-07-15 | 1.45.21 | 0.2.20 | 0.4.10 | 20 of 20 nodes | 18 of 18; latents 8.8e-04 |",
-        "| 0.29.0 FAILS | 2026-07-15 | none | none | none | 20 of 20 nodes | 18 of 18; latents 8.8e-04 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| 0.28.0 | 2026-07-15 | 1.45.21 | 0.2.20 | 0.4.10 | 20 of 20 nodes | 9 of 9 | 8.8e-04 | 83 of 83 | 500 |",
+        f"| 0.29.0 FAILS | 2026-07-15 |{' not reached |' * 8}",
         "",
-        "- 0.29.0: test_x: two lines",
+        "- 0.29.0: pip: two lines",
     ]
 
 
