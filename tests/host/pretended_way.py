@@ -1,0 +1,169 @@
+"""The whole way on a pretended card, as functions that raise where a real card would fail: see pretended_gpu.py.
+
+The model has the published architecture at full size (tests/fixtures/golden/full_size_keys.json) and no weights.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import shutil
+import struct
+import tempfile
+from pathlib import Path
+
+import comfy.model_management
+import comfy.samplers
+import golden
+import numpy as np
+import torch
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules.embedding import encode_image
+from face_anonymizer.modules.faces.redaction import MODES
+from face_anonymizer.modules.loading import FaceAnonModel, load_model_folder
+from face_anonymizer.modules.sampling import Sampler, apply_references, sample
+from face_anonymizer.modules.states import interpolate_states
+from PIL import Image
+from pretended_gpu import DEVICE, Card, PretendedDevice, pretended
+
+DEGREE = 1.25
+SIZE = 512
+
+
+@functools.cache
+def model_folder() -> Path:
+    """A model folder of full size: configs, and weights files of the right length that hold a header and nothing."""
+    folder = Path(tempfile.mkdtemp(prefix="face_anonymizer_full_size_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    full = json.loads((golden.GOLDEN / "full_size_keys.json").read_text(encoding="utf-8"))
+    for network, described in {
+        "unet": "unet",
+        "referencenet": "unet",
+        "conditioning_referencenet": "unet",
+        "image_encoder": "image_encoder",
+        "vae": "vae",
+    }.items():
+        (folder / network).mkdir()
+        (folder / network / "config.json").write_text(json.dumps(full[f"{described}_config"]), encoding="utf-8")
+        _write_header(folder / network / "diffusion_pytorch_model.safetensors", full[described])
+    return folder
+
+
+def _write_header(path: Path, shapes: dict[str, list[int]]) -> None:
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 4 * torch.Size(shape).numel()
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+    written = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(written)) + written)
+        file.truncate(8 + len(written) + end)
+
+
+def references(device: PretendedDevice, model: FaceAnonModel, images: torch.Tensor) -> tuple:
+    """What Apply and both samplers take beside the MODEL, for images [N, S, S, 3] that are source and driving."""
+    latents = model.vae.encode(images)
+    with device.values():  # CLIP's preprocessing is PIL's
+        source_embeds = encode_image(model.clip_vision, images, DEGREE)
+        driving_embeds = encode_image(model.clip_vision, images, 0.0)
+    source = interpolate_states(model.source_reference_net.states(latents, source_embeds), DEGREE)
+    return source, model.driving_reference_net.states(latents, driving_embeds), source_embeds, driving_embeds
+
+
+class OnePrediction(comfy.samplers.KSAMPLER):
+    """A SAMPLER that predicts once, at the first sigma."""
+
+    def __init__(self):
+        super().__init__(lambda model, x, sigmas, extra_args, **_: model(x, sigmas[:1].expand(len(x)), **extra_args))
+
+
+def predict(model, references: tuple, guidance: float) -> tuple[torch.Tensor, set[int]]:
+    """The denoised latents of one prediction of the guider on what Apply gives, and the halves that were asked."""
+    applied = apply_references(model, *references)
+    halves: set[int] = set()
+
+    def spy(x, context, value, extra_options):
+        halves.update(extra_options["cond_or_uncond"])
+        return x, context, value
+
+    applied.model.set_model_attn1_patch(spy)
+    guider = comfy.samplers.CFGGuider(applied.model)
+    guider.set_conds(applied.positive, applied.negative)
+    guider.set_cfg(guidance)
+    latent = applied.latent["samples"]
+    sigmas = torch.tensor([14.6, 0.0])
+    return guider.sample(torch.randn(latent.shape), latent, OnePrediction(), sigmas, disable_pbar=True), halves
+
+
+def check_whole_way(
+    card: Card, weight_dtype: str = "default", folder: Path | None = None, size: int = SIZE, faces: int = 2
+) -> PretendedDevice:
+    """Load, encode, states, interpolate, Apply, predictions in both halves, sample, decode; raises where a card would.
+
+    Also raises AssertionError where a result has another shape, device or dtype than its users expect, or stays on the
+    card after all models were unloaded.
+    folder: another model than that of full size; size: of its faces, in pixels.
+    """
+    folder = folder or model_folder()
+    with pretended(card) as device:
+        intermediate = DEVICE if card.gpu_only else torch.device("cpu")
+        model = load_model_folder(folder, weight_dtype=weight_dtype)
+        with device.values():
+            images = torch.rand(faces, size, size, 3).to(intermediate)
+        everything = references(device, model, images)
+        source, driving = everything[:2]
+        inference = model.unet.model.get_dtype_inference()
+        for states in (source.conditional, source.unconditional, driving.conditional):
+            _check_states(states, intermediate, inference)
+        denoised, halves = predict(model.unet, everything, 4.0)
+        assert halves == {0, 1}, f"With guidance the halves {halves} were asked"
+        assert denoised.shape == (faces, model.vae.latent_channels, *source.latent_size)
+        latents = sample(model.unet, *everything, 7, None, Sampler(steps=2, guidance_scale=1.0))
+        assert (latents.device, latents.dtype) == (intermediate, torch.float32)
+        decoded = model.vae.decode(latents)
+        assert (decoded.shape, decoded.device) == (images.shape, intermediate)
+        for states in (source.conditional, source.unconditional, driving.conditional):
+            _check_states(states, intermediate, inference)
+        if not card.gpu_only:
+            del model
+            comfy.model_management.unload_all_models()
+            assert device.live < 1 << 20, f"{device.live} bytes stay on the card when all models are unloaded"
+    return device
+
+
+def _check_states(states, device: torch.device, dtype: torch.dtype) -> None:
+    for layer, state in states.items():
+        assert state.device == device, f"The state of {layer} lies on {state.device}"
+        assert state.dtype == dtype, f"The state of {layer} is {state.dtype}, the network's is {dtype}"
+
+
+def check_pictures(card: Card) -> None:
+    """Detect, track, crop, paste and redact the face of a photo, by the nodes and with its values.
+
+    Raises where a card would, and AssertionError where the face is not found or the results lie elsewhere.
+    """
+    intermediate = DEVICE if card.gpu_only else torch.device("cpu")
+    photo = Image.open(golden.FIXTURES.parents[1] / "assets" / "astronaut.jpg").convert("RGB").crop((96, 0, 352, 256))
+    with pretended(card) as device, device.values():
+        frame = torch.from_numpy(np.asarray(photo.resize((192, 192)), dtype=np.float32)) / 255
+        images = torch.stack([frame, frame.roll(2, 1)]).to(intermediate)
+        faces = pack.FaceAnonDetectFaces.execute(images)[0]
+        assert sorted(face.image_index for face in faces) == [0, 1], f"{len(faces)} faces were found in 2 frames of one"
+        tracked = pack.FaceAnonTrackFaces.execute(images, faces)[0]
+        assert {face.track for face in tracked} == {0}
+        crops, cropped = pack.FaceAnonCropFaces.execute(images, tracked, size=128)
+        assert (crops.device, tuple(crops.shape)) == (intermediate, (2, 128, 128, 3))
+        # reversed colours: a crop that shows what the picture shows is not pasted but redacted
+        options = {
+            "region": "oval",
+            "colour_match": 0.5,
+            "keep_mouth": True,
+            "protect": (images[..., 0] > 0.95).float(),
+        }
+        pasted, mask, _ = pack.FaceAnonPasteFaces.execute(images, cropped, 1 - crops, **options)
+        redacted = [pack.FaceAnonRedactFaces.execute(images, faces, mode)[0] for mode in MODES]
+        for result in (pasted, *redacted):
+            assert (result.device, result.shape) == (intermediate, images.shape)
+            assert bool((result != images).any()), "The picture is as it was"
+        assert bool((mask > 0.5).any()), "Nothing was pasted"
