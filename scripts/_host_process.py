@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import _memory_mode
 from _pack import import_pack
 from host import find_comfyui, has_accelerator
 
 
-def prepare_host(cpu: bool) -> None:
+def prepare_host(cpu: bool, like_main: bool = False) -> None:
     """Make `import comfy` work in this process, with the arguments of a plain start; no-op where that is done.
 
-    cpu: even where there is a GPU.
+    cpu: even where there is a GPU. like_main: on a GPU with dynamic VRAM where a plain start has it; asked for before
+    torch is imported.
     """
     if "comfy.model_management" in sys.modules:
         return
-    sys.path.insert(0, str(find_comfyui()))
+    host = find_comfyui()
+    sys.path.insert(0, str(host))
     import comfy.options
 
     # As main.py does: `nodes` of ComfyUI 0.23 to 0.25 puts comfy/ first on the path, where utils.py has that name too.
@@ -26,6 +29,9 @@ def prepare_host(cpu: bool) -> None:
     from comfy.cli_args import args
 
     args.cpu = cpu or not has_accelerator()  # read when comfy.model_management is imported
+    if like_main and not args.cpu:
+        _memory_mode.before_torch()
+        _memory_mode.after_torch(host)
 
 
 def find_model(name: str) -> Path:

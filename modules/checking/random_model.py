@@ -28,7 +28,9 @@ class Architecture(NamedTuple):
     resolution: int
 
 
-def _architecture(widths, heads, vae_widths, encoder: tuple[int, int, int, int], layers: int, resolution: int):
+def _architecture(
+    widths, heads, vae_widths, encoder: tuple[int, int, int, int], layers: int, groups: int, resolution: int
+) -> Architecture:
     """The published architecture with other sizes. encoder: width, layers, heads and side of its pictures."""
     levels = len(widths)
     width, depth, encoder_heads, side = encoder
@@ -42,7 +44,7 @@ def _architecture(widths, heads, vae_widths, encoder: tuple[int, int, int, int],
             "in_channels": 4,
             "out_channels": 4,
             "layers_per_block": layers,
-            "norm_num_groups": 32,
+            "norm_num_groups": groups,
             "upcast_attention": True,
             "use_linear_projection": True,
         },
@@ -52,7 +54,7 @@ def _architecture(widths, heads, vae_widths, encoder: tuple[int, int, int, int],
             "out_channels": 3,
             "latent_channels": 4,
             "layers_per_block": layers,
-            "norm_num_groups": 32,
+            "norm_num_groups": groups,
             "scaling_factor": 0.18215,
         },
         image_encoder={
@@ -73,10 +75,24 @@ def _architecture(widths, heads, vae_widths, encoder: tuple[int, int, int, int],
 
 
 FULL_SIZE = _architecture(
-    [320, 640, 1280, 1280], [5, 10, 20, 20], [128, 256, 512, 512], encoder=(1024, 24, 16, 224), layers=2, resolution=512
+    widths=[320, 640, 1280, 1280],
+    heads=[5, 10, 20, 20],
+    vae_widths=[128, 256, 512, 512],
+    encoder=(1024, 24, 16, 224),
+    layers=2,
+    groups=32,
+    resolution=512,
 )
-# Two channels or more a group in every normalisation: one alone, of a constant input, divides rounding by sqrt(eps).
-TINY = _architecture([64, 128, 128], [1, 2, 2], [64] * 4, encoder=(64, 2, 2, 64), layers=1, resolution=128)
+# Eight channels or more a group, as at full size: the normalisation of few, of a constant input, enlarges rounding.
+TINY = _architecture(
+    widths=[32, 64, 64],
+    heads=[1, 2, 2],
+    vae_widths=[32, 32, 32, 32],
+    encoder=(64, 2, 2, 64),
+    layers=1,
+    groups=4,
+    resolution=128,
+)
 
 
 def write_random_model(

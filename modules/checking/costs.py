@@ -1,0 +1,83 @@
+"""What a face costs on the device beside the official formulation, and what the device reaches. Touches the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ..loading import load_model_folder
+from ..memory import sampled_at_once
+from ..sampling import apply_references
+from . import machine, parity, work
+from .meter import OFFICIAL, OURS, Cost, Meter, measure
+from .verdicts import Checks
+
+REPEATS = 3
+# Counted of a guided step of the published architecture at 64x64 latents: 0.58168 of the official one.
+FLOPS_SHARE = 0.582
+_COUNTED_KERNELS = ("pytorch", "sub_quad", "split", "basic")  # whose FLOPs torch knows
+
+
+def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: Callable[[str], None]) -> None:
+    """A guided step and a face of `steps` steps of the model in `folder`, ours beside the official formulation."""
+    device = machine.device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    with Meter(Cost(), device, counting=False) as load:
+        model = load_model_folder(folder)
+    unet = model.unet.model
+    dtype = unet.get_dtype_inference()
+    count = sum(parameter.numel() for parameter in unet.diffusion_model.parameters())
+    dtypes = f"weights {unet.get_dtype()}, computed in {dtype}".replace("torch.", "")
+    checks.tell("model", f"{count / 1e6:.0f} M parameters a network, {dtypes}, loaded in {load.cost.seconds[0]:.1f} s")
+
+    kernel_name, kernel = next(iter(work.attention_kernels("default").items()))
+    side = model.driving_reference_net.resolution
+    pixels = torch.rand(1, side, side, 3, generator=torch.Generator().manual_seed(work.SEED))
+    rows: dict[str, dict[str, Cost]] = {}
+
+    def phase(what: str, piece: Callable, formulations=(OURS, OFFICIAL), repeats: int = REPEATS) -> dict:
+        works = {one: (lambda meter, one=one: piece(one, meter)) for one in formulations}
+        rows[what], results = measure(what, works, device, repeats, say)
+        return results
+
+    encoded = phase("encode", lambda what, meter: work.encode(model, pixels, what, meter))[OURS]
+    states = phase("references", lambda what, meter: work.references(model, encoded, what, meter))[OURS]
+    applied = apply_references(model.unet, *states, *encoded[:2])
+    variants = {what: work.variant(applied, what, kernel) for what in (OURS, OFFICIAL)}
+    outputs = phase("step", lambda what, meter: work.guided_step(variants[what], meter))
+    phase("decode", lambda what, meter: work.decode(model, encoded[2], meter), formulations=(OURS,))
+
+    ours, official = rows["step"][OURS], rows["step"][OFFICIAL]
+    error = parity.relative_norm(outputs[OURS], outputs[OFFICIAL])
+    allowed = parity.tolerances(dtype)["guided prediction"]
+    checks.check("a guided step is the official one", error <= allowed, f"{error:.1e} apart, at most {allowed:.1e}")
+    share = ours.flops / official.flops
+    found = f"{ours.flops / 1e12:.2f} of {official.flops / 1e12:.2f} TFLOP, {share:.3f} of the official work"
+    if full_size and kernel_name in _COUNTED_KERNELS:
+        checks.check("work of a guided step", share <= FLOPS_SHARE, f"{found}, at most {FLOPS_SHARE}")
+    else:
+        checks.tell("work of a guided step", found)
+    reached, peak = ours.flops / ours.median / 1e12, machine.peak_of(name)
+    known = f"{reached / peak:.0%} of the card's {peak:g}" if peak else f"unknown card ({name}): no peak to compare"
+    seconds = f"{ours.median:.4f} s, official {official.median:.4f} s ({ours.median / official.median:.2f})"
+    checks.tell("speed of a guided step", f"{seconds}; {reached:.1f} TFLOP/s, {known}; attention {kernel_name}")
+    others = [f"{what} {rows[what][OURS].median:.3f} s" for what in ("encode", "references", "decode")]
+    checks.tell("once a face", ", ".join(others))
+
+    face = {}
+    for what in (OURS, OFFICIAL):
+        face[what] = Cost()
+        meter = Meter(face[what], device, counting=False)
+        painted = work.whole_face(model, pixels, steps, what, kernel, meter)
+        if what == OURS:
+            whole = painted.isfinite().all().item() and tuple(painted.shape) == tuple(pixels.shape)
+            checks.check("a face", whole, f"{tuple(painted.shape[1:3])} pixels, all values finite: {whole}")
+        say(f"a face of {steps} steps, {what}: {face[what].seconds[0]:.2f} s")
+    seconds = [face[what].seconds[0] for what in (OURS, OFFICIAL)]
+    checks.tell(f"a face of {steps} steps", f"{seconds[0]:.2f} s, official {seconds[1]:.2f} s, each once")
+    peaks = {what: max(cost.peak for cost in (face[what], rows["step"][what])) / 2**30 for what in (OURS, OFFICIAL)}
+    at_once = sampled_at_once(model.unet, applied.latent["samples"].shape[1:], guided=True)
+    counted = f"the sampler would take {at_once} faces at once here"
+    checks.tell("memory", f"at most {peaks[OURS]:.2f} GiB in use, official {peaks[OFFICIAL]:.2f} GiB; {counted}")

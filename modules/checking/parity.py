@@ -1,0 +1,164 @@
+"""What a device computes beside what the CPU computes from the same weights. Touches the host: runs its models.
+
+The CPU is the reference: tests/host/test_parity.py holds it to the official code's recordings, and there the host
+computes in float32 whatever the dtype of the weights. So weights that were rounded to fp8 are compared with the same
+rounded weights, and what is left is the rounding of the device's arithmetic, whose size its dtype says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from ..embedding import encode_image
+from ..loading import FaceAnonModel, load_model_folder
+from ..sampling import PAPER_SAMPLER, apply_references, sample
+from ..states import ImageEmbeds, ReferenceStates, interpolate_states
+from . import machine
+from .verdicts import Checks
+from .work import DEGREE, GUIDANCE, SEED, guided_step
+
+WEIGHT_DTYPES = ("fp32", "fp16", "bf16", "fp8_e4m3fn")
+FACES, STEPS = 2, 4
+
+# The largest relative error (norm of the difference by the norm), in units of the dtype's roundoff, that the CPU made
+# of random_model.TINY when told to compute in fp16 and in bf16, which agree; test_check_gpu.py measures it again.
+MEASURED = {
+    "states": 5.3,
+    "guided prediction": 10.8,
+    "sampled latents": 10.0,
+    "embedding": 0.8,
+    "VAE encode": 3.5,
+    "VAE decode": 2.0,
+}
+# Sums in another order, and kernels that round in between (attention's weights, parts of a product). In float32 a
+# convolution may be Winograd's, which loses some two bits more.
+MARGIN, MARGIN_FLOAT32 = 4, 16
+
+
+def roundoff(dtype: torch.dtype) -> float:
+    """The largest relative error of rounding to `dtype`: half of its eps."""
+    return torch.finfo(dtype).eps / 2
+
+
+def tolerances(dtype: torch.dtype) -> dict[str, float]:
+    """Stage -> the largest relative error that arithmetic in `dtype` may make."""
+    margin = MARGIN_FLOAT32 if dtype == torch.float32 else MARGIN
+    return {stage: margin * factor * roundoff(dtype) for stage, factor in MEASURED.items()}
+
+
+def inputs(model: FaceAnonModel, latents: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    """What the UNets are given: pictures, and what the VAE and the image encoder make of them.
+
+    latents: to decode, instead of the model's own.
+    """
+    side = model.driving_reference_net.resolution
+    generator = torch.Generator().manual_seed(SEED)
+    coarse = torch.rand(FACES, 3, 8, 8, generator=generator)  # smooth, as pictures are
+    pictures = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(0, 1).movedim(1, -1)
+    encoded = model.vae.encode(pictures)
+    return {
+        "VAE encode": encoded,
+        "VAE decode": model.vae.decode(encoded if latents is None else latents),
+        "embedding": encode_image(model.clip_vision, pictures, 0.0).embeds,
+    }
+
+
+def outputs(model: FaceAnonModel, given: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What the three UNets make of `given`, stage by stage."""
+    embeds, latents = given["embedding"], given["VAE encode"]
+    source_embeds, driving_embeds = ImageEmbeds(embeds * (1 - DEGREE), DEGREE), ImageEmbeds(embeds)
+    recorded = model.source_reference_net.states(latents, source_embeds)
+    driving = model.driving_reference_net.states(latents, driving_embeds)
+    references = (interpolate_states(recorded, DEGREE), driving, source_embeds, driving_embeds)
+    found = {f"states {name}": state for name, state in _named_states(recorded, driving)}
+    found["guided prediction"] = guided_step(apply_references(model.unet, *references))
+    sampler = PAPER_SAMPLER._replace(steps=STEPS, guidance_scale=GUIDANCE)
+    found["sampled latents"] = sample(model.unet, *references, SEED, sampler=sampler, callback=lambda *_: None)
+    return found
+
+
+def _named_states(*states: ReferenceStates):
+    for one in states:
+        for half in ("conditional", "unconditional"):
+            for layer, state in getattr(one, half).items():
+                yield f"{one.role} {half} {'.'.join(map(str, layer))}", state
+
+
+def record(folder: Path) -> dict[str, torch.Tensor]:
+    """Everything of a model folder in every weight dtype, by names that `measure` reads; to be run on the CPU."""
+    given, recorded = None, {}
+    for weight_dtype in WEIGHT_DTYPES:
+        model = load_model_folder(folder, weight_dtype=weight_dtype)
+        given = given or inputs(model)
+        recorded |= {f"{weight_dtype}: {name}": value for name, value in outputs(model, given).items()}
+    return {name: value.float().contiguous() for name, value in (given | recorded).items()}
+
+
+def errors(ours: dict[str, torch.Tensor], reference: dict[str, torch.Tensor]) -> dict[str, float]:
+    """Stage -> largest relative error (norm) of its tensors; infinite where one is not finite or has another shape."""
+    found: dict[str, float] = {}
+    for name, value in ours.items():
+        stage = "states" if name.startswith("states ") else name
+        found[stage] = max(found.get(stage, 0.0), relative_norm(value, reference[name]))
+    return found
+
+
+def check_parity(checks: Checks, folder: Path, reference: dict[str, torch.Tensor]) -> None:
+    """A verdict on the VAE and the image encoder and one for each weight dtype; `reference`: what `record` gave.
+
+    In float32 without TF32, whose roundoff is that of fp16; what TF32 makes of it, where the host allows it, is told.
+    """
+    for weight_dtype in WEIGHT_DTYPES:
+        what = f"parity, weights {weight_dtype}"
+        with checks.part(what):
+            model = load_model_folder(folder, weight_dtype=weight_dtype)
+            dtype = model.unet.model.get_dtype_inference()
+            expected = {name.removeprefix(f"{weight_dtype}: "): value for name, value in reference.items()}
+            with _without_tf32():
+                found = errors(outputs(model, reference), expected)
+            _compare(checks, f"{what}, computed in {_name(dtype)}", found, dtype)
+            if weight_dtype == "fp32" and machine.device().type == "cuda" and torch.backends.cudnn.allow_tf32:
+                found = errors(outputs(model, reference), expected)
+                listed = ", ".join(f"{stage} {error:.1e}" for stage, error in found.items())
+                checks.tell("float32 with TF32 as the host allows it", listed)
+    with checks.part("parity, VAE and image encoder"):
+        with _without_tf32():
+            own = inputs(model, reference["VAE encode"])
+        for part, dtype in (("VAE", model.vae.vae_dtype), ("embedding", model.clip_vision.dtype)):
+            found = errors({name: own[name] for name in own if name.startswith(part)}, reference)
+            _compare(checks, f"parity, {part} computed in {_name(dtype)}", found, dtype)
+
+
+def _compare(checks: Checks, what: str, found: dict[str, float], dtype: torch.dtype) -> None:
+    allowed = tolerances(dtype)
+    listed = ", ".join(f"{stage} {error:.1e} (at most {allowed[stage]:.1e})" for stage, error in found.items())
+    checks.check(what, all(error <= allowed[stage] for stage, error in found.items()), listed)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@contextlib.contextmanager
+def _without_tf32() -> Iterator[None]:
+    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    allowed = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, flag in zip(backends, allowed, strict=True):
+            backend.allow_tf32 = flag
+
+
+def relative_norm(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """The norm of the difference as a share of the norm; infinite where shapes differ or a value is not finite."""
+    ours, theirs = ours.detach().cpu().double(), theirs.detach().cpu().double()
+    if ours.shape != theirs.shape or not ours.isfinite().all():
+        return float("inf")
+    return ((ours - theirs).norm() / theirs.norm()).item()
