@@ -51,6 +51,13 @@ FAULTS = {
         ("tests/host/test_nodes.py::test_hosts_before_0_28_tell_the_dtype_alone",),
         "unexpected keyword argument 'device'",
     ),
+    "float64 on devices that have none": Fault(
+        "modules/faces/refinement.py",
+        "looks.cpu().double()",
+        "looks.double().cpu()",
+        ("tests/unit/test_devices.py::test_detection",),
+        "float64",
+    ),
     "a degree forgotten in one node passes": Fault(
         "modules/sampling.py",
         "if not mixed_degrees and not _are_equal(degrees.values()):",
@@ -64,6 +71,22 @@ FAULTS = {
         "if True:",
         ("tests/host/test_nodes.py::test_states_stay_as_they_are_on_a_model_of_fp8",),
         "float8_e4m3fn",
+    ),
+    "a checkpoint that cannot be written leaves processes waiting": Fault(
+        "modules/training/trainer.py",
+        """        self._shared(
+            lambda: save_checkpoint(self.settings.output, self.trained, state, random_states),
+            self.accelerator.is_main_process,
+        )
+""",
+        """        try:
+            if self.accelerator.is_main_process:
+                save_checkpoint(self.settings.output, self.trained, state, random_states)
+        finally:
+            self.accelerator.wait_for_everyone()
+""",
+        ("tests/unit/test_training_processes.py",),
+        "one waited for the other",
     ),
     "a preview is cached short": Fault(
         "nodes/reporting.py",
