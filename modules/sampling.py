@@ -166,7 +166,7 @@ def sample(
         )
     seeds = [seed + offset for offset in offsets]
     scheduler = ddpm.make_scheduler(sampler.steps) if sampler.name == DDPM else None
-    at_once = sampled_at_once(model, shape, sampler.guidance_scale > 1)
+    at_once = sampled_at_once(model, shape, (source_states, driving_states))
     show = callback or latent_preview.prepare_callback(model, sampler.steps * -(-faces // at_once))
     done = 0  # parts
 
