@@ -78,6 +78,11 @@ def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: 
     seconds = [face[what].seconds[0] for what in (OURS, OFFICIAL)]
     checks.tell(f"a face of {steps} steps", f"{seconds[0]:.2f} s, official {seconds[1]:.2f} s, each once")
     peaks = {what: max(cost.peak for cost in (face[what], rows["step"][what])) / 2**30 for what in (OURS, OFFICIAL)}
-    at_once = sampled_at_once(model.unet, applied.latent["samples"].shape[1:], guided=True)
-    counted = f"the sampler would take {at_once} faces at once here"
-    checks.tell("memory", f"at most {peaks[OURS]:.2f} GiB in use, official {peaks[OFFICIAL]:.2f} GiB; {counted}")
+    shape = applied.latent["samples"].shape[1:]
+    # both halves of the guidance, which the host predicts together where there is room
+    counted = (model.unet.model_size() + model.unet.memory_required([2, *shape])) / 2**30
+    at_once = sampled_at_once(model.unet, shape, states)
+    found = (
+        f"at most {peaks[OURS]:.2f} GiB in use, official {peaks[OFFICIAL]:.2f} GiB; the host counts {counted:.2f} GiB "
+    )
+    checks.tell("memory", f"{found}for the UNet and a guided step; {at_once} faces would go through at once here")

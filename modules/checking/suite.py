@@ -6,7 +6,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from .verdicts import Checks
 # recordings with this torch and this ComfyUI; parity.py holds the device to the CPU.
 TESTS = ("test_parity.py", "test_layouts.py", "test_nodes.py")
 NEEDED = ("pytest", "playwright", "av", "diffusers")  # by them or by their conftest.py
-HIDDEN: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "4"}
+HIDDEN = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
 LIMIT = 240  # seconds for all of them
 
 
@@ -32,16 +31,17 @@ def check_tests(checks: Checks, pack: Path) -> None:
     if torch.backends.mps.is_available():
         return checks.tell("tests", "not run: this device cannot be hidden from them")
     command = [sys.executable, "-m", "pytest", "-q", "-rf", "-x", "-p", "no:cacheprovider"]
-    command += [str(folder / name) for name in TESTS]
+    names = [name for name in TESTS if (folder / name).is_file()]
+    command += [str(folder / name) for name in names]
     try:
         done = subprocess.run(
             command, cwd=pack, env={**os.environ, **HIDDEN}, capture_output=True, text=True, timeout=LIMIT
         )
     except subprocess.TimeoutExpired:
-        return checks.check("tests", False, f"{', '.join(TESTS)} took more than {LIMIT} s")
+        return checks.check("tests", False, f"{', '.join(names)} took more than {LIMIT} s")
     lines = (
         [line for line in done.stdout.splitlines() if line.strip()] or done.stderr.splitlines()[-1:] or ["no output"]
     )
     failures = [line.removeprefix("FAILED ") for line in lines if line.startswith("FAILED ")]
     found = "; ".join([lines[-1].strip("= "), *failures])
-    return checks.check(f"tests on the CPU: {', '.join(TESTS)}", done.returncode == 0, found)
+    return checks.check(f"tests on the CPU: {', '.join(names)}", done.returncode == 0, found)

@@ -1,6 +1,7 @@
 """scripts/check_gpu.py on the CPU and a tiny model: it says what it should, and what is broken fails it."""
 
 import importlib.util
+import re
 import sys
 import types
 from pathlib import Path
@@ -85,10 +86,10 @@ def test_arguments_that_are_wrong(command, capsys):
     assert "no such model" in capsys.readouterr().err
 
 
-def verdicts_of_parity(tiny, reference) -> dict[str, str]:
+def verdicts_of_parity(tiny, reference) -> verdicts.Checks:
     checks = verdicts.Checks(lambda line: print(f"\n{line}", end=""))
     parity.check_parity(checks, tiny, reference)
-    return {verdict.what: verdict.word for verdict in checks.verdicts}
+    return checks
 
 
 def test_a_wrong_result_fails_in_every_dtype(tiny, reference, monkeypatch):
@@ -100,9 +101,14 @@ def test_a_wrong_result_fails_in_every_dtype(tiny, reference, monkeypatch):
         return published.with_routes(model, {layer: layer for layer in model.source_reference_net.routes})
 
     monkeypatch.setattr(parity, "load_model_folder", load)
-    monkeypatch.setattr(parity, "roundoff", lambda dtype: 2**-8)
-    words = verdicts_of_parity(tiny, reference)
-    assert [word for what, word in words.items() if "weights" in what] == [verdicts.FAIL] * len(parity.WEIGHT_DTYPES)
+    widest = parity.tolerances(torch.bfloat16)
+    monkeypatch.setattr(parity, "tolerances", lambda dtype: widest)
+    checks = verdicts_of_parity(tiny, reference)
+    compared = [verdict for verdict in checks.verdicts if "weights" in verdict.what]
+    assert [verdict.word for verdict in compared] == [verdicts.FAIL] * len(parity.WEIGHT_DTYPES)
+    for verdict in compared:
+        error, bound = re.search(r"guided prediction (\S+) \(at most (\S+)\)", verdict.found).groups()
+        assert float(error) > 2 * float(bound), verdict
 
 
 def test_what_cannot_be_computed_fails_and_the_rest_goes_on(tiny, reference, monkeypatch):
@@ -114,7 +120,8 @@ def test_what_cannot_be_computed_fails_and_the_rest_goes_on(tiny, reference, mon
         return right(folder, weight_dtype=weight_dtype)
 
     monkeypatch.setattr(parity, "load_model_folder", load)
-    words = verdicts_of_parity(tiny, reference)
+    checks = verdicts_of_parity(tiny, reference)
+    words = {verdict.what: verdict.word for verdict in checks.verdicts}
     assert [word for what, word in words.items() if "weights bf16" in what] == [verdicts.FAIL]
     assert list(words.values()).count(verdicts.FAIL) == 1 and len(words) == len(parity.WEIGHT_DTYPES) + 2
 
@@ -126,7 +133,7 @@ def test_factors_are_what_rounding_does(tiny, reference, monkeypatch, dtype):
     monkeypatch.setattr(management, "unet_manual_cast", lambda weights, *_, **__: None if weights == dtype else dtype)
     for choose in ("text_encoder_dtype", "vae_dtype"):
         monkeypatch.setattr(management, choose, lambda *_, **__: dtype)
-    model = parity.load_model_folder(tiny, weight_dtype="fp32")
+    model = loading.load_model_folder(tiny, weight_dtype="fp32")
     assert model.unet.model.get_dtype_inference() == model.vae.vae_dtype == dtype
     expected = {name.removeprefix("fp32: "): value for name, value in reference.items()}
     found = parity.errors(

@@ -1,0 +1,103 @@
+"""tools/gpu_bundle.py: what it writes is small and runs its check where only torch and the like are installed."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import diffusers
+import pytest
+import torch
+from face_anonymizer.modules import ddpm
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+# What the tool's docstring asks of the machine, and what these packages import in their turn.
+ASKED = "torch torchvision numpy Pillow safetensors transformers tokenizers einops scipy psutil tqdm PyYAML requests"
+ASKED += " packaging typing_extensions"
+FURTHER = "annotated_doc anyio certifi charset_normalizer click filelock fsspec functorch h11 hf_xet httpcore2 httpx2"
+FURTHER += " huggingface_hub idna jinja2 markupsafe mpmath networkx nvidia regex shellingham sympy torchgen triton"
+FURTHER += " truststore typer urllib3 cuda"
+MODULES = {"Pillow": "PIL", "PyYAML": "yaml"}
+
+
+def load(name: str):
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    before = list(sys.path)
+    spec.loader.exec_module(module)
+    sys.path[:] = before
+    return module
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "there"
+    assert load("gpu_bundle").main(["--output", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory) -> Path:
+    """An interpreter that finds the packages above alone."""
+    folder = tmp_path_factory.mktemp("bare")
+    packages = folder / "packages"
+    packages.mkdir()
+    wanted = {MODULES.get(name, name).lower() for name in f"{ASKED} {FURTHER}".split()}
+    for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        name = re.sub(r"[-.].*", "", entry.name).lower()  # packages, single modules, *.libs and *.dist-info
+        if name in wanted or name in {one.lower() for one in ASKED.split()}:
+            (packages / entry.name).symlink_to(entry)
+    venv.create(folder / "venv", symlinks=True)
+    site = next((folder / "venv").rglob("site-packages"))
+    (site / "bare.pth").write_text(str(packages), encoding="utf-8")
+    return folder / "venv" / "bin" / "python"
+
+
+def run(python: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "HOME": os.environ.get("HOME", "/")}
+    return subprocess.run([python, *arguments], capture_output=True, text=True, env=environment)
+
+
+def test_it_is_small_and_holds_nothing_of_this_machine(bundle):
+    files = [path for path in bundle.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    print(f"\n{size / 2**20:.1f} MiB in {len(files)} files", end="")
+    assert size <= 60 * 2**20
+    assert not [path for path in files if path.suffix == ".pyc"]
+    assert not [path for path in files if path.suffix == ".py" and str(TOOLS.parent).encode() in path.read_bytes()]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an interpreter of links")
+def test_its_check_runs_where_little_is_installed(bundle, bare_python, tmp_path):
+    missing = run(bare_python, "-c", "import av")
+    assert "No module named 'av'" in missing.stderr
+    report = tmp_path / "report.md"
+    arguments = ["--cpu", "--tiny", "--no-tests", "--steps", "1", "--report", str(report)]
+    done = run(bare_python, str(bundle / "run.py"), *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAIL" not in done.stdout and "PASS: parity, weights bf16" in done.stdout
+    assert str(bundle) not in report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("steps", [1, 7, 200, 1000])
+def test_the_stand_in_for_diffusers_is_its_scheduler(monkeypatch, steps):
+    """Bit for bit: timesteps, variances and a walk over all steps."""
+    assert issubclass(ddpm._Scheduler, diffusers.DDPMScheduler)
+    theirs = ddpm.make_scheduler(steps)
+    mine = type("Ours", (load("diffusers_stand_in").DDPMScheduler,), {})(
+        **ddpm._SCHEDULE, steps_offset=0 if steps == 1000 else 1, prediction_type="sample"
+    )
+    mine.set_timesteps(steps)
+    assert torch.equal(mine.timesteps, theirs.timesteps) and torch.equal(mine.alphas_cumprod, theirs.alphas_cumprod)
+    for timestep in theirs.timesteps:
+        assert torch.equal(mine._get_variance(timestep), theirs._get_variance(timestep)), timestep
+    walks = []
+    for scheduler in (mine, theirs):
+        generators = ddpm.face_generators([1, 2])
+        noise = ddpm.start_noise(generators, (4, 8, 8))
+        walks.append(ddpm.sample(lambda x, i: x.tanh(), noise, scheduler, generators))
+    assert torch.equal(*walks)
