@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import comfy.model_management
+
+from .states import ReferenceStates
 
 logger = logging.getLogger("face_anonymizer")
 
 Result = TypeVar("Result")
 
+CONTEXT = 1 << 29  # bytes of a device that no tensor gets: the driver's context, workspaces of its libraries
 
-def sampled_at_once(model, latent_shape: Sequence[int], guided: bool) -> int:
+
+def sampled_at_once(model, latent_shape: Sequence[int], references: Iterable[ReferenceStates]) -> int:
     """How many faces fit beside a MODEL into its device's whole memory: not what is free now, which may be freed.
 
-    latent_shape: (channels, height, width) of one face's latent, in latent pixels. guided: both halves of the guidance
-    are predicted, so that each face goes through twice. At least 1.
+    latent_shape: (channels, height, width) of one face's latent, in latent pixels. references: both states of the
+    faces, of which those of a face lie on the device while it is sampled. At least 1.
+    Guidance does not count: where both halves do not fit together, the host predicts one after the other
+    (comfy/samplers.py, calc_cond_batch). docs/memory.md has what was counted.
     """
-    room = comfy.model_management.get_total_memory(model.load_device) - model.model_size()
-    # half as much again, as the host knows nothing of the references' tokens
-    face = 1.5 * (2 if guided else 1) * _memory_of_one_more(model, latent_shape)
-    return max(1, int(room / face))
+    device = model.load_device
+    if model.offload_device == device:  # nothing ever leaves it, as with --gpu-only
+        room = model.get_free_memory(device)
+    else:
+        room = comfy.model_management.get_total_memory(device) - model.model_size() - CONTEXT
+    room -= comfy.model_management.extra_reserved_memory()
+    states = sum(state[:1].nbytes for reference in references for state in reference.conditional.values())
+    return max(1, int(room / (_memory_of_one_more(model, latent_shape) + states)))
 
 
 def recorded_at_once(patcher, latent_shape: Sequence[int]) -> int:
     """How many images a loaded ReferenceNet takes at once, of what is free now or would be given back. At least 1."""
-    return max(1, int(patcher.get_free_memory(patcher.load_device) / _memory_of_one_more(patcher, latent_shape)))
+    room = patcher.get_free_memory(patcher.load_device) - comfy.model_management.extra_reserved_memory()
+    return max(1, int(room / _memory_of_one_more(patcher, latent_shape)))
 
 
 def in_parts(count: int, at_once: int, run: Callable[[slice], Result]) -> list[Result]:
@@ -64,5 +75,5 @@ def in_parts(count: int, at_once: int, run: Callable[[slice], Result]) -> list[R
 
 def _memory_of_one_more(patcher, latent_shape: Sequence[int]) -> float:
     """Bytes by which the host's estimate grows with one more image: without what it adds once for all of them
-    (ModelPatcherDynamic pads by a GiB)."""
+    (ModelPatcherDynamic pads by a GiB). Of that a step takes nine tenths, the references' tokens included."""
     return max(1.0, patcher.memory_required([2, *latent_shape]) - patcher.memory_required([1, *latent_shape]))

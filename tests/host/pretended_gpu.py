@@ -44,7 +44,7 @@ CONTEXT = GIB // 2  # what a card holds beside tensors: the driver's context, wo
 DEVICE = torch.device("cuda:0")
 CPU_MEMORY = 64 * GIB  # pretended too, so that no decision of the host depends on the machine of the tests
 
-_SMALL = 1 << 18  # elements; what is no larger keeps its values on the card: schedules, latents before their first step
+_SMALL = 1 << 22  # elements; what is no larger keeps its values on the card: schedules, latents before a first step
 _PAGE = 512  # bytes; the allocator's unit
 _FLOAT8 = {torch.float8_e4m3fn, torch.float8_e5m2}
 _aten = torch.ops.aten

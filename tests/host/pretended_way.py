@@ -97,13 +97,18 @@ def predict(model, references: tuple, guidance: float) -> tuple[torch.Tensor, se
 
 
 def check_whole_way(
-    card: Card, weight_dtype: str = "default", folder: Path | None = None, size: int = SIZE, faces: int = 2
+    card: Card,
+    weight_dtype: str = "default",
+    folder: Path | None = None,
+    size: int = SIZE,
+    faces: int = 2,
+    steps: int = 2,
 ) -> PretendedDevice:
     """Load, encode, states, interpolate, Apply, predictions in both halves, sample, decode; raises where a card would.
 
     Also raises AssertionError where a result has another shape, device or dtype than its users expect, or stays on the
     card after all models were unloaded.
-    folder: another model than that of full size; size: of its faces, in pixels.
+    folder: another model than that of full size; size: of its faces, in pixels. steps: of the paper's sampler.
     """
     folder = folder or model_folder()
     with pretended(card) as device:
@@ -119,7 +124,7 @@ def check_whole_way(
         denoised, halves = predict(model.unet, everything, 4.0)
         assert halves == {0, 1}, f"With guidance the halves {halves} were asked"
         assert denoised.shape == (faces, model.vae.latent_channels, *source.latent_size)
-        latents = sample(model.unet, *everything, 7, None, Sampler(steps=2, guidance_scale=1.0))
+        latents = sample(model.unet, *everything, 7, None, Sampler(steps=steps, guidance_scale=1.0))
         assert (latents.device, latents.dtype) == (intermediate, torch.float32)
         decoded = model.vae.decode(latents)
         assert (decoded.shape, decoded.device) == (images.shape, intermediate)

@@ -19,17 +19,15 @@ FULL_SIZE = {
     "Apple": (Card(gib=16, kind="mps"), "default"),
     "Intel, gpu-only": (Card(gib=16, kind="xpu", gpu_only=True), "default"),
 }
-TINY = {  # the same code, of fewer layers: what is left of every weight dtype with every option
+TINY = {  # the same code, of fewer layers
     "fp32, gpu-only": (Card(gpu_only=True), "fp32"),
-    "bf16, gpu-only": (Card(gpu_only=True), "bf16"),
     "fp8, gpu-only": (Card(gpu_only=True), "fp8_e4m3fn"),
-    "fp8, Apple": (Card(kind="mps"), "fp8_e4m3fn"),
 }
 
 
 @pytest.mark.parametrize("case", FULL_SIZE)
 def test_the_whole_way_at_full_size(case):
-    check_whole_way(*FULL_SIZE[case])
+    check_whole_way(*FULL_SIZE[case], steps=1)
 
 
 @pytest.mark.parametrize("case", TINY)
@@ -133,7 +131,7 @@ def test_memory_is_counted_once_while_anything_holds_it():
 
 def test_values_come_back_from_the_card_where_asked():
     with pretended(Card()) as device:
-        picture = torch.rand(3, 600, 600)
+        picture = torch.rand(3, 1200, 1200)  # no small one
         with device.values():
             there = picture.to(DEVICE)
             bright = there[there > 0.5]
