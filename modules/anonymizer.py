@@ -18,7 +18,8 @@ from .states import interpolate_states
 class Painting(NamedTuple):
     """What is painted. degree: of anonymization, 0 keeps the source's identity. seed, sampler: see sampling.sample.
 
-    faces_at_once: crops that go through the networks together; bounds memory, changes no result but by rounding.
+    faces_at_once: crops that go through the networks together, fewer where memory asks for it. Changes no result but by
+        rounding, except with samplers of the host that add noise on the way: they draw it for all crops of a part.
     """
 
     degree: float

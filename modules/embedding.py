@@ -34,5 +34,5 @@ def encode_image(clip_vision: comfy.clip_vision.ClipVisionModel, images: torch.T
         pooled = clip_vision.model.vision_model(pixel_values=pixels[part].to(clip_vision.load_device))[2]
         return pooled.float().unsqueeze(1).to(device)
 
-    embeds = torch.cat(in_parts(len(pixels), _AT_ONCE, run))
-    return ImageEmbeds(embeds * (1 - degree), degree)
+    embeds = torch.cat(in_parts(len(pixels), _AT_ONCE, run, "the image encoder"))
+    return ImageEmbeds(embeds * (1 - degree), degree, getattr(clip_vision, "face_anon_folder", ""))

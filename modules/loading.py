@@ -6,6 +6,7 @@ parameter filled, or a ValueError says which is not.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,7 @@ def load_model_folder(
             f"The VAE {vae or folder / checkpoint.VAE} makes {loaded_vae.latent_channels}-channel latents, the UNet "
             f"of {folder} takes {layouts[0].in_channels}. Choose a Stable Diffusion 1 or 2 VAE, such as sd-vae-ft-mse."
         )
+    encoder.face_anon_folder = identity(folder)
     unet, source, driving = (
         load_unet(folder, network, dtype=dtype, scaling_factor=_scaling_factor(folder))
         for network in checkpoint.NETWORKS
@@ -82,14 +84,19 @@ def load_model_folder(
     return FaceAnonModel(
         unet=unet,
         source_reference_net=ReferenceNet(
-            source, SOURCE, layouts[1].routes(settings.routing), settings.resolution, str(folder)
+            source, SOURCE, layouts[1].routes(settings.routing), settings.resolution, identity(folder)
         ),
         driving_reference_net=ReferenceNet(
-            driving, DRIVING, layouts[2].routes(settings.routing), settings.resolution, str(folder)
+            driving, DRIVING, layouts[2].routes(settings.routing), settings.resolution, identity(folder)
         ),
         clip_vision=encoder,
         vae=loaded_vae,
     )
+
+
+def identity(folder: Path) -> str:
+    """By which the parts of different models are told apart: the folder, by whichever way it was reached."""
+    return os.path.normcase(os.path.realpath(folder))
 
 
 def read_layout(network_folder: Path) -> UNetLayout:
@@ -138,7 +145,7 @@ def load_unet(
     if not patcher.is_dynamic():
         # layers that the host built without weights, as dynamic VRAM is on, have taken the file's dtype
         model.diffusion_model.to(weight_dtype)
-    model.face_anon_folder = str(folder)  # by which parts of different models are told apart
+    model.face_anon_folder = identity(folder)
     patcher.cached_patcher_init = (load_unet, (folder, network, dtype, scaling_factor))
     return patcher
 

@@ -29,7 +29,7 @@ def sampled_at_once(model, latent_shape: Sequence[int], references: Iterable[Ref
     if model.offload_device == device:  # nothing ever leaves it, as with --gpu-only
         room = model.get_free_memory(device)
     else:
-        room = comfy.model_management.get_total_memory(device) - model.model_size() - CONTEXT
+        room = comfy.model_management.get_total_memory(device) - weights_size(model) - CONTEXT
     room -= comfy.model_management.extra_reserved_memory()
     states = sum(state[:1].nbytes for reference in references for state in reference.conditional.values())
     return max(1, int(room / (_memory_of_one_more(model, latent_shape) + states)))
@@ -41,11 +41,12 @@ def recorded_at_once(patcher, latent_shape: Sequence[int]) -> int:
     return max(1, int(room / _memory_of_one_more(patcher, latent_shape)))
 
 
-def in_parts(count: int, at_once: int, run: Callable[[slice], Result]) -> list[Result]:
+def in_parts(count: int, at_once: int, run: Callable[[slice], Result], network: str) -> list[Result]:
     """run(part) for `count` faces, `at_once` of them a part; the results in their order.
 
     Out of memory in a part of several faces, the parts are halved, once, with a line in the log; the part that failed
-    is run again whole. Raises the host's out-of-memory error, which makes it unload all models, with what helps.
+    is run again whole. network: which one, in words. Raises the host's out-of-memory error, which makes it unload all
+    models, with what helps.
     """
     results, start, halved = [], 0, False
     while start < count:
@@ -54,7 +55,8 @@ def in_parts(count: int, at_once: int, run: Callable[[slice], Result]) -> list[R
         try:
             results.append(run(part))
         except Exception as error:
-            comfy.model_management.raise_non_oom(error)
+            if not _is_out_of_memory(error):
+                raise
             failure = str(error)  # not the error itself: its traceback holds the tensors of the part
         if failure is None:
             start = part.stop
@@ -62,18 +64,38 @@ def in_parts(count: int, at_once: int, run: Callable[[slice], Result]) -> list[R
         comfy.model_management.soft_empty_cache()
         faces = part.stop - part.start
         if halved or faces == 1:
+            fewer = "fewer faces at once (faces_at_once of Anonymize Crops and Anonymize Video); " if faces > 1 else ""
             raise comfy.model_management.OOM_EXCEPTION(
-                f"Out of memory with {faces} face{'s' if faces > 1 else ''} at once. What helps, most first: in "
-                f"Anonymize Crops or Anonymize Video a smaller faces_at_once; a weight_dtype of fp16 or fp8_e4m3fn in "
-                f"Load Face Anonymizer Model; guidance_scale 1, which predicts one half instead of two; other programs "
+                f"Out of memory in {network} with {faces} face{'s' if faces > 1 else ''} at once. What helps, most "
+                f"first: {fewer}a weight_dtype of fp16 or fp8_e4m3fn in Load Face Anonymizer Model; other programs "
                 f"closed; ComfyUI started with --lowvram. ({failure})"
             )
         halved, at_once = True, faces // 2
-        logger.warning("Out of memory with %d faces at once: going on with %d.", faces, at_once)
+        logger.warning("Out of memory in %s with %d faces at once: going on with %d.", network, faces, at_once)
     return results
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """Also those of devices and libraries that have no class for it: Apple's, the CPU's, cuBLAS' and cuDNN's."""
+    words = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+    told = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return comfy.model_management.is_oom(error) or told
+
+
+def weights_size(patcher) -> int:
+    """Bytes of a network's weights on its device.
+
+    Not the patcher's model_size(): under dynamic VRAM that is the size of the file, whatever the weights are cast to.
+    """
+    parameters = sum(parameter.numel() for parameter in patcher.model.parameters())
+    return parameters * comfy.model_management.dtype_size(patcher.model_dtype())
+
+
 def _memory_of_one_more(patcher, latent_shape: Sequence[int]) -> float:
-    """Bytes by which the host's estimate grows with one more image: without what it adds once for all of them
-    (ModelPatcherDynamic pads by a GiB). Of that a step takes nine tenths, the references' tokens included."""
-    return max(1.0, patcher.memory_required([2, *latent_shape]) - patcher.memory_required([1, *latent_shape]))
+    """Bytes by which the host's estimate grows with one more image. A step takes nine tenths, the references included.
+
+    The network's own estimate: that of a patcher is padded under dynamic VRAM (ModelPatcherDynamic, by a third and a
+    GiB).
+    """
+    required = patcher.model.memory_required
+    return max(1.0, required([2, *latent_shape]) - required([1, *latent_shape]))

@@ -101,8 +101,9 @@ class ReferenceNet:
             return x, context, value
 
         latent_shape = latents.shape[1:]
-        memory = self.patcher.memory_required([1, *latent_shape])
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory)
+        # other models leave for all images, this one's weights for one
+        memory = [self.patcher.memory_required([count, *latent_shape]) for count in (latents.shape[0], 1)]
+        comfy.model_management.load_models_gpu([self.patcher], memory[0], minimum_memory_required=memory[1])
         load_device = self.patcher.load_device
         model = self.patcher.model
         dtype = model.get_dtype_inference()
@@ -120,5 +121,6 @@ class ReferenceNet:
 
         # what the host's samplers do around a model (comfy/samplers.py): some kernels take the current device
         with comfy.model_management.cuda_device_context(load_device):
-            parts = in_parts(latents.shape[0], recorded_at_once(self.patcher, latent_shape), run)
+            at_once = recorded_at_once(self.patcher, latent_shape)
+            parts = in_parts(latents.shape[0], at_once, run, f"the {self.role} ReferenceNet")
         return {layer: torch.cat([part[layer] for part in parts]) for layer in parts[0]}

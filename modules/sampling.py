@@ -80,8 +80,13 @@ def _check_references(model, source_states, driving_states, source_embeds, drivi
         "MODEL": getattr(model.model, "face_anon_folder", ""),
         "source_states": source_states.model,
         "driving_states": driving_states.model,
+        "source_embeds": source_embeds.model,
+        "driving_embeds": driving_embeds.model,
     }
-    if len({folder for folder in models.values() if folder}) > 1 or source_states.routes != driving_states.routes:
+    known = {folder for folder in models.values() if folder}
+    # states without a folder were made by hand; a MODEL without one comes from a loader of ComfyUI's own
+    foreign = source_states.model and not models["MODEL"]
+    if len(known) > 1 or foreign or source_states.routes != driving_states.routes:
         listed = ", ".join(f"{what} of {folder or 'an unknown model'}" for what, folder in models.items())
         raise ValueError(f"The inputs come from different models: {listed}. Use one FaceAnonLoadModel for all.")
     if source_states.latent_size != driving_states.latent_size:
@@ -104,9 +109,9 @@ def _check_references(model, source_states, driving_states, source_embeds, drivi
     if not mixed_degrees and not _are_equal(degrees.values()):
         listed = ", ".join(f"{value:g} in {place}" for place, value in degrees.items())
         raise ValueError(
-            f"The degree differs: {listed}. A part of the source's identity would be kept: of faces that were "
-            f"anonymized so, one in four was recognised. Set one degree everywhere, best by one Float wired into both "
-            f"nodes."
+            f"The degree differs: {listed}. A part of the source's identity would be kept: up to one face in four is "
+            f"recognised then (docs/evaluation.md, ablation). Set one degree everywhere, best by one Float wired into "
+            f"both nodes."
         )
     return common_batch(
         source_states=source_states.batch,
@@ -188,7 +193,7 @@ def sample(
         done += 1
         return drawn
 
-    samples = torch.cat(in_parts(faces, at_once, run))
+    samples = torch.cat(in_parts(faces, at_once, run, "the UNet"))
     return samples.to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
 
 

@@ -30,10 +30,12 @@ class ImageEmbeds:
     """CLIP embeddings of a batch of images (socket FACE_ANON_EMBEDS).
 
     embeds: float32 [B, 1, C], already scaled by (1 - degree): equation (1), Z' = (1 - d) Z.
+    model: folder of the model whose image encoder it was; "" where it is not known.
     """
 
     embeds: torch.Tensor
     degree: float = 0.0
+    model: str = ""
 
     @property
     def batch(self) -> int:

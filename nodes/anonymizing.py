@@ -69,7 +69,8 @@ def painting_inputs() -> list:
             min=1,
             max=256,
             advanced=True,
-            tooltip="Crops that go through the networks together: fewer take less memory.",
+            tooltip="At most so many crops go through the networks together: fewer take less memory. With samplers "
+            "that add noise on the way (ancestral, sde, ddpm) another number gives other faces; the paper's does not.",
         ),
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ..loading import load_model_folder
-from ..memory import sampled_at_once
+from ..memory import sampled_at_once, weights_size
 from ..sampling import apply_references
 from . import machine, parity, work
 from .meter import OFFICIAL, OURS, Cost, Meter, measure
@@ -80,7 +80,7 @@ def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: 
     peaks = {what: max(cost.peak for cost in (face[what], rows["step"][what])) / 2**30 for what in (OURS, OFFICIAL)}
     shape = applied.latent["samples"].shape[1:]
     # both halves of the guidance, which the host predicts together where there is room
-    counted = (model.unet.model_size() + model.unet.memory_required([2, *shape])) / 2**30
+    counted = (weights_size(model.unet) + model.unet.model.memory_required([2, *shape])) / 2**30
     at_once = sampled_at_once(model.unet, shape, states)
     found = (
         f"at most {peaks[OURS]:.2f} GiB in use, official {peaks[OFFICIAL]:.2f} GiB; the host counts {counted:.2f} GiB "

@@ -1,8 +1,8 @@
 """What a device computes beside what the CPU computes from the same weights. Touches the host: runs its models.
 
 The CPU is the reference: tests/host/test_parity.py holds it to the official code's recordings, and there the host
-computes in float32 whatever the dtype of the weights. So weights that were rounded to fp8 are compared with the same
-rounded weights, and what is left is the rounding of the device's arithmetic, whose size its dtype says.
+computes in float32. The weights are numbers that every dtype has (random_model.py), so what is left is the rounding of
+the device's arithmetic, whose size its dtype says.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ FACES, STEPS = 2, 4
 # The largest relative error (norm of the difference by the norm), in units of the dtype's roundoff, that the CPU made
 # of random_model.TINY when told to compute in fp16 and in bf16, which agree; test_check_gpu.py measures it again.
 MEASURED = {
-    "states": 5.3,
-    "guided prediction": 10.8,
-    "sampled latents": 10.0,
-    "embedding": 0.8,
-    "VAE encode": 3.5,
-    "VAE decode": 2.0,
+    "states": 4.8,
+    "guided prediction": 9.8,
+    "sampled latents": 9.1,
+    "embedding": 0.8,  # of weights that are no numbers of fp16, when these are rounded; the arithmetic is in float32
+    "VAE encode": 3.1,
+    "VAE decode": 1.8,
 }
 # Sums in another order, and kernels that round in between (attention's weights, parts of a product). In float32 a
 # convolution may be Winograd's, which loses some two bits more.
@@ -89,13 +89,10 @@ def _named_states(*states: ReferenceStates):
 
 
 def record(folder: Path) -> dict[str, torch.Tensor]:
-    """Everything of a model folder in every weight dtype, by names that `measure` reads; to be run on the CPU."""
-    given, recorded = None, {}
-    for weight_dtype in WEIGHT_DTYPES:
-        model = load_model_folder(folder, weight_dtype=weight_dtype)
-        given = given or inputs(model)
-        recorded |= {f"{weight_dtype}: {name}": value for name, value in outputs(model, given).items()}
-    return {name: value.float().contiguous() for name, value in (given | recorded).items()}
+    """Everything of a model folder of `write_random_model`, by name; to be run on the CPU."""
+    model = load_model_folder(folder, weight_dtype="fp32")
+    given = inputs(model)
+    return {name: value.float().contiguous() for name, value in (given | outputs(model, given)).items()}
 
 
 def errors(ours: dict[str, torch.Tensor], reference: dict[str, torch.Tensor]) -> dict[str, float]:
@@ -117,12 +114,11 @@ def check_parity(checks: Checks, folder: Path, reference: dict[str, torch.Tensor
         with checks.part(what):
             model = load_model_folder(folder, weight_dtype=weight_dtype)
             dtype = model.unet.model.get_dtype_inference()
-            expected = {name.removeprefix(f"{weight_dtype}: "): value for name, value in reference.items()}
             with _without_tf32():
-                found = errors(outputs(model, reference), expected)
+                found = errors(outputs(model, reference), reference)
             _compare(checks, f"{what}, computed in {_name(dtype)}", found, dtype)
             if weight_dtype == "fp32" and machine.device().type == "cuda" and torch.backends.cudnn.allow_tf32:
-                found = errors(outputs(model, reference), expected)
+                found = errors(outputs(model, reference), reference)
                 listed = ", ".join(f"{stage} {error:.1e}" for stage, error in found.items())
                 checks.tell("float32 with TF32 as the host allows it", listed)
     with checks.part("parity, VAE and image encoder"):
@@ -136,7 +132,7 @@ def check_parity(checks: Checks, folder: Path, reference: dict[str, torch.Tensor
 def _compare(checks: Checks, what: str, found: dict[str, float], dtype: torch.dtype) -> None:
     allowed = tolerances(dtype)
     listed = ", ".join(f"{stage} {error:.1e} (at most {allowed[stage]:.1e})" for stage, error in found.items())
-    checks.check(what, all(error <= allowed[stage] for stage, error in found.items()), listed)
+    checks.check(what, bool(found) and all(error <= allowed[stage] for stage, error in found.items()), listed)
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -157,8 +153,11 @@ def _without_tf32() -> Iterator[None]:
 
 
 def relative_norm(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """The norm of the difference as a share of the norm; infinite where shapes differ or a value is not finite."""
+    """The norm of the difference as a share of the norm of theirs.
+
+    Infinite where shapes differ, a value is not finite, or theirs are nothing but zeros, which prove nothing.
+    """
     ours, theirs = ours.detach().cpu().double(), theirs.detach().cpu().double()
-    if ours.shape != theirs.shape or not ours.isfinite().all():
+    if ours.shape != theirs.shape or not (ours.isfinite().all() and theirs.isfinite().all() and theirs.any()):
         return float("inf")
     return ((ours - theirs).norm() / theirs.norm()).item()

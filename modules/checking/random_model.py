@@ -122,9 +122,14 @@ def write_random_model(
 
 
 def _random(key: str, shape: list[int], generator: torch.Generator) -> torch.Tensor:
-    """Weights that keep the size of what goes through them, as trained ones do."""
+    """Weights that keep the size of what goes through them, as trained ones do.
+
+    Numbers that fp8 has too, and so every other dtype: the same weights whatever they are loaded in, also under dynamic
+    VRAM, which rounds some layers and leaves others as they are in the file.
+    """
     if key.endswith(".bias"):
         return torch.zeros(shape)
     if len(shape) == 1 and "norm" in key:
         return torch.ones(shape)
-    return torch.randn(shape, generator=generator) / max(1, torch.Size(shape[1:]).numel()) ** 0.5
+    weights = torch.randn(shape, generator=generator) / max(1, torch.Size(shape[1:]).numel()) ** 0.5
+    return weights.to(torch.float8_e4m3fn).float()

@@ -319,7 +319,7 @@ def test_a_degree_that_was_forgotten_in_one_place(tiny, images, of_states, inter
             node.execute(**inputs)
 
 
-@pytest.mark.parametrize("part", ["model", "source_states", "driving_states"])
+@pytest.mark.parametrize("part", ["model", "source_states", "driving_states", "source_embeds", "driving_embeds"])
 def test_parts_of_two_models(tiny, images, folder, part):
     """Alike in every number, so that only their folders tell them apart."""
     inputs = pipeline.references(tiny, images[:1], images[:1])
@@ -329,6 +329,21 @@ def test_parts_of_two_models(tiny, images, folder, part):
         with pytest.raises(ValueError, match="different models") as error:
             node.execute(**{**inputs, part: other[part]})
         assert str(golden.TINY) in str(error.value) and str(folder) in str(error.value)
+
+
+def test_a_model_of_another_loader(tiny, images, monkeypatch):
+    """Stable Diffusion 2.1 itself has the published architecture."""
+    inputs = pipeline.references(tiny, images[:1], images[:1])
+    monkeypatch.delattr(tiny.unet.model, "face_anon_folder")
+    with pytest.raises(ValueError, match=r"MODEL of an unknown model, source_states of .*FaceAnonLoadModel"):
+        pack.FaceAnonApply.execute(**inputs)
+
+
+def test_one_model_by_two_ways(folder, images, tmp_path):
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    one, other = (loading.load_model_folder(path) for path in (folder, tmp_path / "link"))
+    inputs = pipeline.references(one, images[:1], images[:1])
+    pack.FaceAnonApply.execute(**{**inputs, "model": other.unet})
 
 
 @pytest.mark.parametrize("as_file", [True, False])

@@ -135,9 +135,8 @@ def test_factors_are_what_rounding_does(tiny, reference, monkeypatch, dtype):
         monkeypatch.setattr(management, choose, lambda *_, **__: dtype)
     model = loading.load_model_folder(tiny, weight_dtype="fp32")
     assert model.unet.model.get_dtype_inference() == model.vae.vae_dtype == dtype
-    expected = {name.removeprefix("fp32: "): value for name, value in reference.items()}
     found = parity.errors(
-        {**parity.inputs(model, reference["VAE encode"]), **parity.outputs(model, reference)}, expected
+        {**parity.inputs(model, reference["VAE encode"]), **parity.outputs(model, reference)}, reference
     )
     units = {stage: error / parity.roundoff(dtype) for stage, error in found.items()}
     print("\n" + ", ".join(f"{stage} {unit:.2f}" for stage, unit in units.items()), end="")
@@ -150,6 +149,12 @@ def test_infinite_and_misshapen_results_are_infinitely_wrong():
     one = torch.ones(2)
     for wrong in (torch.tensor([1.0, float("nan")]), torch.ones(3)):
         assert parity.relative_norm(wrong, one) == float("inf")
+    for reference in (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("inf")]), torch.zeros(2)):
+        assert parity.relative_norm(one, reference) == float("inf"), "a reference that proves nothing"
+        assert parity.relative_norm(reference, reference) == float("inf")
+    checks = verdicts.Checks(lambda _: None)
+    parity._compare(checks, "nothing", {}, torch.float32)
+    assert checks.failed
 
 
 def test_reports_name_neither_folders_nor_the_user(monkeypatch, tmp_path):

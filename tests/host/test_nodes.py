@@ -15,7 +15,7 @@ import pipeline
 import pytest
 import torch
 from face_anonymizer import nodes as pack
-from face_anonymizer.modules import ddpm, memory, sampling
+from face_anonymizer.modules import ddpm, sampling
 from face_anonymizer.modules.sampling import Applied
 from test_parity import sample_with_noises
 
@@ -327,21 +327,6 @@ def test_a_crowd_is_never_patched_all_at_once(tiny, monkeypatch):
     monkeypatch.setattr(sampling, "sampled_at_once", lambda *_: 1)
     pack.FaceAnonDDPMSampler.execute(**inputs, seed=7, steps=1)
     assert patched == [1, 1, 1]
-
-
-def test_what_the_host_adds_once_is_not_charged_to_every_face():
-    """ModelPatcherDynamic.memory_required pads by a GiB; what other models hold and would give back is free."""
-
-    class Padded:
-        load_device = torch.device("cpu")
-
-        def memory_required(self, shape):
-            return shape[0] * 2**20 + 2**30
-
-        def get_free_memory(self, device):
-            return 50 * 2**20 + comfy.model_management.extra_reserved_memory()
-
-    assert memory.recorded_at_once(Padded(), (4, 8, 8)) == 50
 
 
 def test_reference_nets_run_with_their_device_as_the_current_one(tiny, images, monkeypatch):

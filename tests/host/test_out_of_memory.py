@@ -52,7 +52,7 @@ def test_a_batch_is_halved_once_with_a_line(tiny, inputs, caplog):
         found = pack.FaceAnonDDPMSampler.execute(**{**inputs, "model": model}, seed=3, steps=2)[0]["samples"]
     assert golden.relative(found, expected) < 2e-5, "another batch gives another result"
     assert set(seen) == {2 * FACES, FACES}
-    assert caplog.messages == ["Out of memory with 4 faces at once: going on with 2."]
+    assert caplog.messages == ["Out of memory in the UNet with 4 faces at once: going on with 2."]
 
 
 def test_still_too_large_is_an_error_that_says_what_helps(tiny, inputs):
@@ -61,7 +61,7 @@ def test_still_too_large_is_an_error_that_says_what_helps(tiny, inputs):
     with pytest.raises(comfy.model_management.OOM_EXCEPTION) as error:
         pack.FaceAnonDDPMSampler.execute(**{**inputs, "model": model}, seed=3, steps=2)
     assert comfy.model_management.is_oom(error.value), "the host would not unload its models"
-    for word in ("2 faces at once", "faces_at_once", "weight_dtype", "guidance_scale", "--lowvram", "2.00 GiB"):
+    for word in ("in the UNet with 2 faces at once", "faces_at_once", "weight_dtype", "--lowvram", "2.00 GiB"):
         assert word in str(error.value)
     again = pack.FaceAnonDDPMSampler.execute(**inputs, seed=3, steps=2)[0]["samples"]
     assert torch.equal(again, expected), "the next prompt does not work as before"
@@ -70,7 +70,7 @@ def test_still_too_large_is_an_error_that_says_what_helps(tiny, inputs):
 def test_one_face_that_does_not_fit_is_an_error_at_once(tiny):
     images = pipeline.face_images(1, 64)
     model, seen = small_card(tiny.unet, faces=0)
-    with pytest.raises(comfy.model_management.OOM_EXCEPTION, match="1 face at once"):
+    with pytest.raises(comfy.model_management.OOM_EXCEPTION, match=r"1 face at once.*first: a weight_dtype"):
         pack.FaceAnonDDPMSampler.execute(**{**pipeline.references(tiny, images, images), "model": model}, steps=2)
     assert len(seen) == 1
 
@@ -85,7 +85,28 @@ def test_the_failed_part_is_let_go_before_the_next(tiny, inputs):
             raise comfy.model_management.OOM_EXCEPTION("")
         return sum(isinstance(o, torch.Tensor) and o.shape == large.shape for o in gc.get_objects())
 
-    assert memory.in_parts(4, 4, fails_once) == [1, 1]
+    assert memory.in_parts(4, 4, fails_once, "a test") == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("MPS backend out of memory (MPS allocated: 5.44 GB, max allowed: 9.07 GB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        torch.OutOfMemoryError("Tried to allocate 2.00 GiB"),
+    ],
+    ids=["Apple", "cuBLAS", "CPU", "CUDA"],
+)
+def test_devices_and_libraries_say_it_in_their_own_words(error):
+    def fails(part: slice):
+        if part.stop - part.start > 2:
+            raise error
+        return part.stop
+
+    assert memory.in_parts(4, 4, fails, "a test") == [2, 4]
+    with pytest.raises(comfy.model_management.OOM_EXCEPTION, match=r"in a test with 4 faces"):
+        memory.in_parts(8, 8, fails, "a test")
 
 
 def test_other_errors_are_no_reason_to_halve():
@@ -96,7 +117,7 @@ def test_other_errors_are_no_reason_to_halve():
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        memory.in_parts(4, 4, fails)
+        memory.in_parts(4, 4, fails, "a test")
     assert len(calls) == 1
 
 
@@ -121,7 +142,7 @@ def test_a_reference_net_halves_too(tiny, monkeypatch, caplog):
     assert seen == [4, 2, 2] and found.batch == FACES
     worst = max(golden.relative(found.conditional[k], expected.conditional[k]) for k in expected.conditional)
     assert worst < 2e-5
-    assert "4 faces at once: going on with 2" in caplog.text
+    assert "in the driving ReferenceNet with 4 faces at once: going on with 2" in caplog.text
 
 
 def test_progress_counts_the_parts_that_are_left(tiny, inputs, monkeypatch):

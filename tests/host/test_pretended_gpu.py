@@ -11,6 +11,9 @@ import torch
 from pretended_gpu import CONTEXT, DEVICE, GIB, Card, Fault, pretended
 from pretended_way import check_pictures, check_whole_way
 
+# Its own functions of torch.cuda would be replaced.
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real card")
+
 FULL_SIZE = {
     "fp32": (Card(gib=24), "fp32"),
     "fp16, gpu-only": (Card(gib=12, gpu_only=True), "fp16"),
