@@ -181,11 +181,19 @@ def test_as_many_faces_at_once_as_in_the_plain_mode(monkeypatch, weight_dtype):
     assert found == expected and min(found) > 1
 
 
-def test_faces_are_found_as_in_the_plain_mode():
+def test_faces_are_found_as_in_the_plain_mode(monkeypatch):
     image = pipeline.face_images(1, 256)
     expected = pack.FaceAnonDetectFaces.execute(image)[0]
+    dynamic, load_models_gpu = [], comfy.model_management.load_models_gpu
+
+    def look(models, *arguments, **options):
+        dynamic.extend(patcher.is_dynamic() for patcher in models)
+        return load_models_gpu(models, *arguments, **options)
+
+    monkeypatch.setattr(comfy.model_management, "load_models_gpu", look)
     with dynamic_vram():
         found = pack.FaceAnonDetectFaces.execute(image)[0]
+    assert dynamic == [True]
     assert len(found) == len(expected) == 1
     assert abs(found.faces[0].box - expected.faces[0].box).max() < 1e-3
 
