@@ -23,6 +23,7 @@ FULL_SIZE = {
     "Intel, gpu-only": (Card(gib=16, kind="xpu", gpu_only=True), "default"),
 }
 TINY = {  # the same code, of fewer layers
+    "fp32": (Card(), "fp32"),
     "fp32, gpu-only": (Card(gpu_only=True), "fp32"),
     "fp8, gpu-only": (Card(gpu_only=True), "fp8_e4m3fn"),
 }
