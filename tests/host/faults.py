@@ -134,7 +134,7 @@ def run_with(fault: Fault, folder: Path, comfyui: Path) -> subprocess.CompletedP
     source = file.read_text(encoding="utf-8")
     assert source.count(fault.now) == 1, f"{fault.file} has {source.count(fault.now)} times: {fault.now}"
     file.write_text(source.replace(fault.now, fault.before), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", "-p", "no:cacheprovider", *fault.tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *fault.tests]
     environment = {**os.environ, "COMFYUI_PATH": str(comfyui), "CUDA_VISIBLE_DEVICES": ""}
     try:
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
