@@ -3,10 +3,10 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..modules.anonymizer import Painting, Progress, anonymize_crops, runs, swap_crops
-from ..modules.faces.tracking import best_frames
-from ..modules.loading import FaceAnonModel
-from ..modules.sampling import DDPM, Sampler
+from ..modules.faces.track.tracking import best_frames
+from ..modules.model.loading import FaceAnonModel
+from ..modules.model.painting import Painting, Progress, anonymize_crops, runs, swap_crops
+from ..modules.model.sampling import DDPM, Sampler
 from .types import CATEGORY, FacesSocket, ReferenceNetSocket
 
 SAME_NOISE, SAME_FACE = IDENTITIES = ("same noise", "same face")

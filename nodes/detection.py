@@ -2,13 +2,13 @@
 
 from comfy_api.latest import io
 
-from ..modules.detector import detect
 from ..modules.faces.adapters import faces_from_boxes, faces_from_landmarks
 from ..modules.faces.report import FOUND, report_faces
-from ..modules.faces.scene_cuts import find_cuts, thumbnail
 from ..modules.faces.selection import POSITIONS, select_faces
-from ..modules.faces.tracking import track_faces
+from ..modules.faces.track.scene_cuts import find_cuts, thumbnail
+from ..modules.faces.track.tracking import track_faces
 from ..modules.faces.types import Faces
+from ..modules.host.detector import detect
 from .reporting import preview_faces, show_report, step_progress
 from .types import CATEGORY, FaceLandmarksSocket, FacesSocket
 

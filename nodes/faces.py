@@ -4,10 +4,10 @@ from comfy_api.latest import io
 
 from ..modules.faces import report as reports
 from ..modules.faces.alignment import crop_faces
-from ..modules.faces.compositing import REGIONS
-from ..modules.faces.masks import PARTS
-from ..modules.faces.redaction import MODES, redact_faces
-from ..modules.faces.replacement import FALLBACKS, Pasting, replace_faces
+from ..modules.faces.paste.compositing import REGIONS
+from ..modules.faces.paste.masks import PARTS
+from ..modules.faces.paste.paste_or_redact import FALLBACKS, Pasting, replace_faces
+from ..modules.faces.paste.redaction import MODES, redact_faces
 from ..modules.faces.report import report_faces
 from .reporting import show_report, step_progress
 from .types import CATEGORY, FacesSocket, ReportSocket

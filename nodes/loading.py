@@ -7,8 +7,8 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from ..modules.checkpoint import DEMO, GET_MODELS, PACK_MODELS, find_model_folders, read_settings
-from ..modules.loading import FROM_MODEL_FOLDER, WEIGHT_DTYPES, load_model_folder
+from ..modules.model.checkpoint import DEMO, GET_MODELS, PACK_MODELS, find_model_folders, read_settings
+from ..modules.model.loading import FROM_MODEL_FOLDER, WEIGHT_DTYPES, load_model_folder
 from .reporting import show_text
 from .types import CATEGORY, MODEL_FOLDER, ReferenceNetSocket
 

@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..modules.embedding import encode_image
-from ..modules.states import DRIVING, SOURCE, interpolate_states
+from ..modules.model.embedding import encode_image
+from ..modules.model.states import DRIVING, SOURCE, interpolate_states
 from .types import CATEGORY, EmbedsSocket, ReferenceNetSocket, StatesSocket
 
 _DEGREE_HELP = (

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..modules.sampling import DDPM, Sampler, apply_references, sample
+from ..modules.model.sampling import DDPM, Sampler, apply_references, sample
 from .types import CATEGORY, EmbedsSocket, FacesSocket, StatesSocket
 
 

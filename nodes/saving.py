@@ -9,9 +9,9 @@ import av
 import folder_paths
 from comfy_api.latest import InputImpl, Types, io, ui
 
-from ..modules.provenance import icc_profile, source_image
-from ..modules.saving import EXTENSIONS, FORMATS, save_image, write_whole
-from ..modules.video import WHOLE, CannotHold, copy_clean
+from ..modules.output.pictures import EXTENSIONS, FORMATS, save_image, write_whole
+from ..modules.output.provenance import icc_profile, source_image
+from ..modules.video.files import WHOLE, CannotHold, copy_clean
 from .reporting import show_report
 from .types import CATEGORY, ReportSocket
 

@@ -5,9 +5,9 @@ from comfy_api.latest import io
 CATEGORY = "face anonymizer"
 MODEL_FOLDER = "face_anon"
 
-ReferenceNetSocket = io.Custom("FACE_ANON_REFERENCE_NET")  # modules/reference_net.py, ReferenceNet
-EmbedsSocket = io.Custom("FACE_ANON_EMBEDS")  # modules/states.py, ImageEmbeds
-StatesSocket = io.Custom("FACE_ANON_STATES")  # modules/states.py, ReferenceStates
+ReferenceNetSocket = io.Custom("FACE_ANON_REFERENCE_NET")  # modules/model/reference_net.py, ReferenceNet
+EmbedsSocket = io.Custom("FACE_ANON_EMBEDS")  # modules/model/states.py, ImageEmbeds
+StatesSocket = io.Custom("FACE_ANON_STATES")  # modules/model/states.py, ReferenceStates
 FacesSocket = io.Custom("FACE_ANON_FACES")  # modules/faces/types.py, Faces
 ReportSocket = io.Custom("FACE_ANON_REPORT")  # modules/faces/report.py, Report
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import InputImpl, io
 
-from ..modules.clip import Clip, Tracking, anonymize_video, redact_video, track_video
-from ..modules.faces.compositing import REGIONS
-from ..modules.faces.redaction import MODES
-from ..modules.faces.replacement import FALLBACKS, Pasting
+from ..modules.faces.paste.compositing import REGIONS
+from ..modules.faces.paste.paste_or_redact import FALLBACKS, Pasting
+from ..modules.faces.paste.redaction import MODES
 from ..modules.faces.report import FOUND, report_faces
-from ..modules.loading import FaceAnonModel
+from ..modules.model.loading import FaceAnonModel
+from ..modules.video.jobs import Clip, Tracking, anonymize_video, redact_video, track_video
 from .anonymizing import SAME_FACE, SAME_NOISE, make_painting, model_inputs, painting_inputs
 from .detection import min_score_input, thorough_input, tracking_inputs
 from .faces import SHAPES, fallback_inputs, pasting_inputs, redaction_inputs

@@ -1,27 +1,26 @@
-"""Import the pack as one package, `face_anonymizer`, whatever its folder is called.
+"""Make the pack importable as one package, `face_anonymizer`, whatever its folder is called: `import _pack`, once.
 
 The pack's root never goes on sys.path: its `nodes` and `modules` are generic names and would shadow others.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[1]
-NAME = "face_anonymizer"
+_NAME = "face_anonymizer"
 
 
-def import_pack(module: str = "") -> ModuleType:
-    """The pack, or one of its modules by its dotted path, such as "modules.faces.detection"."""
-    if NAME not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            NAME, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-        )
-        pack = importlib.util.module_from_spec(spec)
-        sys.modules[NAME] = pack
-        spec.loader.exec_module(pack)
-    return importlib.import_module(f"{NAME}.{module}") if module else sys.modules[NAME]
+def _make_importable(root: Path) -> None:
+    if _NAME in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(_NAME, root / "__init__.py", submodule_search_locations=[str(root)])
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{root} holds no pack: its __init__.py is missing. Get the whole folder again.")
+    sys.modules[_NAME] = pack = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pack)
+
+
+# Unresolved, as a pack that is linked into custom_nodes belongs to the ComfyUI that it is linked into.
+_make_importable(Path(__file__).absolute().parents[1])

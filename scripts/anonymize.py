@@ -30,18 +30,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import _folder_report as reports
-from _folder_run import FolderRun, Outcome, RunStopped
-from _jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
-from _journal import Journal, JournalRefused, remove_parts
-from _pack import import_pack
-from _prompts import load_prompt, node_classes
-from comfy_client import Client
-from comfy_server import Server, ServerFailed
-from host import PACK, HostMissing, find_comfyui
+import _pack  # noqa: F401 - makes face_anonymizer importable
 from tqdm import tqdm
 
-checkpoint = import_pack("modules.checkpoint")
+from face_anonymizer.modules.host.location import PACK, HostMissing, find_comfyui
+from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.runs import folder_report as reports
+from face_anonymizer.modules.runs.client import Client
+from face_anonymizer.modules.runs.folder_run import FolderRun, Outcome, RunStopped
+from face_anonymizer.modules.runs.jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
+from face_anonymizer.modules.runs.journal import Journal, JournalRefused, remove_parts
+from face_anonymizer.modules.runs.prompts import load_prompt, node_classes
+from face_anonymizer.modules.runs.server import Server, ServerFailed
 
 GRAPHS = PACK / "workflows" / "api"
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}

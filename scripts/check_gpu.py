@@ -23,9 +23,10 @@ import sys
 import time
 from pathlib import Path
 
-from _host_process import find_model, prepare_host
-from _pack import ROOT, import_pack
-from host import find_comfyui
+import _pack  # noqa: F401 - makes face_anonymizer importable
+
+from face_anonymizer.modules.host.location import PACK, find_comfyui
+from face_anonymizer.modules.host.process import find_model, prepare_host
 
 _started = time.perf_counter()
 
@@ -78,13 +79,16 @@ def main(arguments: list[str] | None = None) -> int:
         import torch
         from safetensors.torch import save_file
 
+        from face_anonymizer.modules.checking import parity
+
         with torch.inference_mode():
-            save_file(import_pack("modules.checking.parity").record(args.record[0]), args.record[1])
+            save_file(parity.record(args.record[0]), args.record[1])
         return 0
-    verdicts, running = import_pack("modules.checking.verdicts"), import_pack("modules.checking.running")
-    checks = verdicts.Checks(lambda line: print(line, flush=True), [ROOT, find_comfyui()])
+    from face_anonymizer.modules.checking import running, verdicts
+
+    checks = verdicts.Checks(lambda line: print(line, flush=True), [PACK, find_comfyui()])
     wanted = running.Wanted(args.model, args.tiny, not args.no_tests, args.steps)
-    running.run_checks(checks, wanted, ROOT, record_on_cpu, say)
+    running.run_checks(checks, wanted, PACK, record_on_cpu, say)
     checks.tell("time", f"{time.perf_counter() - _started:.0f} s")
     if args.report:
         args.report.write_text(checks.report("Face Anonymizer: check of a machine"), encoding="utf-8")

@@ -25,7 +25,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from host import HostMissing, find_comfyui
+import _pack  # noqa: F401 - makes face_anonymizer importable
+
+from face_anonymizer.modules.host.location import HostMissing, find_comfyui
 
 DEGREES = (0.3, 0.6, 0.9, 1.2, 1.25, 1.4, 1.5)
 IDENTITIES = 200
@@ -38,13 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.weights = options.weights or find_comfyui() / "models" / "face_anon_evaluation"
         if options.download:
-            from _evaluation_download import download
+            from face_anonymizer.modules.evaluation.download import download
 
             for name in options.download:
                 print(download(name, options.weights))
             return 0
         if options.originals:
-            import _evaluation_folders
+            from face_anonymizer.modules.evaluation import folders as _evaluation_folders
 
             _evaluation_folders.evaluate(options)
         else:
@@ -60,10 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def evaluate_model(options: argparse.Namespace) -> None:
-    import _evaluation_synthetic
-    from _pack import import_pack
+    from face_anonymizer.modules.evaluation import synthetic as _evaluation_synthetic
+    from face_anonymizer.modules.synthetic import regressor
 
-    regressor = import_pack("modules.synthetic.regressor")
     options.identities = options.identities or IDENTITIES
     impostors = options.calibration * (options.calibration - 1)
     if impostors * options.false_accept_rate < 1:  # before hours of painting

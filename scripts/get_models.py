@@ -36,7 +36,18 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from _hub import GetModelsError, HubUnreachable, Item, Published, Record, download, published_files, sha256_of
+import _pack  # noqa: F401 - makes face_anonymizer importable
+
+from face_anonymizer.modules.downloads.hub import (
+    GetModelsError,
+    HubUnreachable,
+    Item,
+    Published,
+    Record,
+    download,
+    published_files,
+    sha256_of,
+)
 
 FACE_ANON = "hkung/face-anon-simple"
 CLIP = "openai/clip-vit-large-patch14"
@@ -310,7 +321,7 @@ def get_models(folder: ModelFolder, items: list[Item], overrides: dict[str, str]
 def models_folder(given: Path | None) -> Path:
     """The models folder: as given, or ComfyUI's."""
     if given is None:
-        from host import HostMissing, find_comfyui
+        from face_anonymizer.modules.host.location import HostMissing, find_comfyui
 
         try:
             return Path(find_comfyui()) / "models"

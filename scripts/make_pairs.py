@@ -34,16 +34,15 @@ import json
 import sys
 from pathlib import Path
 
-from _host_process import find_model
-from _jobs import PHOTO, find_sources
-from _journal import JournalRefused
-from _pack import import_pack
-from _pair_pictures import LeftOut, crop_path, find_swaps, make_crops, make_swaps
+import _pack  # noqa: F401 - makes face_anonymizer importable
 
-checkpoint = import_pack("modules.checkpoint")
-pairing = import_pack("modules.training.pairing")
-saving = import_pack("modules.saving")
-triples = import_pack("modules.training.triples")
+from face_anonymizer.modules.host.process import find_model
+from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.output import pictures as saving
+from face_anonymizer.modules.runs.jobs import PHOTO, find_sources
+from face_anonymizer.modules.runs.journal import JournalRefused
+from face_anonymizer.modules.training import pairing, triples
+from face_anonymizer.modules.training.pair_pictures import LeftOut, crop_path, find_swaps, make_crops, make_swaps
 
 
 def main(arguments: list[str] | None = None) -> int:

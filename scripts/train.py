@@ -18,14 +18,13 @@ import signal
 import sys
 from pathlib import Path
 
-from _pack import import_pack
+import _pack  # noqa: F401 - makes face_anonymizer importable
 
-checkpoint = import_pack("modules.checkpoint")
-export = import_pack("modules.training.export")
-networks = import_pack("modules.training.networks")
-settings = import_pack("modules.training.settings")
+from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.training import export, networks, settings
+
 try:
-    trainer = import_pack("modules.training.trainer")
+    from face_anonymizer.modules.training import trainer
 except ModuleNotFoundError as missing:
     sys.exit(f"Training needs {missing.name}: {sys.executable} -m pip install accelerate tensorboard")
 

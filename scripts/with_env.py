@@ -19,7 +19,9 @@ import sys
 import venv
 from pathlib import Path
 
-from host import PACK, HostMissing, find_comfyui
+import _pack  # noqa: F401 - makes face_anonymizer importable
+
+from face_anonymizer.modules.host.location import PACK, HostMissing, find_comfyui
 
 VENV = PACK / ".venv"
 CONSTRAINTS = PACK / "tests" / "constraints.txt"

@@ -5,6 +5,7 @@ The pack's root never goes on sys.path: its `nodes` and `modules` would shadow C
 
 import importlib.util
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _import_pack() -> None:
+def _make_importable() -> None:
+    """As `import _pack` does in a command; known by that name, so that commands can be imported too."""
     spec = importlib.util.spec_from_file_location("_pack", ROOT / "scripts" / "_pack.py")
-    module = importlib.util.module_from_spec(spec)
+    sys.modules["_pack"] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.import_pack()
 
 
-_import_pack()
+_make_importable()
 
 
 @pytest.fixture(scope="session")

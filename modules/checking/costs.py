@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from ..loading import load_model_folder
-from ..memory import sampled_at_once, weights_size
-from ..sampling import apply_references
+from ..model.loading import load_model_folder
+from ..model.memory import sampled_at_once, weights_size
+from ..model.sampling import apply_references
 from . import machine, parity, work
 from .meter import OFFICIAL, OURS, Cost, Meter, measure
 from .verdicts import Checks

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..detector import detect
 from ..faces.alignment import crop_faces
-from ..faces.compositing import paste_faces
+from ..faces.paste.compositing import paste_faces
+from ..host.detector import detect
 from .verdicts import Checks
 
 REPEATS = 3

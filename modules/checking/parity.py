@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from ..embedding import encode_image
-from ..loading import FaceAnonModel, load_model_folder
-from ..sampling import PAPER_SAMPLER, apply_references, sample
-from ..states import ImageEmbeds, ReferenceStates, interpolate_states
+from ..model.embedding import encode_image
+from ..model.loading import FaceAnonModel, load_model_folder
+from ..model.sampling import PAPER_SAMPLER, apply_references, sample
+from ..model.states import ImageEmbeds, ReferenceStates, interpolate_states
 from . import machine
 from .verdicts import Checks
 from .work import DEGREE, GUIDANCE, SEED, guided_step

@@ -16,15 +16,15 @@ import comfy.samplers
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
-from .. import checkpoint
-from ..anonymizer import Painting, anonymize_crops, swap_crops
-from ..detector import detect
-from ..embedding import encode_image
 from ..faces.alignment import crop_faces
-from ..faces.verdict import unfit_crops
-from ..loading import FaceAnonModel, load_model_folder, read_layout
-from ..sampling import Applied, Sampler, apply_references
-from ..unet_layout import LayerKey
+from ..faces.paste.unfit import unfit_crops
+from ..host.detector import detect
+from ..model import checkpoint
+from ..model.embedding import encode_image
+from ..model.loading import FaceAnonModel, load_model_folder, read_layout
+from ..model.painting import Painting, anonymize_crops, swap_crops
+from ..model.sampling import Applied, Sampler, apply_references
+from ..model.unet_layout import LayerKey
 from .finding import sample_pictures
 from .verdicts import Checks
 from .work import DEGREE, SEED

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import save_file
 
-from ..checkpoint import DRIVING_REFERENCE_NET, IMAGE_ENCODER, SOURCE_REFERENCE_NET, UNET, VAE
+from ..model.checkpoint import DRIVING_REFERENCE_NET, IMAGE_ENCODER, SOURCE_REFERENCE_NET, UNET, VAE
 from .shapes import image_encoder_shapes, unet_shapes, vae_shapes
 
 

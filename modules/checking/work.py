@@ -18,9 +18,9 @@ import comfy.samplers
 import torch
 from comfy.ldm.modules import attention
 
-from ..embedding import encode_image
-from ..sampling import apply_references
-from ..states import interpolate_states
+from ..model.embedding import encode_image
+from ..model.sampling import apply_references
+from ..model.states import interpolate_states
 from .meter import OFFICIAL
 
 DEGREE, GUIDANCE, SEED = 1.25, 4.0, 0

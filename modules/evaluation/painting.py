@@ -1,7 +1,7 @@
 """Pictures of every condition, painted by the method. Touches the host: runs its models.
 
-The same steps as modules/anonymizer.py, but what the conditions share (latents, embeddings, driving states) is computed
-once for all of them, and the method can be reduced as in the paper's ablation.
+The same steps as modules/model/painting.py, but what the conditions share (latents, embeddings, driving states) is
+computed once for all of them, and the method can be reduced as in the paper's ablation.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..embedding import encode_image
-from ..loading import FaceAnonModel, load_model_folder
-from ..sampling import Sampler, sample
-from ..states import ImageEmbeds, ReferenceStates, interpolate_states
+from ..model.embedding import encode_image
+from ..model.loading import FaceAnonModel, load_model_folder
+from ..model.sampling import Sampler, sample
+from ..model.states import ImageEmbeds, ReferenceStates, interpolate_states
 from .conditions import (
     EMBEDDINGS_UNMODIFIED,
     FULL,

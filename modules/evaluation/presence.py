@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..faces.detection import FaceNetworks, detect_faces
+from ..faces.detect.detection import FaceNetworks, detect_faces
 from ..faces.types import BOX_ONLY, Face
 
 MIN_SCORE = 0.3  # of the detector's ordinary pass, its default

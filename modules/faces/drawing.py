@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from .alignment import check_faces
-from .smoothing import EXTRAPOLATED, INTERPOLATED
+from .track.smoothing import EXTRAPOLATED, INTERPOLATED
 from .types import Face, Faces
 
 _FOUND = (64, 224, 96)

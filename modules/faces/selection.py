@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from .masks import face_size
+from .paste.masks import face_size
 from .types import Face, Faces
 
 POSITIONS = ("any", "left", "right", "top", "bottom", "centre")

@@ -1,7 +1,7 @@
 """From a picture of a synthetic face back to the parameters that it was rendered with: a small convolutional network.
 
 The evaluation measures with it. It shares nothing with the image encoder of the demo model but the pictures that both
-are trained on (scripts/train_regressors.py).
+are trained on (tools/demo_model/train_regressors.py).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def load_regressor(path: Path = WEIGHTS) -> SyntheticRegressor:
     try:
         regressor.load_state_dict({key: value.float() for key, value in load_file(path).items()})
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{path} is no regressor ({error}). scripts/train_regressors.py makes one.") from None
+        raise ValueError(f"{path} is no regressor ({error}). tools/demo_model/train_regressors.py makes one.") from None
     return regressor.eval().requires_grad_(False)
 
 

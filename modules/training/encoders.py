@@ -11,8 +11,8 @@ from diffusers import AutoencoderKL
 from transformers import CLIPVisionModel
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from .. import checkpoint
-from ..clip_preprocess import preprocess
+from ..model import checkpoint
+from ..model.clip_input import preprocess
 
 
 class ClipInput(NamedTuple):

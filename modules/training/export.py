@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from .. import checkpoint
+from ..model import checkpoint
 from .encoders import Encoders
 from .networks import Networks
 from .objective import training_scheduler

@@ -10,8 +10,8 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import nn
 
-from .. import checkpoint
-from ..unet_layout import read_unet_layout
+from ..model import checkpoint
+from ..model.unet_layout import read_unet_layout
 from .attention_start import start_from_lookup
 from .processors import AllRecorded, Record, set_processors
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler
 
-from .. import ddpm
+from ..model import ddpm
 from .batches import Batch
 from .settings import Settings
 

@@ -25,7 +25,7 @@ def read_lines(*list_files: Path) -> list[dict]:
         before = len(lines)
         lines += [{**entry, "image": list_file.parent / entry["image"]} for _, entry in read_json_lines(list_file)]
         if len(lines) == before:
-            raise ValueError(f"{list_file} is empty. scripts/make_synthetic_faces.py writes such lists.")
+            raise ValueError(f"{list_file} is empty. tools/demo_model/make_synthetic_faces.py writes such lists.")
     return lines
 
 

@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..checkpoint import BLOCK_FIRST
+from ..model.checkpoint import BLOCK_FIRST
 
 # Of so few keys the flash kernels for CPUs are slower, backward two to six times.
 _FEW_KEYS = 256
@@ -52,8 +52,8 @@ class ReferenceProcessor:
     ) -> torch.Tensor:
         """hidden_states: [B * draws, tokens, channels]. states: layer -> [B, source and driving tokens, channels].
 
-        Keys and values are [x, source, driving] along the tokens, as in modules/attention.py. The states of a triple
-        are projected once and serve all of its draws.
+        Keys and values are [x, source, driving] along the tokens, as in modules/model/attention.py. The states of a
+        triple are projected once and serve all of its draws.
         """
         if record is not None and self.layer is not None:
             record.add(self.layer, hidden_states)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..checkpoint import BLOCK_FIRST
+from ..model.checkpoint import BLOCK_FIRST
 from .networks import ATTENTION
 
 # What a checkpoint was trained with; another value would make its weights another method's.

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
-from ..checkpoint import check_safetensors
+from ..model.checkpoint import check_safetensors
 from .state import flatten, random_state, set_random_state, unflatten
 
 CHECKPOINT = "checkpoint.safetensors"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .. import checkpoint
+from ..model import checkpoint
 from .encoders import Encoders
 from .networks import Networks, load_networks, make_networks
 from .settings import Settings

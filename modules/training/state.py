@@ -20,7 +20,7 @@ from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..checkpoint import check_safetensors, read_json
+from ..model.checkpoint import check_safetensors, read_json
 from .networks import Networks
 
 FOLDER = "checkpoints"

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from diffusers.training_utils import EMAModel
 
-from .. import checkpoint
+from ..model import checkpoint
 from . import validation
 from .batches import Batch, Order, cached_batches, in_parts, read_batches
 from .cache import Encoded, encode_pictures

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .. import ddpm
+from ..model import ddpm
 from .batches import Batch
 from .encoders import Encoders
 from .networks import Networks

@@ -15,16 +15,11 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def _load_script(name: str) -> ModuleType:
-    """A module of scripts/ under its own name, without the names of the others on sys.path."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+from face_anonymizer.modules.host import location as host
+from face_anonymizer.modules.runs import server as comfy_server
+from face_anonymizer.tools.busy import busy
+from face_anonymizer.tools.pictures import sample_clip
+from face_anonymizer.tools.workflows.frontend import Frontend, open_browser
 
 
 def _find_comfyui() -> Path:
@@ -66,13 +61,8 @@ def _prepare_process() -> None:
         getattr(folder_paths, f"set_{kind}_directory")(str(folder / kind))
 
 
-busy = _load_script("_busy").busy
-host, _, comfy_server = map(_load_script, ("host", "comfy_client", "comfy_server"))
-sample_clip = [_load_script(name) for name in ("_pack", "_synthetic_clip", "_sample_clip")][-1]
 COMFYUI = _find_comfyui()
 _prepare_process()
-
-from frontend import Frontend, open_browser  # noqa: E402 - it imports `comfy_client`, which stands on no path
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Golden data of the official code, and how far ours may stand from it. See tests/make_fixtures.py."""
+"""Golden data of the official code, and how far ours may stand from it. See tools/fixtures/make.py."""
 
 import json
 from pathlib import Path

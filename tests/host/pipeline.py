@@ -2,14 +2,15 @@
 
 import golden
 import torch
-from face_anonymizer import nodes as pack
 from PIL import Image
+
+from face_anonymizer import nodes as pack
 
 SIZE = 128
 
 
 def load_tiny(weight_dtype: str = "default"):
-    from face_anonymizer.modules.loading import load_model_folder
+    from face_anonymizer.modules.model.loading import load_model_folder
 
     return load_model_folder(golden.TINY, weight_dtype=weight_dtype)
 

@@ -18,14 +18,15 @@ import comfy.samplers
 import golden
 import numpy as np
 import torch
-from face_anonymizer import nodes as pack
-from face_anonymizer.modules.embedding import encode_image
-from face_anonymizer.modules.faces.redaction import MODES
-from face_anonymizer.modules.loading import FaceAnonModel, load_model_folder
-from face_anonymizer.modules.sampling import Sampler, apply_references, sample
-from face_anonymizer.modules.states import interpolate_states
 from PIL import Image
 from pretended_gpu import DEVICE, Card, PretendedDevice, pretended
+
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules.faces.paste.redaction import MODES
+from face_anonymizer.modules.model.embedding import encode_image
+from face_anonymizer.modules.model.loading import FaceAnonModel, load_model_folder
+from face_anonymizer.modules.model.sampling import Sampler, apply_references, sample
+from face_anonymizer.modules.model.states import interpolate_states
 
 DEGREE = 1.25
 SIZE = 512

@@ -6,9 +6,10 @@ import numpy as np
 import pipeline
 import pytest
 import torch
+
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
-from face_anonymizer.modules.sampling import DDPM
+from face_anonymizer.modules.model.sampling import DDPM
 
 STEPS = 4
 

@@ -10,9 +10,10 @@ import golden
 import pipeline
 import pytest
 import torch
-from face_anonymizer import nodes as pack
-from face_anonymizer.modules import ddpm, loading
 from safetensors.torch import load_file, save_file
+
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules.model import ddpm, loading
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +280,7 @@ def test_interpolating_twice_or_the_driving_states(tiny, images):
 
 
 def test_embedding_of_another_encoder(tiny, images):
-    from face_anonymizer.modules.states import ImageEmbeds
+    from face_anonymizer.modules.model.states import ImageEmbeds
 
     inputs = pipeline.references(tiny, images[:1], images[:1])
     wide = ImageEmbeds(torch.zeros(1, 1, 1280))

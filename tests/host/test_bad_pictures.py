@@ -3,6 +3,7 @@
 import pipeline
 import pytest
 import torch
+
 from face_anonymizer import nodes as pack
 
 

@@ -1,15 +1,15 @@
-"""scripts/benchmark.py on the tiny model, and the published architecture in the loader, without its weights."""
+"""tools/benchmarks/speed.py on the tiny model, and the published architecture in the loader, without its weights."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import golden
 import pytest
 import torch
-from face_anonymizer.modules import checkpoint, loading, sampling
+
 from face_anonymizer.modules.checking import work
+from face_anonymizer.modules.model import checkpoint, loading, sampling
+from face_anonymizer.tools.benchmarks import speed
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 FULL_SIZE = json.loads((golden.GOLDEN / "full_size_keys.json").read_text(encoding="utf-8"))
@@ -17,14 +17,7 @@ FULL_SIZE = json.loads((golden.GOLDEN / "full_size_keys.json").read_text(encodin
 
 @pytest.fixture(scope="module")
 def benchmark():
-    """scripts/benchmark.py as a module; `scripts` is on sys.path for the time of the import only."""
-    spec = importlib.util.spec_from_file_location("face_anonymizer_benchmark", SCRIPTS / "benchmark.py")
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        patch.setitem(sys.modules, spec.name, module)  # its dataclasses look themselves up there
-        spec.loader.exec_module(module)
-        yield module
+    return speed
 
 
 @pytest.fixture(scope="module")

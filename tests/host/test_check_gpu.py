@@ -1,6 +1,5 @@
 """scripts/check_gpu.py on the CPU and a tiny model: it says what it should, and what is broken fails it."""
 
-import importlib.util
 import re
 import sys
 import types
@@ -12,27 +11,20 @@ import comfy.model_patcher
 import pytest
 import torch
 from comfy_aimdo import control
-from face_anonymizer.modules import loading
+
 from face_anonymizer.modules.checking import machine, parity, published, random_model, running, suite, verdicts
+from face_anonymizer.modules.host import memory_mode as mode
+from face_anonymizer.modules.model import loading
+from face_anonymizer.scripts import check_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 ARGUMENTS = ["--cpu", "--tiny", "--no-tests", "--steps", "2"]
 
 
-def load_script(name: str):
-    """A module of scripts/; `scripts` is on sys.path for the time of the import only."""
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def command():
-    return load_script("check_gpu")
+    return check_gpu
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +190,7 @@ def test_tests_that_cannot_run_are_told_and_tests_that_fail_fail(monkeypatch, tm
 @pytest.mark.parametrize("protocol", ["newest", "0.4.9"])
 def test_dynamic_vram_is_started_as_main_starts_it(comfyui, monkeypatch, protocol):
     """On a pretended NVIDIA card; comfy-aimdo's calls are recorded, not made."""
-    mode, called = load_script("_memory_mode"), []
+    called = []
 
     def init(**options):
         if options and protocol == "0.4.9":

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from face_anonymizer import nodes as pack
-from face_anonymizer.modules import checkpoint
-from face_anonymizer.modules.faces.verdict import unfit_crops
-from face_anonymizer.modules.loading import FROM_MODEL_FOLDER, load_model_folder
 from PIL import Image
 from safetensors import safe_open
+
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules.faces.paste.unfit import unfit_crops
+from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.model.loading import FROM_MODEL_FOLDER, load_model_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = checkpoint.PACK_MODELS / checkpoint.DEMO
@@ -94,4 +95,4 @@ def test_the_shipped_graphs_run_it_as_it_wants(path):
             assert node["inputs"]["steps"] == OWN.steps
         for name, value in node["inputs"].items():
             if name in wanted and not isinstance(value, list):
-                assert value == wanted[name], f"{node['class_type']}: {name}. Run scripts/make_workflows.py"
+                assert value == wanted[name], f"{node['class_type']}: {name}. Run tools/workflows/make.py"

@@ -11,12 +11,12 @@ import pipeline
 import pytest
 import torch
 from dynamic_vram import dynamic_vram
-from face_anonymizer import nodes as pack
-from face_anonymizer.modules import checkpoint, loading
-from face_anonymizer.modules.memory import recorded_at_once, sampled_at_once
-from face_anonymizer.modules.states import SOURCE, ReferenceStates
 
 import nodes as host_nodes
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules.model import checkpoint, loading
+from face_anonymizer.modules.model.memory import recorded_at_once, sampled_at_once
+from face_anonymizer.modules.model.states import SOURCE, ReferenceStates
 
 # A stand-in for a card; on a machine that has one, the other tests run under the host's own memory management.
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real card")

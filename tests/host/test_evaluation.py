@@ -1,23 +1,24 @@
 """The evaluation in a real ComfyUI with the tiny model: it paints as the product does, reduces as it says, resumes."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules import anonymizer, sampling
-from face_anonymizer.modules.embedding import encode_image
+from pipeline import face_images, load_tiny
+
 from face_anonymizer.modules.evaluation import conditions, painting
 from face_anonymizer.modules.evaluation.conditions import Condition
 from face_anonymizer.modules.evaluation.store import PictureStore
 from face_anonymizer.modules.evaluation.synthetic_set import swap_sources, to_levels
-from face_anonymizer.modules.states import interpolate_states
+from face_anonymizer.modules.model import painting as anonymizer
+from face_anonymizer.modules.model import sampling
+from face_anonymizer.modules.model.embedding import encode_image
+from face_anonymizer.modules.model.states import interpolate_states
 from face_anonymizer.modules.synthetic.regressor import SyntheticRegressor, save_regressor
-from pipeline import face_images, load_tiny
+from face_anonymizer.scripts import evaluate
 
 SAMPLER = sampling.Sampler(steps=2, guidance_scale=2.0)
 SEED = 11
@@ -95,20 +96,7 @@ def test_reductions_are_those_of_the_ablation(model, pictures):
         made("nothing")
 
 
-@pytest.fixture
-def evaluate(monkeypatch):
-    """scripts/evaluate.py as a module; `scripts` is on sys.path for this test only."""
-    script = Path(__file__).resolve().parents[2] / "scripts" / "evaluate.py"
-    monkeypatch.syspath_prepend(str(script.parent))
-    spec = importlib.util.spec_from_file_location("face_anonymizer_evaluate", script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    for name in [name for name in sys.modules if name.startswith("_evaluation_")]:
-        del sys.modules[name]
-
-
-def test_the_script_reports_and_resumes(evaluate, fixtures, tmp_path, capsys):
+def test_the_script_reports_and_resumes(fixtures, tmp_path, capsys):
     """The tiny model paints noise: nothing is measurable, which the report says, and nothing is called a success."""
     regressor = SyntheticRegressor()
     regressor.reliability.fill_(0.5)

@@ -7,8 +7,9 @@ import comfy.model_management
 import numpy as np
 import pytest
 import torch
-from face_anonymizer import nodes as pack
 from PIL import Image
+
+from face_anonymizer import nodes as pack
 
 
 @pytest.fixture(scope="module")

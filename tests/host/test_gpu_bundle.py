@@ -1,10 +1,8 @@
-"""tools/gpu_bundle.py: what it writes is small and runs its check where only torch and the like are installed."""
+"""tools/hosts/gpu_bundle.py: what it writes is small and runs its check where only torch and the like are installed."""
 
-import importlib.util
 import os
 import re
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -12,9 +10,11 @@ from pathlib import Path
 import diffusers
 import pytest
 import torch
-from face_anonymizer.modules import ddpm
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
+from face_anonymizer.modules.model import ddpm
+from face_anonymizer.tools.hosts import diffusers_stand_in, gpu_bundle
+
+ROOT = Path(__file__).resolve().parents[2]
 # What the tool's docstring asks of the machine, and what these packages import in their turn.
 ASKED = "torch torchvision numpy Pillow safetensors transformers tokenizers einops scipy psutil tqdm PyYAML requests"
 ASKED += " packaging typing_extensions"
@@ -24,19 +24,10 @@ FURTHER += " truststore typer urllib3 cuda"
 MODULES = {"Pillow": "PIL", "PyYAML": "yaml"}
 
 
-def load(name: str):
-    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    before = list(sys.path)
-    spec.loader.exec_module(module)
-    sys.path[:] = before
-    return module
-
-
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "there"
-    assert load("gpu_bundle").main(["--output", str(folder)]) == 0
+    assert gpu_bundle.main(["--output", str(folder)]) == 0
     return folder
 
 
@@ -68,7 +59,7 @@ def test_it_is_small_and_holds_nothing_of_this_machine(bundle):
     print(f"\n{size / 2**20:.1f} MiB in {len(files)} files", end="")
     assert size <= 60 * 2**20
     assert not [path for path in files if path.suffix == ".pyc"]
-    assert not [path for path in files if path.suffix == ".py" and str(TOOLS.parent).encode() in path.read_bytes()]
+    assert not [path for path in files if path.suffix == ".py" and str(ROOT).encode() in path.read_bytes()]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="an interpreter of links")
@@ -88,7 +79,7 @@ def test_the_stand_in_for_diffusers_is_its_scheduler(monkeypatch, steps):
     """Bit for bit: timesteps, variances and a walk over all steps."""
     assert issubclass(ddpm._Scheduler, diffusers.DDPMScheduler)
     theirs = ddpm.make_scheduler(steps)
-    mine = type("Ours", (load("diffusers_stand_in").DDPMScheduler,), {})(
+    mine = type("Ours", (diffusers_stand_in.DDPMScheduler,), {})(
         **ddpm._SCHEDULE, steps_offset=0 if steps == 1000 else 1, prediction_type="sample"
     )
     mine.set_timesteps(steps)

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-import comfy_client
-import host
 import pytest
 from PIL import Image
+
+from face_anonymizer.modules.host import location as host
+from face_anonymizer.modules.runs import client as comfy_client
 
 BUILD = """() => {
     const place = (type, x, y) => {
@@ -139,7 +140,7 @@ def test_a_wrong_path_is_named(monkeypatch, tmp_path):
 
 def test_a_missing_comfyui_is_explained(monkeypatch, tmp_path):
     monkeypatch.delenv("COMFYUI_PATH", raising=False)
-    monkeypatch.setattr(host, "__file__", str(tmp_path / "pack" / "scripts" / "host.py"))
+    monkeypatch.setattr(host, "__file__", str(tmp_path / "pack" / "modules" / "host" / "location.py"))
     monkeypatch.setattr(host, "_default_places", lambda: [tmp_path / "ComfyUI"])
     with pytest.raises(host.HostMissing, match="comfy install"):
         host.find_comfyui()

@@ -6,8 +6,9 @@ import golden
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from face_anonymizer.modules import loading
-from face_anonymizer.modules.unet_layout import read_unet_layout
+
+from face_anonymizer.modules.model import loading
+from face_anonymizer.modules.model.unet_layout import read_unet_layout
 
 BLOCKS = {
     "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),

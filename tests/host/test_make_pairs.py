@@ -1,6 +1,5 @@
 """scripts/make_pairs.py on rendered people, with the tiny model: whole lists, interruptions, and what is left out."""
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -10,9 +9,11 @@ import golden
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from face_anonymizer.modules.synthetic import parameters, renderer
 from face_anonymizer.modules.training.triples import load_picture, read_triples
-from PIL import Image
+from face_anonymizer.scripts import make_pairs
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SIZE = 64
@@ -23,14 +24,7 @@ LISTS = ("triples_phase_1.jsonl", "triples_phase_2.jsonl")
 
 @pytest.fixture(scope="module")
 def script():
-    """scripts/make_pairs.py as a module; `scripts` is on sys.path for the time of the import only."""
-    spec = importlib.util.spec_from_file_location("face_anonymizer_make_pairs", SCRIPTS / "make_pairs.py")
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        patch.setitem(sys.modules, spec.name, module)
-        spec.loader.exec_module(module)
-        yield module
+    return make_pairs
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,15 @@ from dataclasses import dataclass, replace
 import comfy.model_management
 import pytest
 import torch
-from face_anonymizer.modules import sampling
-from face_anonymizer.modules.embedding import encode_image
-from face_anonymizer.modules.loading import load_model_folder
-from face_anonymizer.modules.memory import recorded_at_once, sampled_at_once
-from face_anonymizer.modules.sampling import Sampler, sample
-from face_anonymizer.modules.states import ImageEmbeds, ReferenceStates
 from pretended_gpu import CONTEXT, GIB, Card, PretendedDevice, pretended
 from pretended_way import SIZE, model_folder, references
+
+from face_anonymizer.modules.model import sampling
+from face_anonymizer.modules.model.embedding import encode_image
+from face_anonymizer.modules.model.loading import load_model_folder
+from face_anonymizer.modules.model.memory import recorded_at_once, sampled_at_once
+from face_anonymizer.modules.model.sampling import Sampler, sample
+from face_anonymizer.modules.model.states import ImageEmbeds, ReferenceStates
 
 # Its own functions of torch.cuda would be replaced.
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real card")

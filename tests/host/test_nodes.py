@@ -14,12 +14,12 @@ import latent_preview
 import pipeline
 import pytest
 import torch
-from face_anonymizer import nodes as pack
-from face_anonymizer.modules import ddpm, sampling
-from face_anonymizer.modules.sampling import Applied
 from test_parity import sample_with_noises
 
 import nodes as host_nodes
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules.model import ddpm, sampling
+from face_anonymizer.modules.model.sampling import Applied
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import golden
 import pipeline
 import pytest
 import torch
+
 from face_anonymizer import nodes as pack
-from face_anonymizer.modules import memory, sampling
-from face_anonymizer.modules import reference_net as reference_net_module
+from face_anonymizer.modules.model import memory, sampling
+from face_anonymizer.modules.model import reference_net as reference_net_module
 
 FACES = 4
 

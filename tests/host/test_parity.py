@@ -8,13 +8,14 @@ import json
 import golden
 import pytest
 import torch
-from face_anonymizer.modules import ddpm, loading
-from face_anonymizer.modules.attention import ReferenceAttention
-from face_anonymizer.modules.checkpoint import PER_LAYER
-from face_anonymizer.modules.embedding import encode_image, preprocess
-from face_anonymizer.modules.reference_net import ReferenceNet
-from face_anonymizer.modules.sampling import apply_references
-from face_anonymizer.modules.states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates, interpolate_states
+
+from face_anonymizer.modules.model import ddpm, loading
+from face_anonymizer.modules.model.attention import ReferenceAttention
+from face_anonymizer.modules.model.checkpoint import PER_LAYER
+from face_anonymizer.modules.model.embedding import encode_image, preprocess
+from face_anonymizer.modules.model.reference_net import ReferenceNet
+from face_anonymizer.modules.model.sampling import apply_references
+from face_anonymizer.modules.model.states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates, interpolate_states
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from comfy_api.latest import InputImpl, Types, io
-from face_anonymizer.modules import provenance, video
-from face_anonymizer.modules.faces.report import Entry, Report
-from face_anonymizer.nodes import saving
 from PIL import Image, ImageCms
+
+from face_anonymizer.modules.faces.report import Entry, Report
+from face_anonymizer.modules.output import provenance
+from face_anonymizer.modules.video import files as video
+from face_anonymizer.nodes import saving
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "IMG_8841_Karin"

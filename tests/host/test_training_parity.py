@@ -7,18 +7,19 @@ import golden
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from face_anonymizer.modules import checkpoint, ddpm, loading
-from face_anonymizer.modules.attention import ReferenceAttention
-from face_anonymizer.modules.embedding import encode_image
-from face_anonymizer.modules.sampling import Sampler, sample
-from face_anonymizer.modules.states import ImageEmbeds
+from pipeline import face_images
+
+from face_anonymizer.modules.model import checkpoint, ddpm, loading
+from face_anonymizer.modules.model.attention import ReferenceAttention
+from face_anonymizer.modules.model.embedding import encode_image
+from face_anonymizer.modules.model.sampling import Sampler, sample
+from face_anonymizer.modules.model.states import ImageEmbeds
 from face_anonymizer.modules.training.batches import Batch
 from face_anonymizer.modules.training.encoders import Encoders
 from face_anonymizer.modules.training.export import export_model
 from face_anonymizer.modules.training.networks import ATTENTION, load_networks
 from face_anonymizer.modules.training.objective import training_scheduler
 from face_anonymizer.modules.training.validation import sample_swaps
-from pipeline import face_images
 
 BOUND = 1e-5
 ROUTINGS = checkpoint.ROUTINGS

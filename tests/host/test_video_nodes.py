@@ -10,10 +10,11 @@ import numpy as np
 import pipeline
 import pytest
 import torch
-from _sample_clip import RATE, write_video
 from comfy_api.latest import InputImpl
+
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.report import report_faces
+from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
 
 FAST = {"seed": 5, "steps": 2, "sampler_name": "euler"}
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from comfy_api.latest import InputImpl
-from comfy_client import PromptFailed
 from PIL import Image
+
+from face_anonymizer.modules.runs.client import PromptFailed
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -83,7 +84,7 @@ def test_opens_without_a_complaint_and_its_api_export_is_current(frontend, serve
     frontend.load(path)
     assert frontend.errors() == []
     exported = json.loads((path.parent / "api" / path.name).read_text())
-    assert frontend.to_api() == exported, "run scripts/make_workflows.py"
+    assert frontend.to_api() == exported, "run tools/workflows/make.py"
     with Image.open(path.with_suffix(".jpg")) as thumbnail:
         assert thumbnail.size == (800, 400)
 

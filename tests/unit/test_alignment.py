@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
+
 from face_anonymizer.modules.faces import alignment
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
-from safetensors.numpy import load_file
 
 CASES = {
     "upright": 1, "tilted": 1, "turned": 1, "mirrored_det_neg": 1, "rot90": 2, "partly_outside": 2, "tiny24": 2

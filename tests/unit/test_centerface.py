@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from face_anonymizer.modules.faces import centerface
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from face_anonymizer.modules.faces.detect import centerface
 
 OUTPUTS = ("heatmap", "scale", "offset", "landmarks")
 

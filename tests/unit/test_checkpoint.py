@@ -5,7 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from face_anonymizer.modules.checkpoint import (
+
+from face_anonymizer.modules.model.checkpoint import (
     DEMO,
     GET_MODELS,
     PACK_MODELS,

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules.faces import colour
-from face_anonymizer.modules.faces.alignment import crop_faces
-from face_anonymizer.modules.faces.compositing import paste_faces
-from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 from PIL import Image
+
+from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.paste import colour
+from face_anonymizer.modules.faces.paste.compositing import paste_faces
+from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 
 POINTS = np.array([(202.6, 101.8), (247.0, 104.6), (223.0, 126.0), (203.4, 142.4), (240.6, 144.9)])
 BOX = np.array([182.0, 58, 270, 178])

@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules.faces import compositing
-from face_anonymizer.modules.faces.alignment import crop_faces
-from face_anonymizer.modules.faces.compositing import paste_faces
-from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 from PIL import Image
+
+from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.paste import compositing
+from face_anonymizer.modules.faces.paste.compositing import paste_faces
+from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 
 TILTED = [
     (40.0, 62.0),

@@ -10,17 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from face_anonymizer.tools.demo_model import run as runner
+
 fcntl = pytest.importorskip("fcntl")
 
 ROOT = Path(__file__).resolve().parents[2]
-PATHS = [str(ROOT / "tools" / "demo_model"), str(ROOT / "scripts")]
+SCRIPTS = str(ROOT / "scripts")
 
 # Stages of Python code, each done when FOLDER/NAME exists. A process of its own, as a worker takes the lowest priority.
 WORK = """
 import json, sys
-sys.path[:0] = json.loads(sys.argv[1])
+sys.path.append(sys.argv[1])
+import _pack
 from pathlib import Path
-import run, stages
+from face_anonymizer.tools.demo_model import run, stages
 folder = Path(sys.argv[2])
 run.AT_ONCE_SECONDS = float(sys.argv[4])
 made = [
@@ -42,22 +45,12 @@ while not told:
 """
 HOLD = """
 import pathlib, sys, time
-sys.path[:0] = [sys.argv[1]]
-import _busy
-with _busy.busy(pathlib.Path(sys.argv[2])):
+sys.path.append(sys.argv[1])
+import _pack
+from face_anonymizer.tools.busy import busy
+with busy(pathlib.Path(sys.argv[2])):
     time.sleep(60)
 """
-
-
-@pytest.fixture
-def runner(monkeypatch):
-    """run.py, without its folder's names left behind."""
-    monkeypatch.setattr(sys, "path", [*PATHS, *sys.path])
-    import run
-
-    yield run
-    for name in ("run", "stages", "_busy"):
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -66,7 +59,7 @@ def work(tmp_path):
     started = []
 
     def start(stages: dict[str, str], at_once: float = 60) -> subprocess.Popen:
-        command = [sys.executable, "-c", WORK, json.dumps(PATHS), str(tmp_path), json.dumps(stages), str(at_once)]
+        command = [sys.executable, "-c", WORK, SCRIPTS, str(tmp_path), json.dumps(stages), str(at_once)]
         started.append(subprocess.Popen(command))
         return started[-1]
 
@@ -102,7 +95,7 @@ def test_a_stage_that_is_done_is_not_run_again(tmp_path, work):
 
 
 @pytest.mark.parametrize("code", ["pass", "raise SystemExit(3)"])
-def test_a_command_without_its_result_ends_the_work(tmp_path, work, runner, code):
+def test_a_command_without_its_result_ends_the_work(tmp_path, work, code):
     assert work({"a": code, "b": WRITE.format("b")}).wait(20) == 1
     assert not (tmp_path / "b").exists()
     assert "FAILED: a ended with status" in runner.status(tmp_path, [])
@@ -116,8 +109,8 @@ def test_a_command_that_ends_before_its_stage_is_called_again(tmp_path, work):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_it_stands_still_while_the_lock_is_held_and_stops_with_a_checkpoint(tmp_path, work, runner):
-    from _busy import busy
+def test_it_stands_still_while_the_lock_is_held_and_stops_with_a_checkpoint(tmp_path, work):
+    from face_anonymizer.tools.busy import busy
 
     worker = work({"a": TRAIN})
     assert wait_for((tmp_path / "ready").exists)
@@ -142,7 +135,7 @@ def test_a_killed_worker_leaves_no_command_behind(tmp_path, work):
     assert wait_for(lambda: not state(child) or state(child) == "Z")
 
 
-def test_one_worker_a_folder(tmp_path, work, runner, capfd):
+def test_one_worker_a_folder(tmp_path, work, capfd):
     worker = work({"a": TRAIN})
     assert wait_for((tmp_path / "ready").exists)
     assert runner.worker_of(tmp_path) == worker.pid
@@ -152,17 +145,17 @@ def test_one_worker_a_folder(tmp_path, work, runner, capfd):
     assert f"process {worker.pid} works" in runner.status(tmp_path, [])
 
 
-def test_the_lock_of_a_killed_holder_is_given_back(tmp_path, runner):
+def test_the_lock_of_a_killed_holder_is_given_back(tmp_path):
     lock = tmp_path / "lock"
     assert not runner.is_busy(lock)
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, PATHS[1], str(lock)])
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, SCRIPTS, str(lock)])
     assert wait_for(lambda: runner.is_busy(lock))
     holder.kill()
     holder.wait()
     assert not runner.is_busy(lock)
 
 
-def test_status_of_an_empty_folder_and_of_one_with_figures(tmp_path, runner):
+def test_status_of_an_empty_folder_and_of_one_with_figures(tmp_path):
     stages = runner.make_stages(tmp_path / "none")
     assert "nothing works there, and nothing has" in runner.status(tmp_path / "none", stages)
     assert runner.stop(tmp_path / "none") == 0 and not (tmp_path / "none").exists()
@@ -178,9 +171,10 @@ def test_status_of_an_empty_folder_and_of_one_with_figures(tmp_path, runner):
     assert "last checkpoint: vae_training/checkpoint.safetensors, 10 minutes old" in text
 
 
-def test_nobody_of_the_evaluation_is_trained_on_and_the_method_sees_others_than_the_encoders(tmp_path, runner):
-    from face_anonymizer.modules.evaluation.synthetic_set import TEST_SEED
+def test_nobody_of_the_evaluation_is_trained_on_and_the_method_sees_others_than_the_encoders(tmp_path):
     from stages import ENCODER_CHUNKS, FIRST_CHUNKS, METHOD_CHUNKS
+
+    from face_anonymizer.modules.evaluation.synthetic_set import TEST_SEED
 
     for shipped in (False, True):
         rendering = [s.command for s in runner.make_stages(tmp_path, shipped) if s.name.startswith("pictures")]
@@ -189,7 +183,7 @@ def test_nobody_of_the_evaluation_is_trained_on_and_the_method_sees_others_than_
     assert not {*ENCODER_CHUNKS, *FIRST_CHUNKS} & {*METHOD_CHUNKS}
 
 
-def test_shipped_weights_go_on_with_the_encoders_that_they_know(tmp_path, runner):
+def test_shipped_weights_go_on_with_the_encoders_that_they_know(tmp_path):
     names = [stage.name for stage in runner.make_stages(tmp_path, shipped=True)]
     assert "autoencoder" not in names and "image encoder" not in names
     method = runner.make_stages(tmp_path, shipped=True)[-1].command

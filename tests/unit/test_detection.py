@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules.faces import adapters, alignment, decoding, detection
+from PIL import Image
+
+from face_anonymizer.modules.faces import adapters, alignment
+from face_anonymizer.modules.faces.detect import decoding, detection
 from face_anonymizer.modules.faces.drawing import draw_faces
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Faces
-from PIL import Image
 
 PORTRAIT = (96, 0, 352, 256)  # of the astronaut; the face is near its middle
 GREY = (110, 120, 115)

@@ -6,28 +6,29 @@ import numpy as np
 import pytest
 import torch
 from clips import make_clip
-from face_anonymizer.modules.clip_preprocess import preprocess
+from PIL import Image
+from pretended_device import OnCard, pretended_device
+
 from face_anonymizer.modules.evaluation.synthetic_backend import SyntheticBackend
-from face_anonymizer.modules.faces import placement
 from face_anonymizer.modules.faces.alignment import crop_faces
-from face_anonymizer.modules.faces.colour import match_colour
-from face_anonymizer.modules.faces.compositing import REGIONS, paste_faces
-from face_anonymizer.modules.faces.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.drawing import draw_faces
-from face_anonymizer.modules.faces.masks import PARTS, SHAPES
-from face_anonymizer.modules.faces.redaction import MODES, redact_faces
-from face_anonymizer.modules.faces.replacement import Pasting, replace_faces
-from face_anonymizer.modules.faces.scene_cuts import thumbnail
+from face_anonymizer.modules.faces.paste import placement
+from face_anonymizer.modules.faces.paste.colour import match_colour
+from face_anonymizer.modules.faces.paste.compositing import REGIONS, paste_faces
+from face_anonymizer.modules.faces.paste.masks import PARTS, SHAPES
+from face_anonymizer.modules.faces.paste.paste_or_redact import Pasting, replace_faces
+from face_anonymizer.modules.faces.paste.redaction import MODES, redact_faces
 from face_anonymizer.modules.faces.selection import select_faces
+from face_anonymizer.modules.faces.track.scene_cuts import thumbnail
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
-from face_anonymizer.modules.saving import save_image
-from face_anonymizer.modules.states import SOURCE, ReferenceStates, interpolate_states
+from face_anonymizer.modules.model.clip_input import preprocess
+from face_anonymizer.modules.model.states import SOURCE, ReferenceStates, interpolate_states
+from face_anonymizer.modules.output.pictures import save_image
 from face_anonymizer.modules.synthetic.parameters import sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.regressor import SyntheticRegressor
 from face_anonymizer.modules.synthetic.renderer import render
-from face_anonymizer.modules.video import read_chunks, rewrite
-from PIL import Image
-from pretended_device import OnCard, pretended_device
+from face_anonymizer.modules.video.files import read_chunks, rewrite
 
 FIVE = np.array([[58.0, 62], [98, 64], [77, 88], [62, 110], [95, 111]])
 

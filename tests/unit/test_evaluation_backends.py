@@ -8,13 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from face_anonymizer.modules.evaluation import face_crops, face_dlib, face_landmarks, face_onnx
 from face_anonymizer.modules.evaluation.measured import distance
 from face_anonymizer.modules.faces.adapters import MESH_TO_IBUG
 from face_anonymizer.modules.faces.alignment import crop_matrix, invert_affine
-from face_anonymizer.modules.faces.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 POINTS = np.array([(60.0, 60), (100, 60), (80, 85), (65, 105), (95, 105)])

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from face_anonymizer.modules.evaluation import conditions, folder_pairs, plots, report, sheet, synthetic_set
 from face_anonymizer.modules.evaluation.statistics import Interval
 from face_anonymizer.modules.evaluation.store import PictureStore, digest
 from face_anonymizer.modules.evaluation.tables import Table
 from face_anonymizer.modules.evaluation.verdicts import Verdict
 from face_anonymizer.modules.faces.types import FIVE_POINTS, Face
-from PIL import Image
 
 SETTINGS = {"model": "a", "steps": 25, "degrees": [0.3, 1.25]}
 

@@ -1,23 +1,20 @@
 """scripts/evaluate.py on two folders of photos: what it reports, and what it refuses."""
 
 import hashlib
-import importlib
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules.evaluation.measured import Measured
 from PIL import Image
 
+from face_anonymizer.modules.evaluation import backends
+from face_anonymizer.modules.evaluation.measured import Measured
+from face_anonymizer.scripts import evaluate as command
+
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = (
-    *("evaluate", "_evaluation_folders", "_evaluation_backends", "_evaluation_looking", "_evaluation_host"),
-    *("_evaluation_download", "_host_process", "host", "_pack"),
-)
 
 
 class Colours:
@@ -37,16 +34,10 @@ class Colours:
 
 @pytest.fixture
 def evaluate(monkeypatch):
-    """The script as a module, with Colours in the place of dlib; scripts/ is on sys.path for this test only."""
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    for name in SCRIPTS:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    script, backends = importlib.import_module("evaluate"), importlib.import_module("_evaluation_backends")
+    """The command, with Colours in the place of dlib."""
     monkeypatch.setattr(backends.face_dlib, "DlibBackend", Colours)
-    monkeypatch.setattr(script, "find_comfyui", lambda: Path("unused"))
-    yield script
-    for name in SCRIPTS:
-        sys.modules.pop(name, None)
+    monkeypatch.setattr(command, "find_comfyui", lambda: Path("unused"))
+    return command
 
 
 @pytest.fixture
@@ -146,7 +137,7 @@ def test_wrong_arguments_are_named(evaluate, arguments, message, capsys):
 
 def test_a_download_is_held_against_its_sum(evaluate, tmp_path, monkeypatch, capsys):
     """No network here: the recogniser's address is a file."""
-    from _evaluation_download import face_onnx
+    from face_anonymizer.modules.evaluation.download import face_onnx
 
     source = tmp_path / "published.onnx"
     source.write_bytes(b"weights")

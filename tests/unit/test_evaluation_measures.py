@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from face_anonymizer.modules.evaluation import identification, measured, statistics
 from face_anonymizer.modules.evaluation.face_points import quaternion, rotation
 from face_anonymizer.modules.evaluation.measured import Measured, distance

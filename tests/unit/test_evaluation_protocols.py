@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from face_anonymizer.modules.evaluation import conditions as c
 from face_anonymizer.modules.evaluation import synthetic_report, verdicts
 from face_anonymizer.modules.evaluation.identification import pair_cosines

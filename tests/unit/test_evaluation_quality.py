@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+
 from face_anonymizer.modules.evaluation import presence, quality
-from face_anonymizer.modules.faces.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.synthetic.parameters import sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.renderer import render
 

@@ -4,7 +4,6 @@ report; and that a kill leaves no ComfyUI behind.
 
 import contextlib
 import errno
-import importlib
 import io
 import json
 import os
@@ -13,31 +12,21 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from face_anonymizer.modules.runs import client as comfy_client
+from face_anonymizer.modules.runs import folder_report as reports
+from face_anonymizer.modules.runs import folder_run as runs
+from face_anonymizer.modules.runs import jobs, prompts
+from face_anonymizer.modules.runs import journal as journals
+
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "scripts"
+GUARD = ROOT / "modules" / "runs" / "guard.py"
 
-
-@contextlib.contextmanager
-def scripts_on_path() -> Iterator[None]:
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(SCRIPTS))
-
-
-with scripts_on_path():
-    reports, runs, jobs, journals, prompts, comfy_client = map(
-        importlib.import_module,
-        ("_folder_report", "_folder_run", "_jobs", "_journal", "_prompts", "comfy_client"),
-    )
 
 FACE = {
     **{"image": 0, "box": [10.0, 20.0, 110.0, 150.0], "size": 114.0, "score": 0.93, "source": "centerface"},
@@ -348,7 +337,7 @@ def test_a_kill_ends_the_guarded_command_and_removes_its_folder(tmp_path):
     folder = tmp_path / "private"
     folder.mkdir()
     command = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
-    guard = [sys.executable, str(SCRIPTS / "comfy_guard.py"), str(folder), *command]
+    guard = [sys.executable, str(GUARD), str(folder), *command]
     parent = (
         f"import subprocess, time; p = subprocess.Popen({guard!r}, stdin=-1, start_new_session=True); time.sleep(600)"
     )
@@ -365,7 +354,7 @@ def test_a_kill_ends_the_guarded_command_and_removes_its_folder(tmp_path):
 def test_the_guard_ends_with_its_command(tmp_path):
     guard = [
         sys.executable,
-        str(SCRIPTS / "comfy_guard.py"),
+        str(GUARD),
         str(tmp_path),
         sys.executable,
         "-c",

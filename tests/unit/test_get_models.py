@@ -1,7 +1,6 @@
 """scripts/get_models.py against a stand-in for the hub on 127.0.0.1, with files of a few kilobytes."""
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -19,23 +18,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "get_models.py"
+from face_anonymizer.scripts import get_models
 
-
-def load_script() -> types.ModuleType:
-    """The script as a module of its own; scripts/ is on sys.path only while it is imported."""
-    spec = importlib.util.spec_from_file_location("get_models_under_test", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.insert(0, str(SCRIPT.parent))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(SCRIPT.parent))
-    return module
-
-
-get_models = load_script()
+SCRIPTS = Path(get_models.__file__).parent
 UNET_WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
@@ -332,10 +317,8 @@ import importlib.util, sys
 import huggingface_hub.constants
 huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 1024
 sys.path.insert(0, {scripts!r})
-spec = importlib.util.spec_from_file_location("get_models", {script!r})
-get_models = importlib.util.module_from_spec(spec)
-sys.modules["get_models"] = get_models
-spec.loader.exec_module(get_models)
+import _pack
+from face_anonymizer.scripts import get_models
 get_models.PUBLISHED_SHA256 = {{}}
 sys.exit(get_models.main(["--models-dir", {models!r}, "--yes", "--only", "unet"]))
 """
@@ -344,7 +327,7 @@ sys.exit(get_models.main(["--models-dir", {models!r}, "--yes", "--only", "unet"]
 def test_killed_midway_leaves_no_half_file_and_goes_on(hub, models):
     sha256 = hub.sha256(get_models.FACE_ANON, UNET_WEIGHTS)
     hub.stall[sha256] = 40_960
-    code = KILLED_RUN.format(script=str(SCRIPT), scripts=str(SCRIPT.parent), models=str(models))
+    code = KILLED_RUN.format(scripts=str(SCRIPTS), models=str(models))
     process = subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ))
     folder = model_folder(models)
     partial = folder / ".download" / f"{sha256}.partial"

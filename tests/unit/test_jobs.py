@@ -1,8 +1,7 @@
-"""scripts/_jobs.py and scripts/_journal.py: what is read, how results are called, and what survives a kill."""
+"""modules/runs/jobs.py and modules/runs/journal.py: what is read, how results are called, and what survives a kill."""
 
 import contextlib
 import errno
-import importlib
 import json
 import os
 import shutil
@@ -14,26 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from face_anonymizer.modules.host.location import PACK
+from face_anonymizer.modules.runs import jobs
+from face_anonymizer.modules.runs import journal as journals
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
-
-@contextlib.contextmanager
-def scripts_on_path() -> Iterator[None]:
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(SCRIPTS))
-
-
-with scripts_on_path():
-    jobs = importlib.import_module("_jobs")
-    journals = importlib.import_module("_journal")
 
 SETTINGS = {"task": "redact", "mode": "solid"}
 SUFFIXES = {"photo": ".png", "video": ".mp4"}
 HOLD_LOCK = (
-    "import _journal, sys, time; j = _journal.Journal(sys.argv[1], {}); print('held', flush=True); time.sleep(60)"
+    "import _pack, sys, time; from face_anonymizer.modules.runs import journal; "
+    "j = journal.Journal(sys.argv[1], {}); print('held', flush=True); time.sleep(60)"
 )
 
 
@@ -210,7 +201,7 @@ def test_other_settings_are_refused_once_something_is_done(tmp_path):
 
 def test_one_run_at_a_time_and_a_kill_leaves_no_lock(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD_LOCK, str(tmp_path)], cwd=SCRIPTS, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD_LOCK, str(tmp_path)], cwd=PACK / "scripts", stdout=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "held\n"
     with pytest.raises(journals.JournalRefused, match="Another run"):

@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules.faces import masks
-from face_anonymizer.modules.faces.alignment import crop_matrix
-from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face
 from safetensors.numpy import load_file
+
+from face_anonymizer.modules.faces.alignment import crop_matrix
+from face_anonymizer.modules.faces.paste import masks
+from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face
 
 POINTS = np.array([(202.6, 101.8), (247.0, 104.6), (223.0, 126.0), (203.4, 142.4), (240.6, 144.9)])
 BOX = np.array([182.0, 58, 270, 178])

@@ -1,14 +1,15 @@
-"""The O-Net port against outputs of the original (scripts/convert_onet.py --check), and what it does to points."""
+"""The O-Net port against outputs of the original (tools/convert/onet.py --check), and what it does to points."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules.faces import detection, onet, refinement
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from face_anonymizer.modules.faces.detect import detection, onet, refinement
 
 # outputs of facenet-pytorch's ONet for fixed_picture()
 PROBABILITY = 0.00020479434169828892

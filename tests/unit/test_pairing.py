@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from face_anonymizer.modules.training import pairing
 
 PEOPLE = {"ann": ["ann-1", "ann-2", "ann-3"], "bob": ["bob-1", "bob-2"], "cem": ["cem-1", "cem-2"]}

@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules.faces import compositing, masks
-from face_anonymizer.modules.faces.alignment import crop_faces
-from face_anonymizer.modules.faces.compositing import REGIONS, paste_faces
-from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 from PIL import Image
 from safetensors.numpy import load_file
+
+from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.paste import compositing, masks
+from face_anonymizer.modules.faces.paste.compositing import REGIONS, paste_faces
+from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 
 POINTS = np.array([(202.6, 101.8), (247.0, 104.6), (223.0, 126.0), (203.4, 142.4), (240.6, 144.9)])
 BOX = np.array([182.0, 58, 270, 178])
@@ -45,7 +46,7 @@ def across(image, mask, level):
     return total / sum(int(((mask > level).int().diff(dim=axis) != 0).sum()) for axis in (0, 1))
 
 
-# Largest of 60 ratios in scripts/benchmark_paste.py: 1.02.
+# Largest of 60 ratios in tools/benchmarks/paste.py: 1.02.
 @pytest.mark.parametrize("scale", [0.2, 1, 4, 8])
 @pytest.mark.parametrize("region", REGIONS)
 def test_an_unchanged_crop_leaves_no_seam(astronaut, region, scale):
@@ -178,7 +179,7 @@ def test_a_large_crop_at_the_border_in_strips(astronaut, monkeypatch):
     member = Face(0, np.array([-40.0, -40, 60, 60]), 1.0, np.zeros((0, 2)), BOX_ONLY, "test")
     crops, faces = prepare(astronaut, member, size=200)
     whole = paste_faces(astronaut, crops, faces)
-    monkeypatch.setattr("face_anonymizer.modules.faces.placement._STRIP_PIXELS", 1000)
+    monkeypatch.setattr("face_anonymizer.modules.faces.paste.placement._STRIP_PIXELS", 1000)
     for a, b in zip(whole, paste_faces(astronaut, crops, faces), strict=True):
         assert torch.equal(a, b)
 

@@ -1,6 +1,5 @@
 """Released hosts out of a git history, their pins, and the table of what they proved."""
 
-import importlib
 import os
 import subprocess
 import sys
@@ -8,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
-
-sys.path.insert(0, str(TOOLS))
-try:
-    hosts, prove_hosts = map(importlib.import_module, ("_hosts", "prove_hosts"))
-finally:
-    sys.path.remove(str(TOOLS))
-    sys.path.remove(str(TOOLS.with_name("scripts")))  # which prove_hosts puts there
+from face_anonymizer.tools.hosts import prove as prove_hosts
+from face_anonymizer.tools.hosts import releases as hosts
 
 RELEASE = hosts.Release("0.28.0", "c0ffee", "2026-07-15")
 
@@ -123,7 +116,7 @@ def test_a_row_a_host_and_what_failed_below(monkeypatch):
     told = dict(zip(prove_hosts.CHECKS, ("20 of 20 nodes", "9 of 9", "8.8e-04", "83 of 83", "500"), strict=True))
     failed = prove_hosts.Proof(RELEASE._replace(version="0.29.0"), {}, {}, ["pip: two\nlines"])
     lines = prove_hosts.page([prove_hosts.Proof(RELEASE, packages, told, []), failed]).splitlines()
-    assert "`python scripts/with_env.py tools/prove_hosts.py 0.28.0 0.29.0`" in lines
+    assert "`python scripts/with_env.py tools/run.py hosts.prove 0.28.0 0.29.0`" in lines
     head = "| ComfyUI | released | frontend | comfy-kitchen | comfy-aimdo | loads as a server | graphs | parity |"
     start = next(number for number, line in enumerate(lines) if line.startswith(head))
     assert lines[start + 1 :] == [

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from face_anonymizer.modules import checkpoint
-from face_anonymizer.modules.checking import random_model, shapes
 from safetensors import safe_open
+
+from face_anonymizer.modules.checking import random_model, shapes
+from face_anonymizer.modules.model import checkpoint
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 PUBLISHED = json.loads((FIXTURES / "golden" / "full_size_keys.json").read_text(encoding="utf-8"))

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules.faces import decoding, detection, tiles
 from PIL import Image
+
+from face_anonymizer.modules.faces.detect import decoding, detection, tiles
 
 GREY = (110, 120, 115)
 CENTRE, SIZE = np.array([225.8, 118.1]), 102.7  # middle of the face in assets/astronaut.jpg, and root of its box's area

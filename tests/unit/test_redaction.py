@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules.faces.masks import bounds
-from face_anonymizer.modules.faces.redaction import MODES, redact_faces
+
+from face_anonymizer.modules.faces.paste.masks import bounds
+from face_anonymizer.modules.faces.paste.redaction import MODES, redact_faces
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 
 LEVEL = 1 / 255

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+
 from face_anonymizer.modules.faces.alignment import crop_faces
-from face_anonymizer.modules.faces.compositing import paste_faces
-from face_anonymizer.modules.faces.redaction import redact_faces
-from face_anonymizer.modules.faces.replacement import FALLBACKS, KEEP, Pasting, replace_faces
+from face_anonymizer.modules.faces.paste.compositing import paste_faces
+from face_anonymizer.modules.faces.paste.paste_or_redact import FALLBACKS, KEEP, Pasting, replace_faces
+from face_anonymizer.modules.faces.paste.redaction import redact_faces
 from face_anonymizer.modules.faces.report import SWAPPED
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules import provenance, saving
 from PIL import Image, ImageCms
+
+from face_anonymizer.modules.output import pictures as saving
+from face_anonymizer.modules.output import provenance
 
 XMP_OF = {"png": "XML:com.adobe.xmp", "jpeg": "xmp", "webp": "xmp"}
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -1,13 +1,12 @@
 """Cuts in short clips of known truth: rooms of coloured shapes, the astronaut, and the synthetic clip."""
 
-import importlib.util
-import sys
-
 import numpy as np
 import pytest
 import torch
-from face_anonymizer.modules.faces.scene_cuts import THRESHOLD, find_cuts, measure_changes, thumbnail
 from PIL import Image
+
+from face_anonymizer.modules.faces.track.scene_cuts import THRESHOLD, find_cuts, measure_changes, thumbnail
+from face_anonymizer.tools.pictures import synthetic_clip
 
 
 @pytest.fixture(scope="module")
@@ -118,17 +117,8 @@ def test_changes_do_not_depend_on_chunks():
     assert np.allclose(change[296:], part[0][6:]) and np.allclose(level[296:], part[1][6:])
 
 
-def test_the_cut_of_the_synthetic_clip(request):
-    path = request.config.rootpath / "scripts"
-    sys.path.insert(0, str(path))
-    try:
-        spec = importlib.util.spec_from_file_location("synthetic_clip_of_cuts", path / "_synthetic_clip.py")
-        clip = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = clip
-        spec.loader.exec_module(clip)
-    finally:
-        sys.path.remove(str(path))
-    frames = np.stack([thumbnail(frame) for frame in clip.render(range(50, 70))])
+def test_the_cut_of_the_synthetic_clip():
+    frames = np.stack([thumbnail(frame) for frame in synthetic_clip.render(range(50, 70))])
     assert find_cuts(frames) == [10]
     change, level = measure_changes(frames)
     assert (change - level)[10] > THRESHOLD + 0.05 and np.delete(change - level, 10).max() < THRESHOLD - 0.2

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from face_anonymizer.modules.faces.selection import POSITIONS, select_faces
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from face_anonymizer.modules.faces import smoothing
+
 from face_anonymizer.modules.faces.alignment import crop_matrix, invert_affine
+from face_anonymizer.modules.faces.track import smoothing
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face
 
 SIZE = (720, 1280)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from face_anonymizer.modules.synthetic.groups import group_pictures, group_triples, picture_parameters
 from face_anonymizer.modules.synthetic.parameters import sample_attributes, sample_identities
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from face_anonymizer.modules.synthetic.parameters import Parameters, sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.tables import ATTRIBUTES, IDENTITY
 

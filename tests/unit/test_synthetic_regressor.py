@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from face_anonymizer.modules.synthetic.parameters import sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.regressor import (
     OUTPUTS,

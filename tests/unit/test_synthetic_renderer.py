@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d
+
 from face_anonymizer.modules.faces.alignment import _AVERAGE_FIVE, WHOLE_FACE_PADDING
-from face_anonymizer.modules.faces.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.synthetic.parameters import Parameters, sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.renderer import render
 from face_anonymizer.modules.synthetic.tables import ATTRIBUTES, IDENTITY
-from torch.nn.functional import avg_pool2d
 
 IDENTITIES, SCENES = sample_identities(8, seed=4), sample_attributes(8, seed=4)
 

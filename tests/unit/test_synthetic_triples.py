@@ -1,6 +1,5 @@
 """Triples share exactly what they should; the script writes what it renders."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -8,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from face_anonymizer.modules.synthetic.parameters import sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.renderer import render
 from face_anonymizer.modules.synthetic.tables import ATTRIBUTES, IDENTITY
 from face_anonymizer.modules.synthetic.triples import sample_triples, triples
-from PIL import Image
+from face_anonymizer.tools.demo_model import make_synthetic_faces
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,17 +72,11 @@ def test_wrong_input_is_named():
 
 @pytest.fixture
 def run_script(monkeypatch):
-    """The script's main() on arguments; scripts/ is on sys.path only while it is imported."""
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    spec = importlib.util.spec_from_file_location(
-        "make_synthetic_faces_under_test", ROOT / "scripts" / "make_synthetic_faces.py"
-    )
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    """The tool's main() on arguments."""
 
     def run(*arguments: str) -> None:
         monkeypatch.setattr(sys, "argv", ["make_synthetic_faces.py", *arguments])
-        script.main()
+        make_synthetic_faces.main()
 
     return run
 

@@ -1,36 +1,21 @@
 """Tracks against known truth: the synthetic clip with simulated detections, and small scenes."""
 
-import importlib.util
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from face_anonymizer.modules.faces import tracking
-from face_anonymizer.modules.faces.detection import detect_faces, load_face_networks
-from face_anonymizer.modules.faces.tracking import best_frames, track_faces
+
+from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.track import tracking
+from face_anonymizer.modules.faces.track.tracking import best_frames, track_faces
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
+from face_anonymizer.tools.benchmarks import tracking as benchmark
 
 FIVE = np.array([[-0.25, -0.2], [0.25, -0.2], [0, 0.02], [-0.2, 0.25], [0.2, 0.25]])
 
 
 @pytest.fixture(scope="module")
-def benchmark(request):
-    """scripts/benchmark_tracking.py, which judges; scripts/ is on sys.path only while it is imported."""
-    path = request.config.rootpath / "scripts"
-    sys.path.insert(0, str(path))
-    try:
-        spec = importlib.util.spec_from_file_location("benchmark_tracking", path / "benchmark_tracking.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path))
-    return module
-
-
-@pytest.fixture(scope="module")
-def truth(benchmark):
+def truth():
     return benchmark.clip.truth()
 
 
@@ -52,7 +37,7 @@ def tracks(faces):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_simulated_detections(benchmark, truth, seed):
+def test_simulated_detections(truth, seed):
     detections = benchmark.clip.simulate(truth, seed)
     result = track_faces(detections, [benchmark.clip.CUT])
     judgement = benchmark.judge(truth, result)
@@ -63,13 +48,13 @@ def test_simulated_detections(benchmark, truth, seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_many_missed_detections(benchmark, truth, seed):
+def test_many_missed_detections(truth, seed):
     detections = benchmark.clip.simulate(truth, seed, dropouts=0.3, bad=0, false_positives=0)
     judgement = benchmark.judge(truth, track_faces(detections, [benchmark.clip.CUT], max_gap=15))
     assert judgement.switches == 0 and judgement.uncovered == 0 and judgement.jitter_px < 0.6
 
 
-def test_real_detections_of_a_crossing(benchmark, truth):
+def test_real_detections_of_a_crossing(truth):
     frames = range(20, 49, 2)
     corner = np.array([80.0, 40.0])
     found = detect_faces(load_face_networks(), benchmark.clip.render(frames)[:, 40:220, 80:400])

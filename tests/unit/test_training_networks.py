@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 import torch
-from face_anonymizer.modules.training.networks import ALL, ATTENTION, load_networks, load_unet, make_networks
 from safetensors.torch import load_file, save_file
 from training_sets import TINY, small_unet
+
+from face_anonymizer.modules.training.networks import ALL, ATTENTION, load_networks, load_unet, make_networks
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FOLDERS = [TINY / name for name in ("unet", "referencenet", "conditioning_referencenet")]

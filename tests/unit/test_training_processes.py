@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from training_sets import write_list, write_pictures
+
 from face_anonymizer.modules.training.batches import Order
 from face_anonymizer.modules.training.state import newest_checkpoint
-from training_sets import write_list, write_pictures
 
 SCRIPT = Path(__file__).with_name("training_process.py")
 STALLED = 100  # seconds without a word of either process; a case takes 15 on two cores that are shared

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from face_anonymizer.modules.training.state import newest_checkpoint
 from safetensors.torch import load_file
 from training_sets import make_set, read_log, settings_for, train
+
+from face_anonymizer.modules.training.state import newest_checkpoint
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 END = 16

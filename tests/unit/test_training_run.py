@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from face_anonymizer.modules import checkpoint
+from safetensors.torch import load_file
+from test_training_state import full_disk
+from training_sets import TINY, make_set, read_log, settings_for, train
+
+from face_anonymizer.modules.model import checkpoint
 from face_anonymizer.modules.training import export, trainer, validation
 from face_anonymizer.modules.training.batches import Order, in_parts
 from face_anonymizer.modules.training.networks import load_networks
 from face_anonymizer.modules.training.state import CheckpointNotWritten, newest_checkpoint
 from face_anonymizer.modules.training.triples import UnusablePicture
-from safetensors.torch import load_file
-from test_training_state import full_disk
-from training_sets import TINY, make_set, read_log, settings_for, train
 
 
 def test_overfits_twenty_triples_in_200_steps(tmp_path):

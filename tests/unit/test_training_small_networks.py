@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from PIL import Image
+
 from face_anonymizer.modules.synthetic.parameters import sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.renderer import render
 from face_anonymizer.modules.training import small_networks
 from face_anonymizer.modules.training.autoencoder_start import start_from_colours
 from face_anonymizer.modules.training.pictures import read_lines, read_pictures, read_truth
 from face_anonymizer.modules.training.small_networks import Course, Keeping, fit
-from PIL import Image
 
 
 def autoencoder(**changes) -> AutoencoderKL:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers.training_utils import EMAModel
+from training_sets import small_unet
+
 from face_anonymizer.modules.training import state
 from face_anonymizer.modules.training.networks import ATTENTION, make_networks
 from face_anonymizer.modules.training.state import (
@@ -17,7 +19,6 @@ from face_anonymizer.modules.training.state import (
     newest_checkpoint,
     save_checkpoint,
 )
-from training_sets import small_unet
 
 
 def make_trained(folder, seed=0, ema=True):

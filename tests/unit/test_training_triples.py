@@ -5,9 +5,10 @@ import tarfile
 
 import numpy as np
 import pytest
-from face_anonymizer.modules.training.triples import UnusablePicture, load_picture, read_triples
 from PIL import Image
 from training_sets import OFFICIAL, make_set, write_list, write_pictures
+
+from face_anonymizer.modules.training.triples import UnusablePicture, load_picture, read_triples
 
 
 def write_shard(file, folder, lines, names=None):

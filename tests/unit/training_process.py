@@ -15,14 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "scripts"), str(ROOT / "tests" / "unit")]
 
-from _pack import import_pack  # noqa: E402
-
-import_pack()
-
+import _pack  # noqa: E402, F401
 import pytest  # noqa: E402
+from training_sets import settings_for, train  # noqa: E402
+
 from face_anonymizer.modules.training import trainer, validation  # noqa: E402
 from face_anonymizer.modules.training.state import CheckpointNotWritten  # noqa: E402
-from training_sets import settings_for, train  # noqa: E402
 
 RANK = int(os.environ["RANK"])
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from accelerate.state import AcceleratorState, PartialState
+from PIL import Image
+
 from face_anonymizer.modules.training.settings import Settings
 from face_anonymizer.modules.training.trainer import Training
-from PIL import Image
 
 TINY = Path(__file__).resolve().parents[1] / "fixtures" / "face_anon" / "tiny"
 SIZE = 32

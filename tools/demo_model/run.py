@@ -5,7 +5,7 @@
     python tools/demo_model/run.py stop      # with a checkpoint
 
 What is trained, and from what: stages.py beside this file. Everything is kept in --folder; `worker.log` there is what
-the commands print. It stands still (SIGSTOP) while anybody holds the lock of scripts/_busy.py: benchmarks, .ci/run and
+the commands print. It stands still (SIGSTOP) while anybody holds the lock of tools/busy.py: benchmarks, .ci/run and
 tests in a host. Linux and macOS.
 """
 
@@ -23,10 +23,9 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from stages import ROOT, Stage, make_stages
-
-sys.path.append(str(ROOT / "scripts"))
-from _busy import LOCK, is_busy
+from face_anonymizer.modules.host.location import PACK
+from face_anonymizer.tools.busy import LOCK, is_busy
+from face_anonymizer.tools.demo_model.stages import Stage, make_stages
 
 POLL_SECONDS = 3
 STOP_SECONDS = 180  # for a checkpoint; a command that takes longer is killed
@@ -64,10 +63,18 @@ def start(folder: Path, shipped: bool) -> int:
     if (running := worker_of(folder)) is not None:
         print(f"It runs already, as process {running}.")
         return 0
-    command = [sys.executable, __file__, "work", "--folder", str(folder), *(["--shipped"] if shipped else [])]
+    command = [
+        sys.executable,
+        str(PACK / "tools" / "run.py"),
+        "demo_model.run",
+        "work",
+        "--folder",
+        str(folder),
+        *(["--shipped"] if shipped else []),
+    ]
     with (folder / "worker.log").open("a") as log:
         worker = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, cwd=PACK, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     for _ in range(100):
         if worker_of(folder) is not None or worker.poll() is not None:
@@ -238,7 +245,3 @@ def _read(file: Path) -> dict:
 def _ago(moment: float) -> str:
     minutes = (time.time() - moment) / 60
     return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

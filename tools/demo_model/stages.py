@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ROOT / "models" / "face_anon" / "demo"
+from face_anonymizer.modules.host.location import PACK
+
+SHIPPED = PACK / "models" / "face_anon" / "demo"
 
 SIDE = 6  # people and scenes of a group
 CHUNK = 100  # groups: 3600 pictures
@@ -61,9 +62,12 @@ def make_stages(folder: Path, shipped: bool = False) -> list[Stage]:
     ]
 
 
-def script(name: str) -> list[str]:
-    """The start of a command that runs a script where its packages are."""
-    return [sys.executable, str(ROOT / "scripts" / "with_env.py"), str(ROOT / "scripts" / f"{name}.py")]
+def command(name: str) -> list[str]:
+    """The start of a command that runs a tool of this folder, or the training, where its packages are."""
+    with_env = [sys.executable, str(PACK / "scripts" / "with_env.py")]
+    if name == "train":
+        return [*with_env, str(PACK / "scripts" / "train.py")]
+    return [*with_env, str(PACK / "tools" / "run.py"), f"demo_model.{name}"]
 
 
 def chunk(data: Path, number: int) -> Path:
@@ -88,7 +92,7 @@ def _pictures(name: str, output: Path, arguments: list[str], side: int, groups: 
     return Stage(
         name,
         lambda: (output / "faces.jsonl").is_file() and (output / "triples.jsonl").is_file(),
-        [*script("make_synthetic_faces"), str(output), f"--group={side}", *arguments],
+        [*command("make_synthetic_faces"), str(output), f"--group={side}", *arguments],
         report,
     )
 
@@ -115,7 +119,7 @@ def _small_network(name: str, trainer: str, arguments: list[str], output: Path) 
     return Stage(
         name,
         lambda: (output / "config.json").is_file(),
-        [*script(trainer), *arguments, *checkpoint],
+        [*command(trainer), *arguments, *checkpoint],
         lambda: figures(kept / "log.jsonl"),
     )
 
@@ -138,7 +142,7 @@ def method_stage(folder: Path, shipped: bool) -> Stage:
     return Stage(
         "method",
         lambda: _last_step(output) >= METHOD_STEPS and (output / "model" / "face_anon.json").is_file(),
-        [*script("train"), str(output), "--data", *lists, *validation, *start, *course.split()],
+        [*command("train"), str(output), "--data", *lists, *validation, *start, *course.split()],
         lambda: figures(output / "log.jsonl"),
     )
 

@@ -1,0 +1,1 @@
+"""Published files: what there is, and its download."""

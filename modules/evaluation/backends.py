@@ -1,0 +1,61 @@
+"""What measures photos of real people: the back-ends of the command line, and a model's VAE as one more baseline."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ..host.process import find_model
+from . import face_dlib, face_landmarks, face_onnx, face_points
+
+
+def make_backends(options: argparse.Namespace) -> list:
+    """In the order of the command line; the detector's own points always come first."""
+    made = [face_points.PointsBackend()]
+    for name in options.backend:
+        if name == "dlib":
+            made.append(face_dlib.DlibBackend())
+        elif name in face_onnx.RECOGNISERS:
+            made.append(face_onnx.OnnxBackend(name, options.weights))
+        elif name == "landmarks":
+            made.append(face_landmarks.LandmarkBackend(load_landmarker()))
+    return made
+
+
+def load_landmarker() -> Callable[[np.ndarray], list]:
+    """ComfyUI's MediaPipe node, with the first file of models/detection that is one; ValueError without any."""
+    import folder_paths
+    from comfy_extras import nodes_mediapipe
+
+    names = [name for name in folder_paths.get_filename_list("detection") if "mediapipe" in name.lower()]
+    if not names:
+        raise ValueError(
+            "The back-end landmarks needs mediapipe_face_fp32.safetensors in models/detection of ComfyUI, from "
+            "https://huggingface.co/Comfy-Org/mediapipe (Apache-2.0)."
+        )
+    model = nodes_mediapipe.LoadMediaPipeFaceLandmarker.execute(names[0])[0]
+
+    def find(crops: np.ndarray) -> list:
+        images = torch.from_numpy(crops).float() / 255
+        run = nodes_mediapipe.MediaPipeFaceLandmarker.execute
+        return run(model, images, "full", 1, 0.5, "empty")[0]["frames"]
+
+    return find
+
+
+def load_reconstruction(name: str, weight_dtype: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What the VAE of a model makes of aligned crops of its resolution; `size` of it says which."""
+    folder = find_model(name)
+    from ..model.loading import load_model_folder
+    from .painting import reconstruct
+
+    model = load_model_folder(folder, weight_dtype=weight_dtype)
+
+    def run(crops: torch.Tensor) -> torch.Tensor:
+        return reconstruct(model, crops)
+
+    run.size = model.source_reference_net.resolution
+    return run

@@ -1,0 +1,115 @@
+"""Pairs of photos: find the faces of each and measure them with every back-end, one pair at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..faces import alignment, types
+from ..faces.detect import detection
+from . import folder_pairs, folder_report, quality
+
+SHARPNESS_SIDE = 256  # of the aligned crops that sharpness is measured on
+ORIGINAL, RESULT, JPEG = folder_report.ORIGINAL, folder_report.RESULT, folder_report.JPEG
+RECONSTRUCTION = folder_report.RECONSTRUCTION
+SHARPNESS, SCORE = "sharpness", "detector's score"
+OUTSIDE, EQUAL = "outside the face squares", "equal outside the face squares"
+
+
+class Seen:
+    """What was gathered: people, the number of the picture of each face; measured, parts by back-end and condition."""
+
+    def __init__(self, backends: list, conditions: list[str]):
+        self.people: list[int] = []
+        self.lost = self.resized = 0
+        self.measured = {backend.name: {title: [] for title in conditions} for backend in backends}
+        self.values = {title: {SHARPNESS: [], SCORE: []} for title in conditions}
+        self.values[RESULT] |= {OUTSIDE: [], EQUAL: []}
+
+    def quality_rows(self) -> dict[str, dict[str, torch.Tensor]]:
+        return {
+            title: {column: torch.tensor(values, dtype=torch.float64) for column, values in columns.items()}
+            for title, columns in self.values.items()
+        }
+
+
+def look(pairs: list, backends: list, min_score: float, reconstruct: Callable | None) -> Seen:
+    """Find and measure the faces of all pairs, one pair at a time."""
+    conditions = [ORIGINAL, RESULT, JPEG, *([RECONSTRUCTION] if reconstruct else [])]
+    seen, networks = Seen(backends, conditions), detection.load_face_networks()
+
+    def find(picture: np.ndarray, max_faces: int = 0):
+        return detection.detect_faces(networks, as_image(picture), min_score, max_faces)
+
+    for number, pair in enumerate(tqdm(pairs, unit="picture", desc="looking")):
+        original, result = folder_pairs.read_picture(pair.original), folder_pairs.read_picture(pair.result)
+        faces = find(original).faces
+        if not faces:
+            continue
+        seen.people += [number] * len(faces)
+        same_size = original.shape == result.shape
+        seen.resized += not same_size
+        # a result of another size has its faces elsewhere: none of them is measurable
+        in_result = folder_pairs.match_faces(faces, find(result).faces) if same_size else [None] * len(faces)
+        seen.lost += in_result.count(None)
+        jpeg = quality.as_jpeg(original[None])[0]
+        shown = {
+            ORIGINAL: ([original] * len(faces), list(faces)),
+            RESULT: ([result] * len(faces), in_result),
+            JPEG: ([jpeg] * len(faces), folder_pairs.match_faces(faces, find(jpeg).faces)),
+        }
+        if reconstruct:
+            crops, _ = alignment.crop_faces(as_image(original), one_picture(faces, original), reconstruct.size)
+            pictures = [np.asarray((crop * 255).round().clamp(0, 255).byte()) for crop in reconstruct(crops)]
+            shown[RECONSTRUCTION] = (pictures, [next(iter(find(picture, 1)), None) for picture in pictures])
+        for title, (pictures, found) in shown.items():
+            for backend in backends:
+                seen.measured[backend.name][title].append(backend.measure(pictures, found))
+            seen.values[title][SCORE] += [face.score if face else 0.0 for face in found]
+            seen.values[title][SHARPNESS] += sharpness(pictures, found)
+        if same_size:
+            difference, equal = outside(original, result, one_picture(faces, original))
+            seen.values[RESULT][OUTSIDE].append(difference)
+            seen.values[RESULT][EQUAL].append(equal)
+    return seen
+
+
+def sharpness(pictures: list[np.ndarray], faces: list) -> list[float]:
+    """Of aligned crops; NaN where there is no face."""
+    values = []
+    for picture, face in zip(pictures, faces, strict=True):
+        if face is None:
+            values.append(float("nan"))
+            continue
+        crop, _ = alignment.crop_faces(as_image(picture), one_picture([face], picture), SHARPNESS_SIDE)
+        values.append(quality.sharpness(np.asarray((crop * 255).round().byte()))[0].item())
+    return values
+
+
+def outside(original: np.ndarray, result: np.ndarray, faces) -> tuple[float, float]:
+    """(mean absolute difference, 1 if all is equal else 0) where no face's square is; NaN when that is nowhere."""
+    size = 64
+    _, cropped = alignment.crop_faces(as_image(original), faces, size)
+    height, width = original.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    free = np.ones((height, width), bool)
+    for face in cropped:
+        u, v = (row[0] * x + row[1] * y + row[2] for row in face.matrix)
+        free &= ~((u > -1) & (u < size) & (v > -1) & (v < size))
+    if not free.any():
+        return float("nan"), float("nan")
+    difference = np.abs(original.astype(np.int16) - result)[free]
+    return float(difference.mean()), float(not difference.any())
+
+
+def one_picture(faces, picture: np.ndarray):
+    """These faces as those of one picture."""
+    return types.Faces(1, *picture.shape[:2], tuple(replace(face, image_index=0) for face in faces))
+
+
+def as_image(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture.copy())[None].float() / 255

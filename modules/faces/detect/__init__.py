@@ -1,0 +1,1 @@
+"""Find faces: boxes, scores and five points."""

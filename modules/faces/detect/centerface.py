@@ -1,0 +1,132 @@
+"""CenterFace, the face detector that ships with the pack, as a torch module.
+
+Source of the architecture and the weights: CenterFace (Xu et al., arXiv 1911.03599; code Star-Clouds/CenterFace,
+MIT), read from the graph of the published `centerface_bnmerged.onnx`: a MobileNetV2 backbone, a feature pyramid of 24
+channels, four 1x1 heads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+WEIGHTS = Path(__file__).resolve().parents[3] / "models" / "centerface.safetensors"
+STRIDE = 4  # input pixels per output cell
+SIZE_MULTIPLE = 32  # the backbone halves its input five times and the pyramid adds the levels up again
+
+_PYRAMID_WIDTH = 24
+# MobileNetV2 (Sandler et al. 2018, table 2): expansion, width, blocks, stride of the first block
+_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+_TAPS = (1, 2, 4, 6)  # the last stage of strides 4, 8, 16 and 32
+
+
+class _InvertedResidual(nn.Module):
+    """Widen by 1x1, filter each channel by 3x3, project by 1x1 without activation; the input is added where shapes
+    allow.
+    """
+
+    def __init__(self, width_in: int, width_out: int, expansion: int, stride: int):
+        super().__init__()
+        wide = width_in * expansion
+        self.expand = nn.Conv2d(width_in, wide, 1) if expansion != 1 else None
+        self.depthwise = nn.Conv2d(wide, wide, 3, stride, 1, groups=wide)
+        self.project = nn.Conv2d(wide, width_out, 1)
+        self.residual = stride == 1 and width_in == width_out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x if self.expand is None else F.relu_(self.expand(x))
+        y = self.project(F.relu_(self.depthwise(y)))
+        return y.add_(x) if self.residual else y
+
+
+class _Merge(nn.Module):
+    """Double the coarse pyramid level and add the finer backbone level."""
+
+    def __init__(self, lateral_width: int):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(_PYRAMID_WIDTH, _PYRAMID_WIDTH, 2, 2)
+        self.lateral = nn.Conv2d(lateral_width, _PYRAMID_WIDTH, 1)
+
+    def forward(self, coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
+        return F.relu_(self.up(coarse)).add_(F.relu_(self.lateral(fine)))
+
+
+class CenterFace(nn.Module):
+    """The network of 1.8 M parameters. Parameters are registered in the order in which the ONNX graph uses them."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 3, 2, 1)
+        stages, width, tap_widths = [], 32, []
+        for index, (expansion, width_out, blocks, stride) in enumerate(_STAGES):
+            stage = []
+            for block in range(blocks):
+                stage.append(_InvertedResidual(width, width_out, expansion, stride if block == 0 else 1))
+                width = width_out
+            stages.append(nn.Sequential(*stage))
+            if index in _TAPS:
+                tap_widths.append(width)
+        self.stages = nn.ModuleList(stages)
+        self.top = nn.Conv2d(tap_widths[3], _PYRAMID_WIDTH, 1)
+        self.merges = nn.ModuleList(_Merge(tap_widths[level]) for level in (2, 1, 0))
+        self.smooth = nn.Conv2d(_PYRAMID_WIDTH, _PYRAMID_WIDTH, 3, 1, 1)
+        self.heatmap = nn.Conv2d(_PYRAMID_WIDTH, 1, 1)
+        self.scale = nn.Conv2d(_PYRAMID_WIDTH, 2, 1)
+        self.offset = nn.Conv2d(_PYRAMID_WIDTH, 2, 1)
+        self.landmarks = nn.Conv2d(_PYRAMID_WIDTH, 10, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Heatmap, scale, offset and landmarks of a batch of pictures.
+
+        x: float32 [B, 3, H, W], RGB, 0..255 (no mean, no division); H and W multiples of 32.
+        Returns, each at stride 4 ([B, n, H/4, W/4]): the probability of a face centre (n = 1, 0..1); log of height
+        and width over 4 (n = 2); offset of the centre from the cell, y then x, in cells (n = 2); five points as y, x
+        from the top left corner of the box in units of its height and width (n = 10).
+        Raises ValueError when H or W is no multiple of 32.
+        """
+        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % SIZE_MULTIPLE or x.shape[3] % SIZE_MULTIPLE:
+            raise ValueError(
+                f"CenterFace takes [B, 3, H, W] with H and W multiples of {SIZE_MULTIPLE}, not {list(x.shape)}: "
+                "resize the picture first, as detect_faces does."
+            )
+        y = F.relu_(self.stem(x))
+        taps = []
+        for index, stage in enumerate(self.stages):
+            y = stage(y)
+            if index in _TAPS:
+                taps.append(y)
+        y = F.relu_(self.top(taps.pop()))
+        for merge in self.merges:
+            y = merge(y, taps.pop())
+        y = F.relu_(self.smooth(y))
+        return torch.sigmoid(self.heatmap(y)), self.scale(y), self.offset(y), self.landmarks(y)
+
+
+def load_centerface(path: str | Path = WEIGHTS) -> nn.Module:
+    """CenterFace with its weights, in float32, in eval mode, on the CPU, without gradients.
+
+    path: a safetensors file made by tools/convert/centerface.py; by default the one that ships with the pack.
+    Raises FileNotFoundError when the file is missing, ValueError when it is damaged or holds other tensors.
+    """
+    path = Path(path)
+    remedy = "Reinstall the Face Anonymizer pack (its models folder ships with it)."
+    if not path.is_file():
+        raise FileNotFoundError(f"The face detector's weights are missing: {path}. {remedy}")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"The face detector's weights cannot be read: {path} ({error}). {remedy}") from error
+    network = CenterFace()
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"The face detector's weights are not those of CenterFace: {path} ({reason}). {remedy}"
+        ) from error
+    return network.eval().requires_grad_(False)

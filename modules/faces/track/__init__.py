@@ -1,0 +1,1 @@
+"""Follow faces through a clip."""

@@ -1,0 +1,66 @@
+"""The ComfyUI that the pack lives in: where it is, and what it can compute on.
+
+Only the standard library, as `with_env.py` needs `find_comfyui` before anything is installed.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PACK = Path(__file__).resolve().parents[2]
+
+_INSTALL_HINT = """\
+No ComfyUI found. It is looked for in the folder that COMFYUI_PATH names, around this pack when the pack lies in
+ComfyUI's custom_nodes, and in {places}. To install it:
+
+    pip install comfy-cli
+    comfy install
+
+or set COMFYUI_PATH to the folder of an existing one (the folder with main.py)."""
+
+
+class HostMissing(SystemExit):
+    """No usable ComfyUI; the message says how to get one. Uncaught, it prints the message and ends with status 1."""
+
+
+def _is_comfyui(folder: Path) -> bool:
+    return (folder / "main.py").is_file() and (folder / "comfy").is_dir()
+
+
+def _default_places() -> list[Path]:
+    """Where `comfy install` puts ComfyUI: ~/comfy on Linux, ~/Documents/comfy on Windows and macOS."""
+    home = Path.home()
+    return [home / "comfy" / "ComfyUI", home / "Documents" / "comfy" / "ComfyUI"]
+
+
+def find_comfyui() -> Path:
+    """The folder of ComfyUI: COMFYUI_PATH, the one around the pack, comfy-cli's default; else HostMissing."""
+    named = os.environ.get("COMFYUI_PATH")
+    if named:
+        folder = Path(named).expanduser().absolute()
+        if not _is_comfyui(folder):
+            raise HostMissing(f"COMFYUI_PATH is {named}, but that folder is no ComfyUI: it has no main.py and comfy/.")
+        return folder
+    # Unresolved first: a pack linked into custom_nodes belongs to the ComfyUI that it is linked into.
+    for script in (Path(__file__).absolute(), Path(__file__).resolve()):
+        custom_nodes = script.parents[3]
+        if custom_nodes.name == "custom_nodes" and _is_comfyui(custom_nodes.parent):
+            return custom_nodes.parent
+    for folder in _default_places():
+        if _is_comfyui(folder):
+            return folder
+    raise HostMissing(_INSTALL_HINT.format(places=" or ".join(str(place) for place in _default_places())))
+
+
+def has_accelerator(python: str = sys.executable) -> bool:
+    """Whether torch, as `python` has it, sees a CUDA/ROCm, Apple or Intel device. Without one ComfyUI needs --cpu."""
+    code = (
+        "import torch; xpu = getattr(torch, 'xpu', None); "
+        "print(torch.cuda.is_available() or torch.backends.mps.is_available() or bool(xpu and xpu.is_available()))"
+    )
+    # In a process of its own, so that the caller neither waits for torch to load nor opens the device.
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise HostMissing(f"{python} cannot import torch, so it cannot run ComfyUI:\n{done.stderr.strip()}")
+    return done.stdout.split()[-1] == "True"

@@ -1,0 +1,1 @@
+"""The paper's networks and its method: model folders, references, attention, sampling, painting."""

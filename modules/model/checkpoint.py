@@ -1,0 +1,185 @@
+"""Model folders on disk: which there are, which files they hold, and whether these are whole. Pure: no ComfyUI here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+UNET = "unet"
+SOURCE_REFERENCE_NET = "referencenet"
+DRIVING_REFERENCE_NET = "conditioning_referencenet"
+VAE = "vae"
+IMAGE_ENCODER = "image_encoder"
+SETTINGS_FILE = "face_anon.json"  # what a model says of itself; the published one has none
+NETWORKS = (UNET, SOURCE_REFERENCE_NET, DRIVING_REFERENCE_NET)
+
+BLOCK_FIRST = "block_first"
+PER_LAYER = "per_layer"
+ROUTINGS = (BLOCK_FIRST, PER_LAYER)
+
+GET_MODELS = "python scripts/get_models.py"
+DEMO = "demo"  # the model that ships with the pack
+PACK_MODELS = Path(__file__).parents[2] / "models" / "face_anon"  # where it lies
+
+_PICKLE_SUFFIXES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
+# In the order of preference; "fp16" is how diffusers names a half-precision variant of the same weights.
+_SINGLE_FILES = (
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.fp16.safetensors",
+    "model.safetensors",
+    "model.fp16.safetensors",
+)
+_SHARD_INDEXES = (
+    "diffusion_pytorch_model.safetensors.index.json",
+    "diffusion_pytorch_model.safetensors.index.fp16.json",
+    "model.safetensors.index.json",
+    "model.safetensors.index.fp16.json",
+)
+
+
+def find_model_folders(bases: Iterable[str | Path]) -> dict[str, Path]:
+    """Name -> folder of every model under `bases`: a folder is a model when it holds `unet/config.json`.
+
+    The first base wins where two hold the same name, as in ComfyUI's own model folders.
+    """
+    found: dict[str, Path] = {}
+    for base in map(Path, bases):
+        if base.is_dir():
+            for config in sorted(base.glob(f"*/{UNET}/config.json")):
+                found.setdefault(config.parents[1].name, config.parents[1])
+    return found
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object in `path`; FileNotFoundError or ValueError name the file and the next step."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing. Get the whole model folder again, for example with `{GET_MODELS}`."
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable JSON ({error}). Get this file again.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a JSON object. Get this file again.")
+    return content
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of one network, each checked to be whole: one file or all shards of an index.
+
+    Raises FileNotFoundError when there is none or a shard is missing, ValueError for a pickle or a damaged file.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"The folder {folder} is missing. `{GET_MODELS}` fills a whole model folder.")
+    files = _listed_files(folder)
+    for file in files:
+        check_safetensors(file)
+    return files
+
+
+def check_safetensors(path: Path) -> None:
+    """Raise ValueError unless `path` is a whole safetensors file; a pickle is refused, whatever it holds."""
+    if path.suffix.lower() in _PICKLE_SUFFIXES:
+        raise ValueError(
+            f"{path} is a pickle: such a file can run any code when it is opened, so only .safetensors is loaded. "
+            f"Get the safetensors version of the model, for example with `{GET_MODELS}`."
+        )
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        size = path.stat().st_size if path.is_file() else 0
+        raise ValueError(
+            f"{path} ({size} bytes) is cut off or not a safetensors file: {error}. Delete it and download it again."
+        ) from error
+
+
+def _listed_files(folder: Path) -> list[Path]:
+    for name in _SINGLE_FILES:
+        if (folder / name).is_file():
+            return [folder / name]
+    for name in _SHARD_INDEXES:
+        index = folder / name
+        if index.is_file():
+            shards = [folder / shard for shard in sorted(set(read_json(index).get("weight_map", {}).values()))]
+            missing = [shard.name for shard in shards if not shard.is_file()]
+            if missing or not shards:
+                raise FileNotFoundError(
+                    f"{index} lists {len(shards)} files; missing in {folder}: {', '.join(missing) or 'all'}. "
+                    f"Download them."
+                )
+            return shards
+    pickles = sorted(file for file in folder.iterdir() if file.suffix.lower() in _PICKLE_SUFFIXES)
+    if pickles:
+        check_safetensors(pickles[0])
+    raise FileNotFoundError(
+        f"No weights in {folder}: {_SINGLE_FILES[0]} (or its fp16 variant, shards with an index, or model.safetensors) "
+        f"is expected. Download it, for example with `{GET_MODELS}`."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a model folder says of itself in its optional face_anon.json; the defaults are the published weights'.
+
+    routing: one of ROUTINGS. resolution: side in pixels of the faces that it was trained on. steps, guidance_scale: for
+    the paper's sampler. demonstration: why this is no model for real use, to be shown to whoever loads it; else "".
+    """
+
+    routing: str = BLOCK_FIRST
+    resolution: int = 512
+    steps: int = 200
+    guidance_scale: float = 4.0
+    demonstration: str = ""
+
+    @property
+    def notice(self) -> str:
+        """What whoever uses the model has to know, and the next step; "" where nothing is."""
+        return self.demonstration and f"{self.demonstration} `{GET_MODELS}` gets the published weights."
+
+
+# setting -> (whether a value is allowed, which ones are)
+_ALLOWED = {
+    "routing": (lambda value: value in ROUTINGS, f"one of {', '.join(ROUTINGS)}"),
+    "resolution": (lambda value: isinstance(value, int) and value >= 8 and value % 8 == 0, "a multiple of 8 pixels"),
+    "steps": (lambda value: isinstance(value, int) and 1 <= value <= 1000, "a whole number of 1 to 1000"),
+    "guidance_scale": (lambda value: isinstance(value, (int, float)) and 0 <= value <= 30, "a number of 0 to 30"),
+    "demonstration": (lambda value: isinstance(value, str), "a text"),
+}
+
+
+def read_settings(folder: Path) -> Settings:
+    """The Settings of a model folder. ValueError names the file and the allowed values; other keys are left aside."""
+    path = folder / SETTINGS_FILE
+    given = read_json(path) if path.is_file() else {}
+    settings = Settings(**{field.name: given[field.name] for field in fields(Settings) if field.name in given})
+    for name, (allowed, which) in _ALLOWED.items():
+        if not allowed(getattr(settings, name)):
+            raise ValueError(f"{path}: {name} is {json.dumps(given[name])}, but has to be {which}.")
+    return settings
+
+
+def read_prediction_type(folder: Path) -> str:
+    """What the UNet predicts: "v_prediction" (the published weights) or "epsilon".
+
+    Taken from the folder's scheduler/scheduler_config.json where it is present, and never guessed from weights.
+    """
+    path = folder / "scheduler" / "scheduler_config.json"
+    if not path.is_file():
+        return "v_prediction"
+    config = read_json(path)
+    prediction_type = config.get("prediction_type", "epsilon")
+    if prediction_type not in ("v_prediction", "epsilon"):
+        raise ValueError(f'{path}: prediction_type "{prediction_type}" is not supported; v_prediction or epsilon is.')
+    schedule = (config.get("beta_start", 0.00085), config.get("beta_end", 0.012), config.get("beta_schedule"))
+    if schedule != (0.00085, 0.012, "scaled_linear"):
+        raise ValueError(
+            f"{path}: betas {schedule[0]}..{schedule[1]} {schedule[2]} are not Stable Diffusion's "
+            f"0.00085..0.012 scaled_linear, which the method is trained with."
+        )
+    return prediction_type

@@ -1,0 +1,1 @@
+"""Files that say nothing of where they came from."""

@@ -1,0 +1,225 @@
+"""Do the jobs of a folder run: upload, queue, fetch, write each result whole or not at all; several at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import http.client
+import io
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from queue import Empty, SimpleQueue
+from typing import BinaryIO, NamedTuple
+
+from PIL import Image, ImageOps
+
+from ..output.pictures import written_whole
+from .client import Cancelled, Client, PromptFailed
+from .folder_report import summarize
+from .jobs import PHOTO, Job
+from .journal import Journal, sha256_of
+from .prompts import find_report, saved_files, with_source
+from .server import ServerFailed
+
+# What one file may cause: the others are done all the same.
+_FAILURES = (PromptFailed, OSError, http.client.HTTPException, LookupError, ValueError)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+ShowStep = Callable[[str, int, int], None]
+
+
+class RunStopped(RuntimeError):
+    """No further job can be done; the message says why. What is done is kept."""
+
+
+class Outcome(NamedTuple):
+    """What became of a job: its line of the journal, or an error."""
+
+    job: Job
+    entry: dict | None
+    error: str | None = None
+
+
+class UnreadablePhoto(ValueError):
+    """The file is not one whole picture."""
+
+
+def as_png(data: bytes) -> BinaryIO | None:
+    """The picture of a photo's bytes as PNG: upright, with its colour profile and nothing else of its metadata.
+
+    So the server neither gets to know nor keeps where and with which camera it was taken, and the pixels are those that
+    Pillow reads: ComfyUI's own reader gives those of a JPEG up to 18 levels off, and fills the rest of a truncated file
+    with gray. None for pictures of more than 8 bits of gray, which are sent as they are. Raises UnreadablePhoto, for
+    files of several pictures too.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            # A phone's MPO file has the photo first, and then its depth map or a smaller copy.
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise UnreadablePhoto(
+                    f"It holds {image.n_frames} pictures. Save each as a file of its own, or all as a video."
+                )
+            if image.mode.startswith(("I", "F")):
+                return None
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode not in ("L", "LA", "RGB", "RGBA"):
+                upright = upright.convert("RGBA" if "transparency" in image.info else "RGB")
+            upright.info = {}
+            png = io.BytesIO()
+            upright.save(png, "PNG", compress_level=1, icc_profile=image.info.get("icc_profile"))
+            return png
+    except UnreadablePhoto:
+        raise
+    except Exception as error:  # Pillow raises whatever a broken file leads it to
+        raise UnreadablePhoto(f"It cannot be read: {error}") from error
+
+
+class FolderRun:
+    """The jobs of one output folder. prompts: kind of source -> the graph with its settings, but for the source."""
+
+    def __init__(self, journal: Journal, prompts: Mapping[str, dict]):
+        self._journal = journal
+        self._prompts = prompts
+        self._stopped = threading.Event()
+
+    def do(
+        self,
+        jobs: list[Job],
+        clients: list[Client],
+        on_outcome: Callable[[Outcome], None],
+        show_step: Callable[[Job, dict], ShowStep] | None = None,
+    ) -> None:
+        """Do the jobs, one at a time for each client; on_outcome is called in this thread as they are done.
+
+        show_step(job, prompt) gives the callback for the steps of a job's nodes. A client whose server does not answer
+        any more ends; its job goes to another. RunStopped when none is left, or when the disk is full. Whatever ends
+        this early cancels the prompts that run.
+        """
+        waiting: SimpleQueue[Job] = SimpleQueue()
+        for job in jobs:
+            waiting.put(job)
+        told: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
+        # Daemons: a server that hangs must not keep this process.
+        threads = [
+            threading.Thread(target=self._report_end, args=(client, waiting, told, show_step), daemon=True)
+            for client in clients
+        ]
+        for thread in threads:
+            thread.start()
+        running, why = len(threads), None
+        try:
+            while running:
+                # With a timeout, as Windows hears Ctrl-C only between waits.
+                with contextlib.suppress(Empty):
+                    message = told.get(timeout=0.5)
+                    if isinstance(message, Outcome):
+                        on_outcome(message)
+                        continue
+                    if message is not None and not isinstance(message, RunStopped):
+                        raise message  # a fault of this script
+                    running -= 1
+                    why = message or why
+            if why is not None and (self._stopped.is_set() or not waiting.empty()):
+                raise why
+        finally:
+            self._stopped.set()
+            for client in clients:
+                client.stop.set()
+            for thread in threads:
+                thread.join(timeout=10)
+
+    def _report_end(self, client: Client, waiting: SimpleQueue, told: SimpleQueue, show_step) -> None:
+        try:
+            self._work(client, waiting, told, show_step)
+            told.put(None)
+        except BaseException as error:
+            told.put(error)
+
+    def _work(self, client: Client, waiting: SimpleQueue, told: SimpleQueue, show_step) -> None:
+        """Do jobs until there are none. RunStopped when this client cannot go on."""
+        while not self._stopped.is_set():
+            try:
+                job = waiting.get_nowait()
+            except Empty:
+                return
+            try:
+                told.put(Outcome(job, self._do_one(client, job, show_step)))
+            except (Cancelled, ServerFailed) as error:
+                waiting.put(job)
+                raise RunStopped(str(error)) from None
+            except _FAILURES as error:
+                if isinstance(error, OSError) and error.errno in _DISK_FULL:
+                    self._stopped.set()
+                    raise RunStopped(str(error)) from None
+                if not _answers(client):
+                    waiting.put(job)
+                    raise RunStopped(f"{client.url} does not answer any more ({error}).") from None
+                told.put(Outcome(job, None, _explained(error)))
+
+    def _do_one(self, client: Client, job: Job, show_step) -> dict:
+        started = time.monotonic()
+        kind = job.source.kind
+        loaded, sha256 = _upload(client, job)
+        prompt = with_source(self._prompts[kind], kind, loaded)
+        prompt_id = client.queue(prompt)
+        try:
+            history = client.wait(prompt_id, show_step and show_step(job, prompt))
+            return self._keep(client, job, prompt, history, sha256, started)
+        finally:
+            with contextlib.suppress(OSError):
+                client.forget(prompt_id)
+
+    def _keep(self, client: Client, job: Job, prompt: dict, history: dict, sha256: str, started: float) -> dict:
+        """Fetch a job's result and publish it; its line of the journal."""
+        summary = summarize(find_report(prompt, history), job.source.kind)
+        target = self._journal.output / job.result
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(target) as part:
+            client.download(_only_file(saved_files(prompt, history), target), part)
+            entry = {
+                "source": job.source.name,
+                "sha256": sha256,
+                "kind": job.source.kind,
+                "result": job.result,
+                "result_sha256": sha256_of(part),
+                "seconds": round(time.monotonic() - started, 2),
+                **summary,
+            }
+            # On the disk before the result gets its name: see _journal.py.
+            self._journal.append(entry)
+        return entry
+
+
+def _upload(client: Client, job: Job) -> tuple[str, str]:
+    """Send a source under a name that tells nothing, to the folder that the server empties; (name there, SHA-256)."""
+    name, path = uuid.uuid4().hex, job.source.path
+    if job.source.kind == PHOTO:
+        data = path.read_bytes()
+        png = as_png(data)
+        if png is not None:
+            return client.upload(png, f"{name}.png", "temp"), hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256()
+    return client.upload(path, f"{name}{path.suffix.lower()}", "temp", digest), digest.hexdigest()
+
+
+def _only_file(files: list[dict], target: Path) -> dict:
+    if len(files) != 1 or PurePosixPath(files[0]["filename"]).suffix != target.suffix:
+        names = ", ".join(file["filename"] for file in files) or "nothing"
+        raise LookupError(f"The graph saved {names}, where one {target.suffix} file was expected.")
+    return files[0]
+
+
+def _answers(client: Client) -> bool:
+    try:
+        client.get("/queue")
+    except OSError:
+        return False
+    return True
+
+
+def _explained(error: BaseException) -> str:
+    return str(error) if isinstance(error, (PromptFailed, UnreadablePhoto)) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,189 @@
+"""What a folder run has to do: which files are read, what becomes of the others, and what each result is called.
+
+Names of sources and results are relative paths with forward slashes, below the folder that was named and below the
+output folder. Only the standard library.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from .journal import JOURNAL_NAME, Journal, JournalRefused, sha256_of
+
+PHOTO, VIDEO = "photo", "video"
+PHOTO_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
+VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"))
+
+
+class PlanRefused(ValueError):
+    """The command cannot be carried out as it is; the message says why and what to do instead."""
+
+
+class Source(NamedTuple):
+    """A file to be done. name: relative; path: where it is read; kind: PHOTO or VIDEO."""
+
+    name: str
+    path: Path
+    kind: str
+
+
+class Found(NamedTuple):
+    """Everything below the named paths. skipped: name -> why; unreadable: folder -> the error, so its files are not
+    known."""
+
+    sources: list[Source]
+    skipped: dict[str, str]
+    unreadable: dict[str, str]
+
+
+class Job(NamedTuple):
+    """A source and the name of its result."""
+
+    source: Source
+    result: str
+
+
+def find_sources(paths: list[Path], output: Path) -> Found:
+    """The photos and videos that the paths name: files as they are, folders with all below them, in a fixed order.
+
+    Left out and listed as skipped: hidden files and folders, files that are neither photo nor video, linked folders
+    (so there are no loops), and output folders of this script, `output` among them. Raises PlanRefused when a path
+    does not exist, when two sources have one name, or when results would land in a folder that is read.
+    """
+    found = Found([], {}, {})
+    output = output.resolve()
+    for path in paths:
+        if path.is_dir():
+            if path.resolve() == output or output in path.resolve().parents:
+                raise PlanRefused(f"Results would land in {path}, which is read. Take an --output outside of it.")
+            _walk(path, output, found)
+        elif path.is_file():
+            _sort_in(path, path.name, found)
+        else:
+            raise PlanRefused(f"No such file or folder: {path}")
+    count = Counter(source.name for source in found.sources)
+    for name in (name for name, times in count.items() if times > 1):
+        same = ", ".join(str(source.path) for source in found.sources if source.name == name)
+        raise PlanRefused(
+            f"Two sources have one name, so that their results would too: {same}. Name the folder that holds both, or "
+            "run them into different output folders."
+        )
+    found.sources.sort()
+    return found
+
+
+def _walk(root: Path, output: Path, found: Found) -> None:
+    def unreadable(error: OSError) -> None:
+        name = Path(error.filename).relative_to(root).as_posix()
+        found.unreadable[name] = f"The folder cannot be read: {error.strerror}"
+
+    for folder, subfolders, files in os.walk(root, onerror=unreadable):
+        here = Path(folder)
+        for name in sorted(subfolders):
+            path = here / name
+            reason = _why_skip_folder(path, output)
+            if reason:
+                subfolders.remove(name)
+                found.skipped[f"{path.relative_to(root).as_posix()}/"] = reason
+        for name in sorted(files):
+            _sort_in(here / name, (here / name).relative_to(root).as_posix(), found)
+
+
+def _why_skip_folder(path: Path, output: Path) -> str | None:
+    if path.name.startswith("."):
+        return "hidden"
+    if path.is_symlink():
+        return "a link to a folder"
+    if path.resolve() == output:
+        return "the output folder"
+    if os.path.exists(path / JOURNAL_NAME):
+        return "an output folder of an earlier run"
+    return None
+
+
+def _sort_in(path: Path, name: str, found: Found) -> None:
+    suffix = path.suffix.lower()
+    if path.name.startswith("."):
+        found.skipped[name] = "hidden"
+    elif suffix not in PHOTO_SUFFIXES | VIDEO_SUFFIXES:
+        found.skipped[name] = "neither a photo nor a video"
+    elif os.path.islink(path) and not os.path.exists(path):
+        found.skipped[name] = "a broken link"
+    elif os.path.exists(path) and not os.path.isfile(path):
+        found.skipped[name] = "not a file"
+    else:
+        found.sources.append(Source(name, path, PHOTO if suffix in PHOTO_SUFFIXES else VIDEO))
+
+
+def plan_jobs(
+    sources: list[Source], ending: str, suffixes: Mapping[str, str], known: Mapping[str, str] | None = None
+) -> list[Job]:
+    """What each result is called: the source's folder and stem, `ending`, and the suffix of its kind.
+
+    Sources whose results would have one name keep their suffix in it: a.jpg and a.png become a.jpg_ENDING.png and
+    a.png_ENDING.png. known: source -> result of earlier runs; these keep theirs, and no other source gets it.
+    """
+    known = known or {}
+    owners = {result: name for name, result in known.items()}
+
+    def named(source: Source, base: str) -> str:
+        folder = source.name.rpartition("/")[0]
+        return f"{folder}/{base}{ending}{suffixes[source.kind]}".removeprefix("/")
+
+    def result(source: Source) -> str:
+        if source.name in known:
+            return known[source.name]
+        return named(source, source.path.name if source.name in with_suffix else source.path.stem)
+
+    # counted over all, those of earlier runs too: which of two was done before a kill must not name the other
+    plain = Counter(named(source, source.path.stem) for source in sources)
+    with_suffix = {source.name for source in sources if plain[named(source, source.path.stem)] > 1}
+    while True:
+        jobs = [Job(source, result(source)) for source in sources]
+        count = Counter(job.result for job in jobs)
+        clashing = {
+            source.name
+            for source, name in jobs
+            if source.name not in known and (count[name] > 1 or owners.get(name, source.name) != source.name)
+        }
+        if clashing <= with_suffix:
+            return jobs
+        with_suffix |= clashing
+
+
+def unfinished(jobs: list[Job], journal: Journal) -> list[Job]:
+    """The jobs that are not done yet, in their order.
+
+    Raises JournalRefused, naming the files, when a result is there that this script did not write or that was changed
+    since, and when a source is not the one that its result was made of.
+    """
+    left, foreign, changed = [], [], []
+    for job in jobs:
+        result = journal.output / job.result
+        entry = journal.entries.get(job.source.name)
+        if not os.path.lexists(result):
+            left.append(job)
+        elif entry is None or entry["result"] != job.result or sha256_of(result) != entry["result_sha256"]:
+            foreign.append(str(result))
+        elif sha256_of(job.source.path) != entry["sha256"]:
+            changed.append(f"{job.source.path} (result: {result})")
+    if foreign:
+        raise JournalRefused(
+            f"Nothing is overwritten, and this exists, but was not written by this command: {_listed(foreign)}. Take "
+            "another --output, or move it away."
+        )
+    if changed:
+        raise JournalRefused(
+            f"Not what it was when its result was made: {_listed(changed)}. Take another --output, or remove the "
+            "result to have it made again."
+        )
+    return left
+
+
+def _listed(names: list[str], limit: int = 10) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

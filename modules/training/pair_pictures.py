@@ -1,0 +1,172 @@
+"""The pictures of make_pairs.py: a crop of every photo's largest face, and the swaps that a model makes of them.
+
+Both are folders with a journal, so that a run goes on where it was stopped and nothing is made of what has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from ..faces import alignment, selection
+from ..faces.detect import detection
+from ..host.process import prepare_host
+from ..model import checkpoint
+from ..output import pictures as saving
+from ..runs.folder_run import UnreadablePhoto, as_png
+from ..runs.journal import Journal, JournalRefused, remove_parts, sha256_of
+from . import triples
+
+CROPS, SWAPS = "crops", "swaps"
+
+
+class LeftOut:
+    """What does not get into the lists, and why. failed: whether some of it should have."""
+
+    def __init__(self):
+        self.lines: list[dict[str, str]] = []
+        self.failed = False
+
+    def add(self, file: str, why: str, failed: bool = False) -> None:
+        self.lines.append({"file": file, "why": why})
+        self.failed |= failed
+        print(f"Left out: {file}: {why}", file=sys.stderr)
+
+
+def crop_path(name: str) -> str:
+    """Relative to OUT, as lists name it."""
+    return f"{CROPS}/{name}.png"
+
+
+def make_crops(options: argparse.Namespace, size: int, names: dict[str, str], left_out: LeftOut) -> list[str]:
+    """The names of the photos whose main face is in OUT/crops, in their order."""
+    networks, device = detection.load_face_networks(), "cuda" if torch.cuda.is_available() else "cpu"
+    found = []
+    with Journal(options.output / CROPS, {"size": size, "min_score": options.min_score}) as journal:
+        remove_parts({journal.output})
+        for name, photo in tqdm(names.items(), desc="crops", unit=""):
+            try:
+                sha256 = sha256_of(options.photos / photo)
+                if is_done(journal, photo, sha256):
+                    found.append(name)
+                    continue
+                picture = read_photo(options.photos / photo)
+            except (OSError, UnreadablePhoto) as error:
+                left_out.add(photo, f"{str(error).rstrip('.')}. Repair or remove it.", failed=True)
+                continue
+            crop = main_face(picture, size, networks, device, options.min_score)
+            if crop is None:
+                left_out.add(photo, "no face was found")
+                continue
+            keep(journal, photo, sha256, f"{name}.png", crop)
+            found.append(name)
+    return found
+
+
+def read_photo(file: Path) -> torch.Tensor:
+    """float32 [1, H, W, 3], 0..1, upright. Raises OSError or UnreadablePhoto."""
+    png = as_png(file.read_bytes())
+    if png is None:
+        raise UnreadablePhoto("It has more than 8 bits of gray: save it with 8 bits.")
+    with Image.open(png) as image:
+        return torch.from_numpy(np.array(image.convert("RGB")))[None].float() / 255
+
+
+def main_face(photo: torch.Tensor, size: int, networks, device: str, min_score: float) -> torch.Tensor | None:
+    """The aligned crop [size, size, 3] of the largest face; None where there is none."""
+    faces = detection.detect_faces(networks, photo, min_score=min_score, device=device)
+    largest, _ = selection.select_faces(faces, largest=1)
+    crops, _ = alignment.crop_faces(photo, largest, size)
+    return crops[0] if len(crops) else None
+
+
+def make_swaps(options: argparse.Namespace, size: int, model_folder: Path, pairs: list) -> dict[str, str]:
+    """Swap -> its path, of all: those that OUT/swaps lacks are made."""
+    weights = hashlib.sha256("".join(map(sha256_of, checkpoint.weight_files(model_folder / checkpoint.UNET))).encode())
+    settings = {"model": weights.hexdigest(), "size": size, "seed": options.seed, "steps": options.steps}
+    with Journal(options.output / SWAPS, settings | {"guidance": options.guidance}) as journal:
+        remove_parts({journal.output})
+        digests = {name: sha256_of(options.output / crop_path(name)) for pair in pairs for name in pair[:2]}
+        inputs = {pair: digests[pair.photo] + digests[pair.face] for pair in pairs}
+        left = [pair for pair in pairs if not is_done(journal, pair.swap, inputs[pair])]
+        for pair, picture in zip(left, swap_faces(options, size, model_folder, left), strict=True):
+            keep(journal, pair.swap, inputs[pair], f"{pair.swap}.png", picture)
+    return {pair.swap: f"{SWAPS}/{pair.swap}.png" for pair in pairs}
+
+
+def swap_faces(options: argparse.Namespace, size: int, model_folder: Path, pairs: list) -> Iterator[torch.Tensor]:
+    """The swapped picture [size, size, 3] of each pair, by the model in this process, a batch at a time."""
+    if not pairs:
+        return  # without waiting for the model
+    prepare_host(cpu=False)
+    from ..model import loading, sampling
+    from ..model import painting as anonymizer
+
+    model = loading.load_model_folder(model_folder)
+    sampler = sampling.Sampler(steps=options.steps, guidance_scale=options.guidance)
+    painting = anonymizer.Painting(0.0, options.seed, sampler, options.batch)  # degree 0: a swap
+    for start in range(0, len(pairs), options.batch):
+        part = pairs[start : start + options.batch]
+        photos, faces = (
+            torch.stack([read_crop(options.output / crop_path(pair[column]), size) for pair in part])
+            for column in (0, 1)
+        )
+        # by its name, so that a swap's noise is the same in whichever batch it is made
+        offsets = [int.from_bytes(hashlib.sha256(pair.swap.encode()).digest()[:4], "big") for pair in part]
+        with torch.inference_mode():
+            swapped = anonymizer.swap_crops(model, faces, photos, offsets, painting)
+        yield from swapped
+        print(f"swaps: {start + len(part)} of {len(pairs)}", file=sys.stderr, flush=True)
+
+
+def read_crop(file: Path, size: int) -> torch.Tensor:
+    return torch.tensor(triples.load_picture(triples.Picture(str(file), 0, 0, "swaps.jsonl"), size)).float() / 255
+
+
+def find_swaps(options: argparse.Namespace, size: int, pairs: list, left_out: LeftOut) -> dict[str, str]:
+    """Swap -> its path, of those that --swapped DIR has whole and in size."""
+    found = {}
+    for pair in tqdm(pairs, desc="swaps", unit=""):
+        file = (options.swapped / f"{pair.swap}.png").resolve()
+        try:
+            if not file.exists():
+                raise FileNotFoundError("missing. Make it and run this again")
+            triples.load_picture(triples.Picture(str(file), 0, 0, "swaps.jsonl"), size)
+        except (FileNotFoundError, triples.UnusablePicture) as error:
+            left_out.add(str(file), str(error), failed=True)
+            continue
+        output = options.output.resolve()  # another drive of Windows has no relative path
+        found[pair.swap] = Path(os.path.relpath(file, output) if file.drive == output.drive else file).as_posix()
+    return found
+
+
+def is_done(journal: Journal, source: str, sha256: str) -> bool:
+    """Whether an earlier run made this result. JournalRefused when the source or the result changed since."""
+    entry = journal.entries.get(source)
+    if entry is None or not (result := journal.output / entry["result"]).is_file():
+        return False
+    if entry["sha256"] != sha256 or sha256_of(result) != entry["result_sha256"]:
+        changed = f"{result} was" if entry["sha256"] == sha256 else f"What {result} was made from ({source}) has"
+        raise JournalRefused(f"{changed} changed since. Remove {result} to have it made again, and run this again.")
+    return True
+
+
+def keep(journal: Journal, source: str, sha256: str, name: str, picture: torch.Tensor) -> None:
+    """Write a picture whole, with its line in the journal on the disk before it gets its name."""
+    png = io.BytesIO()
+    levels = (picture.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    Image.fromarray(levels).save(png, "PNG", compress_level=4)
+    with saving.written_whole(journal.output / name) as part:
+        part.write_bytes(png.getvalue())
+        digest = hashlib.sha256(png.getvalue()).hexdigest()
+        journal.append({"source": source, "sha256": sha256, "result": name, "result_sha256": digest})

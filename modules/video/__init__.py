@@ -1,0 +1,1 @@
+"""Video files, a few frames in memory at a time."""

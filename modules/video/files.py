@@ -1,0 +1,348 @@
+"""Video files in bounded memory (PyAV): frames in chunks, a file rewritten frame by frame, a copy without metadata."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import av
+import torch
+
+from ..output.pictures import written_whole
+from ..output.provenance import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
+from .frames import FrameReader, FrameWriter, bit_depth, frame_rate, upright_size
+
+Source = str | BytesIO
+Window = tuple[float, float]  # start and duration in seconds; a duration of 0 reaches to the end
+WHOLE: Window = (0.0, 0.0)
+
+_MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+_MADE_OF_BOXES = ("mp4", "mov")
+# Where every packet is one frame, frames can be counted without decoding them.
+_INDEXED_FORMATS = {"mov", "matroska"}
+_ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
+# What FFmpeg takes a number of channels for where a file, an AVI say, does not tell which they are.
+_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats
+
+
+class CannotHold(ValueError):
+    """A container cannot take a stream as it is: another container can, or the stream must be encoded anew."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A video inside a window. width, height: in pixels, upright. frame_count: as many as read_chunks gives."""
+
+    width: int
+    height: int
+    frame_rate: Fraction
+    frame_count: int
+    duration_s: float
+    bit_depth: int
+    has_audio: bool
+
+
+def probe(source: Source, window: Window = WHOLE) -> VideoInfo:
+    """What a video file holds. Frames are counted: by their packets where each is one frame, else by decoding.
+
+    Raises ValueError for a file without a picture in the window, FileNotFoundError or av.error.InvalidDataError for one
+    that is missing or no video.
+    """
+    width, height = upright_size(_first_frame(source, window))
+    frame_count = _frame_count(source, window)
+    with _opened(source) as container:
+        stream = _video_stream(container)
+        rate = frame_rate(stream)
+        length_s = float(frame_count / rate) if container.duration is None else container.duration / av.time_base
+        left_s = max(length_s - window[0], 0.0)
+        has_audio = bool(_audio_streams(container))
+        return VideoInfo(
+            width, height, rate, frame_count, min(window[1] or left_s, left_s), bit_depth(stream), has_audio
+        )
+
+
+def read_chunks(source: Source, chunk: int, window: Window = WHOLE) -> Iterator[tuple[int, torch.Tensor]]:
+    """The frames of a video, at most `chunk` at a time: (number of the first, float32 [n, H, W, 3], 0..1, upright).
+
+    Frames, order, rotation and colour conversion are those of ComfyUI's VideoFromFile.get_components, bit by bit; an
+    alpha channel is left out. One chunk is held in memory. Raises ValueError when the size of the frames changes.
+    """
+    with _opened(source) as container:
+        stream = _video_stream(container)
+        reader = FrameReader(stream.time_base)
+        first, pictures = 0, []
+        for frame in _media(container, stream, (), window):
+            pictures.append(reader.picture(frame))
+            if len(pictures) == chunk:
+                yield first, torch.stack(pictures)
+                first, pictures = first + chunk, []
+        if pictures:
+            yield first, torch.stack(pictures)
+
+
+def rewrite(
+    source: Source,
+    target: Path,
+    change: Callable[[torch.Tensor, int], torch.Tensor],
+    *,
+    chunk: int = 8,
+    window: Window = WHOLE,
+    crf: float = 18,
+    mark: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write a video anew with changed frames: H.264 pictures, the source's timestamps and audio packets, no metadata.
+
+    change(frames float32 [n, H, W, 3] 0..1, number of the first) -> frames of the same shape, at most `chunk` at once.
+    Timestamps of frames and of audio packets are the source's, less the window's start (broadcast files start at 0): a
+    variable frame rate stays exact. Matroska rounds to milliseconds and, where sound starts before 0 as AAC in MP4
+    does, shifts everything by that. Audio packets are copied byte by byte; a
+    window takes those that begin inside. More than 8 bits become 10. Subtitles, chapters, cover pictures, data tracks
+    and further video tracks are left out: they may show or tell what was changed. mark: as copy_clean.
+    progress(frames done, all frames).
+
+    target: .mp4, .mov or .mkv, written whole or not at all; what `change` or `progress` raises passes through. Raises
+    ValueError for another suffix, CannotHold where the container takes no such audio; else as probe and written_whole.
+    """
+    target = Path(target)
+    if _muxer(target) == "webm":
+        raise CannotHold("WEBM files hold no H.264: choose a name that ends in .mp4 or .mkv.")
+    first = _first_frame(source, window)
+    frame_count = probe(source, window).frame_count if progress else 0
+    with _opened(source) as container, _clean_output(target, _video_stream(container), mark) as output:
+        stream = _video_stream(container)
+        reader, writer = FrameReader(stream.time_base), FrameWriter(output, stream, first, crf)
+        audio = _copied_streams(output, _audio_streams(container), target)
+        _start(output, target)
+        offset = _offset(container, [stream, *audio], stream, window)
+        pictures: list[torch.Tensor] = []
+        timings: list[tuple[int | None, int]] = []
+        done = 0
+
+        def write_chunk():
+            nonlocal done
+            before = torch.stack(pictures)
+            pictures.clear()
+            after = change(before, done)
+            if after.shape != before.shape:
+                raise ValueError(f"Frames of {list(before.shape)} were changed to {list(after.shape)}: keep the shape.")
+            for picture, timing in zip(after, timings, strict=True):
+                writer.write(picture, *timing)
+            done += len(timings)
+            timings.clear()
+            if progress:
+                progress(done, max(done, frame_count))
+
+        for item in _media(container, stream, tuple(audio), window):
+            if isinstance(item, av.Packet):
+                _mux_copy(output, item, audio[item.stream], offset * stream.time_base)
+                continue
+            pictures.append(reader.picture(item))
+            timings.append((None if item.pts is None else item.pts - offset, item.duration))
+            if len(pictures) == chunk:
+                write_chunk()
+        if pictures:
+            write_chunk()
+        writer.finish()
+
+
+def copy_clean(source: Source, target: Path, mark: bool = False) -> None:
+    """Copy the first video track and all audio tracks, packet by packet, without any metadata, whole or not at all.
+
+    Left out: title, place, dates, names of tracks and programs, prompt and workflow, cover pictures, subtitles,
+    chapters, data tracks. What stands inside the packets themselves stays. target: .mp4, .mov, .mkv or .webm. mark: say
+    that a trained model made a part of it, by an XMP packet (.mp4, .mov) or by a tag DIGITAL_SOURCE_TYPE, which no
+    standard names (.mkv, .webm). Raises as rewrite.
+    """
+    target = Path(target)
+    with _opened(source) as container, _clean_output(target, _video_stream(container), mark) as output:
+        stream = _video_stream(container)
+        copies = _copied_streams(output, [stream, *_audio_streams(container)], target)
+        _start(output, target)
+        for packet in container.demux(*copies):
+            if not _is_end(packet):
+                _mux_copy(output, packet, copies[packet.stream], Fraction(0))
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[av.container.InputContainer]:
+    if isinstance(source, BytesIO):
+        source.seek(0)
+    with av.open(source) as container:
+        yield container
+
+
+def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """The first one, as ComfyUI takes it."""
+    if not container.streams.video:
+        raise ValueError("The file has no video track: choose another file.")
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _audio_streams(container: av.container.InputContainer) -> list[av.AudioStream]:
+    """Those that FFmpeg knows; others (spatial audio of phones) have no codec context and cannot be copied."""
+    return [stream for stream in container.streams.audio if stream.codec_context is not None]
+
+
+def _ticks(stream: av.VideoStream, window: Window) -> tuple[int, int | None]:
+    """Start and end of a window in ticks of the stream, rounded as ComfyUI rounds them; no end: None."""
+    start_s, duration_s = window
+    end = int((start_s + duration_s) / stream.time_base) if duration_s else None
+    return int(start_s / stream.time_base), end
+
+
+def _media(
+    container: av.container.InputContainer, video: av.VideoStream, audio: tuple, window: Window
+) -> Iterator[av.VideoFrame | av.Packet]:
+    """Frames of `video` and packets of the `audio` streams inside the window, in the order of the file."""
+    start, end = _ticks(video, window)
+    start_s, end_s = start * video.time_base, None if end is None else end * video.time_base
+    if start:
+        container.seek(start, stream=video)
+    open_streams = {video, *audio}
+    for packet in container.demux(video, *audio):
+        if not open_streams:
+            return
+        if packet.stream not in open_streams:
+            continue
+        if packet.stream == video:
+            for frame in _decoded(packet):
+                if frame.pts is not None and frame.pts < start:
+                    continue
+                if end is not None and frame.pts is not None and frame.pts >= end:
+                    open_streams.discard(video)
+                    break
+                yield frame
+        elif not _is_end(packet):
+            begins_s = (packet.dts if packet.pts is None else packet.pts) * packet.time_base
+            if end_s is not None and begins_s >= end_s:
+                open_streams.discard(packet.stream)
+            elif begins_s >= start_s or not start:
+                yield packet
+
+
+def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
+    """A broken packet costs its own frames, as in ComfyUI, not the rest of the file."""
+    try:
+        return packet.decode()
+    except av.error.InvalidDataError:
+        return []
+
+
+def _is_end(packet: av.Packet) -> bool:
+    """The empty packet that PyAV gives for each stream at the end of a file."""
+    return packet.pts is None and packet.dts is None and not packet.size
+
+
+def _first_frame(source: Source, window: Window) -> av.VideoFrame:
+    with _opened(source) as container:
+        frame = next(_media(container, _video_stream(container), (), window), None)
+    if frame is None:
+        raise ValueError("The video has no frame in this window: choose an earlier start or another file.")
+    return frame
+
+
+def _frame_count(source: Source, window: Window) -> int:
+    with _opened(source) as container:
+        count = _packet_count(container, window)
+    if count is not None:
+        return count
+    with _opened(source) as container:
+        return sum(1 for _ in _media(container, _video_stream(container), (), window))
+
+
+def _packet_count(container: av.container.InputContainer, window: Window) -> int | None:
+    """The number of frames by that of their packets; None where a decoder may drop or add some."""
+    stream = _video_stream(container)
+    if not _INDEXED_FORMATS & set(container.format.name.split(",")) or stream.name not in _ONE_FRAME_A_PACKET:
+        return None
+    start, end = _ticks(stream, window)
+    first_pts, count = None, 0
+    for packet in container.demux(stream):
+        if _is_end(packet):
+            continue
+        if packet.pts is None or packet.is_corrupt:
+            return None
+        if first_pts is None:
+            if not packet.is_keyframe:
+                return None
+            first_pts = packet.pts
+        if packet.pts < first_pts:  # refers to frames before the first: decoders differ
+            return None
+        count += not packet.is_discard and packet.pts >= start and (end is None or packet.pts < end)
+    return count
+
+
+def _offset(container: av.container.InputContainer, streams: list, video: av.VideoStream, window: Window) -> int:
+    """The time that becomes 0, in ticks of `video`."""
+    start, _ = _ticks(video, window)
+    if not start and container.format.flags & _TIMES_START_ANYWHERE:
+        starts_s = [stream.start_time * stream.time_base for stream in streams if stream.start_time is not None]
+        return round(min(starts_s, default=Fraction(0)) / video.time_base)
+    return start
+
+
+def _muxer(target: Path) -> str:
+    muxer = _MUXERS.get(target.suffix.lower())
+    if muxer is None:
+        raise ValueError(f"{target.name} should end in one of {', '.join(_MUXERS)}.")
+    return muxer
+
+
+@contextlib.contextmanager
+def _clean_output(target: Path, video: av.VideoStream, mark: bool) -> Iterator[av.container.OutputContainer]:
+    """A container for packets of `video` and others that writes no name of a program and no date."""
+    muxer = _muxer(target)
+    has_boxes = muxer in _MADE_OF_BOXES
+    options = {"fflags": "+bitexact"}
+    if has_boxes:
+        # In its own ticks a track that starts late starts exactly then; the usual ones are milliseconds.
+        options |= {"movflags": "+faststart", "movie_timescale": str(video.time_base.denominator)}
+    with written_whole(target) as part:
+        with av.open(str(part), "w", format=muxer, container_options=options) as output:
+            if mark and not has_boxes:
+                output.metadata["DIGITAL_SOURCE_TYPE"] = DIGITAL_SOURCE_TYPE
+            yield output
+        if mark and has_boxes:
+            with open(part, "ab") as file:
+                file.write(mp4_xmp_box(xmp_packet()))
+
+
+def _copied_streams(output: av.container.OutputContainer, streams: Iterable, target: Path) -> dict:
+    """Streams of the source -> streams of the output that take their packets; only the codec is copied."""
+    copies = {}
+    for stream in streams:
+        try:
+            copies[stream] = output.add_stream_from_template(stream, opaque=True)
+        except ValueError as error:
+            raise CannotHold(
+                f"A {target.suffix} file cannot hold {stream.codec_context.name} {stream.type}: choose a name that "
+                "ends in .mkv."
+            ) from error
+        if stream.type == "audio" and stream.layout.name == f"{stream.channels} channels":
+            copies[stream].codec_context.layout = _USUAL_LAYOUTS.get(stream.channels, stream.layout)
+    return copies
+
+
+def _start(output: av.container.OutputContainer, target: Path) -> None:
+    """Write the header. What a muxer cannot hold it partly tells only now."""
+    try:
+        output.start_encoding()
+    except ValueError as error:  # of FFmpeg, for an invalid argument
+        codecs = ", ".join(stream.codec_context.name for stream in output.streams)
+        raise CannotHold(f"A {target.suffix} file cannot hold {codecs}: choose a name that ends in .mkv.") from error
+
+
+def _mux_copy(output: av.container.OutputContainer, packet: av.Packet, stream, offset_s: Fraction) -> None:
+    offset = round(offset_s / packet.time_base)
+    packet.pts = None if packet.pts is None else packet.pts - offset
+    packet.dts = None if packet.dts is None else packet.dts - offset
+    packet.stream = stream
+    output.mux(packet)

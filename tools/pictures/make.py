@@ -1,0 +1,92 @@
+"""Make the pictures that no graph makes: `python scripts/with_env.py tools/run.py pictures.make [NAME ...]`.
+
+In assets/: synthetic_group.jpg: people of modules/synthetic. demo.jpg: the same, and what scripts/anonymize.py makes of
+it with the demo model (it starts ComfyUI). redaction.jpg: the sample photo, covered in five ways. In docs/training/:
+demo_loss.jpg, the curves of demo_log.jsonl (it needs matplotlib).
+"""
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from face_anonymizer.modules.faces.detect import detection
+from face_anonymizer.modules.faces.paste import redaction
+from face_anonymizer.modules.host.location import PACK
+from face_anonymizer.tools.pictures.synthetic_group import make_group
+
+ASSETS = PACK / "assets"
+TRAINING = PACK / "docs" / "training"
+GROUP = ASSETS / "synthetic_group.jpg"
+PART = (96, 0, 352, 256)  # head and shoulders
+LABEL_HEIGHT = 26
+
+
+def make_demo() -> Image.Image:
+    with tempfile.TemporaryDirectory() as folder:
+        script = [sys.executable, str(PACK / "scripts" / "anonymize.py"), str(GROUP), "--output", folder]
+        subprocess.run(script, check=True)
+        (result,) = Path(folder).glob("*.png")
+        before, after = Image.open(GROUP).convert("RGB"), Image.open(result).convert("RGB")
+    pair = Image.new("RGB", (2 * before.width, before.height))
+    pair.paste(before)
+    pair.paste(after, (before.width, 0))
+    return pair
+
+
+def make_redaction() -> Image.Image:
+    photo = Image.open(ASSETS / "astronaut.jpg").convert("RGB")
+    image = torch.from_numpy(np.array(photo)).float()[None] / 255
+    faces = detection.detect_faces(detection.load_face_networks(), image)
+    shown = [("photo", image)]
+    shown += [(mode, redaction.redact_faces(image, faces, mode)[0]) for mode in redaction.MODES]
+    shown += [(f"solid, {shape}", redaction.redact_faces(image, faces, "solid", shape)[0]) for shape in ("box", "crop")]
+    side = PART[2] - PART[0]
+    row = Image.new("RGB", (side * len(shown), side + LABEL_HEIGHT), (32, 32, 32))
+    pen, font = ImageDraw.Draw(row), ImageFont.load_default(16)
+    for i, (label, picture) in enumerate(shown):
+        levels = (picture[0] * 255).round().byte().numpy()
+        row.paste(Image.fromarray(levels).crop(PART), (side * i, 0))
+        pen.text((side * (i + 0.5), side + LABEL_HEIGHT / 2), label, font=font, anchor="mm")
+    return row
+
+
+def make_loss() -> Image.Image:
+    from matplotlib.figure import Figure
+
+    lines = [json.loads(line) for line in (TRAINING / "demo_log.jsonl").read_text().splitlines()]
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="optimizer steps", ylabel="mean squared error of v", yscale="log")
+    for name, label in (("loss", "training"), ("validation_loss", "held-out people")):
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        axes.plot(*zip(*points, strict=True), label=label)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
+    return Image.open(drawn).convert("RGB")
+
+
+# in this order: one is made of another
+PICTURES = {
+    "synthetic_group": (make_group, ASSETS),
+    "demo": (make_demo, ASSETS),
+    "redaction": (make_redaction, ASSETS),
+    "demo_loss": (make_loss, TRAINING),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[*PICTURES, []], help="which pictures; all by default")
+    for name in parser.parse_args().names or PICTURES:
+        make, folder = PICTURES[name]
+        make().save(folder / f"{name}.jpg", quality=88)
+        print(folder / f"{name}.jpg")
