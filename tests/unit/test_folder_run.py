@@ -333,7 +333,7 @@ def test_a_download_that_ends_early_is_an_error(tmp_path):
 
 
 def test_a_kill_ends_the_guarded_command_and_removes_its_folder(tmp_path):
-    """The parent starts the guard as comfy_server.py does, tells the guarded command's id, and is killed."""
+    """The parent starts the guard as modules/runs/server.py does, tells the guarded command's id, and is killed."""
     folder = tmp_path / "private"
     folder.mkdir()
     command = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]

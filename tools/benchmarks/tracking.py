@@ -1,4 +1,4 @@
-"""Measure the tracks of faces on the synthetic clip of _synthetic_clip.py: detections of the real detector, and
+"""Measure the tracks of faces on the synthetic clip of pictures/synthetic_clip.py: detections of the real detector, and
 simulated ones (truth, noise, dropouts, shifted boxes, false positives) of ten seeds.
 
     python tools/run.py benchmarks.tracking [--simulated]

@@ -106,7 +106,7 @@ def page(proofs: list[Proof]) -> str:
         told = [{**packages, **checks}.get(name, "not reached") for name in (*SHOWN, *CHECKS)]
         rows.append([f"{release.version} FAILS" if failed else release.version, release.date, *told])
     table = "\n".join([*(f"| {' | '.join(row)} |" for row in rows), *([""] if faults else []), *faults])
-    command = " ".join(["tools/hosts/prove.py", *(proof.release.version for proof in proofs)])
+    command = " ".join(["tools/run.py", "hosts.prove", *(proof.release.version for proof in proofs)])
     return f"""# ComfyUI hosts that are proven
 
 `python scripts/with_env.py {command}`

@@ -5,7 +5,7 @@
 Writes workflows/NAME.json (as the page saves it), workflows/api/NAME.json (as the page exports it for servers) and
 workflows/NAME.jpg: before and after, of the graph as it stands, so with the demo model, on synthetic people. The graphs
 of README_GRAPHS are photographed for the README as well. For developers: it needs a Chromium and the tests'
-requirements, as the browser tests do. The pictures of make_pictures.py come first.
+requirements, as the browser tests do. The pictures of tools/pictures/make.py come first.
 """
 
 import argparse
