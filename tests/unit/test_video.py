@@ -257,7 +257,7 @@ def test_a_full_disk_leaves_nothing(clip, tmp_path):
     script = f"""
 import pathlib, resource, runpy, signal
 runpy.run_path({str(Path(__file__).parents[1] / "conftest.py")!r})
-from face_anonymizer.modules import video
+from face_anonymizer.modules.video import files as video
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = pathlib.Path({str(tmp_path)!r})
 for limit, name in ((9000, "b.mp4"), (9000, "b.mkv"), (0, "b.mp4")):
@@ -277,7 +277,7 @@ def test_a_kill_leaves_a_hidden_part_at_most(clip, tmp_path):
     script = f"""
 import os, runpy, signal
 runpy.run_path({str(Path(__file__).parents[1] / "conftest.py")!r})
-from face_anonymizer.modules import video
+from face_anonymizer.modules.video import files as video
 def change(frames, first):
     if first >= 16:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -358,7 +358,7 @@ def test_bad_files_and_names(clip, tmp_path):
         video.rewrite(clip, tmp_path / "none" / "b.mp4", same)
     with pytest.raises(FileNotFoundError):
         video.probe(str(tmp_path / "none.mp4"))
-    (tmp_path / "broken.mp4").write_bytes(os.urandom(5000))
+    (tmp_path / "broken.mp4").write_bytes(bytes(5000))
     with pytest.raises(av.error.InvalidDataError):
         video.rewrite(str(tmp_path / "broken.mp4"), tmp_path / "b.mp4", same)
     make_clip(tmp_path / "cut.mp4", 60)

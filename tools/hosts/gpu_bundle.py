@@ -23,7 +23,7 @@ from pathlib import Path
 from face_anonymizer.modules.host.location import find_comfyui
 
 LIMIT = 60 * 2**20
-PACK = (
+FILES = (
     "__init__.py",
     "LICENSE",
     "NOTICE",
@@ -119,7 +119,7 @@ sys.meta_path.append(_Finder())
 def write_bundle(output: Path, host: Path, demo: bool) -> int:
     """Write everything into `output`, a folder that is not there yet. Returns its size in bytes."""
     output.mkdir(parents=True)
-    for name in (*PACK, *(DEMO if demo else TESTS)):
+    for name in (*FILES, *(DEMO if demo else TESTS)):
         _copy(PACK / name, output / "pack" / name)
     for name in HOST:
         if (host / name).exists():  # hosts differ
