@@ -1,7 +1,6 @@
 """Video files: frames in chunks, a file rewritten with exact times and sound, copies that tell nothing."""
 
 import io
-import os
 import signal
 import subprocess
 import sys

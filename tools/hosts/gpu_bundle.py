@@ -20,7 +20,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from face_anonymizer.modules.host.location import find_comfyui
+from face_anonymizer.modules.host.location import PACK, find_comfyui
 
 LIMIT = 60 * 2**20
 FILES = (
