@@ -1,48 +1,89 @@
-"""The paper's sampler: diffusers' DDPMScheduler defines its timesteps and its step. Pure: no ComfyUI here."""
+"""The paper's sampler: Stable Diffusion 2.1's noise schedule and the step of DDPM. Pure tensors, no ComfyUI.
+
+Source: Ho et al., "Denoising Diffusion Probabilistic Models" (arXiv 2006.11239), equations (4), (6) and (7). The
+official code samples with diffusers' DDPMScheduler 0.25; timesteps and results here are equal to it bit for bit, for
+every number of steps (tests/unit/test_ddpm.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
-from diffusers import DDPMScheduler
 
 TRAIN_STEPS = 1000
-
-# Stable Diffusion 2.1's scheduler, stated here because its repository is gone from the hub.
-_SCHEDULE = {
-    "num_train_timesteps": TRAIN_STEPS,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "variance_type": "fixed_small",
-    "timestep_spacing": "leading",
-    "clip_sample": False,
-}
+# Of Stable Diffusion 2.1, stated here because its repository is gone from the hub.
+BETA_START = 0.00085
+BETA_END = 0.012
 
 
-class _Scheduler(DDPMScheduler):
-    """The step as diffusers had it when the official code was written (0.25).
+@dataclass(frozen=True)
+class Schedule:
+    """The steps of one run, from noise to picture.
 
-    Later versions end every run at x0. Of 501 to 999 steps the last one, at timestep 1, goes to timestep 0 instead.
+    timesteps: int64 [steps], descending, within 0..999.
+    alphas_cumprod: float32 [TRAIN_STEPS], of every timestep of the training; equation (4).
+    denoised_weights, sample_weights: float32 [steps], the factors of x0 and x_t in the mean of a step; equation (7).
+    variances: float32 [steps], of the noise that a step adds to its mean; a step at timestep 0 adds none.
     """
 
-    def previous_timestep(self, timestep):
-        return timestep - self.config.num_train_timesteps // self.num_inference_steps
+    timesteps: torch.Tensor
+    alphas_cumprod: torch.Tensor
+    denoised_weights: torch.Tensor
+    sample_weights: torch.Tensor
+    variances: torch.Tensor
 
+    @classmethod
+    def of(cls, steps: int) -> Schedule:
+        """The schedule of a run of `steps`.
 
-def make_scheduler(steps: int) -> DDPMScheduler:
-    """A DDPMScheduler set to `steps` (1..1000) that is stepped with the denoised sample rather than v.
+        Args:
+            steps: 1 to 1000.
 
-    Stepping with x0 is the same step: diffusers turns v into x0 first, and so has ComfyUI's model done.
-    """
-    if not 1 <= steps <= TRAIN_STEPS:
-        raise ValueError(f"steps is {steps}; the sampler takes 1 to {TRAIN_STEPS}.")
-    # Shifted by one, as SD2.1 is; of 1000 steps the first would then stand at 1000, past the end of the schedule.
-    offset = 0 if steps == TRAIN_STEPS else 1
-    scheduler = _Scheduler(**_SCHEDULE, steps_offset=offset, prediction_type="sample")
-    scheduler.set_timesteps(steps)
-    return scheduler
+        Raises:
+            ValueError: for another number.
+        """
+        if not 1 <= steps <= TRAIN_STEPS:
+            raise ValueError(f"steps is {steps}; the sampler takes 1 to {TRAIN_STEPS}.")
+        betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS) ** 2  # "scaled_linear"
+        alphas_cumprod = torch.cumprod(1 - betas, dim=0)
+
+        # "leading" timesteps, shifted by one as SD2.1's are; of 1000 steps the first would then stand past the end.
+        stride = TRAIN_STEPS // steps
+        timesteps = (torch.arange(steps) * stride).flip(0) + (0 if steps == TRAIN_STEPS else 1)
+
+        # Each step goes one stride down; what would go below timestep 0 goes to the picture itself. So of 501 to 999
+        # steps, whose stride is 1, the last goes from timestep 1 to 0 and leaves a little noise, as in diffusers 0.25.
+        previous = timesteps - stride
+        alpha_bar = alphas_cumprod[timesteps]
+        previous_alpha_bar = torch.where(previous >= 0, alphas_cumprod[previous.clamp(min=0)], 1.0)
+        alpha = alpha_bar / previous_alpha_bar
+        left, previous_left = 1 - alpha_bar, 1 - previous_alpha_bar
+        return cls(
+            timesteps,
+            alphas_cumprod,
+            denoised_weights=previous_alpha_bar**0.5 * (1 - alpha) / left,
+            sample_weights=alpha**0.5 * previous_left / left,
+            variances=(previous_left / left * (1 - alpha)).clamp(min=1e-20),  # "fixed_small"
+        )
+
+    def step(self, i: int, x: torch.Tensor, denoised: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+        """Step number `i`, from x_t to x_(t - stride): equation (7) and the noise of equation (6).
+
+        Set to predict v, diffusers turns v into x0 and then does the same; ComfyUI's models give x0 themselves.
+
+        Args:
+            i: 0 to steps - 1.
+            x: noised latents [B, C, h, w].
+            denoised: x0, what the model takes x for without its noise; of x's shape.
+            generators: one a face; each draws once, but at timestep 0.
+        """
+        mean = self.denoised_weights[i] * denoised + self.sample_weights[i] * x
+        if self.timesteps[i] == 0:
+            return mean
+        noise = draw_noise(generators, x.shape[1:], denoised.dtype).to(denoised.device)
+        return mean + self.variances[i] ** 0.5 * noise
 
 
 def face_generators(seeds: Iterable[int]) -> list[torch.Generator]:
@@ -50,21 +91,36 @@ def face_generators(seeds: Iterable[int]) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed % 2**64) for seed in seeds]
 
 
-def start_noise(generators: list[torch.Generator], shape: tuple[int, int, int]) -> torch.Tensor:
-    """The first draw of every generator: float32 [faces, *shape]."""
-    return torch.cat([torch.randn((1, *shape), generator=generator) for generator in generators])
+def draw_noise(
+    generators: list[torch.Generator], shape: tuple[int, int, int], dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """The next draw of every generator: unit normal [faces, *shape] on the CPU."""
+    return torch.cat([torch.randn((1, *shape), generator=generator, dtype=dtype) for generator in generators])
 
 
-def sample(denoise, noise: torch.Tensor, scheduler: DDPMScheduler, generators, on_step=None) -> torch.Tensor:
-    """Run the sampler from unit normal `noise` [B, C, h, w].
+def sample(
+    denoise: Callable[[torch.Tensor, int], torch.Tensor],
+    noise: torch.Tensor,
+    schedule: Schedule,
+    generators: list[torch.Generator],
+    on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
+) -> torch.Tensor:
+    """Go through all steps of a schedule.
 
-    denoise(x, i): the denoised x0 of x at step i, with guidance. generators: one a face, each draws once a step.
-    on_step(i, x, x0) is called after each prediction. Returns x0-space latents [B, C, h, w].
+    Args:
+        denoise: of (x, i), the denoised x0 of x at step i, with guidance.
+        noise: unit normal [B, C, h, w]; the paper starts from it at whatever timestep is first.
+        schedule: the steps.
+        generators: one a face, see Schedule.step.
+        on_step: called with (i, x, x0) after each prediction.
+
+    Returns:
+        Latents [B, C, h, w].
     """
     x = noise
-    for i, timestep in enumerate(scheduler.timesteps):
+    for i in range(len(schedule.timesteps)):
         denoised = denoise(x, i)
         if on_step is not None:
             on_step(i, x, denoised)
-        x = scheduler.step(denoised, timestep, x, generator=generators).prev_sample
+        x = schedule.step(i, x, denoised, generators)
     return x

@@ -170,7 +170,7 @@ def sample(
             f"There are {len(offsets)} faces, but references for {faces}: connect the faces of these crops."
         )
     seeds = [seed + offset for offset in offsets]
-    scheduler = ddpm.make_scheduler(sampler.steps) if sampler.name == DDPM else None
+    schedule = ddpm.Schedule.of(sampler.steps) if sampler.name == DDPM else None
     at_once = sampled_at_once(model, shape, (source_states, driving_states))
     show = callback or latent_preview.prepare_callback(model, sampler.steps * -(-faces // at_once))
     done = 0  # parts
@@ -184,10 +184,10 @@ def sample(
 
         applied = apply_references(model, *(reference.part(part) for reference in references), mixed_degrees)
         generators = ddpm.face_generators(seeds[part])
-        noise = ddpm.start_noise(generators, shape)
+        noise = ddpm.draw_noise(generators, shape)
         first = seeds[part.start]
         if sampler.name == DDPM:
-            drawn = _sample_ddpm(applied, noise, scheduler, generators, sampler.guidance_scale, first, on_step)
+            drawn = _sample_ddpm(applied, noise, schedule, generators, sampler.guidance_scale, first, on_step)
         else:
             drawn = _sample_host(applied, noise, sampler, first, on_step)
         done += 1
@@ -198,17 +198,17 @@ def sample(
 
 
 def _sample_ddpm(
-    applied: Applied, noise: torch.Tensor, scheduler, generators, guidance_scale: float, seed: int, callback
+    applied: Applied, noise: torch.Tensor, schedule, generators, guidance_scale: float, seed: int, callback
 ) -> torch.Tensor:
     model_sampling = applied.model.get_model_object("model_sampling")
-    sigmas = torch.cat([model_sampling.sigmas.cpu()[scheduler.timesteps], torch.zeros(1)])
+    sigmas = torch.cat([model_sampling.sigmas.cpu()[schedule.timesteps], torch.zeros(1)])
     guider = comfy.samplers.CFGGuider(applied.model)
     guider.set_conds(applied.positive, applied.negative)
     guider.set_cfg(max(1.0, guidance_scale))
     return guider.sample(
         noise,
         applied.latent["samples"].float(),
-        _DDPM(scheduler, generators),
+        _DDPM(schedule, generators),
         sigmas,
         callback=callback,
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
@@ -236,9 +236,9 @@ def _sample_host(applied: Applied, noise: torch.Tensor, sampler: Sampler, seed: 
 class _DDPM(comfy.samplers.KSAMPLER):
     """ddpm.sample as a SAMPLER of the host, whose samples are scaled by sqrt(1 + sigma^2)."""
 
-    def __init__(self, scheduler, generators):
+    def __init__(self, schedule, generators):
         super().__init__(self._sample)
-        self.scheduler = scheduler
+        self.schedule = schedule
         self.generators = generators
 
     def max_denoise(self, model_wrap, sigmas):
@@ -258,6 +258,6 @@ class _DDPM(comfy.samplers.KSAMPLER):
             progress.update()
 
         try:
-            return ddpm.sample(denoise, x / scales[0], self.scheduler, self.generators, on_step)
+            return ddpm.sample(denoise, x / scales[0], self.schedule, self.generators, on_step)
         finally:
             progress.close()

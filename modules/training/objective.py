@@ -25,8 +25,18 @@ class Drawn(NamedTuple):
 
 
 def training_scheduler(prediction: str) -> DDPMScheduler:
-    """Stable Diffusion's noise schedule with "v_prediction" or "epsilon"."""
-    return DDPMScheduler.from_config(ddpm.make_scheduler(1).config, prediction_type=prediction)
+    """The noise schedule of modules/model/ddpm.py as diffusers has it, with "v_prediction" or "epsilon"."""
+    return DDPMScheduler(
+        num_train_timesteps=ddpm.TRAIN_STEPS,
+        beta_start=ddpm.BETA_START,
+        beta_end=ddpm.BETA_END,
+        beta_schedule="scaled_linear",
+        variance_type="fixed_small",
+        timestep_spacing="leading",
+        steps_offset=1,
+        clip_sample=False,
+        prediction_type=prediction,
+    )
 
 
 def draw(latents: torch.Tensor, draws: int, null_share: float, course: tuple[int, ...]) -> Drawn:

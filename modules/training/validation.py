@@ -38,7 +38,7 @@ def sample_swaps(networks: Networks, batch: Batch, prediction: str, steps: int, 
 
     steps: 1 to 1000. guidance: w of v = (1 - w) v_uncond + w v_cond.
     """
-    scheduler = ddpm.make_scheduler(steps)
+    schedule = ddpm.Schedule.of(steps)
     generators = ddpm.face_generators(range(_SEED, _SEED + len(batch.truth_latents)))
     # the conditional half, then the unconditional one
     source_latents, source_embeds = (
@@ -50,18 +50,18 @@ def sample_swaps(networks: Networks, batch: Batch, prediction: str, steps: int, 
     states = networks.states(source_latents, driving_latents, source_embeds, driving_embeds)
 
     def denoise(x: torch.Tensor, i: int) -> torch.Tensor:
-        timestep = scheduler.timesteps[i]
+        timestep = schedule.timesteps[i]
         times = timestep.expand(2 * len(x)).to(x.device)
         predicted = networks.predict(torch.cat([x, x]), times, source_embeds, driving_embeds, states).float()
         conditional, unconditional = predicted.chunk(2)
         guided = torch.lerp(unconditional, conditional, guidance)
-        alpha = scheduler.alphas_cumprod[timestep].item()
+        alpha = schedule.alphas_cumprod[timestep].item()
         if prediction == "epsilon":
             return (x - (1 - alpha) ** 0.5 * guided) / alpha**0.5
         return alpha**0.5 * x - (1 - alpha) ** 0.5 * guided
 
-    noise = ddpm.start_noise(generators, batch.truth_latents.shape[1:]).to(batch.truth_latents.device)
-    return ddpm.sample(denoise, noise, scheduler, generators)
+    noise = ddpm.draw_noise(generators, batch.truth_latents.shape[1:]).to(batch.truth_latents.device)
+    return ddpm.sample(denoise, noise, schedule, generators)
 
 
 def picture_sheet(encoders: Encoders, batch: Batch, sampled: torch.Tensor) -> np.ndarray:

@@ -251,7 +251,7 @@ def test_degree_that_is_no_number(tiny, images, degree):
 @pytest.mark.parametrize("steps", [0, 1001])
 def test_steps_out_of_range(steps, tiny, images):
     with pytest.raises(ValueError, match=f"steps is {steps}"):
-        ddpm.make_scheduler(steps)
+        ddpm.Schedule.of(steps)
     schema = pack.FaceAnonDDPMSampler.define_schema()
     allowed = next(i for i in schema.inputs if i.id == "steps")
     assert not allowed.min <= steps <= allowed.max, "the host would let it through"

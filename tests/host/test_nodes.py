@@ -109,11 +109,11 @@ def test_sampler_is_apply_with_the_noises_of_one_generator_a_face(tiny, images):
 
 @pytest.mark.parametrize("steps", [1, 7, 999, 1000])
 def test_ddpm_takes_every_step_count(steps):
-    scheduler = ddpm.make_scheduler(steps)
-    assert len(scheduler.timesteps) == steps and scheduler.timesteps.min() >= 0 and scheduler.timesteps.max() <= 999
+    schedule = ddpm.Schedule.of(steps)
+    assert len(schedule.timesteps) == steps and schedule.timesteps.min() >= 0 and schedule.timesteps.max() <= 999
     generators = ddpm.face_generators([0])
-    x = ddpm.sample(lambda x, i: torch.zeros_like(x), ddpm.start_noise(generators, (4, 2, 2)), scheduler, generators)
-    left = 5 * 0.0292 if 500 < steps < 1000 else 1e-6  # five sigma of timestep 0, see ddpm._Scheduler
+    x = ddpm.sample(lambda x, i: torch.zeros_like(x), ddpm.draw_noise(generators, (4, 2, 2)), schedule, generators)
+    left = 5 * 0.0292 if 500 < steps < 1000 else 1e-6  # five sigma of timestep 0, see ddpm.Schedule.of
     assert x.abs().max() < left, "the last step does not end at the prediction"
 
 

@@ -145,15 +145,15 @@ def sample_with_noises(applied, guidance, init_noise, step_noises):
     import comfy.model_management
     import comfy.samplers
 
-    scheduler = ddpm.make_scheduler(len(step_noises))
-    alphas = scheduler.alphas_cumprod
+    schedule = ddpm.Schedule.of(len(step_noises))
+    alphas = schedule.alphas_cumprod
     guider = comfy.samplers.CFGGuider(applied.model)
     guider.set_conds(applied.positive, applied.negative)
     guider.set_cfg(guidance)
 
     def run(model, x, sigmas, extra_args, callback, disable):
         x = init_noise
-        for i, timestep in enumerate(scheduler.timesteps):
+        for i, timestep in enumerate(schedule.timesteps):
             sigma = sigmas[i]
             denoised = model(x * (1 + sigma**2).sqrt(), sigma.expand(x.shape[0]), **extra_args)
             previous = timestep - 1000 // len(step_noises)
@@ -164,7 +164,7 @@ def sample_with_noises(applied, guidance, init_noise, step_noises):
             x = x + variance.sqrt() * step_noises[i]
         return x
 
-    sigmas = torch.cat([applied.model.get_model_object("model_sampling").sigmas[scheduler.timesteps], torch.zeros(1)])
+    sigmas = torch.cat([applied.model.get_model_object("model_sampling").sigmas[schedule.timesteps], torch.zeros(1)])
     latent = applied.latent["samples"]
     return guider.sample(torch.zeros_like(latent), latent, comfy.samplers.KSAMPLER(run), sigmas, disable_pbar=True)
 
@@ -271,10 +271,9 @@ def test_vae_encodes_the_posterior_mean(tiny):
 def test_schedule_is_the_recorded_one():
     recorded = json.loads((golden.GOLDEN / "timesteps.json").read_text())
     for steps, run in recorded["runs"].items():
-        scheduler = ddpm.make_scheduler(int(steps))
-        assert scheduler.timesteps.tolist() == run["timesteps"], steps
-        for step in run["steps"]:
-            variance = scheduler._get_variance(torch.tensor(step["t"])).item()
+        schedule = ddpm.Schedule.of(int(steps))
+        assert schedule.timesteps.tolist() == run["timesteps"], steps
+        for variance, step in zip(schedule.variances.tolist(), run["steps"], strict=True):
             assert variance == step["variance"], (steps, step["t"])
 
 

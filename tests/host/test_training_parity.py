@@ -143,4 +143,4 @@ def test_scheduler_of_the_export_is_the_samplers(tmp_path):
     training_scheduler("v_prediction").save_config(tmp_path / "scheduler")
     assert checkpoint.read_prediction_type(tmp_path) == "v_prediction"
     kept = DDPMScheduler.from_pretrained(tmp_path / "scheduler")
-    assert torch.equal(kept.alphas_cumprod, ddpm.make_scheduler(10).alphas_cumprod)
+    assert torch.equal(kept.alphas_cumprod, ddpm.Schedule.of(10).alphas_cumprod)
