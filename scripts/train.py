@@ -21,12 +21,13 @@ from pathlib import Path
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
 from face_anonymizer.modules.model import checkpoint
-from face_anonymizer.modules.training import export, networks, settings
 
 try:
-    from face_anonymizer.modules.training import trainer
+    from face_anonymizer.modules.training import export, networks, settings, trainer
 except ModuleNotFoundError as missing:
-    sys.exit(f"Training needs {missing.name}: {sys.executable} -m pip install accelerate tensorboard")
+    # transformers, so that pip takes a diffusers that goes with the version that this ComfyUI has
+    packages = "diffusers accelerate tensorboard transformers"
+    sys.exit(f"Training needs {missing.name}: {sys.executable} -m pip install {packages}")
 
 logger = logging.getLogger("face_anonymizer")
 

@@ -4,8 +4,8 @@
     python scripts/with_env.py -m pytest
 
 What follows with_env.py goes to an interpreter as it stands. Which interpreter: the one that FACE_ANON_PYTHON names;
-this one, when it has ComfyUI's requirements and the pack's (and, for a tool such as `-m pytest`, those of the tests);
-else the one of `.venv` in the pack's folder, made and filled on first use.
+this one, when it has ComfyUI's requirements, which are all that the scripts need but for training (and, for `-m pytest`
+and tools/run.py, those of the tests); else the one of `.venv` in the pack's folder, made and filled on first use.
 
 Only the standard library, as it runs before all else.
 """
@@ -29,8 +29,8 @@ TEST_REQUIREMENTS = PACK / "tests" / "requirements.txt"
 
 
 def requirement_files(host: Path) -> list[Path]:
-    """ComfyUI's, the pack's, and the tests', which a pack from the registry comes without."""
-    files = [host / "requirements.txt", PACK / "requirements.txt", TEST_REQUIREMENTS]
+    """ComfyUI's, and the tests', which a pack from the registry comes without. The pack itself has none."""
+    files = [host / "requirements.txt", TEST_REQUIREMENTS]
     return [file for file in files if file.is_file()]
 
 
@@ -65,7 +65,10 @@ def make_venv(files: list[Path]) -> Path:
     stamp = VENV / "requirements.sha256"
     if python.exists() and stamp.is_file() and stamp.read_text() == digest:
         return python
-    print(f"Installing what ComfyUI and the pack require into {VENV}: gigabytes and minutes, once.", file=sys.stderr)
+    print(
+        f"Installing what ComfyUI and the pack's tests require into {VENV}: gigabytes and minutes, once.",
+        file=sys.stderr,
+    )
     stamp.unlink(missing_ok=True)
     # A sound one is kept, stamp or not: an interrupted installation goes on where it was.
     if not has_pip(python):
@@ -88,7 +91,8 @@ def choose_python(command: list[str]) -> Path:
     named = os.environ.get("FACE_ANON_PYTHON")
     if named:
         return Path(named).expanduser()
-    needed = files if command[0] == "-m" else [file for file in files if file != TEST_REQUIREMENTS]
+    for_developers = command[0] == "-m" or Path(command[0]).absolute() == PACK / "tools" / "run.py"
+    needed = files if for_developers else [file for file in files if file != TEST_REQUIREMENTS]
     return Path(sys.executable) if is_installed(needed) else make_venv(files)
 
 

@@ -181,10 +181,15 @@ def test_tests_that_cannot_run_are_told_and_tests_that_fail_fail(monkeypatch, tm
     folder.mkdir(parents=True)
     for name, body in (("test_right.py", "pass"), ("test_wrong.py", "assert False")):
         (folder / name).write_text(f"def test_it():\n    {body}\n")
-        monkeypatch.setattr(suite, "TESTS", (name,))
+        monkeypatch.setattr(suite, "TESTS", {name: ()})
         suite.check_tests(checks, tmp_path)
     assert [verdict.word for verdict in checks.verdicts] == [verdicts.TOLD, verdicts.TOLD, verdicts.PASS, verdicts.FAIL]
     assert "test_wrong.py::test_it" in checks.verdicts[-1].found
+    monkeypatch.setattr(suite, "TESTS", {"test_right.py": (), "test_wrong.py": ("no_such_package",)})
+    suite.check_tests(checks, tmp_path)
+    assert checks.verdicts[-1].word == verdicts.PASS
+    assert "1 passed" in checks.verdicts[-1].found
+    assert checks.verdicts[-1].found.endswith("not test_wrong.py, which needs no_such_package")
 
 
 @pytest.mark.parametrize("protocol", ["newest", "0.4.9"])

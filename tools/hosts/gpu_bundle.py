@@ -130,7 +130,6 @@ def write_bundle(output: Path, host: Path, demo: bool) -> int:
         folder = output / "site" / name / name
         folder.mkdir(parents=True)
         (folder / "__init__.py").write_text(STAND_IN, encoding="utf-8")
-    _copy(Path(__file__).parent / "diffusers_stand_in.py", output / "site" / "diffusers" / "diffusers" / "__init__.py")
     (output / "run.py").write_text(RUN, encoding="utf-8")
     return sum(size for _, size in _sizes(output))
 
