@@ -3,8 +3,9 @@
     python scripts/with_env.py tools/run.py hosts.prove [VERSION ...] [--history CLONE] [--cache FOLDER]
 
 Each version is taken out of the history of a clone of ComfyUI, with an environment that shares this interpreter's
-packages (torch above all) and has that version's pins on top: half a GB each. There it starts as a server, knows every
-node of the pack and runs the prompts of workflows/api; the method equals the recordings; the tests of the nodes pass.
+packages (torch above all) and has that version's pins on top: half a GB each. There the pack's requirements change no
+package; it starts as a server, knows every node of the pack and runs the prompts of workflows/api; the method equals
+the recordings; the tests of the nodes pass.
 Ends with status 1 when anything fails.
 """
 
@@ -24,6 +25,8 @@ from face_anonymizer.modules.host.location import PACK, has_accelerator
 from face_anonymizer.tools.hosts.releases import (
     Release,
     ask,
+    install,
+    installed,
     make_environment,
     read_pins,
     read_releases,
@@ -55,7 +58,10 @@ def prove(release: Release, clone: Path, cache: Path) -> Proof:
         for name in write_checkout(clone, release.commit, host):
             print(f"  left out, as {clone} has lost it: {name}")
     requirements = host / "requirements.txt"
-    python = make_environment(host.with_name("venv"), [requirements, PACK / "requirements.txt"])
+    python = make_environment(host.with_name("venv"), [requirements])
+    before = installed(python)
+    install(python, [PACK / "requirements.txt"])
+    changed = sorted(before ^ installed(python))
     pins = read_pins(requirements.read_text(encoding="utf-8"))
     versions = ask(python, "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))", *pins)
     packages = dict(zip(pins, versions.split(), strict=True))
@@ -69,6 +75,7 @@ def prove(release: Release, clone: Path, cache: Path) -> Proof:
     told = (loads, graphs, f"{parity}; {largest_differences(output)}", tests, f"{time.monotonic() - began:.0f}")
     checks = dict(zip(CHECKS, told, strict=True))
     faults += [f"{name} is {packages[name]}, not {pin}" for name, pin in pins.items() if packages[name] != pin]
+    faults += [f"the pack's requirements change {package}" for package in changed]
     faults += failed + more
     print(f"  {checks}", *faults, sep="\n  ", flush=True)
     return Proof(release, packages, checks, faults)
@@ -112,8 +119,9 @@ def page(proofs: list[Proof]) -> str:
 `python scripts/with_env.py {command}`
 (Python {platform.python_version()}, torch {metadata.version("torch")}, on the {"GPU" if has_accelerator() else "CPU"})
 
-Each host is the commit that gave the release its number, with the packages that its requirements.txt pins. *Loads*: the
-pack's nodes in /object_info of a running server. *Graphs*: prompts of workflows/api that ran there with the demo model
+Each host is the commit that gave the release its number, with the packages that its requirements.txt pins; those of the
+pack change none of them. *Loads*: the pack's nodes in /object_info of a running server. *Graphs*:
+prompts of workflows/api that ran there with the demo model
 in {STEPS} steps. *Parity*: {" ".join(PARITY)} against recordings of the official code; the largest difference of
 sampled latents, and the figure that comes nearest to its bound. *Tests*:
 {", ".join(TESTS)}.

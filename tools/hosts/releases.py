@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +68,7 @@ def write_checkout(clone: Path, commit: str, folder: Path) -> list[str]:
     return lost
 
 
-def make_environment(folder: Path, requirements: Iterable[Path]) -> Path:
+def make_environment(folder: Path, requirements: Sequence[Path]) -> Path:
     """An environment that has what `requirements` ask for; its interpreter.
 
     What this interpreter's environment has already is shared with it (torch above all): only pins that differ are
@@ -80,11 +80,22 @@ def make_environment(folder: Path, requirements: Iterable[Path]) -> Path:
     own = ask(python, "import sysconfig; print(sysconfig.get_path('purelib'))")
     shared = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
     Path(own.strip(), "shared.pth").write_text("\n".join(shared), encoding="utf-8")
+    install(python, requirements)
+    return python
+
+
+def install(python: Path, requirements: Sequence[Path]) -> None:
+    """Into the environment of an interpreter; SystemExit where pip cannot."""
     named = [argument for file in requirements for argument in ("-r", str(file))]
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *named]
     if subprocess.run(pip, stdout=sys.stderr).returncode != 0:
-        raise SystemExit(f"The packages of {folder.parent.name} cannot be installed; pip says above why.")
-    return python
+        raise SystemExit(f"What {', '.join(map(str, requirements))} ask for cannot be installed; pip says above why.")
+
+
+def installed(python: Path) -> set[str]:
+    """Every package that an interpreter finds, as "name==version"."""
+    code = "import importlib.metadata as m; print(*(f'{one.name}=={one.version}' for one in m.distributions()))"
+    return set(ask(python, code).split())
 
 
 def ask(python: Path, code: str, *arguments: str) -> str:
