@@ -9,7 +9,8 @@ import av
 import folder_paths
 from comfy_api.latest import InputImpl, Types, io, ui
 
-from ..modules.output.pictures import EXTENSIONS, FORMATS, save_image, write_whole
+from ..modules.files import write_whole
+from ..modules.output.pictures import EXTENSIONS, FORMATS, save_image
 from ..modules.output.provenance import icc_profile, source_image
 from ..modules.video.files import WHOLE, CannotHold, copy_clean
 from .reporting import show_report

@@ -33,13 +33,14 @@ from pathlib import Path
 import _pack  # noqa: F401 - makes face_anonymizer importable
 from tqdm import tqdm
 
+from face_anonymizer.modules.files import remove_parts
 from face_anonymizer.modules.host.location import PACK, HostMissing, find_comfyui
 from face_anonymizer.modules.model import checkpoint
 from face_anonymizer.modules.runs import folder_report as reports
 from face_anonymizer.modules.runs.client import Client
 from face_anonymizer.modules.runs.folder_run import FolderRun, Outcome, RunStopped
 from face_anonymizer.modules.runs.jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
-from face_anonymizer.modules.runs.journal import Journal, JournalRefused, remove_parts
+from face_anonymizer.modules.runs.journal import Journal, JournalRefused
 from face_anonymizer.modules.runs.prompts import load_prompt, node_classes
 from face_anonymizer.modules.runs.server import Server, ServerFailed
 

@@ -30,15 +30,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from pathlib import Path
 
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
+from face_anonymizer.modules.files import json_lines, write_whole
 from face_anonymizer.modules.host.process import find_model
 from face_anonymizer.modules.model import checkpoint
-from face_anonymizer.modules.output import pictures as saving
 from face_anonymizer.modules.runs.jobs import PHOTO, find_sources
 from face_anonymizer.modules.runs.journal import JournalRefused
 from face_anonymizer.modules.training import pairing, triples
@@ -140,14 +139,14 @@ def find_identities(options: argparse.Namespace, left_out: LeftOut) -> dict[str,
 
 def write_list(file: Path, lines) -> None:
     """JSON lines, whole or not at all. Another list of that name is kept beside it, as NAME.1.jsonl and so on."""
-    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    data = json_lines(lines)
     if file.exists():
         if file.read_bytes() == data:
             return
         olds = (file.with_suffix(f".{number}{file.suffix}") for number in itertools.count(1))
         old = file.rename(next(old for old in olds if not old.exists()))
         print(f"The {file.name} that was there is now {old}.")
-    saving.write_whole(file, data)
+    write_whole(file, data)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ and tools/run.py, those of the tests); else the one of `.venv` in the pack's fol
 Only the standard library, as it runs before all else.
 """
 
-import hashlib
 import importlib.metadata
 import os
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
+from face_anonymizer.modules.files import sha256_of
 from face_anonymizer.modules.host.location import PACK, HostMissing, find_comfyui
 
 VENV = PACK / ".venv"
@@ -61,7 +61,7 @@ def make_venv(files: list[Path]) -> Path:
     """The interpreter of `.venv`, which is made when missing and brought up to date when a requirement has changed."""
     python = venv_python()
     constraints = [CONSTRAINTS] if CONSTRAINTS.is_file() else []
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in [*files, *constraints])).hexdigest()
+    digest = sha256_of(*files, *constraints)
     stamp = VENV / "requirements.sha256"
     if python.exists() and stamp.is_file() and stamp.read_text() == digest:
         return python

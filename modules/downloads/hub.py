@@ -1,6 +1,6 @@
 """Published files: what the hub says about one, its download, and the sums it is held against.
 
-For get_models.py, which knows the files that are wanted and the folder they go to. Here a file is known by what is
+The catalogue knows the files that are wanted, the model folder where they go. Here a file is known by what is
 published: an `Item` names it, `published_files` asks for its size and sum at a commit, and `download` fetches it, goes
 on with a download that was cut, and hands out nothing that does not match. `Record` is the checksums.json that keeps
 where each file came from. What goes wrong is a `GetModelsError`.
@@ -21,6 +21,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from ..files import replace_whole, sha256_of
 
 ALLOWED_SUFFIXES = (".safetensors", ".json")
 RECORD_NAME = "checksums.json"
@@ -59,14 +61,6 @@ class Item:
 
 
 # Checksums -------------------------------------------------------------------------------------------------------
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def git_blob_id(path: Path) -> str:
@@ -125,9 +119,7 @@ class Record:
         if item.convert and published.in_lfs:
             self.files[item.key]["source_sha256"] = published.digest
         text = json.dumps({"files": dict(sorted(self.files.items()))}, indent=2) + "\n"
-        partial = self.path.with_suffix(".json.partial")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, self.path)
+        replace_whole(self.path, text.encode())
 
 
 # The hub ---------------------------------------------------------------------------------------------------------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from tqdm import tqdm
 
+from ..files import replaced_whole, sha256_of
 from . import face_onnx
 
 _BLOCK = 1 << 20
@@ -24,38 +24,27 @@ def download(name: str, folder: Path) -> Path:
     recogniser = face_onnx.RECOGNISERS[name]
     file = folder / recogniser.file
     if file.exists():
-        if _sha256(file) == recogniser.sha256:
+        if sha256_of(file) == recogniser.sha256:
             return file
         raise ValueError(f"{file} is another file than the published one. It is left as it is: move it away.")
     folder.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(file.name + ".part")
     digest = hashlib.sha256()
     try:
-        with (
-            urllib.request.urlopen(recogniser.url, timeout=60) as stream,
-            part.open("wb") as target,
-            tqdm(total=recogniser.size, unit="B", unit_scale=True, desc=recogniser.file) as bar,
-        ):
-            while block := stream.read(_BLOCK):
-                target.write(block)
-                digest.update(block)
-                bar.update(len(block))
-        if digest.hexdigest() != recogniser.sha256:
-            raise ValueError(
-                f"What {recogniser.url} sent is not the published file (sha256 {digest.hexdigest()}, wanted "
-                f"{recogniser.sha256}). It was deleted; do not use that source."
-            )
-        os.replace(part, file)
+        with replaced_whole(file) as part:
+            with (
+                urllib.request.urlopen(recogniser.url, timeout=60) as stream,
+                part.open("wb") as target,
+                tqdm(total=recogniser.size, unit="B", unit_scale=True, desc=recogniser.file) as bar,
+            ):
+                while block := stream.read(_BLOCK):
+                    target.write(block)
+                    digest.update(block)
+                    bar.update(len(block))
+            if digest.hexdigest() != recogniser.sha256:
+                raise ValueError(
+                    f"What {recogniser.url} sent is not the published file (sha256 {digest.hexdigest()}, wanted "
+                    f"{recogniser.sha256}). It was deleted; do not use that source."
+                )
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise ValueError(f"{recogniser.url} cannot be fetched: {error}. Try again later.") from None
-    finally:
-        part.unlink(missing_ok=True)
     return file
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..files import replaced_whole
 from .statistics import Interval
 
 _BLUE, _GREY, _RED = "#2f6db3", "#8a8a8a", "#c2452d"
@@ -116,7 +116,6 @@ def save_scatter(file: Path, title: str, labels: tuple[str, str], groups: Mappin
 
 def _save(plt, figure, file: Path) -> None:
     """PNG, whole or not at all."""
-    part = file.with_name(file.name + ".part")
-    figure.savefig(part, dpi=_DPI, format="png")
+    with replaced_whole(file) as part:
+        figure.savefig(part, dpi=_DPI, format="png")
     plt.close(figure)
-    os.replace(part, file)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..files import replace_whole
 from . import verdicts
 from .tables import Table
 
@@ -47,7 +47,7 @@ def write_report(
             ("csv", table.csv()),
             ("json", json.dumps(table.as_dict(), indent=1, ensure_ascii=False)),
         ):
-            _write(output / TABLES / f"{table.name}.{suffix}", content)
+            replace_whole(output / TABLES / f"{table.name}.{suffix}", content.encode())
     data = {
         "tool": _TOOL,
         "settings": dict(settings),
@@ -59,12 +59,6 @@ def write_report(
     page += [verdicts.markdown(judged)] if judged else []
     page += [table.markdown() for table in tables]
     page += [f"![{name.removesuffix('.png')}]({PLOTS}/{name})\n" for name in plots]
-    _write(output / PAGE, "\n".join(page))
+    replace_whole(output / PAGE, "\n".join(page).encode())
     # last, as its presence says that the report is whole
-    _write(output / DATA, json.dumps(data, indent=1, ensure_ascii=False))
-
-
-def _write(file: Path, content: str) -> None:
-    part = file.with_name(file.name + ".part")
-    part.write_text(content, encoding="utf-8")
-    os.replace(part, file)
+    replace_whole(output / DATA, json.dumps(data, indent=1, ensure_ascii=False).encode())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from ..files import replaced_whole
 
 _LABEL_HEIGHT = 20
 _JPEG_QUALITY = 85
@@ -26,6 +27,5 @@ def save_sheet(file: Path, columns: Mapping[str, np.ndarray], tile: int = 128) -
             if image.size != (tile, tile):
                 image = image.resize((tile, tile), Image.Resampling.LANCZOS)
             sheet.paste(image, (tile * column, _LABEL_HEIGHT + tile * row))
-    part = file.with_name(file.name + ".part")
-    sheet.save(part, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    os.replace(part, file)
+    with replaced_whole(file) as part:
+        sheet.save(part, "JPEG", quality=_JPEG_QUALITY, optimize=True)

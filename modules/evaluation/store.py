@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from ..files import replace_whole, replaced_whole
 
 _SETTINGS = "settings.json"
 
@@ -31,7 +31,7 @@ class PictureStore:
             raise ValueError(f"{folder} is not empty and was not made by an evaluation. Take another output folder.")
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            _write(file, json.dumps(settings, indent=1).encode())
+            replace_whole(file, json.dumps(settings, indent=1).encode())
 
     def path(self, condition: str, number: int) -> Path:
         return self.folder / condition / f"{number:04}.png"
@@ -43,9 +43,8 @@ class PictureStore:
         """picture: uint8 [H, W, 3]. Whole or not at all."""
         path = self.path(condition, number)
         path.parent.mkdir(exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        Image.fromarray(picture).save(part, "PNG")
-        os.replace(part, path)
+        with replaced_whole(path) as part:
+            Image.fromarray(picture).save(part, "PNG")
 
     def keep(self, condition: str, pictures: np.ndarray) -> None:
         """Write those that are not there yet; uint8 [N, H, W, 3]."""
@@ -66,27 +65,10 @@ class PictureStore:
     def remember(self, condition: str, name: str, values: list) -> None:
         """Keep what was computed of a condition's pictures."""
         (self.folder / condition).mkdir(exist_ok=True)
-        _write(self.folder / condition / f"{name}.json", json.dumps(values).encode())
+        replace_whole(self.folder / condition / f"{name}.json", json.dumps(values).encode())
 
     def recall(self, condition: str, name: str, count: int) -> list | None:
         """What remember kept, if it is of `count` pictures."""
         file = self.folder / condition / f"{name}.json"
         values = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
         return values if len(values) == count else None
-
-
-def digest(folder: Path, suffixes: Sequence[str] = (".json", ".safetensors")) -> str:
-    """SHA-256 over names and contents of a folder's files of these suffixes: a model's configurations and weights."""
-    total = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.suffix in suffixes):
-        total.update(file.relative_to(folder).as_posix().encode())
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()
-
-
-def _write(file: Path, content: bytes) -> None:
-    part = file.with_name(file.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, file)

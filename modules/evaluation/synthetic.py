@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..faces.detect import detection
+from ..files import sha256_of_folder
 from ..host.process import find_model
 from ..model import checkpoint
 from ..synthetic import regressor
@@ -25,8 +26,8 @@ from . import (
     synthetic_report,
     synthetic_set,
 )
-from . import store as store_module
 from .host import host, say
+from .store import PictureStore
 
 SHEET_ROWS = 8
 
@@ -45,12 +46,12 @@ def evaluate(options: argparse.Namespace, weights: Path) -> None:
     resolution, options.steps = own.resolution, options.steps or own.steps
     options.guidance = own.guidance_scale if options.guidance is None else options.guidance
     settings = {
-        "model": store_module.digest(folder),
+        "model": sha256_of_folder(folder, (".json", ".safetensors")),
         **{name: getattr(options, name) for name in ("identities", "steps", "guidance", "sampler", "scheduler")},
         **{"test seed": options.seed, "noise seed": options.noise_seed, "size": resolution},
         "renderer": synthetic_set.renderer_digest(),
     }
-    store = store_module.PictureStore(options.output / "images", settings)
+    store = PictureStore(options.output / "images", settings)
     say(f"rendering {options.identities} people")
     test_set = synthetic_set.make_set(options.identities, store, options.seed, resolution)
     store.keep(conditions.JPEG, quality.as_jpeg(test_set.originals))

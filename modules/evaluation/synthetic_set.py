@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..files import sha256_of_folder
 from ..synthetic import renderer
 from ..synthetic.parameters import Parameters, sample_attributes, sample_identities
 from ..synthetic.renderer import render
 from .conditions import ORIGINAL, OTHER, SWAP_TRUTH
-from .store import PictureStore, digest
+from .store import PictureStore
 
 TEST_SEED = 2  # triples are drawn with seed 1
 OTHER_PICTURE = 100_000  # added to the number of a person for the attributes of the second picture
@@ -84,7 +85,7 @@ def make_calibration_pairs(
 
 def renderer_digest() -> str:
     """SHA-256 of the renderer's code: what it makes of a number is the same only while this is."""
-    return digest(Path(renderer.__file__).parent, (".py",))
+    return sha256_of_folder(Path(renderer.__file__).parent, (".py",))
 
 
 def swap_sources(count: int) -> list[int]:

@@ -24,12 +24,12 @@ The report and the journal name the sources: keep them when you publish the resu
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from ..files import replace_whole
 
 REPORT_NAME = "face_anonymizer_report.json"
 SCHEMA = "face-anonymizer/folder-report/1"
@@ -92,16 +92,7 @@ def is_ours(path: Path) -> bool:
 
 def write_report(report: Mapping, folder: Path) -> None:
     """Write the report, whole or not at all, over that of an earlier run."""
-    part = folder / f".face_anonymizer-{secrets.token_hex(8)}.part"
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(report, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, folder / REPORT_NAME)
-    finally:
-        part.unlink(missing_ok=True)
+    replace_whole(folder / REPORT_NAME, (json.dumps(report, indent=1) + "\n").encode())
 
 
 def format_banner(text: str, width: int = 90) -> str:

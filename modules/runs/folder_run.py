@@ -17,11 +17,11 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image, ImageOps
 
-from ..output.pictures import written_whole
+from ..files import sha256_of, written_whole
 from .client import Cancelled, Client, PromptFailed
 from .folder_report import summarize
 from .jobs import PHOTO, Job
-from .journal import Journal, sha256_of
+from .journal import Journal
 from .prompts import find_report, saved_files, with_source
 from .server import ServerFailed
 
@@ -189,7 +189,7 @@ class FolderRun:
                 "seconds": round(time.monotonic() - started, 2),
                 **summary,
             }
-            # On the disk before the result gets its name: see _journal.py.
+            # On the disk before the result gets its name: see journal.py.
             self._journal.append(entry)
         return entry
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from .journal import JOURNAL_NAME, Journal, JournalRefused, sha256_of
+from ..files import sha256_of
+from .journal import JOURNAL_NAME, Journal, JournalRefused
 
 PHOTO, VIDEO = "photo", "video"
 PHOTO_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))

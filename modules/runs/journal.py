@@ -14,16 +14,16 @@ The journal is locked while a run has it open; the lock ends with the process. O
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..files import PART_PATTERN, json_lines
+
 JOURNAL_NAME = "face_anonymizer_journal.jsonl"
 SCHEMA = "face-anonymizer/journal/1"
-PART_PATTERN = ".face_anonymizer-*.part"
 _LOCKED_BYTE = 1 << 40  # on Windows, which locks ranges: far behind the end, so that the journal can be read
 
 
@@ -65,7 +65,7 @@ class Journal:
         with self._guard:
             before = self._size()
             lines = [dict(entry)] if before else [{"schema": SCHEMA, "settings": self.settings}, dict(entry)]
-            data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+            data = json_lines(lines)
             try:
                 while data:
                     data = data[os.write(self._file, data) :]
@@ -158,19 +158,3 @@ def _difference(output: Path, theirs: Mapping, ours: Mapping) -> str:
         f"The results in {output} were made with other settings ({there}; this command: {here}), and one folder has "
         "one. Take another --output, or the same settings."
     )
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def remove_parts(folders: set[Path]) -> None:
-    """Remove the unfinished hidden files that a killed run left in these folders."""
-    for folder in folders:
-        for part in folder.glob(PART_PATTERN):
-            part.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
+from ..files import replaced_whole
 from .tables import ATTRIBUTES, IDENTITY
 
 SIZE = 128
@@ -73,6 +74,6 @@ def load_regressor(path: Path = WEIGHTS) -> SyntheticRegressor:
 
 def save_regressor(regressor: SyntheticRegressor, path: Path) -> None:
     """Write the weights in half precision, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    save_file({key: value.detach().half().contiguous() for key, value in regressor.state_dict().items()}, part)
-    part.replace(path)
+    weights = {key: value.detach().half().contiguous() for key, value in regressor.state_dict().items()}
+    with replaced_whole(path) as part:
+        save_file(weights, part)

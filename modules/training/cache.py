@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..files import replaced_whole
 from .encoders import Encoders
 from .triples import Triples, load_picture
 
@@ -50,12 +51,10 @@ def encode_pictures(triples: Triples, encoders: Encoders, resolution: int, file:
         if start % _EVERY == 0:
             logger.info("encoded %d of %d pictures", start + len(pictures), len(triples.pictures))
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
     try:
-        save_file(encoded._asdict(), part, metadata={"key": key})
-        part.replace(file)
+        with replaced_whole(file) as part:
+            save_file(encoded._asdict(), part, metadata={"key": key})
     except (OSError, SafetensorError) as error:  # only a later start is slower without it
-        part.unlink(missing_ok=True)
         logger.warning("%s could not be written (%s): the next start encodes the pictures again.", file, error)
     return encoded
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL
 from transformers import CLIPVisionModel
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from ..files import sha256_of
 from ..model import checkpoint
 from ..model.clip_input import preprocess
 
@@ -83,13 +84,8 @@ class Encoders:
 
     def digest(self) -> str:
         """Of both configs and all weights: what is cached belongs to these encoders."""
-        digest = hashlib.sha256()
-        for folder in self.folders:
-            for file in [folder / "config.json", *checkpoint.weight_files(folder)]:
-                with file.open("rb") as content:
-                    while chunk := content.read(1 << 24):
-                        digest.update(chunk)
-        return digest.hexdigest()
+        files = ([folder / "config.json", *checkpoint.weight_files(folder)] for folder in self.folders)
+        return sha256_of(*itertools.chain.from_iterable(files))
 
 
 def _load(kind: type, folder: Path):

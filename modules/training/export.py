@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from ..files import replaced_folder
 from ..model import checkpoint
 from .encoders import Encoders
 from .networks import Networks
@@ -34,34 +35,25 @@ def export_model(
     says of itself. dtype: of DTYPES.
     Raises OSError when the disk is full, with the old folder still in its place.
     """
-    part = folder.with_name(f"{folder.name}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        weights = {**networks.state_dict(), **averages}
-        for name in checkpoint.NETWORKS:
-            getattr(networks, name).save_config(part / name)
-            own = {
-                key.removeprefix(f"{name}."): value.detach().to("cpu", DTYPES[dtype]).contiguous()
-                for key, value in weights.items()
-                if key.startswith(f"{name}.")
-            }
-            save_file(own, part / name / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
-        for name, source in zip((checkpoint.VAE, checkpoint.IMAGE_ENCODER), encoders.folders, strict=True):
-            _copy_network(source, part / name)
-        training_scheduler(prediction).save_config(part / "scheduler")
-        usual = asdict(checkpoint.Settings())
-        always = ("routing", "resolution")
-        settings = {name: value for name, value in asdict(says).items() if name in always or value != usual[name]}
-        (part / checkpoint.SETTINGS_FILE).write_text(json.dumps(settings) + "\n", encoding="utf-8")
-        old = folder.with_name(f"{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        with replaced_folder(folder) as part:
+            weights = {**networks.state_dict(), **averages}
+            for name in checkpoint.NETWORKS:
+                getattr(networks, name).save_config(part / name)
+                own = {
+                    key.removeprefix(f"{name}."): value.detach().to("cpu", DTYPES[dtype]).contiguous()
+                    for key, value in weights.items()
+                    if key.startswith(f"{name}.")
+                }
+                save_file(own, part / name / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+            for name, source in zip((checkpoint.VAE, checkpoint.IMAGE_ENCODER), encoders.folders, strict=True):
+                _copy_network(source, part / name)
+            training_scheduler(prediction).save_config(part / "scheduler")
+            usual = asdict(checkpoint.Settings())
+            always = ("routing", "resolution")
+            settings = {name: value for name, value in asdict(says).items() if name in always or value != usual[name]}
+            (part / checkpoint.SETTINGS_FILE).write_text(json.dumps(settings) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(part, ignore_errors=True)
         raise OSError(
             f"The model could not be written to {folder} ({error}). The checkpoint is whole: make room on the disk and "
             f"write it with --resume --steps 0."

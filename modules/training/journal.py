@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from ..files import append_json_line, json_lines, read_json_lines, replace_whole
 from .validation import save_sheet
 
 logger = logging.getLogger("face_anonymizer")
@@ -43,8 +44,7 @@ class Journal:
         line = {"step": step, **{name: float(f"{figure:.6g}") for name, figure in figures.items()}}
         logger.info("%s", ", ".join(f"{name} {value:g}" for name, value in line.items()))
         with _no_loss_of_training():
-            with self.file.open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line) + "\n")
+            append_json_line(self.file, line)
             if self.board is not None:
                 for name, figure in figures.items():
                     self.board.add_scalar(name, figure, step)
@@ -57,10 +57,8 @@ class Journal:
                 self.board.add_image("samples", sheet, step, dataformats="HWC")
 
     def _cut(self, step: int) -> None:
-        kept = [line for line in self.file.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
-        part = self.file.with_suffix(".part")
-        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        part.replace(self.file)
+        lines = (line for _, line in read_json_lines(self.file, skip_broken=True))
+        replace_whole(self.file, json_lines([line for line in lines if line.get("step", math.inf) <= step]))
 
 
 @contextmanager
@@ -70,10 +68,3 @@ def _no_loss_of_training() -> Iterator[None]:
         yield
     except OSError as error:
         logger.error("The record of this step could not be written: %s", error)
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):  # the half of a line that a kill leaves
-        return float("inf")

@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from ..faces import alignment, selection
 from ..faces.detect import detection
+from ..files import remove_parts, sha256_of, written_whole
 from ..host.process import prepare_host
 from ..model import checkpoint
-from ..output import pictures as saving
 from ..runs.folder_run import UnreadablePhoto, as_png
-from ..runs.journal import Journal, JournalRefused, remove_parts, sha256_of
+from ..runs.journal import Journal, JournalRefused
 from . import triples
 
 CROPS, SWAPS = "crops", "swaps"
@@ -166,7 +166,7 @@ def keep(journal: Journal, source: str, sha256: str, name: str, picture: torch.T
     png = io.BytesIO()
     levels = (picture.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     Image.fromarray(levels).save(png, "PNG", compress_level=4)
-    with saving.written_whole(journal.output / name) as part:
+    with written_whole(journal.output / name) as part:
         part.write_bytes(png.getvalue())
         digest = hashlib.sha256(png.getvalue()).hexdigest()
         journal.append({"source": source, "sha256": sha256, "result": name, "result_sha256": digest})

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from .json_lines import read_json_lines
+from ..files import read_json_lines
 
 SYNTHESIZED_DRIVING = "synthesized driving, real truth"
 SYNTHESIZED_TRUTH = "real driving, synthesized truth"

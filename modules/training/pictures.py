@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..files import read_json_lines
 from ..synthetic.parameters import Parameters
 from ..synthetic.tables import ATTRIBUTES, IDENTITY
-from .json_lines import read_json_lines
 
 
 def read_lines(*list_files: Path) -> list[dict]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
+from ..files import append_json_line, replaced_whole
 from ..model.checkpoint import check_safetensors
 from .state import flatten, random_state, set_random_state, unflatten
 
@@ -127,11 +127,8 @@ class _Run:
             f"{part}.{name}": value.contiguous() for part, values in parts.items() for name, value in values.items()
         }
         state = {"step": self.step, "seconds": self.seconds, "running": self.running, "optimizer": rest}
-        beside = file.with_suffix(".part")
-        save_file(tensors, beside, metadata={"state": json.dumps(state)})
-        with beside.open("rb+") as written:  # a rename may reach the disk before the content does
-            os.fsync(written.fileno())
-        beside.replace(file)
+        with replaced_whole(file) as part:
+            save_file(tensors, part, metadata={"state": json.dumps(state)})
 
     def load(self, file: Path) -> None:
         """ValueError for a file that is damaged or of another network."""
@@ -179,5 +176,4 @@ def _log(run: _Run, keeping: Keeping, **figures: float) -> None:
     keeping.folder.mkdir(parents=True, exist_ok=True)
     line = {"step": run.step, "minutes": run.seconds / 60, "loss": run.running} | figures
     rounded = {name: value if isinstance(value, int) else float(f"{value:.6g}") for name, value in line.items()}
-    with (keeping.folder / LOG).open("a", encoding="utf-8") as log:
-        log.write(json.dumps(rounded) + "\n")
+    append_json_line(keeping.folder / LOG, rounded)

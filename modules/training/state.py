@@ -7,7 +7,6 @@ state.json. A checkpoint is written beside the others and renamed when it is who
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from pathlib import Path
@@ -20,6 +19,7 @@ from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ..files import replaced_folder
 from ..model.checkpoint import check_safetensors, read_json
 from .networks import Networks
 
@@ -46,27 +46,21 @@ def save_checkpoint(output: Path, trained: Trained, state: dict, random_states: 
     Raises CheckpointNotWritten, with everything that was there still there.
     """
     folder = output / FOLDER / f"{state['step']:08d}"
-    part = folder.with_name(f"{folder.name}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        save_file(_contiguous(trained.networks.state_dict()), part / "networks.safetensors")
-        tensors, rest = flatten(trained.optimizer.state_dict())
-        save_file(tensors, part / "optimizer.safetensors")
-        if trained.ema is not None:
-            save_file(_contiguous(_shadow(trained)), part / "ema.safetensors")
-        drawn = {f"{rank}.{name}": value for rank, states in enumerate(random_states) for name, value in states.items()}
-        save_file(drawn, part / "random.safetensors")
-        ema_steps = trained.ema.optimization_step if trained.ema is not None else 0
-        content = {**state, "optimizer": rest, "ema_steps": ema_steps}
-        (part / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-        for file in part.iterdir():  # a rename may reach the disk before the content does
-            with file.open("rb+") as written:
-                os.fsync(written.fileno())
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        with replaced_folder(folder) as part:
+            save_file(_contiguous(trained.networks.state_dict()), part / "networks.safetensors")
+            tensors, rest = flatten(trained.optimizer.state_dict())
+            save_file(tensors, part / "optimizer.safetensors")
+            if trained.ema is not None:
+                save_file(_contiguous(_shadow(trained)), part / "ema.safetensors")
+            drawn = {
+                f"{rank}.{name}": value for rank, states in enumerate(random_states) for name, value in states.items()
+            }
+            save_file(drawn, part / "random.safetensors")
+            ema_steps = trained.ema.optimization_step if trained.ema is not None else 0
+            content = {**state, "optimizer": rest, "ema_steps": ema_steps}
+            (part / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(part, ignore_errors=True)
         kept = newest_checkpoint(output)
         raise CheckpointNotWritten(
             f"The checkpoint of step {state['step']} could not be written to {folder} ({error}). "

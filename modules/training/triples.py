@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .json_lines import read_json_lines
+from ..files import read_json_lines
 
 ROLES = ("source", "driving", "truth")
 # The second names are those of the official code's train.jsonl (github.com/hanweikung/face_anon_simple, README).

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import torch
 
-from ..output.pictures import written_whole
+from ..files import written_whole
 from ..output.provenance import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
 from .frames import FrameReader, FrameWriter, bit_depth, frame_rate, upright_size
 

@@ -12,10 +12,11 @@ from PIL import Image
 
 from face_anonymizer.modules.evaluation import conditions, folder_pairs, plots, report, sheet, synthetic_set
 from face_anonymizer.modules.evaluation.statistics import Interval
-from face_anonymizer.modules.evaluation.store import PictureStore, digest
+from face_anonymizer.modules.evaluation.store import PictureStore
 from face_anonymizer.modules.evaluation.tables import Table
 from face_anonymizer.modules.evaluation.verdicts import Verdict
 from face_anonymizer.modules.faces.types import FIVE_POINTS, Face
+from face_anonymizer.modules.files import sha256_of_folder
 
 SETTINGS = {"model": "a", "steps": 25, "degrees": [0.3, 1.25]}
 
@@ -97,11 +98,11 @@ def test_a_digest_changes_with_any_weight(tmp_path):
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet" / "model.safetensors").write_bytes(b"weights")
     (tmp_path / "README.md").write_text("text")
-    first = digest(tmp_path)
+    first = sha256_of_folder(tmp_path, (".json", ".safetensors"))
     (tmp_path / "README.md").write_text("other text")
-    assert digest(tmp_path) == first
+    assert sha256_of_folder(tmp_path, (".json", ".safetensors")) == first
     (tmp_path / "unet" / "model.safetensors").write_bytes(b"weightz")
-    assert digest(tmp_path) != first
+    assert sha256_of_folder(tmp_path, (".json", ".safetensors")) != first
 
 
 def test_the_test_set_is_rendered_once_and_exact(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from face_anonymizer.modules import files
 from face_anonymizer.modules.runs import client as comfy_client
 from face_anonymizer.modules.runs import folder_report as reports
 from face_anonymizer.modules.runs import folder_run as runs
@@ -212,7 +213,7 @@ def test_a_kill_at_any_step_leaves_no_half_and_the_run_goes_on(photos, monkeypat
     assert visible == {name: expected[name] for name in visible} and len(visible) == (
         3 if moment == "link after" else 2
     )
-    journals.remove_parts({photos.parent / "out", photos.parent / "out" / "sub"})
+    files.remove_parts({photos.parent / "out", photos.parent / "out" / "sub"})
     with folder_run(photos) as (_, left, do):
         assert len(left) == 4 - len(visible)
         do(StandIn())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from face_anonymizer.modules import files
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.modules.runs import jobs
 from face_anonymizer.modules.runs import journal as journals
@@ -252,7 +253,7 @@ def run(tmp_path) -> Iterator[tuple]:
     with journals.Journal(tmp_path / "out", SETTINGS) as journal:
         result = make_files(journal.output, "done_redacted.png") / "done_redacted.png"
         for job in planned[:2]:
-            sums = (journals.sha256_of(job.source.path), journals.sha256_of(result))
+            sums = (files.sha256_of(job.source.path), files.sha256_of(result))
             journal.append(
                 dict(
                     zip(
@@ -289,5 +290,5 @@ def test_a_source_that_changed_is_named(run):
 
 def test_parts_of_a_killed_run_are_removed_and_nothing_else(tmp_path):
     make_files(tmp_path, ".face_anonymizer-12.part", "sub/.face_anonymizer-34.part", "a.part", ".other.part")
-    journals.remove_parts({tmp_path, tmp_path / "sub", tmp_path / "none"})
+    files.remove_parts({tmp_path, tmp_path / "sub", tmp_path / "none"})
     assert sorted(path.name for path in tmp_path.rglob("*.part")) == [".other.part", "a.part"]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
+from face_anonymizer.modules import files
 from face_anonymizer.modules.output import pictures as saving
 from face_anonymizer.modules.output import provenance
 
@@ -181,7 +182,7 @@ def test_an_existing_file_is_never_replaced(tmp_path):
         saving.save_image(levels(4, 4, 3), tmp_path / "a.png")
 
     def appears_meanwhile():
-        with saving.written_whole(tmp_path / "b.txt") as part:
+        with files.written_whole(tmp_path / "b.txt") as part:
             part.write_text("ours")
             (tmp_path / "b.txt").write_text("theirs")
 
@@ -195,12 +196,12 @@ def test_without_hard_links_a_file_still_appears_whole(tmp_path, monkeypatch):
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refused)
-    saving.write_whole(tmp_path / "a.txt", b"whole")
+    files.write_whole(tmp_path / "a.txt", b"whole")
     with pytest.raises(FileExistsError):
-        saving.write_whole(tmp_path / "a.txt", b"other")
+        files.write_whole(tmp_path / "a.txt", b"other")
     monkeypatch.setattr(os, "replace", refused)
     with pytest.raises(PermissionError):
-        saving.write_whole(tmp_path / "b.txt", b"whole")
+        files.write_whole(tmp_path / "b.txt", b"whole")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "whole"}
 
 
@@ -227,7 +228,7 @@ def test_a_folder_that_takes_nothing(tmp_path, monkeypatch, code, error, words):
 
 def test_a_full_device_leaves_nothing(tmp_path):
     """/dev/full takes no byte: what the disk says when it is full."""
-    with pytest.raises(OSError, match="No space for a") as raised, saving.written_whole(tmp_path / "a") as part:
+    with pytest.raises(OSError, match="No space for a") as raised, files.written_whole(tmp_path / "a") as part:
         part.unlink()
         part.symlink_to("/dev/full")
         part.write_bytes(b"x" * 100)
@@ -236,17 +237,17 @@ def test_a_full_device_leaves_nothing(tmp_path):
 
 def test_a_missing_folder_and_errors_of_others(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"the folder .*none does not exist\. Make it"):
-        saving.write_whole(tmp_path / "none" / "a", b"")
-    with pytest.raises(PermissionError, match=r"^not ours$"), saving.written_whole(tmp_path / "a"):
+        files.write_whole(tmp_path / "none" / "a", b"")
+    with pytest.raises(PermissionError, match=r"^not ours$"), files.written_whole(tmp_path / "a"):
         raise PermissionError("not ours")
-    with pytest.raises(KeyboardInterrupt), saving.written_whole(tmp_path / "a") as part:
+    with pytest.raises(KeyboardInterrupt), files.written_whole(tmp_path / "a") as part:
         part.write_text("half")
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
 
 
 def test_files_are_as_open_as_others(tmp_path):
-    saving.write_whole(tmp_path / "a", b"")
+    files.write_whole(tmp_path / "a", b"")
     (tmp_path / "b").write_bytes(b"")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 

@@ -20,7 +20,6 @@ The list is written last, whole or not at all. --documentation makes the picture
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +30,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from face_anonymizer.modules.faces.detect import detection
+from face_anonymizer.modules.files import json_lines, replaced_whole
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.modules.synthetic import groups, parameters, renderer, tables, triples
 
@@ -65,15 +65,16 @@ def main() -> None:
 
 
 def write_list(options: argparse.Namespace, name: str, make: Callable, at_once: int) -> None:
-    """The lines that make(options, numbers) gives for all numbers; an interrupted list keeps the name NAME.part."""
-    part = options.output / f"{name}.part"
-    with part.open("w", encoding="utf-8") as lines, tqdm(total=options.count, unit="", desc=name) as progress:
+    """The lines that make(options, numbers) gives for all numbers, as one list, whole or not at all."""
+    with (
+        replaced_whole(options.output / name) as part,
+        part.open("wb") as lines,
+        tqdm(total=options.count, unit="", desc=name) as progress,
+    ):
         for start in range(options.first, options.first + options.count, at_once):
             numbers = range(start, min(start + at_once, options.first + options.count))
-            for line in make(options, numbers):
-                lines.write(json.dumps(line) + "\n")
+            lines.write(json_lines(make(options, numbers)))
             progress.update(len(numbers))
-    part.replace(options.output / name)
 
 
 def parse_arguments() -> argparse.Namespace:

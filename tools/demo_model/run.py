@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from face_anonymizer.modules.files import replace_whole
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.tools.busy import LOCK, is_busy
 from face_anonymizer.tools.demo_model.stages import Stage, make_stages
@@ -203,9 +204,7 @@ class Worker:
 
     def _note(self, **changes) -> None:
         self.state |= changes
-        part = self.folder / "worker.json.part"
-        part.write_text(json.dumps(self.state), encoding="utf-8")
-        part.replace(self.folder / "worker.json")
+        replace_whole(self.folder / "worker.json", json.dumps(self.state).encode())
 
 
 def _lock(file: TextIO) -> bool:

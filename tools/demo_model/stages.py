@@ -5,12 +5,12 @@ Every command goes on where it was when it is called again. Nothing here imports
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from face_anonymizer.modules.files import read_json_lines
 from face_anonymizer.modules.host.location import PACK
 
 SHIPPED = PACK / "models" / "face_anon" / "demo"
@@ -162,9 +162,6 @@ def figures(log: Path) -> str:
     """The last value of everything that a log.jsonl holds."""
     last: dict = {}
     if log.is_file():
-        for line in log.read_text(encoding="utf-8").splitlines():
-            try:
-                last |= json.loads(line)
-            except json.JSONDecodeError:  # the last line of one that was killed
-                continue
+        for _, line in read_json_lines(log, skip_broken=True):
+            last |= line
     return ", ".join(f"{name} {value:.6g}" for name, value in last.items()) or "no figures yet"
