@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
 from collections import namedtuple
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,9 +17,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
-from face_anonymizer.scripts import get_models
+from face_anonymizer.modules.downloads import catalogue
+from face_anonymizer.modules.downloads import model_folder as downloads
+from face_anonymizer.modules.downloads.hub import Item
+from face_anonymizer.modules.files import sha256_of
+from face_anonymizer.modules.host import location
+from face_anonymizer.scripts import get_models as command
 
-SCRIPTS = Path(get_models.__file__).parent
+SCRIPTS = Path(command.__file__).parent
 UNET_WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
@@ -40,7 +44,7 @@ CLIP_TENSORS = VISION | {
     "visual_projection.weight": np.ones((4, 8), dtype=np.float32),
     "logit_scale": np.ones((), dtype=np.float32),
 }
-VISION_CONFIG = {key: 1 for key in get_models.VISION_CONFIG_KEYS} | {"hidden_act": "quick_gelu", "torch_dtype": None}
+VISION_CONFIG = {key: 1 for key in catalogue.VISION_CONFIG_KEYS} | {"hidden_act": "quick_gelu", "torch_dtype": None}
 
 
 def repositories() -> dict[str, dict[str, bytes]]:
@@ -50,13 +54,13 @@ def repositories() -> dict[str, dict[str, bytes]]:
         networks[f"{part}/config.json"] = json.dumps({"part": part}).encode()
         networks[f"{part}/diffusion_pytorch_model.safetensors"] = tensors(seed)
     return {
-        get_models.FACE_ANON: {"README.md": b"# model card", **networks},
-        get_models.CLIP: {
+        catalogue.FACE_ANON: {"README.md": b"# model card", **networks},
+        catalogue.CLIP: {
             "config.json": json.dumps({"text_config": {}, "vision_config": VISION_CONFIG}).encode(),
             "model.safetensors": save(CLIP_TENSORS),
             "pytorch_model.bin": b"a pickle that nobody wants",
         },
-        get_models.VAE: {"config.json": b"{}", "diffusion_pytorch_model.safetensors": tensors(9)},
+        catalogue.VAE: {"config.json": b"{}", "diffusion_pytorch_model.safetensors": tensors(9)},
     }
 
 
@@ -68,7 +72,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories = repositories()
-        self.commits = dict(get_models.REVISIONS)
+        self.commits = dict(catalogue.REVISIONS)
         self.branches = {"main": "c" * 40}
         self.requests: list[tuple[str, str | None]] = []  # path, Range header
         self.cut: dict[str, int] = {}  # sha256 of a file -> bytes after which its next download breaks off
@@ -171,7 +175,7 @@ def hub(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr(get_models, "PUBLISHED_SHA256", {})  # the sums of the real files
+    monkeypatch.setattr(catalogue, "PUBLISHED_SHA256", {})  # the sums of the real files
     # small pieces, so that files of some kilobytes arrive in several
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1024)
     yield server
@@ -188,7 +192,7 @@ def models(tmp_path) -> Path:
 
 
 def run(models: Path, *arguments: str) -> int:
-    return get_models.main(["--models-dir", str(models), "--yes", *arguments])
+    return command.main(["--models-dir", str(models), "--yes", *arguments])
 
 
 def model_folder(models: Path) -> Path:
@@ -201,26 +205,26 @@ def files_in(folder: Path) -> set[str]:
 
 def test_table_accepts_only_safetensors_and_json():
     with pytest.raises(ValueError, match=r"pytorch_model\.bin"):
-        get_models.Item("vae", get_models.VAE, "pytorch_model.bin", "model.safetensors", 1)
-    assert all(re.fullmatch("[0-9a-f]{40}", commit) for commit in get_models.REVISIONS.values())
-    known = {(item.repository, item.remote) for item in get_models.ITEMS}
-    assert known >= get_models.PUBLISHED_SHA256.keys()
+        Item("vae", catalogue.VAE, "pytorch_model.bin", "model.safetensors", 1)
+    assert all(re.fullmatch("[0-9a-f]{40}", commit) for commit in catalogue.REVISIONS.values())
+    known = {(item.repository, item.remote) for item in catalogue.ITEMS}
+    assert known >= catalogue.PUBLISHED_SHA256.keys()
 
 
 def test_dry_run_lists_and_downloads_nothing(hub, models, capsys):
     assert run(models, "--dry-run") == 0
     out = capsys.readouterr().out
     wanted = [
-        (get_models.FACE_ANON, ["unet", "referencenet", "conditioning_referencenet"]),
-        (get_models.CLIP, ["image_encoder"]),
-        (get_models.VAE, ["vae"]),
+        (catalogue.FACE_ANON, ["unet", "referencenet", "conditioning_referencenet"]),
+        (catalogue.CLIP, ["image_encoder"]),
+        (catalogue.VAE, ["vae"]),
     ]
     for repository, parts in wanted:
-        assert f"{repository}  at {get_models.REVISIONS[repository]}" in out
+        assert f"{repository}  at {catalogue.REVISIONS[repository]}" in out
         for part in parts:
             assert f"-> {model_folder(models.resolve()) / part / 'config.json'}" in out
-    files = [hub.repositories[item.repository][item.remote] for item in get_models.ITEMS]
-    assert f"Total to download: {get_models.readable_size(sum(map(len, files)))}." in out
+    files = [hub.repositories[item.repository][item.remote] for item in catalogue.ITEMS]
+    assert f"Total to download: {downloads.readable_size(sum(map(len, files)))}." in out
     assert "pytorch_model.bin" not in out
     assert not any(models.iterdir())
     assert all(path.startswith("/api/") for path, _ in hub.requests)
@@ -255,19 +259,17 @@ def test_no_network_is_one_clear_message(models, capsys, no_hub):
 def test_whole_download_is_the_published_layout(hub, models, capsys):
     assert run(models) == 0
     folder = model_folder(models)
-    expected = {item.key for item in get_models.ITEMS} | {"checksums.json"}
+    expected = {item.key for item in catalogue.ITEMS} | {"checksums.json"}
     assert files_in(folder) == expected
     assert not (folder / ".download").exists()
-    for item in get_models.ITEMS:
+    for item in catalogue.ITEMS:
         if item.part != "image_encoder":
             assert (folder / item.key).read_bytes() == hub.repositories[item.repository][item.remote]
     record = json.loads((folder / "checksums.json").read_text())["files"]
     for key, entry in record.items():
         assert entry["sha256"] == hashlib.sha256((folder / key).read_bytes()).hexdigest()
-        assert entry["revision"] == get_models.REVISIONS[entry["repository"]]
-    assert record["image_encoder/model.safetensors"]["source_sha256"] == hub.sha256(
-        get_models.CLIP, "model.safetensors"
-    )
+        assert entry["revision"] == catalogue.REVISIONS[entry["repository"]]
+    assert record["image_encoder/model.safetensors"]["source_sha256"] == hub.sha256(catalogue.CLIP, "model.safetensors")
     assert "Done" in capsys.readouterr().out
 
 
@@ -281,8 +283,8 @@ def test_image_encoder_is_the_vision_part_alone(hub, models):
         np.testing.assert_array_equal(kept[name], tensor)
     config = json.loads((folder / "config.json").read_text())
     assert config["model_type"] == "clip_vision_model" and config["architectures"] == ["CLIPVisionModel"]
-    assert {key: config[key] for key in get_models.VISION_CONFIG_KEYS} == {
-        key: VISION_CONFIG[key] for key in get_models.VISION_CONFIG_KEYS
+    assert {key: config[key] for key in catalogue.VISION_CONFIG_KEYS} == {
+        key: VISION_CONFIG[key] for key in catalogue.VISION_CONFIG_KEYS
     }
 
 
@@ -300,16 +302,16 @@ def test_only_downloads_the_named_parts_and_the_rest_follows(hub, models):
     assert {path.parent.name for path in folder.rglob("*.safetensors")} == {"vae", "unet"}
     hub.requests.clear()
     assert run(models) == 0
-    assert files_in(folder) == {item.key for item in get_models.ITEMS} | {"checksums.json"}
-    assert hub.ranges(hub.sha256(get_models.FACE_ANON, UNET_WEIGHTS)) == []
+    assert files_in(folder) == {item.key for item in catalogue.ITEMS} | {"checksums.json"}
+    assert hub.ranges(hub.sha256(catalogue.FACE_ANON, UNET_WEIGHTS)) == []
 
 
 def test_cut_connection_is_continued(hub, models):
-    sha256 = hub.sha256(get_models.FACE_ANON, UNET_WEIGHTS)
+    sha256 = hub.sha256(catalogue.FACE_ANON, UNET_WEIGHTS)
     hub.cut[sha256] = 20_480
     assert run(models, "--only", "unet") == 0
     assert hub.ranges(sha256) == [None, "bytes=20480-"]
-    assert get_models.sha256_of(model_folder(models) / UNET_WEIGHTS) == sha256
+    assert sha256_of(model_folder(models) / UNET_WEIGHTS) == sha256
 
 
 KILLED_RUN = """
@@ -318,14 +320,15 @@ import huggingface_hub.constants
 huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 1024
 sys.path.insert(0, {scripts!r})
 import _pack
-from face_anonymizer.scripts import get_models
-get_models.PUBLISHED_SHA256 = {{}}
-sys.exit(get_models.main(["--models-dir", {models!r}, "--yes", "--only", "unet"]))
+from face_anonymizer.modules.downloads import catalogue
+from face_anonymizer.scripts import get_models as command
+catalogue.PUBLISHED_SHA256 = {{}}
+sys.exit(command.main(["--models-dir", {models!r}, "--yes", "--only", "unet"]))
 """
 
 
 def test_killed_midway_leaves_no_half_file_and_goes_on(hub, models):
-    sha256 = hub.sha256(get_models.FACE_ANON, UNET_WEIGHTS)
+    sha256 = hub.sha256(catalogue.FACE_ANON, UNET_WEIGHTS)
     hub.stall[sha256] = 40_960
     code = KILLED_RUN.format(scripts=str(SCRIPTS), models=str(models))
     process = subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ))
@@ -345,23 +348,23 @@ def test_killed_midway_leaves_no_half_file_and_goes_on(hub, models):
     kept = partial.stat().st_size
     assert run(models, "--only", "unet") == 0
     assert hub.ranges(sha256) == [None, f"bytes={kept}-"]
-    assert get_models.sha256_of(folder / UNET_WEIGHTS) == sha256
+    assert sha256_of(folder / UNET_WEIGHTS) == sha256
     assert not partial.exists()
 
 
 def test_damaged_file_is_named_with_both_sums(hub, models, capsys):
     assert run(models, "--only", "vae") == 0
     path = model_folder(models) / "vae" / "diffusion_pytorch_model.safetensors"
-    good = get_models.sha256_of(path)
+    good = sha256_of(path)
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     hub.requests.clear()
     assert run(models, "--only", "vae") == 1
     err = capsys.readouterr().err
-    assert str(path) in err and good in err and get_models.sha256_of(path) in err and "Delete it" in err
+    assert str(path) in err and good in err and sha256_of(path) in err and "Delete it" in err
     assert hub.requests == []
     path.unlink()
     assert run(models, "--only", "vae") == 0
-    assert get_models.sha256_of(path) == good
+    assert sha256_of(path) == good
 
 
 @pytest.mark.parametrize("path", ["diffusion_pytorch_model.safetensors", "config.json"])
@@ -374,18 +377,18 @@ def test_file_that_arrives_damaged_is_refused(hub, models, capsys, monkeypatch, 
             )
         )  # fmt: skip
     else:
-        hub.spoil.add(hub.sha256(get_models.VAE, path))
+        hub.spoil.add(hub.sha256(catalogue.VAE, path))
     assert run(models, "--only", "vae") == 1
     err = capsys.readouterr().err
-    assert f"{path} of {get_models.VAE} arrived damaged" in err and "published:" in err and "received:" in err
+    assert f"{path} of {catalogue.VAE} arrived damaged" in err and "published:" in err and "received:" in err
     folder = model_folder(models)
     assert not (folder / "vae" / path).exists()
     assert not list(folder.rglob("*.partial"))
 
 
 def test_hub_that_offers_another_file_than_the_known_one_is_refused(hub, models, capsys, monkeypatch):
-    known = {(get_models.VAE, "diffusion_pytorch_model.safetensors"): "0" * 64}
-    monkeypatch.setattr(get_models, "PUBLISHED_SHA256", known)
+    known = {(catalogue.VAE, "diffusion_pytorch_model.safetensors"): "0" * 64}
+    monkeypatch.setattr(catalogue, "PUBLISHED_SHA256", known)
     assert run(models, "--only", "vae") == 1
     assert "offers another diffusion_pytorch_model.safetensors" in capsys.readouterr().err
     assert not any(models.iterdir())
@@ -395,9 +398,9 @@ def test_files_put_there_by_hand_are_adopted_or_left_alone(hub, models, capsys):
     folder = model_folder(models) / "vae"
     folder.mkdir(parents=True)
     weights = folder / "diffusion_pytorch_model.safetensors"
-    weights.write_bytes(hub.repositories[get_models.VAE][weights.name])
+    weights.write_bytes(hub.repositories[catalogue.VAE][weights.name])
     assert run(models, "--only", "vae") == 0
-    assert hub.ranges(hub.sha256(get_models.VAE, weights.name)) == []
+    assert hub.ranges(hub.sha256(catalogue.VAE, weights.name)) == []
 
     other = model_folder(models) / UNET_WEIGHTS
     other.parent.mkdir()
@@ -408,31 +411,31 @@ def test_files_put_there_by_hand_are_adopted_or_left_alone(hub, models, capsys):
 
 
 def test_vanished_commit_and_the_way_out(hub, models, capsys):
-    hub.commits[get_models.FACE_ANON] = "d" * 40
+    hub.commits[catalogue.FACE_ANON] = "d" * 40
     assert run(models, "--only", "unet") == 1
-    assert f"--revision {get_models.FACE_ANON}=main" in capsys.readouterr().err
-    assert run(models, "--only", "unet", "--revision", f"{get_models.FACE_ANON}=main") == 0
+    assert f"--revision {catalogue.FACE_ANON}=main" in capsys.readouterr().err
+    assert run(models, "--only", "unet", "--revision", f"{catalogue.FACE_ANON}=main") == 0
     record = json.loads((model_folder(models) / "checksums.json").read_text())["files"]
     assert record["unet/config.json"]["revision"] == "c" * 40
     # a later run takes the recorded commit, and never mixes two
     hub.requests.clear()
     assert run(models, "--only", "referencenet") == 0
-    assert hub.requests[0][0] == f"/api/models/{get_models.FACE_ANON}/revision/{'c' * 40}"
-    hub.commits[get_models.FACE_ANON] = get_models.REVISIONS[get_models.FACE_ANON]
-    pinned = f"{get_models.FACE_ANON}={get_models.REVISIONS[get_models.FACE_ANON]}"
+    assert hub.requests[0][0] == f"/api/models/{catalogue.FACE_ANON}/revision/{'c' * 40}"
+    hub.commits[catalogue.FACE_ANON] = catalogue.REVISIONS[catalogue.FACE_ANON]
+    pinned = f"{catalogue.FACE_ANON}={catalogue.REVISIONS[catalogue.FACE_ANON]}"
     assert run(models, "--only", "conditioning_referencenet", "--revision", pinned) == 1
     assert "Use another --name" in capsys.readouterr().err
 
 
 def test_vanished_repository(hub, models, capsys):
-    del hub.repositories[get_models.VAE]
+    del hub.repositories[catalogue.VAE]
     assert run(models, "--only", "vae") == 1
     assert "is not there, or is not public" in capsys.readouterr().err
 
 
 def test_full_disk_is_refused_before_the_download(hub, models, capsys, monkeypatch):
     usage = namedtuple("usage", "total used free")(10**12, 10**12 - 5000, 5000)
-    monkeypatch.setattr(get_models.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: usage)
     assert run(models) == 1
     assert "5.00 kB there" in capsys.readouterr().err
     assert not any(models.iterdir())
@@ -447,7 +450,7 @@ def test_asks_before_it_downloads(hub, models, capsys, monkeypatch, answer, stat
         return answer
 
     monkeypatch.setattr("builtins.input", reply)
-    assert get_models.main(["--models-dir", str(models), "--only", "vae"]) == status
+    assert command.main(["--models-dir", str(models), "--only", "vae"]) == status
     captured = capsys.readouterr()
     assert "Total to download: " in captured.out
     assert (model_folder(models) / "vae" / "config.json").exists() == (status == 0)
@@ -456,19 +459,14 @@ def test_asks_before_it_downloads(hub, models, capsys, monkeypatch, answer, stat
 
 
 def test_models_folder_of_comfyui(hub, tmp_path, capsys, monkeypatch):
-    class HostMissing(SystemExit):
-        pass
-
     def missing():
-        raise HostMissing("No ComfyUI found.")
+        raise location.HostMissing("No ComfyUI found.")
 
-    host = types.ModuleType("host")
-    host.HostMissing, host.find_comfyui = HostMissing, lambda: tmp_path
-    monkeypatch.setitem(sys.modules, "host", host)
-    assert get_models.main(["--yes", "--only", "vae"]) == 0
+    monkeypatch.setattr(location, "find_comfyui", lambda: tmp_path)
+    assert command.main(["--yes", "--only", "vae"]) == 0
     assert (model_folder(tmp_path / "models") / "vae" / "config.json").is_file()
-    host.find_comfyui = missing
-    assert get_models.main(["--yes"]) == 1
+    monkeypatch.setattr(location, "find_comfyui", missing)
+    assert command.main(["--yes"]) == 1
     err = capsys.readouterr().err
     assert "No ComfyUI found." in err and "--models-dir" in err
 
