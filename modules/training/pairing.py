@@ -7,14 +7,10 @@ The source of either is another photo of whoever the truth shows. Pure: names on
 
 from __future__ import annotations
 
-import csv
-import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import NamedTuple
-
-from ..files import read_json_lines
 
 SYNTHESIZED_DRIVING = "synthesized driving, real truth"
 SYNTHESIZED_TRUTH = "real driving, synthesized truth"
@@ -58,54 +54,6 @@ class Pair(NamedTuple):
                 "driving_identity": self.photo_identity,
             },
         ]
-
-
-def read_labels(file: Path) -> dict[str, str]:
-    """Photo -> identity. Photos are paths relative to the folder of photos, with forward slashes.
-
-    file: .csv with the columns file and identity, .jsonl with an object of these two a line, or .json {file: identity}.
-    Raises FileNotFoundError, or ValueError naming the file, the line and the next step.
-    """
-    readers = {".csv": _read_csv, ".json": _read_json, ".jsonl": _read_json_lines}
-    if file.suffix.lower() not in readers:
-        raise ValueError(f"{file} is no list of labels: it is {', '.join(readers)} by its name.")
-    if not file.is_file():
-        raise FileNotFoundError(f"The labels {file} are missing. Name another file, or have a folder a person.")
-    labels: dict[str, str] = {}
-    try:
-        for origin, photo, identity in readers[file.suffix.lower()](file):
-            if not (isinstance(photo, str) and photo) or isinstance(identity, bool | float) or identity in (None, ""):
-                raise ValueError(f"{origin} has no file or no identity: both are names or numbers. Correct this entry.")
-            name = PurePosixPath(photo.replace("\\", "/")).as_posix()
-            if labels.setdefault(name, str(identity)) != str(identity):
-                raise ValueError(f"{origin} gives {name} a second identity, {identity}. Leave one of the two.")
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
-        raise ValueError(f"{file} is no readable {file.suffix} file ({error}). Write it again, as UTF-8.") from error
-    if not labels:
-        raise ValueError(f"{file} labels no photo. Each entry names a file and its identity.")
-    return labels
-
-
-def _read_csv(file: Path) -> Iterator[tuple]:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        rows = csv.DictReader(lines)
-        if not {"file", "identity"} <= set(rows.fieldnames or ()):
-            raise ValueError(f"{file} has the columns {rows.fieldnames}; file and identity are needed: name them so.")
-        for row in rows:
-            yield f"{file} line {rows.line_num}", row["file"], row["identity"]
-
-
-def _read_json(file: Path) -> Iterator[tuple]:
-    content = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} holds a {type(content).__name__}, not an object {{file: identity}}. Write it so.")
-    for photo, identity in content.items():
-        yield f"{file}, entry {photo!r},", photo, identity if isinstance(identity, str | int) else None
-
-
-def _read_json_lines(file: Path) -> Iterator[tuple]:
-    for origin, entry in read_json_lines(file):
-        yield origin, entry.get("file"), entry.get("identity")
 
 
 def folder_labels(photos: Iterable[str]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import golden
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 
 from face_anonymizer.modules.synthetic import parameters, renderer
+from face_anonymizer.modules.training import pair_pictures, pairing
 from face_anonymizer.modules.training.triples import load_picture, read_triples
 from face_anonymizer.scripts import make_pairs
 
@@ -51,8 +51,7 @@ def made(script, photos, tmp_path_factory):
     """The output of a run that was interrupted after its first batch of swaps, and what came out by then."""
     output = tmp_path_factory.mktemp("pairs") / "out"
     command = [str(photos), "--output", str(output), "--size", str(SIZE), *MODEL]
-    pictures = sys.modules["_pair_pictures"]
-    batches = pictures.swap_faces
+    batches = pair_pictures.swap_faces
 
     def interrupted(*arguments):
         for i, picture in enumerate(batches(*arguments)):
@@ -61,7 +60,7 @@ def made(script, photos, tmp_path_factory):
             yield picture
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "swap_faces", interrupted)
+        patch.setattr(pair_pictures, "swap_faces", interrupted)
         with pytest.raises(KeyboardInterrupt):
             script.main(command)
     before = {file: file.stat().st_mtime_ns for file in output.rglob("*.png")}
@@ -163,9 +162,9 @@ def test_noise_depends_on_the_swap_and_not_on_its_batch(made, script):
     """So that a run that was interrupted gives the pictures of one that was not."""
     output, _, command = made
     options = script.parse_arguments(command)
-    pair = script.pairing.plan_pairs(
-        script.pairing.group({f"{person}-{i}": person for person in PEOPLE for i in range(PHOTOS)}), 1, 0
+    pair = pairing.plan_pairs(
+        pairing.group({f"{person}-{i}": person for person in PEOPLE for i in range(PHOTOS)}), 1, 0
     )[5]
-    (alone,) = sys.modules["_pair_pictures"].swap_faces(options, SIZE, golden.TINY, [pair])
+    (alone,) = pair_pictures.swap_faces(options, SIZE, golden.TINY, [pair])
     kept = np.asarray(Image.open(output / "swaps" / f"{pair.swap}.png"))
     assert np.abs((alone.clamp(0, 1) * 255).round().to(torch.uint8).numpy().astype(int) - kept).max() <= 1

@@ -172,9 +172,8 @@ def test_status_of_an_empty_folder_and_of_one_with_figures(tmp_path):
 
 
 def test_nobody_of_the_evaluation_is_trained_on_and_the_method_sees_others_than_the_encoders(tmp_path):
-    from face_anonymizer.tools.demo_model.stages import ENCODER_CHUNKS, FIRST_CHUNKS, METHOD_CHUNKS
-
     from face_anonymizer.modules.evaluation.synthetic_set import TEST_SEED
+    from face_anonymizer.tools.demo_model.stages import ENCODER_CHUNKS, FIRST_CHUNKS, METHOD_CHUNKS
 
     for shipped in (False, True):
         rendering = [s.command for s in runner.make_stages(tmp_path, shipped) if s.name.startswith("pictures")]

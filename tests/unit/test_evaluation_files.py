@@ -188,16 +188,16 @@ def test_labels_say_who_is_who(tmp_path, name):
     file = tmp_path / name
     rows = {"one.jpg": "Ann", "two": "Bob"}
     file.write_text(json.dumps(rows) if name.endswith("json") else "".join(f"{k},{v}\n" for k, v in rows.items()))
-    assert folder_pairs.read_labels(file, ["two", "one"]) == ["Bob", "Ann"]
+    assert folder_pairs.identities_of(["two", "one"], file) == ["Bob", "Ann"]
     with pytest.raises(ValueError, match=r"who is in 1 pictures, such as three"):
-        folder_pairs.read_labels(file, ["one", "three"])
+        folder_pairs.identities_of(["one", "three"], file)
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", ""])
 def test_labels_that_are_none_are_refused(tmp_path, content):
     (tmp_path / "labels.json").write_text(content)
     with pytest.raises(ValueError, match="no list of names and people"):
-        folder_pairs.read_labels(tmp_path / "labels.json", ["one"])
+        folder_pairs.identities_of(["one"], tmp_path / "labels.json")
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path):

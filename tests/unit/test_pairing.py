@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from face_anonymizer.modules.runs.labels import read_labels
 from face_anonymizer.modules.training import pairing
 
 PEOPLE = {"ann": ["ann-1", "ann-2", "ann-3"], "bob": ["bob-1", "bob-2"], "cem": ["cem-1", "cem-2"]}
@@ -24,13 +25,14 @@ def write(folder, name, text):
     ("name", "text"),
     [
         ("labels.csv", "identity,note,file\n7,x,a/1.jpg\n7,,a\\2.jpg\nbob,,./b.jpg\n"),
+        ("labels.csv", "a/1.jpg,7\n\na\\2.jpg,7\nb.jpg,bob\n"),
         ("labels.csv", "\ufefffile,identity\na/1.jpg,7\na/2.jpg,7\nb.jpg,bob\n"),
         ("labels.json", json.dumps({"a/1.jpg": 7, "a/2.jpg": "7", "b.jpg": "bob"})),
         ("labels.jsonl", "".join(json.dumps({"file": f, "identity": i}) + "\n\n" for f, i in LABELS.items())),
     ],
 )
 def test_forms_of_labels(tmp_path, name, text):
-    assert pairing.read_labels(write(tmp_path, name, text)) == LABELS
+    assert read_labels(write(tmp_path, name, text)) == LABELS
 
 
 @pytest.mark.parametrize(
@@ -51,15 +53,15 @@ def test_forms_of_labels(tmp_path, name, text):
 )
 def test_wrong_labels_name_file_and_line(tmp_path, name, text, message):
     with pytest.raises(ValueError, match=message):
-        pairing.read_labels(write(tmp_path, name, text))
+        read_labels(write(tmp_path, name, text))
 
 
 def test_missing_and_binary_labels(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none.csv are missing. Name another file"):
-        pairing.read_labels(tmp_path / "none.csv")
+        read_labels(tmp_path / "none.csv")
     (tmp_path / "labels.csv").write_bytes(b"file,identity\n\xff\xfe,x\n")
     with pytest.raises(ValueError, match=r"labels.csv is no readable .csv file"):
-        pairing.read_labels(tmp_path / "labels.csv")
+        read_labels(tmp_path / "labels.csv")
 
 
 def test_folders_are_labels():
