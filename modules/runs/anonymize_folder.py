@@ -1,0 +1,162 @@
+"""A run over folders from beginning to end: what is to be done, the ComfyUIs that do it, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..files import remove_parts
+from ..host.location import PACK, find_comfyui
+from ..model import checkpoint
+from . import folder_report as reports
+from .folder_options import SUFFIXES, FolderOptions
+from .folder_run import FolderRun, Outcome, ShowStep
+from .jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
+from .journal import Journal, JournalRefused
+from .prompts import load_prompt, node_classes
+from .servers import check_server, clients_for, use_servers
+
+GRAPHS = PACK / "workflows" / "api"
+
+Say = Callable[[str], None]
+
+
+class OutputUnwritable(RuntimeError):
+    """The output folder cannot be made or written."""
+
+
+def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], None], say: Say) -> bool:
+    """Do what is not done yet of all that the options name.
+
+    Args:
+        options: what is asked for.
+        show_report: called with the report at the end, also where the run stops before it.
+        say: takes lines of progress and warnings.
+
+    Returns:
+        Whether everything is done and could be read.
+
+    Raises:
+        PlanRefused, JournalRefused: the options, or what is in the output folder, do not allow it.
+        RunStopped: no further file can be done; what is done is kept.
+        OutputUnwritable, HostMissing, ServerFailed: there is nowhere to write, or no usable ComfyUI.
+    """
+    found = find_sources(list(options.paths), options.output)
+    if not found.sources:
+        raise PlanRefused(f"No photo or video in {', '.join(map(str, options.paths))}.")
+    own = find_own_settings(options)
+    settings = options.of_results(own)
+    with open_journal(options.output, settings) as journal:
+        known = {source: entry["result"] for source, entry in journal.entries.items()}
+        suffixes = {PHOTO: SUFFIXES[options.format], VIDEO: ".mp4"}
+        jobs = plan_jobs(found.sources, "_redacted" if options.redact else "_anonymized", suffixes, known)
+        remove_parts({journal.output, *((journal.output / job.result).parent for job in jobs)})
+        left = unfinished(jobs, journal)
+        if not reports.is_ours(report := journal.output / reports.REPORT_NAME):
+            raise JournalRefused(f"Nothing is overwritten, and {report} is no report of this script. Move it away.")
+        prompts = {
+            kind: load_prompt(GRAPHS, options.task, kind, settings | options.of_kind(kind))
+            for kind in {job.source.kind for job in left}
+        }
+        errors: dict[str, str] = {}
+        try:
+            if left:
+                if own.notice:
+                    say(reports.format_banner(f"{options.painted_by}: {own.notice}"))
+                do_jobs(options, FolderRun(journal, prompts), prompts, left, errors, say)
+        finally:
+            if journal.entries or errors:
+                made = reports.make_report(settings, list_files(found, jobs, journal, left, errors))
+                show_report(made)
+                write_report(made, journal.output, say)
+    return not (errors or found.unreadable)
+
+
+def find_own_settings(options: FolderOptions) -> checkpoint.Settings:
+    """What the model says of itself, where it is on this machine; else what holds for the published one."""
+    bases = [] if options.servers else [find_comfyui() / "models" / "face_anon"]
+    folder = checkpoint.find_model_folders([*bases, checkpoint.PACK_MODELS]).get(options.painted_by)
+    try:
+        return checkpoint.read_settings(folder) if folder else checkpoint.Settings()
+    except ValueError as error:
+        raise PlanRefused(str(error)) from None
+
+
+def open_journal(output: Path, settings: Mapping) -> Journal:
+    """The journal of the output folder; OutputUnwritable where it cannot be written."""
+    try:
+        return Journal(output, settings)
+    except OSError as error:
+        raise OutputUnwritable(
+            f"Cannot write into {output}: {error.strerror}. Allow writing there or take another --output."
+        ) from None
+
+
+def do_jobs(
+    options: FolderOptions, run: FolderRun, prompts: Mapping[str, dict], jobs: list[Job], errors: dict, say: Say
+) -> None:
+    """Do the jobs on the servers that the options name, or on one of our own. errors: source -> why, filled here."""
+    with use_servers(options.servers, say) as servers:
+        for server in servers:
+            check_server(server, set().union(*map(node_classes, prompts.values())), options.painted_by)
+        clients = clients_for(servers, options.workers or len(servers))
+        many, alone = len(jobs) > 1, len(clients) == 1
+        with (
+            tqdm(total=len(jobs), unit="file", disable=None if many else True) as files,
+            tqdm(unit="step", position=int(many), leave=False, disable=None if alone else True) as steps,
+        ):
+
+            def note(outcome: Outcome) -> None:
+                files.update()
+                if outcome.error:
+                    errors[outcome.job.source.name] = outcome.error
+
+            run.do(jobs, clients, note, _steps_on(steps) if alone else None)
+
+
+def _steps_on(bar: tqdm) -> Callable[[Job, dict], ShowStep]:
+    """What FolderRun.do wants as show_step: the bar starts anew with every node that reports steps, and names it."""
+
+    def follow(job: Job, prompt: dict) -> ShowStep:
+        current = None
+
+        def show(node: str, value: int, maximum: int) -> None:
+            nonlocal current
+            if node != current:
+                current = node
+                bar.reset(total=maximum)
+                bar.set_description(f"{job.source.path.name}: {prompt[node]['_meta']['title']}")
+            bar.update(value - bar.n)
+
+        return show
+
+    return follow
+
+
+def list_files(found: Found, jobs: list[Job], journal: Journal, left: list[Job], errors: dict) -> Iterator[dict]:
+    """Every file with its outcome, as the report has it."""
+    again = {job.source.name for job in left}
+    for job in jobs:
+        name = job.source.name
+        entry = journal.entries.get(name)
+        if name in errors:
+            yield {"source": name, "outcome": reports.FAILED, "error": errors[name]}
+        elif entry and (name not in again or (journal.output / job.result).exists()):
+            hidden = ("sha256", "result_sha256")
+            yield {"source": name, "outcome": reports.DONE} | {key: entry[key] for key in entry if key not in hidden}
+        else:
+            yield {"source": name, "outcome": reports.PENDING}
+    for name, error in found.unreadable.items():
+        yield {"source": name, "outcome": reports.FAILED, "error": error}
+    for name, why in found.skipped.items():
+        yield {"source": name, "outcome": reports.SKIPPED, "error": why}
+
+
+def write_report(report: Mapping, output: Path, say: Say) -> None:
+    """Write the report; where it cannot be written, say why, as the results are there all the same."""
+    try:
+        reports.write_report(report, output)
+    except OSError as error:
+        say(f"\nThe report could not be written into {output}: {error.strerror}")

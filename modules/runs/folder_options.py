@@ -1,0 +1,109 @@
+"""What a run over folders is asked for, each default once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model import checkpoint
+from .jobs import PHOTO
+
+SUFFIXES: Mapping[str, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}  # of photos that are saved
+
+_RANGES = {
+    **{"degree": (0, 2), "steps": (1, 1000), "seed": (0, 2**64 - 1), "size": (64, 2048)},
+    **{"min_score": (0.05, 1), "detail": (2, 32), "quality": (1, 100), "workers": (1, 64)},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderOptions:
+    """What scripts/anonymize.py is asked for.
+
+    Args:
+        paths: photos, videos, and folders with all below them.
+        output: folder for the results; made if need be.
+        redact: cover faces instead of painting new ones.
+        format: of photos, one of SUFFIXES.
+        quality: 1..100, of jpeg and webp.
+        servers: addresses of running ComfyUIs; none for one of our own.
+        workers: files at a time, over all servers; None for one a server.
+        min_score: of the detector, 0.05..1.
+        thorough: "photos", "all" or "none", where to look in tiles for small faces.
+        model: a folder under models/face_anon of ComfyUI; None for the demo model.
+        degree: of anonymization, 0..2.
+        steps: of sampling, 1..1000; None for the model's own for photos, and the graph's for videos.
+        seed: of each file; face i of a photo has seed + i.
+        size: side of a photo's crop in pixels, 64..2048; None for the model's own.
+        identity: of a person in a video, "same noise" or "same face".
+        fallback: for faces that are too small or came back broken: "solid", "mosaic", "blur" or "keep".
+        mode: of redaction, "solid", "mosaic" or "blur".
+        shape: of redaction, "ellipse", "box", "oval" or "crop".
+        detail: samples that mosaic and blur leave across a face, 2..32.
+
+    Raises:
+        ValueError: naming the option of the command line that is out of its range, or does not go with another.
+    """
+
+    paths: Sequence[Path]
+    output: Path
+    redact: bool = False
+    format: str = "png"
+    quality: int = 95
+    servers: Sequence[str] = ()
+    workers: int | None = None
+    min_score: float = 0.3
+    thorough: str = "photos"
+    model: str | None = None
+    degree: float = 1.25
+    steps: int | None = None
+    seed: int = 0
+    size: int | None = None
+    identity: str = "same noise"
+    fallback: str = "solid"
+    mode: str = "solid"
+    shape: str = "ellipse"
+    detail: float = 6.0
+
+    def __post_init__(self):
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"--{name.replace('_', '-')} is {low} to {high}, not {value}")
+        if self.redact and self.model:
+            raise ValueError("--redact needs no --model: choose one")
+        if self.workers and not self.servers:
+            raise ValueError("--workers needs --server: ComfyUI does one file at a time, so several only fill a queue")
+        if self.servers and not (self.model or self.redact):
+            raise ValueError("--server needs --model or --redact")
+
+    @property
+    def task(self) -> str:
+        return "redact" if self.redact else "anonymize"
+
+    @property
+    def painted_by(self) -> str | None:
+        """The name of the model that paints; None for a redaction."""
+        return None if self.redact else self.model or checkpoint.DEMO
+
+    def of_results(self, own: checkpoint.Settings) -> dict:
+        """Everything that makes results what they are, as the journal keeps it. own: what the model says of itself."""
+        common = {name: getattr(self, name) for name in ("min_score", "thorough", "format", "quality")}
+        if self.redact:
+            return {"task": self.task, **common, **{name: getattr(self, name) for name in ("mode", "shape", "detail")}}
+        return {
+            "task": self.task,
+            **common,
+            "steps": self.steps or own.steps,
+            "guidance_scale": own.guidance_scale,
+            "size": self.size or own.resolution,
+            "model": self.painted_by,
+            **{name: getattr(self, name) for name in ("degree", "seed", "identity", "fallback")},
+        }
+
+    def of_kind(self, kind: str) -> dict:
+        """What differs between photos and videos. None: as the graph has it."""
+        thorough = {"thorough": self.thorough in ("all", f"{kind}s")}
+        # a model's own steps are for the paper's sampler, and the videos' graph has a faster one
+        return thorough if kind == PHOTO else thorough | {"steps": self.steps}
