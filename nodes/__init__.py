@@ -2,10 +2,11 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .anonymizing import FaceAnonAnonymizeCrops
 from .detection import FaceAnonDetectFaces, FaceAnonSelectFaces, FaceAnonTrackFaces
 from .faces import FaceAnonCropFaces, FaceAnonPasteFaces, FaceAnonRedactFaces
-from .loading import FaceAnonLoadModel, register_model_folder
+from .model import FaceAnonLoadModel, register_model_folder
+from .output import FaceAnonReport, FaceAnonSaveImage, FaceAnonSaveVideo
+from .painting import FaceAnonAnonymizeCrops
 from .references import (
     FaceAnonDrivingReference,
     FaceAnonEncodeImage,
@@ -13,7 +14,6 @@ from .references import (
     FaceAnonSourceReference,
 )
 from .sampling import FaceAnonApply, FaceAnonDDPMSampler
-from .saving import FaceAnonReport, FaceAnonSaveImage, FaceAnonSaveVideo
 from .video import FaceAnonAnonymizeVideo, FaceAnonRedactVideo, FaceAnonTrackVideo
 
 

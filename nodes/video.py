@@ -12,9 +12,9 @@ from ..modules.faces.paste.redaction import MODES
 from ..modules.faces.report import FOUND, report_faces
 from ..modules.model.loading import FaceAnonModel
 from ..modules.video.jobs import Clip, Tracking, anonymize_video, redact_video, track_video
-from .anonymizing import SAME_FACE, SAME_NOISE, make_painting, model_inputs, painting_inputs
 from .detection import min_score_input, thorough_input, tracking_inputs
 from .faces import SHAPES, fallback_inputs, pasting_inputs, redaction_inputs
+from .painting import SAME_FACE, SAME_NOISE, make_painting, model_inputs, painting_inputs
 from .reporting import show_report, step_progress
 from .types import CATEGORY, FacesSocket, ReportSocket
 

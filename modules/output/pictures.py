@@ -10,7 +10,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..files import write_whole
-from .provenance import fitting_profile, jpeg_with_xmp, xmp_packet
+from .icc import fitting_profile
+from .xmp import jpeg_with_xmp, xmp_packet
 
 FORMATS = ("png", "jpeg", "webp")
 EXTENSIONS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
@@ -28,11 +29,18 @@ def save_image(
 ) -> None:
     """Save a picture without EXIF, GPS, thumbnail, prompt, workflow or any other text, whole or not at all.
 
-    image: float [H, W, C], C = 1, 3 or 4, values 0..1, rounded to 8 bits. PNG and WEBP keep alpha; a JPEG shows what is
-    transparent on white. quality: 1..100 of JPEG and WEBP; a WEBP of quality 100 is lossless. icc_profile: kept where
-    it fits the picture's channels. mark: write the XMP packet of provenance.py, which says that a trained model made a
-    part of the picture. Raises ValueError for another shape, format or a size that the format cannot hold, else as
-    files.written_whole.
+    Args:
+        image: float [H, W, C], C = 1, 3 or 4, 0..1, rounded to 8 bits. PNG and WEBP keep alpha; a JPEG shows what is
+            transparent on white.
+        path: of the new file.
+        format: one of FORMATS.
+        quality: 1..100, of JPEG and WEBP; a WEBP of quality 100 is lossless.
+        icc_profile: the colour profile; left out where it does not fit the picture's channels.
+        mark: write the XMP packet that says that a trained model made a part of the picture.
+
+    Raises:
+        ValueError: another shape or format, or a size that the format cannot hold.
+        OSError: as files.written_whole.
     """
     if format not in FORMATS:
         raise ValueError(f"Pictures are saved as {', '.join(FORMATS)}, not as {format}.")

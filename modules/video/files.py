@@ -13,7 +13,7 @@ import av
 import torch
 
 from ..files import written_whole
-from ..output.provenance import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
+from ..output.xmp import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
 from .frames import FrameReader, FrameWriter, bit_depth, frame_rate, upright_size
 
 Source = str | BytesIO

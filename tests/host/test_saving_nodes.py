@@ -14,9 +14,9 @@ from comfy_api.latest import InputImpl, Types, io
 from PIL import Image, ImageCms
 
 from face_anonymizer.modules.faces.report import Entry, Report
-from face_anonymizer.modules.output import provenance
+from face_anonymizer.modules.output import provenance, xmp
 from face_anonymizer.modules.video import files as video
-from face_anonymizer.nodes import saving
+from face_anonymizer.nodes import output as saving
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "IMG_8841_Karin"
@@ -148,7 +148,7 @@ def test_the_saved_picture_tells_nothing_of_its_graph_and_keeps_its_colours():
             data = path.read_bytes() + path.with_suffix(".json").read_bytes()
             for word in (SECRET, "LoadImage", "class_type", "prompt"):
                 assert word.encode() not in data
-            assert (provenance.DIGITAL_SOURCE_TYPE.encode() in data) is mark
+            assert (xmp.DIGITAL_SOURCE_TYPE.encode() in data) is mark
     source.unlink()
     path = file_of(node.execute(noise(1, 48, 64, 3), "walk"))  # the photo is gone
     assert b"iCCP" not in path.read_bytes()
@@ -168,10 +168,10 @@ def test_frames_become_a_clean_video(format):
     assert path.suffix == {"auto": ".mp4"}.get(format, f".{format}")
     info = video.probe(str(path))
     assert (info.frame_count, info.width, info.height, info.has_audio) == (5, 96, 64, True)
-    assert provenance.DIGITAL_SOURCE_TYPE.encode() in path.read_bytes()
+    assert xmp.DIGITAL_SOURCE_TYPE.encode() in path.read_bytes()
     assert path.with_suffix(".json").read_text() == REPORT.to_json()
     unmarked = file_of(saving.FaceAnonSaveVideo.execute(made, f"video/{format}", format, False))
-    assert provenance.DIGITAL_SOURCE_TYPE.encode() not in unmarked.read_bytes()
+    assert xmp.DIGITAL_SOURCE_TYPE.encode() not in unmarked.read_bytes()
     assert not list(Path(folder_paths.get_temp_directory()).glob("face_anonymizer*"))
 
 

@@ -12,8 +12,8 @@ import torch
 from PIL import Image, ImageCms
 
 from face_anonymizer.modules import files
+from face_anonymizer.modules.output import icc, provenance, xmp
 from face_anonymizer.modules.output import pictures as saving
-from face_anonymizer.modules.output import provenance
 
 XMP_OF = {"png": "XML:com.adobe.xmp", "jpeg": "xmp", "webp": "xmp"}
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -135,12 +135,12 @@ def test_the_mark_says_that_a_model_made_a_part(tmp_path, format):
     with Image.open(path) as picture:
         packet = picture.info[XMP_OF[format]]
     packet = packet.decode() if isinstance(packet, bytes) else packet
-    assert packet.encode() == provenance.xmp_packet()
+    assert packet.encode() == xmp.xmp_packet()
     source = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
     assert f"<Iptc4xmpExt:DigitalSourceType>{source}</" in packet
     assert "<xmp:CreatorTool>Face Anonymizer for ComfyUI</" in packet
     assert re.findall(r'xmlns:Iptc4xmpExt="(.*?)"', packet) == ["http://iptc.org/std/Iptc4xmpExt/2008-02-29/"]
-    assert path.read_bytes().count(provenance.xmp_packet()) == 1
+    assert path.read_bytes().count(xmp.xmp_packet()) == 1
 
 
 def test_a_profile_of_other_channels_is_left_out(tmp_path):
@@ -288,4 +288,4 @@ def test_profiles_of_files(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "b.png")
     (tmp_path / "c.jpg").write_bytes(b"\xff\xd8 no picture")
     names = ("a.jpg", "b.png", "c.jpg", "none.jpg")
-    assert [provenance.icc_profile(tmp_path / name) for name in names] == [SRGB, None, None, None]
+    assert [icc.icc_profile(tmp_path / name) for name in names] == [SRGB, None, None, None]

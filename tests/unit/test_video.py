@@ -13,7 +13,7 @@ import pytest
 import torch
 from clips import NTSC, SECRET, make_clip, picture, read_clip
 
-from face_anonymizer.modules.output.provenance import DIGITAL_SOURCE_TYPE
+from face_anonymizer.modules.output.xmp import DIGITAL_SOURCE_TYPE
 from face_anonymizer.modules.video import files as video
 
 IRREGULAR = [0, 3003, 4504, 9009, 9100, 30000, 30001, 45045]  # of 90000 a second

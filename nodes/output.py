@@ -10,8 +10,9 @@ import folder_paths
 from comfy_api.latest import InputImpl, Types, io, ui
 
 from ..modules.files import write_whole
+from ..modules.output.icc import icc_profile
 from ..modules.output.pictures import EXTENSIONS, FORMATS, save_image
-from ..modules.output.provenance import icc_profile, source_image
+from ..modules.output.provenance import source_image
 from ..modules.video.files import WHOLE, CannotHold, copy_clean
 from .reporting import show_report
 from .types import CATEGORY, ReportSocket
