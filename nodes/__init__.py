@@ -2,11 +2,11 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .detection import FaceAnonDetectFaces, FaceAnonSelectFaces, FaceAnonTrackFaces
-from .faces import FaceAnonCropFaces, FaceAnonPasteFaces, FaceAnonRedactFaces
+from .detect import FaceAnonDetectFaces, FaceAnonSelectFaces
 from .model import FaceAnonLoadModel, register_model_folder
 from .output import FaceAnonReport, FaceAnonSaveImage, FaceAnonSaveVideo
 from .painting import FaceAnonAnonymizeCrops
+from .paste import FaceAnonCropFaces, FaceAnonPasteFaces, FaceAnonRedactFaces
 from .references import (
     FaceAnonDrivingReference,
     FaceAnonEncodeImage,
@@ -14,6 +14,7 @@ from .references import (
     FaceAnonSourceReference,
 )
 from .sampling import FaceAnonApply, FaceAnonDDPMSampler
+from .track import FaceAnonTrackFaces
 from .video import FaceAnonAnonymizeVideo, FaceAnonRedactVideo, FaceAnonTrackVideo
 
 

@@ -6,18 +6,18 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import InputImpl, io
 
-from ..modules.faces.paste.compositing import REGIONS
-from ..modules.faces.paste.paste_or_redact import FALLBACKS, Pasting
-from ..modules.faces.paste.redaction import MODES
 from ..modules.faces.report import FOUND, report_faces
+from ..modules.faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..modules.model.loading import FaceAnonModel
-from ..modules.video.jobs import Clip, Tracking, anonymize_video, redact_video, track_video
-from .detection import min_score_input, thorough_input, tracking_inputs
-from .faces import SHAPES, fallback_inputs, pasting_inputs, redaction_inputs
+from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
+from .detect import min_score_input, thorough_input
 from .painting import SAME_FACE, SAME_NOISE, make_painting, model_inputs, painting_inputs
+from .paste import fallback_inputs, pasting_inputs, redaction_inputs
 from .reporting import show_report, step_progress
+from .track import tracking_inputs
 from .types import CATEGORY, FacesSocket, ReportSocket
 
+_DETECT, _TRACK, _PASTE, _REDACT = DetectSettings(), TrackSettings(), PasteSettings(), RedactSettings()
 _KEEPS = " Every frame's time and the sound stay; only a few frames are in memory at a time."
 
 
@@ -36,9 +36,17 @@ class FaceAnonTrackVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, video, min_score=0.3, thorough=False, max_gap=10, lead=3, smoothing=2.5) -> io.NodeOutput:
-        tracking = Tracking(max_gap, lead, smoothing)
-        faces = track_video(_clip(video), min_score, thorough, tracking, step_progress(1))
+    def execute(
+        cls,
+        video,
+        min_score=_DETECT.min_score,
+        thorough=_DETECT.thorough,
+        max_gap=_TRACK.max_gap,
+        lead=_TRACK.lead,
+        smoothing=_TRACK.smoothing,
+    ) -> io.NodeOutput:
+        detecting = DetectSettings(min_score, thorough=thorough)
+        faces = track_video(_clip(video), detecting, TrackSettings(max_gap, lead, smoothing), step_progress(1))
         return io.NodeOutput(faces, ui=show_report(cls, report_faces(faces, FOUND)))
 
 
@@ -82,16 +90,16 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         scheduler="karras",
         identity=SAME_NOISE,
         faces_at_once=8,
-        feather=0.1,
-        region=REGIONS[0],
-        colour_match=0.0,
-        fallback=FALLBACKS[0],
-        min_size=16,
+        feather=_PASTE.feather,
+        region=_PASTE.region,
+        colour_match=_PASTE.colour_match,
+        fallback=_PASTE.fallback,
+        min_size=_PASTE.min_size,
         report=None,
     ) -> io.NodeOutput:
         parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
         painting = make_painting(degree, seed, steps, guidance_scale, sampler_name, scheduler, faces_at_once)
-        pasting = Pasting(feather, region, colour_match, (), fallback, min_size)
+        pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size)
         same_face = identity == SAME_FACE
         written, done = anonymize_video(_clip(video), _new_file(), faces, parts, painting, pasting, same_face)
         return _changed(cls, written, done.after(report))
@@ -118,10 +126,17 @@ class FaceAnonRedactVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, video, faces, mode=MODES[0], shape=SHAPES[0], detail=6.0, margin=0.15, report=None
+        cls,
+        video,
+        faces,
+        mode=_REDACT.mode,
+        shape=_REDACT.shape,
+        detail=_REDACT.detail,
+        margin=_REDACT.margin,
+        report=None,
     ) -> io.NodeOutput:
-        settings = (mode, shape, detail, margin)
-        written, done = redact_video(_clip(video), _new_file(), faces, *settings, step_progress(1))
+        settings = RedactSettings(mode, shape, detail, margin)
+        written, done = redact_video(_clip(video), _new_file(), faces, settings, step_progress(1))
         return _changed(cls, written, done.after(report))
 
 

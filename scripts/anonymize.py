@@ -31,6 +31,7 @@ from pathlib import Path
 
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
+from face_anonymizer.modules.faces.settings import FALLBACKS, MODES, SHAPES
 from face_anonymizer.modules.host.location import HostMissing
 from face_anonymizer.modules.runs import folder_report as reports
 from face_anonymizer.modules.runs.anonymize_folder import OutputUnwritable, anonymize_folder
@@ -99,13 +100,13 @@ def parse_arguments() -> FolderOptions:
     paint.add_argument("--identity", choices=("same noise", "same face"), help="of a person in a video")
     paint.add_argument(
         "--fallback",
-        choices=("solid", "mosaic", "blur", "keep"),
+        choices=FALLBACKS,
         help="for faces that are too small or came back broken; keep is a leak",
     )
     redact = parser.add_argument_group("redact")
     redact.add_argument("--redact", action="store_true", help="cover faces instead, without a model")
-    redact.add_argument("--mode", choices=("solid", "mosaic", "blur"), help="solid leaves nothing")
-    redact.add_argument("--shape", choices=("ellipse", "box", "oval", "crop"))
+    redact.add_argument("--mode", choices=MODES, help="solid leaves nothing")
+    redact.add_argument("--shape", choices=SHAPES)
     redact.add_argument("--detail", type=float, help="samples that mosaic and blur leave across a face")
     try:
         return FolderOptions(**vars(parser.parse_args()))

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
+from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.host.location import HostMissing, find_comfyui
 
 DEGREES = (0.3, 0.6, 0.9, 1.2, 1.25, 1.4, 1.5)
@@ -104,7 +105,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     folders = parser.add_argument_group("two folders of photos")
     folders.add_argument("--backend", nargs="+", choices=BACKENDS, default=["dlib"], help="dlib by default")
     folders.add_argument("--labels", type=Path, metavar="FILE", help="who is who: .csv, .json or .jsonl")
-    folders.add_argument("--min-score", type=float, default=0.3, help="of the detector, 0..1")
+    folders.add_argument("--min-score", type=float, default=DetectSettings().min_score, help="of the detector, 0..1")
     folders.add_argument(
         "--weights", type=Path, help="of recognisers; ComfyUI's models/face_anon_evaluation by default"
     )

@@ -36,7 +36,7 @@ def check_finding(checks: Checks, assets: Path) -> None:
     """All faces of a drawn picture are found, and their crops go back in place."""
     picture = read_picture(assets / "synthetic_group.jpg")
     height, width = picture.shape[1:3]
-    faces, seconds = _timed(lambda: detect(picture, min_score=0.3, max_faces=0))
+    faces, seconds = _timed(lambda: detect(picture))
     found = f"{len(faces)} of {PEOPLE} faces of a {width}x{height} picture, {1 / seconds:.2f} pictures/s"
     checks.check("detection", len(faces) == PEOPLE, found)
     crops, cropped = crop_faces(picture, faces, CROP)

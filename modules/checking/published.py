@@ -18,6 +18,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from ..faces.alignment import crop_faces
 from ..faces.paste.unfit import unfit_crops
+from ..faces.settings import DetectSettings
 from ..host.detector import detect
 from ..model import checkpoint
 from ..model.embedding import encode_image
@@ -47,7 +48,7 @@ def check_published(checks: Checks, folder: Path, assets: Path) -> None:
         text = f"routing {settings.routing}, {settings.resolution} pixels, {prediction}"
         checks.tell("the model says of itself", text + ("; a demonstration" if settings.demonstration else ""))
         pictures = sample_pictures(assets, settings.demonstration != "")
-        faces = [detect(picture, min_score=0.3, max_faces=0) for picture in pictures]
+        faces = [detect(picture) for picture in pictures]
         cut = [crop_faces(picture, found, settings.resolution) for picture, found in zip(pictures, faces, strict=True)]
         crops = torch.cat([crop for crop, _ in cut])
         routes = read_layout(folder / checkpoint.UNET).routes
@@ -200,7 +201,7 @@ def _shift(painted: torch.Tensor, crop: torch.Tensor) -> float:
     """Mean distance of the five points of the faces in two crops, as a share of the side; infinite without."""
     points = []
     for one in (painted, crop):
-        found = detect(one[None], min_score=0.3, max_faces=1)
+        found = detect(one[None], DetectSettings(max_faces=1))
         if not len(found):
             return math.inf
         points.append(found.faces[0].points)

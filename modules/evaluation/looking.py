@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ..faces import alignment, types
 from ..faces.detect import detection
+from ..faces.settings import DetectSettings
 from . import folder_pairs, folder_report, quality
 
 SHARPNESS_SIDE = 256  # of the aligned crops that sharpness is measured on
@@ -43,7 +44,7 @@ def look(pairs: list, backends: list, min_score: float, reconstruct: Callable | 
     seen, networks = Seen(backends, conditions), detection.load_face_networks()
 
     def find(picture: np.ndarray, max_faces: int = 0):
-        return detection.detect_faces(networks, as_image(picture), min_score, max_faces)
+        return detection.detect_faces(networks, as_image(picture), DetectSettings(min_score, max_faces))
 
     for number, pair in enumerate(tqdm(pairs, unit="picture", desc="looking")):
         original, result = folder_pairs.read_picture(pair.original), folder_pairs.read_picture(pair.result)

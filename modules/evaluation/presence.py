@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from ..faces.detect.detection import FaceNetworks, detect_faces
+from ..faces.settings import DetectSettings
 from ..faces.types import BOX_ONLY, Face
 
 MIN_SCORE = 0.3  # of the detector's ordinary pass, its default
@@ -26,13 +27,14 @@ def face_scores(
     through all of it. progress: called with the number of pictures that were done.
     """
     scores = np.zeros(len(pictures), np.float32)
+    settings = DetectSettings(MIN_SCORE, max_faces=1)
     for start in range(0, len(pictures), _AT_ONCE):
         batch = enlarged(pictures[start : start + _AT_ONCE])
         with torch.inference_mode():
             heatmap = networks.centerface(batch.movedim(-1, 1) * 255)[0]
         best = heatmap.flatten(1).amax(1).numpy()
         for row in np.flatnonzero(best < MIN_SCORE):
-            found = detect_faces(networks, batch[row : row + 1], MIN_SCORE, max_faces=1)
+            found = detect_faces(networks, batch[row : row + 1], settings)
             best[row] = max((face.score for face in found), default=0.0)
         scores[start : start + len(batch)] = best
         progress(len(batch))

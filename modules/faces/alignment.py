@@ -42,7 +42,7 @@ _AVERAGE_FACE = np.array(
     ]
 )  # fmt: skip
 # The same face as eye centres, tip of the nose (point 30) and mouth corners: eye centres are means of six points each.
-_AVERAGE_FIVE = np.stack(
+AVERAGE_FIVE = np.stack(
     [
         _AVERAGE_FACE[19:25].mean(0),
         _AVERAGE_FACE[25:31].mean(0),
@@ -116,7 +116,7 @@ def crop_matrix(
         if layout == IBUG_68:
             points, average = points[_IBUG_ROWS], _AVERAGE_FACE
         else:
-            average = _AVERAGE_FIVE
+            average = AVERAGE_FIVE
         if np.ptp(points, axis=0).max() > 0:
             to_unit = umeyama(points, average)[:2]
             to_unit[:, 2] += side / 2 - np.array([0.5, 0.5 - _LIFT])

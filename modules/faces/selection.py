@@ -10,10 +10,8 @@ import numpy as np
 import torch
 
 from .paste.masks import face_size
+from .settings import INSIDE, SelectSettings
 from .types import Face, Faces
-
-POSITIONS = ("any", "left", "right", "top", "bottom", "centre")
-MASK_MODES = ("inside", "outside")
 
 _INDICES = re.compile(r"\s*\d+\s*(-\s*\d+\s*)?(,\s*\d+\s*(-\s*\d+\s*)?)*")
 _INSIDE = 0.5  # share of a box that the mask covers, and of a track's frames, from which a face counts as inside
@@ -42,17 +40,7 @@ class _Person:
 
 
 def select_faces(
-    faces: Faces,
-    *,
-    indices: str = "",
-    largest: int = 0,
-    min_size: float = 0,
-    max_size: float = 0,
-    min_score: float = 0.0,
-    position: str = "any",
-    mask: torch.Tensor | None = None,
-    mask_mode: str = "inside",
-    invert: bool = False,
+    faces: Faces, settings: SelectSettings = SelectSettings(), mask: torch.Tensor | None = None
 ) -> tuple[Faces, Faces]:
     """The faces that meet every condition, and the rest. Each condition is off at its default.
 
@@ -70,29 +58,29 @@ def select_faces(
     faces of the other after those that were kept before.
     Raises ValueError for indices of another form, settings out of range, or a mask of another size.
     """
-    _check(faces, largest, min_size, max_size, min_score, position, mask, mask_mode)
-    ranges = _parse(indices)
+    _check_mask(mask, faces)
+    ranges = _parse(settings.indices)
     persons = _persons(faces)
     conditions: list[Callable[[_Person], bool]] = []
     if ranges:
         conditions.append(lambda person: any(person.number in numbers for numbers in ranges))
-    if min_size:
-        conditions.append(lambda person: person.size >= min_size)
-    if max_size:
-        conditions.append(lambda person: person.size <= max_size)
-    if min_score:
-        conditions.append(lambda person: person.score >= min_score)
+    if settings.min_size:
+        conditions.append(lambda person: person.size >= settings.min_size)
+    if settings.max_size:
+        conditions.append(lambda person: person.size <= settings.max_size)
+    if settings.min_score:
+        conditions.append(lambda person: person.score >= settings.min_score)
     if mask is not None:
-        conditions.append(lambda person: _is_inside(person, mask) == (mask_mode == "inside"))
+        conditions.append(lambda person: _is_inside(person, mask) == (settings.mask_mode == INSIDE))
     chosen = [person for person in persons if all(condition(person) for condition in conditions)]
-    if largest:
-        chosen = _first_of_each_group(chosen, lambda person: -person.size, largest)
-    if position != "any":
-        chosen = _first_of_each_group(chosen, lambda person: _distance(person.centre, position, faces), 1)
+    if settings.largest:
+        chosen = _first_of_each_group(chosen, lambda person: -person.size, settings.largest)
+    if settings.position != "any":
+        chosen = _first_of_each_group(chosen, lambda person: _distance(person.centre, settings.position, faces), 1)
     places = frozenset().union(*(person.places for person in chosen))
     inside = tuple(face for place, face in enumerate(faces) if place in places)
     outside = tuple(face for place, face in enumerate(faces) if place not in places)
-    if invert:
+    if settings.invert:
         inside, outside = outside, inside
     return (
         replace(faces, faces=inside, kept=faces.kept + outside),
@@ -100,19 +88,7 @@ def select_faces(
     )
 
 
-def _check(faces, largest, min_size, max_size, min_score, position, mask, mask_mode) -> None:
-    if largest < 0 or min_size < 0 or max_size < 0 or not 0 <= min_score <= 1:
-        raise ValueError(
-            f"largest, min_size and max_size are 0 (off) or more, min_score is 0..1; "
-            f"got {largest}, {min_size}, {max_size}, {min_score}."
-        )
-    if max_size and min_size > max_size:
-        raise ValueError(f"No face is at least {min_size} and at most {max_size} pixels: lower min_size.")
-    if position not in POSITIONS or mask_mode not in MASK_MODES:
-        raise ValueError(
-            f"position is one of {', '.join(POSITIONS)}, mask_mode one of {', '.join(MASK_MODES)}; "
-            f"got {position!r}, {mask_mode!r}."
-        )
+def _check_mask(mask: torch.Tensor | None, faces: Faces) -> None:
     if mask is None:
         return
     if mask.ndim != 3:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..faces.settings import DETAIL_RANGE, DetectSettings, PasteSettings, RedactSettings
 from ..model import checkpoint
 from .jobs import PHOTO
 
@@ -13,7 +14,7 @@ SUFFIXES: Mapping[str, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}  
 
 _RANGES = {
     **{"degree": (0, 2), "steps": (1, 1000), "seed": (0, 2**64 - 1), "size": (64, 2048)},
-    **{"min_score": (0.05, 1), "detail": (2, 32), "quality": (1, 100), "workers": (1, 64)},
+    **{"min_score": (0.05, 1), "detail": DETAIL_RANGE, "quality": (1, 100), "workers": (1, 64)},
 }
 
 
@@ -53,7 +54,7 @@ class FolderOptions:
     quality: int = 95
     servers: Sequence[str] = ()
     workers: int | None = None
-    min_score: float = 0.3
+    min_score: float = DetectSettings().min_score
     thorough: str = "photos"
     model: str | None = None
     degree: float = 1.25
@@ -61,10 +62,10 @@ class FolderOptions:
     seed: int = 0
     size: int | None = None
     identity: str = "same noise"
-    fallback: str = "solid"
-    mode: str = "solid"
-    shape: str = "ellipse"
-    detail: float = 6.0
+    fallback: str = PasteSettings().fallback
+    mode: str = RedactSettings().mode
+    shape: str = RedactSettings().shape
+    detail: float = RedactSettings().detail
 
     def __post_init__(self):
         for name, (low, high) in _RANGES.items():

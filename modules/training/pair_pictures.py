@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ..faces import alignment, selection
 from ..faces.detect import detection
+from ..faces.settings import DetectSettings, SelectSettings
 from ..files import remove_parts, sha256_of, written_whole
 from ..host.process import prepare_host
 from ..model import checkpoint
@@ -139,8 +140,8 @@ def read_photo(file: Path) -> torch.Tensor:
 
 def main_face(photo: torch.Tensor, size: int, networks, device: str, min_score: float) -> torch.Tensor | None:
     """The aligned crop [size, size, 3] of the largest face; None where there is none."""
-    faces = detection.detect_faces(networks, photo, min_score=min_score, device=device)
-    largest, _ = selection.select_faces(faces, largest=1)
+    faces = detection.detect_faces(networks, photo, DetectSettings(min_score), device=device)
+    largest, _ = selection.select_faces(faces, SelectSettings(largest=1))
     crops, _ = alignment.crop_faces(photo, largest, size)
     return crops[0] if len(crops) else None
 

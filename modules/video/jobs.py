@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from ..faces.alignment import crop_faces
-from ..faces.paste.paste_or_redact import Pasting, replace_faces
+from ..faces.paste.paste_or_redact import replace_faces
 from ..faces.paste.redaction import redact_faces
 from ..faces.report import ANONYMIZED, FOUND, REDACTED, Report, join_reports, report_faces
+from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..faces.track.scene_cuts import THUMBNAIL_SHAPE, find_cuts, thumbnail
 from ..faces.track.tracking import best_frames, track_faces
 from ..faces.types import Faces
@@ -36,16 +37,8 @@ class Clip(NamedTuple):
     window: tuple[float, float]
 
 
-class Tracking(NamedTuple):
-    """Settings of track_faces."""
-
-    max_gap: int = 10
-    lead: int = 3
-    smoothing: float = 2.5
-
-
 def track_video(
-    clip: Clip, min_score: float, thorough: bool, tracking: Tracking, progress: Callable[[int, int], None]
+    clip: Clip, detecting: DetectSettings, tracking: TrackSettings, progress: Callable[[int, int], None]
 ) -> Faces:
     """All faces of all frames, followed over the clip. progress: called with (frames done, all frames)."""
     count = probe(clip.source, clip.window).frame_count
@@ -56,16 +49,22 @@ def track_video(
     for first, frames in read_chunks(clip.source, FRAMES_AT_ONCE, clip.window):
         height, width = frames.shape[1:3]
         progress(first, count)
-        found.append(detect(frames, min_score, 0, thorough).shifted(first))
+        found.append(detect(frames, detecting).shifted(first))
         for number, frame in enumerate(frames, first):
             thumbnails[number] = thumbnail(frame)
     progress(count, count)
     faces = Faces(count, height, width, tuple(face for part in found for face in part))
-    return track_faces(faces, find_cuts(thumbnails), **tracking._asdict())
+    return track_faces(faces, find_cuts(thumbnails), tracking)
 
 
 def anonymize_video(
-    clip: Clip, target: Path, faces: Faces, model: FaceAnonModel, painting: Painting, pasting: Pasting, same_face: bool
+    clip: Clip,
+    target: Path,
+    faces: Faces,
+    model: FaceAnonModel,
+    painting: Painting,
+    pasting: PasteSettings,
+    same_face: bool,
 ) -> tuple[Path, Report]:
     """Write the clip with every face of `faces` painted anew to `target`, an .mp4; audio and times of frames stay.
 
@@ -105,16 +104,13 @@ def redact_video(
     clip: Clip,
     target: Path,
     faces: Faces,
-    mode: str,
-    shape: str,
-    detail: float,
-    margin: float,
+    settings: RedactSettings,
     progress: Callable[[int, int], None],
 ) -> tuple[Path, Report]:
     """Write the clip with every face of `faces` covered to `target`; see redact_faces and anonymize_video."""
 
     def change(frames: torch.Tensor, part: Faces) -> tuple[torch.Tensor, Report]:
-        return redact_faces(frames, part, mode, shape, detail, margin)[0], report_faces(part, REDACTED)
+        return redact_faces(frames, part, settings)[0], report_faces(part, REDACTED)
 
     return _rewrite(clip, target, faces, change, progress)
 

@@ -22,7 +22,7 @@ from PIL import Image
 from pretended_gpu import DEVICE, Card, PretendedDevice, pretended
 
 from face_anonymizer import nodes as pack
-from face_anonymizer.modules.faces.paste.redaction import MODES
+from face_anonymizer.modules.faces.settings import MODES
 from face_anonymizer.modules.model.embedding import encode_image
 from face_anonymizer.modules.model.loading import FaceAnonModel, load_model_folder
 from face_anonymizer.modules.model.sampling import Sampler, apply_references, sample

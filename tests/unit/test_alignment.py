@@ -116,7 +116,7 @@ def test_umeyama_in_three_dimensions_and_on_a_line():
 
 def test_umeyama_refuses_what_it_cannot_fit():
     with pytest.raises(ValueError, match="coincide"):
-        alignment.umeyama(np.ones((5, 2)), alignment._AVERAGE_FIVE)
+        alignment.umeyama(np.ones((5, 2)), alignment.AVERAGE_FIVE)
     with pytest.raises(ValueError, match=r"\(5, 2\) and \(4, 2\)"):
         alignment.umeyama(np.ones((5, 2)), np.ones((4, 2)))
 
@@ -132,7 +132,7 @@ def test_five_points_give_the_square_of_the_68(golden):
     assert abs(np.degrees(np.arctan2(relative[1, 0], relative[0, 0]))) < 3
     # the published figures of the template: eyes, nose and mouth of the average face
     expected = [[0.22549, 0.21599], [0.75476, 0.21599], [0.49013, 0.51562], [0.25415, 0.78023], [0.72610, 0.78023]]
-    np.testing.assert_allclose(alignment._AVERAGE_FIVE, expected, atol=6e-6)
+    np.testing.assert_allclose(alignment.AVERAGE_FIVE, expected, atol=6e-6)
 
 
 def test_box_only_is_an_upright_square_around_the_box():

@@ -8,6 +8,7 @@ from PIL import Image
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.paste import colour
 from face_anonymizer.modules.faces.paste.compositing import paste_faces
+from face_anonymizer.modules.faces.settings import PasteSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 
 POINTS = np.array([(202.6, 101.8), (247.0, 104.6), (223.0, 126.0), (203.4, 142.4), (240.6, 144.9)])
@@ -105,11 +106,11 @@ def test_a_change_of_the_crops_colour_is_undone(astronaut, face, name, region):
     change, most = CHANGES[name]
     crops, faces = crop_faces(astronaut, Faces(1, 512, 512, (face,)), 512)
     changed = change(crops).clamp(0, 1)
-    truth, mask = paste_faces(astronaut, crops, faces, region=region)
+    truth, mask = paste_faces(astronaut, crops, faces, PasteSettings(region=region))
     inside = mask > 0.5
     left = []
     for strength in (0.0, 0.5, 1.0):
-        result, _ = paste_faces(astronaut, changed, faces, region=region, colour_match=strength)
+        result, _ = paste_faces(astronaut, changed, faces, PasteSettings(region=region, colour_match=strength))
         left.append(float((result - truth)[inside].abs().mean()) * 255)
     assert left[2] <= most
     if name != "none":
@@ -122,11 +123,11 @@ def test_grey_pictures(astronaut, face):
     crops, faces = crop_faces(grey, Faces(1, 512, 512, (face,)), 256)
     truth, mask = paste_faces(grey, crops, faces)
     colourful = (crops + torch.tensor([30, 10, -20]) / 255).clamp(0, 1)  # luma + 12.6
-    result, _ = paste_faces(grey, colourful, faces, colour_match=1.0)
+    result, _ = paste_faces(grey, colourful, faces, PasteSettings(colour_match=1.0))
     before, _ = paste_faces(grey, colourful, faces)
     assert float((before - truth)[mask > 0.5].abs().mean()) * 255 > 12
     assert float((result - truth)[mask > 0.5].abs().mean()) * 255 < 0.5
-    same, _ = paste_faces(grey, crops, faces, colour_match=1.0)
+    same, _ = paste_faces(grey, crops, faces, PasteSettings(colour_match=1.0))
     assert float((same - truth).abs().max()) * 255 < 0.01
 
 
@@ -136,7 +137,7 @@ def test_the_white_beyond_the_picture_is_no_colour_of_it(astronaut):
         crops, faces = crop_faces(astronaut, Faces(1, 512, 512, (corner,)), 256)
         truth, mask = paste_faces(astronaut, crops, faces)
         changed = (crops * 0.9).clamp(0, 1)
-        result, _ = paste_faces(astronaut, changed, faces, colour_match=1.0)
+        result, _ = paste_faces(astronaut, changed, faces, PasteSettings(colour_match=1.0))
         assert float((result - truth)[mask > 0.5].abs().mean()) * 255 < 1.0
 
 
@@ -148,7 +149,7 @@ def test_never_nan(value):
         for size in (1, 3, 64):
             crops, faces = crop_faces(images, Faces(1, 60, 60, (subject,)), size)
             for other in (crops * 0, crops * 0 + 1, torch.rand_like(crops) * 3 - 1):
-                result, _ = paste_faces(images, other, faces, region="oval", colour_match=1.0)
+                result, _ = paste_faces(images, other, faces, PasteSettings(region="oval", colour_match=1.0))
                 assert torch.isfinite(result).all()
 
 

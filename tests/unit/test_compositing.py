@@ -10,6 +10,7 @@ from PIL import Image
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.paste import compositing
 from face_anonymizer.modules.faces.paste.compositing import paste_faces
+from face_anonymizer.modules.faces.settings import PasteSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 
 TILTED = [
@@ -62,7 +63,7 @@ def test_nothing_changes_outside_the_mask(channels, size, feather):
     images = noise(2, 111, 97, channels)
     before = images.clone()
     crops, faces = prepare(images, tilted(index=1), size=size)
-    result, mask = paste_faces(images, 1 - crops, faces, feather)
+    result, mask = paste_faces(images, 1 - crops, faces, PasteSettings(feather))
     assert torch.equal(images, before)
     assert result.shape == images.shape and result.dtype == images.dtype and mask.shape == (2, 111, 97)
     assert torch.equal(result[mask == 0], images[mask == 0])
@@ -96,7 +97,7 @@ def test_a_crop_lands_where_it_was_cut():
     images = torch.zeros(1, 120, 120, 3)
     images[0, 60:64, 50:54] = 1  # its middle is (51.5, 61.5)
     crops, faces = prepare(images, tilted(), size=256)
-    result, _ = paste_faces(torch.zeros_like(images), crops, faces, 0)
+    result, _ = paste_faces(torch.zeros_like(images), crops, faces, PasteSettings(0))
     weight = result[0, ..., 0].double()
     y, x = torch.meshgrid(torch.arange(120.0), torch.arange(120.0), indexing="ij")
     centre = [float((weight * axis).sum() / weight.sum()) for axis in (x, y)]
@@ -125,10 +126,13 @@ def test_feather():
     images = torch.zeros(1, 200, 200, 3)
     crops, faces = prepare(images, boxed([70, 70, 130, 130]), size=64)
     side = 1.56 * 60
-    hard = paste_faces(images, torch.ones_like(crops), faces, 0)[1]
+    hard = paste_faces(images, torch.ones_like(crops), faces, PasteSettings(0))[1]
     assert set(hard.unique().tolist()) == {0.0, 1.0}
     assert hard.sum() == pytest.approx(side**2, rel=0.02)
-    masks = [paste_faces(images, torch.ones_like(crops), faces, feather)[1] for feather in (0.05, 0.1, 0.3, 0.5)]
+    masks = [
+        paste_faces(images, torch.ones_like(crops), faces, PasteSettings(feather))[1]
+        for feather in (0.05, 0.1, 0.3, 0.5)
+    ]
     for mask in masks:
         assert (mask[hard == 0] == 0).all()
         assert (mask[0].diff(dim=0).abs().max() < 0.6) and mask[0, 100, 100] > 0.99
@@ -144,7 +148,7 @@ def test_feather():
 def test_white_crop_fully_replaces_the_middle():
     images = noise(1, 150, 150, 3)
     crops, faces = prepare(images, boxed([50, 50, 100, 100]), size=32)
-    result, mask = paste_faces(images, torch.full_like(crops, 0.25), faces, 0.1)
+    result, mask = paste_faces(images, torch.full_like(crops, 0.25), faces, PasteSettings(0.1))
     assert (result[mask == 1] == 0.25).all() and (mask == 1).sum() > 3000
 
 
@@ -154,7 +158,7 @@ def test_what_lies_beyond_the_picture_never_bleeds_in(size, shift):
     images = torch.full((1, 120, 110, 3), 0.5)
     crops, faces = prepare(images, tilted(shift), size=size)
     assert crops.max() == 1  # there is a white border
-    result, mask = paste_faces(images, crops, faces, 0)
+    result, mask = paste_faces(images, crops, faces, PasteSettings(0))
     assert mask.any()
     assert (result - 0.5).abs().max() < 1e-6
 
@@ -268,7 +272,7 @@ def test_crops_with_other_channels(channels):
 def test_odd_sizes(size):
     images = noise(1, *size, 3)
     crops, faces = prepare(images, boxed([0, 0, size[1], size[0]]))
-    result, mask = paste_faces(images, torch.zeros_like(crops), faces, 0)
+    result, mask = paste_faces(images, torch.zeros_like(crops), faces, PasteSettings(0))
     assert (mask > 0).any()
     assert (result[mask == 1] == 0).all()
 
@@ -303,8 +307,9 @@ def test_refusals():
         ((images, crops, bare), "connect FaceAnonCropFaces"),
         ((images[:, :50], crops, faces), "60x60.*60x50"),
         ((images, crops[:, :32], faces), "square"),
-        ((images, crops, faces, 0.6), "feather"),
         ((images, crops, singular), "no inverse"),
     ):
         with pytest.raises(ValueError, match=message):
             paste_faces(*arguments)
+    with pytest.raises(ValueError, match="feather"):
+        PasteSettings(0.6)

@@ -11,6 +11,7 @@ from PIL import Image
 from face_anonymizer.modules.faces import adapters, alignment
 from face_anonymizer.modules.faces.detect import decoding, detection
 from face_anonymizer.modules.faces.drawing import draw_faces
+from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Faces
 
 PORTRAIT = (96, 0, 352, 256)  # of the astronaut; the face is near its middle
@@ -110,7 +111,7 @@ def test_image_left_is_told_on_the_upright_face(truth, degrees):
     angle = math.radians(degrees)
     turned = truth.points @ np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     for order in ([0, 1, 2, 3, 4], [1, 0, 2, 3, 4], [0, 1, 2, 4, 3], [1, 0, 2, 4, 3]):
-        np.testing.assert_array_equal(detection._image_left_first(turned[order]), turned)
+        np.testing.assert_array_equal(detection.image_left_first(turned[order]), turned)
 
 
 def test_six_faces_in_reading_order(network, portrait):
@@ -128,8 +129,8 @@ def test_twenty_faces(network, portrait):
 def test_max_faces_keeps_the_best_scores(network, portrait):
     image = tensor(group(portrait, 3, 2))
     image[:, :, :128] = image[:, :, :128] * 0.15  # the left column is dark and scores less
-    every = detection.detect_faces(network, image, min_score=0.1)
-    three = detection.detect_faces(network, image, min_score=0.1, max_faces=3)
+    every = detection.detect_faces(network, image, DetectSettings(min_score=0.1))
+    three = detection.detect_faces(network, image, DetectSettings(min_score=0.1, max_faces=3))
     best = sorted((face.score for face in every), reverse=True)[:3]
     assert sorted((face.score for face in three), reverse=True) == best
     centres = [tuple(face.box.reshape(2, 2).mean(0) // 128) for face in three]
@@ -137,9 +138,9 @@ def test_max_faces_keeps_the_best_scores(network, portrait):
 
 
 def test_min_score(network, original, truth):
-    assert len(detection.detect_faces(network, tensor(original), min_score=truth.score + 1e-3)) == 0
-    assert len(detection.detect_faces(network, tensor(original), min_score=truth.score - 1e-3)) == 1
-    assert len(detection.detect_faces(network, tensor(original), min_score=0)) > 1
+    assert len(detection.detect_faces(network, tensor(original), DetectSettings(min_score=truth.score + 1e-3))) == 0
+    assert len(detection.detect_faces(network, tensor(original), DetectSettings(min_score=truth.score - 1e-3))) == 1
+    assert len(detection.detect_faces(network, tensor(original), DetectSettings(min_score=0))) > 1
 
 
 def test_none_in_noise_and_textures(network):
@@ -236,12 +237,11 @@ def test_an_empty_batch_has_no_faces(network):
         ((1, 0, 9, 3), {}, "at least"),
         ((1, 8, 9, 3), {"min_score": 1.5}, "min_score"),
         ((1, 8, 9, 3), {"max_faces": -1}, "max_faces"),
-        ((1, 8, 9, 3), {"long_side": 16}, "long_side"),
     ],
 )
 def test_refused(network, shape, settings, message):
     with pytest.raises(ValueError, match=message):
-        detection.detect_faces(network, torch.zeros(shape), **settings)
+        detection.detect_faces(network, torch.zeros(shape), DetectSettings(**settings))
 
 
 def test_working_sizes():

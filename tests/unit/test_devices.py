@@ -15,11 +15,19 @@ from face_anonymizer.modules.faces.detect.detection import detect_faces, load_fa
 from face_anonymizer.modules.faces.drawing import draw_faces
 from face_anonymizer.modules.faces.paste import placement
 from face_anonymizer.modules.faces.paste.colour import match_colour
-from face_anonymizer.modules.faces.paste.compositing import REGIONS, paste_faces
-from face_anonymizer.modules.faces.paste.masks import PARTS, SHAPES
-from face_anonymizer.modules.faces.paste.paste_or_redact import Pasting, replace_faces
-from face_anonymizer.modules.faces.paste.redaction import MODES, redact_faces
+from face_anonymizer.modules.faces.paste.compositing import paste_faces
+from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
+from face_anonymizer.modules.faces.paste.redaction import redact_faces
 from face_anonymizer.modules.faces.selection import select_faces
+from face_anonymizer.modules.faces.settings import (
+    MODES,
+    PARTS,
+    REGIONS,
+    SHAPES,
+    DetectSettings,
+    PasteSettings,
+    RedactSettings,
+)
 from face_anonymizer.modules.faces.track.scene_cuts import thumbnail
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 from face_anonymizer.modules.model.clip_input import preprocess
@@ -103,10 +111,12 @@ def test_detection(request, gpu_only):
     photo = photo.resize((112, 112), box=(96, 0, 352, 256))
     turned = photo.transpose(Image.Transpose.ROTATE_180)
     images = torch.stack([torch.from_numpy(np.array(picture)).float() / 255 for picture in (photo, turned)])
-    expected = detect_faces(load_face_networks(), images, thorough=True)
+    expected = detect_faces(load_face_networks(), images, DetectSettings(thorough=True))
     assert {face.image_index for face in expected} == {0, 1}
     with pretended_device() as put:
-        seen = detect_faces(put(load_face_networks()), put(images) if gpu_only else images, thorough=True)
+        seen = detect_faces(
+            put(load_face_networks()), put(images) if gpu_only else images, DetectSettings(thorough=True)
+        )
     assert [face.score for face in seen] == [face.score for face in expected]
     for ours, theirs in zip(seen, expected, strict=True):
         assert np.array_equal(ours.box, theirs.box) and np.array_equal(ours.points, theirs.points)
@@ -120,17 +130,19 @@ def test_crop_and_paste(found, region, channels):
     crops, faces = crop_faces(images, found, 128)
     painted, protect = 1 - crops, noise(1, 200, 300)
     painted[1] = crops[1] + 0.01  # not changed: redacted
-    pasting = Pasting(region=region, colour_match=0.7, keep=PARTS)
-    expected = replace_faces(images, painted, faces, pasting, protect)
-    enlarged = paste_faces(images, painted.repeat_interleave(3, 1).repeat_interleave(3, 2), faces, region=region)
+    pasting = PasteSettings(region=region, colour_match=0.7, keep=PARTS)
+    expected = replace_faces(images, painted, faces, pasting, protect=protect)
+    enlarged = paste_faces(
+        images, painted.repeat_interleave(3, 1).repeat_interleave(3, 2), faces, PasteSettings(region=region)
+    )
     with pretended_device() as put:
         here, mine = crop_faces(put(images), found, 128)
         assert same(here, crops)
         for given in (put(painted), painted):
-            result, mask, report = replace_faces(put(images), given, mine, pasting, put(protect))
+            result, mask, report = replace_faces(put(images), given, mine, pasting, protect=put(protect))
             assert same(result, expected[0]) and same(mask, expected[1]) and report == expected[2]
         again = put(painted).repeat_interleave(3, 1).repeat_interleave(3, 2)
-        assert all(map(same, paste_faces(put(images), again, mine, region=region), enlarged))
+        assert all(map(same, paste_faces(put(images), again, mine, PasteSettings(region=region)), enlarged))
 
 
 def test_colours():
@@ -144,9 +156,9 @@ def test_colours():
 @pytest.mark.parametrize("mode", MODES)
 def test_redaction(found, mode, shape):
     images = smooth(200, 300)
-    expected = redact_faces(images, found, mode, shape)
+    expected = redact_faces(images, found, RedactSettings(mode, shape))
     with pretended_device() as put:
-        assert all(map(same, redact_faces(put(images), found, mode, shape), expected))
+        assert all(map(same, redact_faces(put(images), found, RedactSettings(mode, shape)), expected))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

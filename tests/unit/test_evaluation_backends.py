@@ -15,6 +15,7 @@ from face_anonymizer.modules.evaluation.measured import distance
 from face_anonymizer.modules.faces.adapters import MESH_TO_IBUG
 from face_anonymizer.modules.faces.alignment import crop_matrix, invert_affine
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,7 +167,9 @@ def test_dlib_knows_a_face_again_and_another_one_not():
     ]
     shown, faces = [], []
     for picture in pictures:
-        found = detect_faces(networks, torch.from_numpy(picture.copy())[None].float() / 255, max_faces=2)
+        found = detect_faces(
+            networks, torch.from_numpy(picture.copy())[None].float() / 255, DetectSettings(max_faces=2)
+        )
         shown += [picture] * len(found)
         faces += list(found)
     measured = backend.measure(shown, faces)

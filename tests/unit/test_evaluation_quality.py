@@ -6,6 +6,7 @@ import torch
 
 from face_anonymizer.modules.evaluation import presence, quality
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.synthetic.parameters import sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.renderer import render
 
@@ -73,7 +74,7 @@ def test_faces_are_found_as_the_detector_finds_them(pictures):
     noise = np.random.default_rng(0).integers(0, 256, pictures[:1].shape, np.uint8)
     shown = np.concatenate([pictures[:2], noise])
     scores = presence.face_scores(networks, shown)
-    faces = detect_faces(networks, presence.enlarged(shown), presence.MIN_SCORE, max_faces=1)
+    faces = detect_faces(networks, presence.enlarged(shown), DetectSettings(presence.MIN_SCORE, max_faces=1))
     expected = {face.image_index: face.score for face in faces}
     assert scores == pytest.approx([expected.get(i, 0.0) for i in range(3)], abs=1e-4)
     found = presence.as_faces(scores, 96)

@@ -115,7 +115,7 @@ def test_a_face_taken_for_upside_down_is_turned(networks, original):
     (face,) = detection.detect_faces(networks, tensor(original))
     box = face.box[None]
     for quarters in (1, 2, 3):
-        wrong = refinement._turned(face.points[None] + 0.5, box, quarters)
+        wrong = refinement.turn_points(face.points[None] + 0.5, box, quarters)
         points = refinement.refine_points(networks.centerface, networks.onet, picture, box, wrong)
         assert np.abs(points[0] - 0.5 - face.points).max() < 0.03 * math.sqrt(np.prod(box[0, 2:] - box[0, :2]))
 

@@ -10,7 +10,8 @@ from safetensors.numpy import load_file
 
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.paste import compositing, masks
-from face_anonymizer.modules.faces.paste.compositing import REGIONS, paste_faces
+from face_anonymizer.modules.faces.paste.compositing import paste_faces
+from face_anonymizer.modules.faces.settings import PARTS, REGIONS, PasteSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 
 POINTS = np.array([(202.6, 101.8), (247.0, 104.6), (223.0, 126.0), (203.4, 142.4), (240.6, 144.9)])
@@ -55,7 +56,7 @@ def test_an_unchanged_crop_leaves_no_seam(astronaut, region, scale):
     shift = 96 * scale
     member = dataclasses.replace(member, points=member.points - (shift, 0), box=member.box - (shift, 0, shift, 0))
     crops, faces = prepare(picture, member)
-    result, mask = paste_faces(picture, crops, faces, region=region)
+    result, mask = paste_faces(picture, crops, faces, PasteSettings(region=region))
     for level in (0.0, 0.5):
         assert across(result[0], mask[0], level) <= 1.03 * across(picture[0], mask[0], level)
 
@@ -65,7 +66,7 @@ def test_an_unchanged_crop_leaves_no_seam(astronaut, region, scale):
 @pytest.mark.parametrize("layout", [FIVE_POINTS, BOX_ONLY])
 def test_the_mask_is_the_enlarged_shape(astronaut, region, layout, feather):
     crops, faces = prepare(astronaut, face_at(layout=layout), size=128)
-    result, mask = paste_faces(astronaut, 1 - crops, faces, feather, region=region)
+    result, mask = paste_faces(astronaut, 1 - crops, faces, PasteSettings(feather, region=region))
     field = masks.shape_field(faces.faces[0], region, torch.arange(512.0), torch.arange(512.0)) + 0.05
     assert torch.equal(result[mask == 0], astronaut[mask == 0])
     assert (mask[0][field <= 0] == 0).all()
@@ -86,8 +87,8 @@ def test_a_region_never_leaves_the_crop(astronaut, region):
     # a box much larger than the square that the points give
     member = dataclasses.replace(face_at(), box=np.array([100.0, 0, 400, 300]), layout=FIVE_POINTS)
     crops, faces = prepare(astronaut, member, size=128)
-    _, whole = paste_faces(astronaut, crops, faces, 0)
-    _, mask = paste_faces(astronaut, crops, faces, 0.1, region=region)
+    _, whole = paste_faces(astronaut, crops, faces, PasteSettings(0))
+    _, mask = paste_faces(astronaut, crops, faces, PasteSettings(0.1, region=region))
     assert mask.any() and (mask[whole == 0] == 0).all()
     assert mask[0].diff(dim=0).abs().max() < 0.5  # faded at the crop's border too
 
@@ -98,7 +99,7 @@ def test_a_region_beside_the_picture_changes_nothing(astronaut):
     for region in REGIONS:
         for member, seen in ((away, False), (cut_off, True)):
             crops, faces = prepare(astronaut, member, size=64)
-            result, mask = paste_faces(astronaut, 1 - crops, faces, region=region)
+            result, mask = paste_faces(astronaut, 1 - crops, faces, PasteSettings(region=region))
             assert bool(mask.any()) == seen
             assert torch.equal(result[mask == 0], astronaut[mask == 0])
 
@@ -119,7 +120,7 @@ def test_kept_parts_stay(fixtures, layout, kept):
         member = dataclasses.replace(member, points=points, layout=layout)
     images = torch.rand(1, 256, 256, 3, generator=torch.Generator().manual_seed(0))
     crops, faces = prepare(images, member, size=128)
-    result, mask = paste_faces(images, crops * 0, faces, keep=kept)
+    result, mask = paste_faces(images, crops * 0, faces, PasteSettings(keep=kept))
     _, whole = paste_faces(images, crops * 0, faces)
     x, y = torch.arange(256.0)[None], torch.arange(256.0)[:, None]
     field = torch.stack([masks.part_field(member, part, x, y) for part in kept]).amax(0)
@@ -133,14 +134,14 @@ def test_kept_parts_stay(fixtures, layout, kept):
 def test_a_face_without_points_is_pasted_whole(astronaut):
     crops, faces = prepare(astronaut, face_at(layout=BOX_ONLY), size=64)
     whole = paste_faces(astronaut, 1 - crops, faces)
-    kept = paste_faces(astronaut, 1 - crops, faces, keep=masks.PARTS)
+    kept = paste_faces(astronaut, 1 - crops, faces, PasteSettings(keep=PARTS))
     assert torch.equal(kept[0], whole[0]) and torch.equal(kept[1], whole[1])
 
 
 def test_what_is_kept_of_one_face_is_kept_under_its_neighbour(astronaut):
     neighbour = dataclasses.replace(face_at(layout=BOX_ONLY), box=BOX + np.array([50, 0, 50, 0]))
     crops, faces = prepare(astronaut, face_at(), neighbour, size=64)
-    result, _ = paste_faces(astronaut, 1 - crops, faces, keep=("eyes",))
+    result, _ = paste_faces(astronaut, 1 - crops, faces, PasteSettings(keep=("eyes",)))
     for x, y in POINTS[:2].round().astype(int):
         assert torch.equal(result[0, y, x], astronaut[0, y, x])
 
@@ -168,10 +169,10 @@ def test_strips_do_not_show_with_all_options(astronaut, monkeypatch):
     neighbour = dataclasses.replace(face_at(), box=BOX + np.array([60, 20, 60, 20]))
     crops, faces = prepare(astronaut, face_at(), neighbour, size=64)
     protect = torch.rand(1, 512, 512, generator=torch.Generator().manual_seed(1))
-    options = {"region": "oval", "keep": ("eyes", "nose"), "protect": protect, "colour_match": 0.7}
-    whole = paste_faces(astronaut, 1 - crops, faces, **options)
+    settings = PasteSettings(region="oval", keep=("eyes", "nose"), colour_match=0.7)
+    whole = paste_faces(astronaut, 1 - crops, faces, settings, protect=protect)
     monkeypatch.setattr(compositing, "_STRIP_PIXELS", 3000)
-    for a, b in zip(whole, paste_faces(astronaut, 1 - crops, faces, **options), strict=True):
+    for a, b in zip(whole, paste_faces(astronaut, 1 - crops, faces, settings, protect=protect), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
 
 
@@ -212,6 +213,6 @@ def test_refusals(astronaut):
         ({"crops": broken}, "Crop 0 has values that are not finite.*redact"),
         ({"crops": broken * torch.nan}, "not finite"),
     ):
-        arguments = {"crops": crops, **options}
+        given, protect = options.pop("crops", crops), options.pop("protect", None)
         with pytest.raises(ValueError, match=message):
-            paste_faces(astronaut, arguments.pop("crops"), faces, **arguments)
+            paste_faces(astronaut, given, faces, PasteSettings(**options), protect=protect)

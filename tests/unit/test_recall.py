@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from face_anonymizer.modules.faces.detect import decoding, detection, tiles
+from face_anonymizer.modules.faces.settings import DetectSettings
 
 GREY = (110, 120, 115)
 CENTRE, SIZE = np.array([225.8, 118.1]), 102.7  # middle of the face in assets/astronaut.jpg, and root of its box's area
@@ -136,7 +137,7 @@ def test_min_score_only_drops_faces(networks, original):
     every = detection.detect_faces(networks, tensor(canvas))
     assert len(every) == 3
     limit = sorted(face.score for face in every)[1]
-    fewer = detection.detect_faces(networks, tensor(canvas), min_score=limit)
+    fewer = detection.detect_faces(networks, tensor(canvas), DetectSettings(min_score=limit))
     assert [face.score for face in fewer] == [face.score for face in every if face.score >= limit]
 
 
@@ -155,7 +156,7 @@ def test_tiny_faces_in_a_large_picture(networks, original, only_tiles_around):
     image = tensor(canvas)
     assert len(detection.detect_faces(networks, image)) == 0
     only_tiles_around(*[(x, y) for x, y, *_ in shown])
-    faces = detection.detect_faces(networks, image, thorough=True)
+    faces = detection.detect_faces(networks, image, DetectSettings(thorough=True))
     assert {face.source for face in faces} == {"centerface tiles"}
     assert len(faces) == 3
     for (x, y, size, _), middle in zip(sorted(shown), sorted(middles(faces)), strict=True):
@@ -166,7 +167,7 @@ def test_tiny_faces_in_a_large_picture(networks, original, only_tiles_around):
 def test_a_small_turned_face_cut_by_the_border(networks, original, x, degrees):
     canvas = Image.new("RGB", (120, 100), GREY)
     paste(canvas, original, (x, 50), 24, degrees)  # 0.42 of it are outside
-    (face,) = detection.detect_faces(networks, tensor(canvas), thorough=True)
+    (face,) = detection.detect_faces(networks, tensor(canvas), DetectSettings(thorough=True))
     assert (face.box >= 0).all() and (face.box <= [120, 100, 120, 100]).all()
     assert face.box[0] < 4 or face.box[2] > 116
     assert abs(face.box[[1, 3]].mean() - 50) < 6
@@ -177,13 +178,13 @@ def test_what_the_ordinary_pass_finds_stays(networks, original):
     paste(canvas, original, (80, 75), 70)
     paste(canvas, original, (230, 80), 11, 180)
     (before,) = detection.detect_faces(networks, tensor(canvas))
-    first, second = detection.detect_faces(networks, tensor(canvas), thorough=True)
+    first, second = detection.detect_faces(networks, tensor(canvas), DetectSettings(thorough=True))
     np.testing.assert_array_equal(first.box, before.box)
     np.testing.assert_array_equal(first.points, before.points)
     assert first.score == before.score
     assert [face.source for face in (before, first, second)] == ["centerface", "centerface", "centerface tiles"]
     assert second.points[:2, 1].min() > second.points[3:, 1].max()  # upside down
-    (best,) = detection.detect_faces(networks, tensor(canvas), thorough=True, max_faces=1)
+    (best,) = detection.detect_faces(networks, tensor(canvas), DetectSettings(thorough=True, max_faces=1))
     np.testing.assert_array_equal(best.points, before.points)
 
 
@@ -191,7 +192,7 @@ def test_a_strip(networks, original, only_tiles_around):
     canvas = Image.new("RGB", (20000, 50), GREY)
     paste(canvas, original, (15003, 26), 18, 90)
     only_tiles_around((15003, 26))
-    (face,) = detection.detect_faces(networks, tensor(canvas), thorough=True)
+    (face,) = detection.detect_faces(networks, tensor(canvas), DetectSettings(thorough=True))
     assert abs(middles([face])[0][0] - 15003) < 5
 
 
@@ -199,13 +200,16 @@ def test_none_in_noise_and_textures(networks):
     y, x = np.mgrid[0:96, 0:128]
     pictures = [np.random.default_rng(0).random((96, 128)), (x // 16 + y // 16) % 2, 0.5 + 0.4 * np.sin(x / 7), x / 128]
     images = torch.from_numpy(np.stack(pictures)).float()[..., None]
-    assert len(detection.detect_faces(networks, images, thorough=True)) == 0
+    assert len(detection.detect_faces(networks, images, DetectSettings(thorough=True))) == 0
 
 
 def test_progress_moves_within_a_picture(networks):
     told = []
     detection.detect_faces(
-        networks, torch.rand(2, 40, 48, 3), thorough=True, progress=lambda done, count: told.append((done, count))
+        networks,
+        torch.rand(2, 40, 48, 3),
+        DetectSettings(thorough=True),
+        progress=lambda done, count: told.append((done, count)),
     )
     shares = [done for done, _ in told]
     assert shares == sorted(shares) and told[-1] == (2, 2)
@@ -225,5 +229,5 @@ def test_an_interruption_passes_through(networks):
             raise InterruptError
 
     with pytest.raises(InterruptError):
-        detection.detect_faces(networks, torch.rand(2, 40, 48, 3), thorough=True, progress=stop)
+        detection.detect_faces(networks, torch.rand(2, 40, 48, 3), DetectSettings(thorough=True), progress=stop)
     assert told == [0.25, 0.5]

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from face_anonymizer.modules.faces.paste.masks import bounds
-from face_anonymizer.modules.faces.paste.redaction import MODES, redact_faces
+from face_anonymizer.modules.faces.paste.redaction import redact_faces
+from face_anonymizer.modules.faces.settings import MODES, RedactSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 
 LEVEL = 1 / 255
@@ -26,8 +27,8 @@ def dyadic(*shape):
     return (noise(*shape) * 256).floor() / 256
 
 
-def redact(images, *members, **settings):
-    return redact_faces(images, Faces(*images.shape[:3], members), **settings)
+def redact(images, *members, progress=None, **settings):
+    return redact_faces(images, Faces(*images.shape[:3], members), RedactSettings(**settings), progress)
 
 
 def samples_left(width, mode, detail, height=4, levels=255):
@@ -37,7 +38,7 @@ def samples_left(width, mode, detail, height=4, levels=255):
     columns[range(width), :, range(side, side + width)] = 1
     faces = Faces(*columns.shape[:3], tuple(boxed(side, 0, side + width, height, index=i) for i in range(width + 1)))
     margin = 0.15 * math.sqrt(width / height)  # 0.15 widths
-    redacted, _ = redact_faces(columns, faces, mode, "box", detail, margin)
+    redacted, _ = redact_faces(columns, faces, RedactSettings(mode, "box", detail, margin))
     seen = 2 * (redacted[:-1] - redacted[-1])[:, height // 2, :, 0].double()
     return int((torch.linalg.eigvalsh(seen @ seen.T) >= 1 / levels**2).sum())  # squares of the singular values
 

@@ -6,9 +6,10 @@ import torch
 
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.paste.compositing import paste_faces
-from face_anonymizer.modules.faces.paste.paste_or_redact import FALLBACKS, KEEP, Pasting, replace_faces
+from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
 from face_anonymizer.modules.faces.paste.redaction import redact_faces
 from face_anonymizer.modules.faces.report import SWAPPED
+from face_anonymizer.modules.faces.settings import FALLBACKS, KEEP, PasteSettings, RedactSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 
 BOXES = ((30, 30, 90, 100), (150, 30, 210, 100), (30, 150, 90, 220), (200, 200, 208, 209))
@@ -29,7 +30,7 @@ def scene():
 
 def test_what_is_fit_is_pasted_and_the_rest_is_covered(scene):
     image, faces, painted = scene
-    result, mask, report = replace_faces(image, painted, faces, Pasting(), seed=3)
+    result, mask, report = replace_faces(image, painted, faces, PasteSettings(), seed=3)
     assert [(e.action, e.reason, e.seed) for e in report.entries] == [
         ("anonymized", "", 3),
         ("redacted", "not finite", None),
@@ -45,7 +46,7 @@ def test_what_is_fit_is_pasted_and_the_rest_is_covered(scene):
 
 def test_keep_leaves_them_and_says_so(scene):
     image, faces, painted = scene
-    result, mask, report = replace_faces(image, painted, faces, Pasting(fallback=KEEP), action=SWAPPED)
+    result, mask, report = replace_faces(image, painted, faces, PasteSettings(fallback=KEEP), action=SWAPPED)
     assert report.count() == {"swapped": 1, "kept": 3}
     x0, y0, x1, y1 = BOXES[1]
     assert torch.equal(result[0, y0:y1, x0:x1], image[0, y0:y1, x0:x1]) and not mask[0, y0:y1, x0:x1].any()
@@ -59,17 +60,17 @@ def test_a_neighbours_crop_does_not_bring_a_broken_face_back(fallback):
     crops, faces = crop_faces(image, Faces(1, 120, 200, found), 64)
     painted = 1 - crops
     painted[1] = float("inf")
-    result, _, _ = replace_faces(image, painted, faces, Pasting(fallback=fallback))
+    result, _, _ = replace_faces(image, painted, faces, PasteSettings(fallback=fallback))
     pasted, _ = paste_faces(image, painted[:1], Faces(1, 120, 200, faces.faces[:1]))
-    expected, where = redact_faces(pasted, Faces(1, 120, 200, faces.faces[1:]), fallback)
+    expected, where = redact_faces(pasted, Faces(1, 120, 200, faces.faces[1:]), RedactSettings(fallback))
     assert torch.equal(result, expected) and (where[0, 45:75, 105:135] == 1).all()
 
 
 def test_no_faces_and_mistakes(scene):
     image, faces, painted = scene
-    result, mask, report = replace_faces(image, painted[:0], Faces(1, 256, 256), Pasting())
+    result, mask, report = replace_faces(image, painted[:0], Faces(1, 256, 256), PasteSettings())
     assert torch.equal(result, image) and not mask.any() and report.entries == ()
     with pytest.raises(ValueError, match="3 crops but 4 faces"):
-        replace_faces(image, painted[:3], faces, Pasting())
+        replace_faces(image, painted[:3], faces, PasteSettings())
     with pytest.raises(ValueError, match=r"'blurr'.*solid, mosaic, blur, keep"):
-        replace_faces(image, painted, faces, Pasting(fallback="blurr"))
+        replace_faces(image, painted, faces, PasteSettings(fallback="blurr"))

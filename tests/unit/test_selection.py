@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from face_anonymizer.modules.faces.selection import POSITIONS, select_faces
+from face_anonymizer.modules.faces.selection import select_faces
+from face_anonymizer.modules.faces.settings import POSITIONS, SelectSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 
 WIDTH, HEIGHT = 400, 300
@@ -23,9 +24,10 @@ def batch(*members, count=1, kept=()):
     return Faces(count, HEIGHT, WIDTH, tuple(members), tuple(kept))
 
 
-def chosen(faces, **conditions):
+def chosen(faces, mask=None, **conditions):
     """Numbers from 1 of the selected, after checking that the two results part the faces."""
-    selected, rest = select_faces(faces, **conditions)
+    settings = SelectSettings(**conditions)
+    selected, rest = select_faces(faces, settings, mask)
     places = {id(face): number for number, face in enumerate(faces, 1)}
     numbers = [places[id(face)] for face in selected]
     others = [places[id(face)] for face in rest]
@@ -34,7 +36,7 @@ def chosen(faces, **conditions):
     assert selected.kept == faces.kept + rest.faces and rest.kept == faces.kept + selected.faces
     for result in (selected, rest):
         assert (result.image_count, result.height, result.width) == (faces.image_count, faces.height, faces.width)
-    inverted, uninverted = select_faces(faces, **{**conditions, "invert": not conditions.get("invert", False)})
+    inverted, uninverted = select_faces(faces, replace(settings, invert=not settings.invert), mask)
     assert (inverted.faces, uninverted.faces) == (rest.faces, selected.faces)
     return numbers
 
@@ -76,7 +78,7 @@ def test_indices(indices, expected):
 )
 def test_indices_of_another_form(indices):
     with pytest.raises(ValueError, match="such as 1,3-5"):
-        select_faces(ROW, indices=indices)
+        select_faces(ROW, SelectSettings(indices=indices))
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,7 @@ def test_a_hundred_faces():
 
 def test_the_same_face_twice_is_two_faces():
     face = boxed(100, 100)
-    selected, rest = select_faces(batch(face, face), indices="2")
+    selected, rest = select_faces(batch(face, face), SelectSettings(indices="2"))
     assert len(selected) == len(rest) == 1
 
 
@@ -258,4 +260,5 @@ def test_the_same_face_twice_is_two_faces():
 )
 def test_conditions_out_of_range(conditions, message):
     with pytest.raises(ValueError, match=message):
-        select_faces(ROW, **conditions)
+        mask = conditions.pop("mask", None)
+        select_faces(ROW, SelectSettings(**conditions), mask)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from face_anonymizer.modules.faces.alignment import crop_matrix, invert_affine
+from face_anonymizer.modules.faces.settings import TrackSettings
 from face_anonymizer.modules.faces.track import smoothing
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face
 
@@ -23,7 +24,7 @@ def make_face(frame, x, y=300.0, scale=1.0, degrees=0.0, layout=FIVE_POINTS, sco
 
 
 def follow(faces, first=0, last=99, lead=0, strength=2.5):
-    return smoothing.trajectory(faces, first, last, *SIZE, lead, strength)
+    return smoothing.trajectory(faces, (first, last), SIZE, TrackSettings(lead=lead, smoothing=strength))
 
 
 def centres(faces):

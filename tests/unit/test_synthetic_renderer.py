@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from face_anonymizer.modules.faces.alignment import _AVERAGE_FIVE, WHOLE_FACE_PADDING
+from face_anonymizer.modules.faces.alignment import AVERAGE_FIVE, WHOLE_FACE_PADDING
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.synthetic.parameters import Parameters, sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.renderer import render
 from face_anonymizer.modules.synthetic.tables import ATTRIBUTES, IDENTITY
@@ -151,14 +152,14 @@ def test_faces_fill_the_frame_like_the_projects_crops():
     """Over identities, the five points of frontal faces are those of a WHOLE_FACE crop to 3 % of the picture."""
     points = render(sample_identities(100, seed=1), FRONTAL, 64).points.mean(0)
     side = 1 + 2 * 2**0.5 * WHOLE_FACE_PADDING
-    expected = (torch.from_numpy(_AVERAGE_FIVE) + side / 2 - torch.tensor([0.5, 0.43])) / side
+    expected = (torch.from_numpy(AVERAGE_FIVE) + side / 2 - torch.tensor([0.5, 0.43])) / side
     torch.testing.assert_close((points + 0.5) / 64, expected.float(), rtol=0, atol=0.035)
 
 
 def test_the_detector_finds_them_where_they_are():
     count, size = 12, 128
     rendered = render(sample_identities(count, seed=7), sample_attributes(count, seed=7), size)
-    faces = detect_faces(load_face_networks(), rendered.images, min_score=0.3, max_faces=1)
+    faces = detect_faces(load_face_networks(), rendered.images, DetectSettings(min_score=0.3, max_faces=1))
     assert len(faces) >= count - 1
     errors = [
         (torch.from_numpy(face.points) - rendered.points[face.image_index]).norm(dim=-1).mean() / size for face in faces

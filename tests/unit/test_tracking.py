@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.settings import TrackSettings
 from face_anonymizer.modules.faces.track import tracking
 from face_anonymizer.modules.faces.track.tracking import best_frames, track_faces
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
@@ -50,7 +51,7 @@ def test_simulated_detections(truth, seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_many_missed_detections(truth, seed):
     detections = benchmark.clip.simulate(truth, seed, dropouts=0.3, bad=0, false_positives=0)
-    judgement = benchmark.judge(truth, track_faces(detections, [benchmark.clip.CUT], max_gap=15))
+    judgement = benchmark.judge(truth, track_faces(detections, [benchmark.clip.CUT], TrackSettings(max_gap=15)))
     assert judgement.switches == 0 and judgement.uncovered == 0 and judgement.jitter_px < 0.6
 
 
@@ -71,7 +72,7 @@ def test_a_cut_ends_every_track():
     cut = tracks(track_faces(still, [8]))
     assert {track: sorted(frames) for track, frames in cut.items()} == {0: list(range(8)), 1: list(range(8, 20))}
     gap = clip([face(t, 300) for t in (0, 1, 2, 12, 13)], 14)
-    result = tracks(track_faces(gap, [7], lead=10))
+    result = tracks(track_faces(gap, [7], TrackSettings(lead=10)))
     assert sorted(result[0]) == list(range(7)) and sorted(result[1]) == list(range(7, 14))
 
 
@@ -101,7 +102,9 @@ def test_two_who_swing_side_by_side_stay_themselves():
 @pytest.mark.parametrize("missed, number", [(1, 1), (4, 1), (10, 1), (11, 2)])
 def test_gaps_up_to_max_gap(missed, number):
     present = [t for t in range(40) if not 15 <= t < 15 + missed]
-    result = tracks(track_faces(clip([face(t, 200 + 5 * t) for t in present]), max_gap=10, lead=0))
+    result = tracks(
+        track_faces(clip([face(t, 200 + 5 * t) for t in present]), settings=TrackSettings(max_gap=10, lead=0))
+    )
     assert len(result) == number
     filled = [t for frames in result.values() for t, source in frames.items() if source == "i"]
     assert filled == (list(range(15, 15 + missed)) if number == 1 else [])
@@ -116,17 +119,17 @@ def test_all_frames_missed_in_the_middle():
 
 def test_lead_and_tail_double_nobody():
     faces = [face(t, 300) for t in range(40)] + [face(t, 300 + 10 * (t - 20), 230) for t in range(26, 34)]
-    result = tracks(track_faces(clip(faces), lead=6))
+    result = tracks(track_faces(clip(faces), settings=TrackSettings(lead=6)))
     assert sorted(result[0]) == list(range(40))
     assert sorted(result[1]) == list(range(23, 40))  # at frame 22 the boxes would overlap by 0.31
     neighbours = [face(t, 300) for t in range(10)] + [face(t, 303) for t in range(14, 24)]
-    apart = tracks(track_faces(clip(neighbours), max_gap=2, lead=5))
+    apart = tracks(track_faces(clip(neighbours), settings=TrackSettings(max_gap=2, lead=5)))
     assert not set(apart[0]) & set(apart[1]) and set(apart[0]) | set(apart[1]) == set(range(29))
 
 
 def test_numbers_and_order():
     faces = [face(5, 600), face(5, 100), face(0, 400), face(6, 101), face(6, 600), face(1, 400)]
-    result = track_faces(clip(faces), lead=0)
+    result = track_faces(clip(faces), settings=TrackSettings(lead=0))
     assert [(f.image_index, f.track, round(f.box[0] + 40)) for f in result] == [
         (0, 0, 400), (1, 0, 400), (5, 1, 100), (5, 2, 600), (6, 1, 101), (6, 2, 600),
     ]  # fmt: skip
@@ -138,7 +141,7 @@ def test_short_tracks_are_kept_unless_told():
     faces = clip([face(t, 300) for t in range(10)] + [face(4, 600)], 10, kept=kept)
     assert set(tracks(track_faces(faces))) == {0, 1}
     assert tracks(track_faces(faces))[1] == dict(zip(range(1, 8), "eeedeee", strict=True))
-    only = track_faces(faces, min_length=2)
+    only = track_faces(faces, settings=TrackSettings(min_length=2))
     assert set(tracks(only)) == {0} and only.kept is kept and kept[0].track is None
 
 
@@ -170,7 +173,7 @@ def test_any_number_of_faces(count, per_frame):
 )
 def test_bad_input(faces, settings, message):
     with pytest.raises(ValueError, match=message):
-        track_faces(faces, **settings)
+        track_faces(faces, settings.pop("cuts", ()), TrackSettings(**settings))
 
 
 def test_best_frames():

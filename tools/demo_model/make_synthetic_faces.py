@@ -30,6 +30,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from face_anonymizer.modules.faces.detect import detection
+from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.files import json_lines, replaced_whole
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.modules.synthetic import groups, parameters, renderer, tables, triples
@@ -219,7 +220,7 @@ def run_benchmark(device: str) -> None:
     identity, attributes = parameters.sample_identities(200, 7), parameters.sample_attributes(200, 7)
     for size in (TILE, 2 * TILE):
         rendered = renderer.render(identity, attributes, size)
-        faces = detection.detect_faces(networks, rendered.images, min_score=0.1, max_faces=1)
+        faces = detection.detect_faces(networks, rendered.images, DetectSettings(min_score=0.1, max_faces=1))
         scores = torch.tensor([face.score for face in faces])
         rates = ", ".join(f"{(scores >= score).sum() / len(identity):.1%} at {score}" for score in (0.3, 0.5))
         found = [face for face in faces if face.score >= 0.3]

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from face_anonymizer.modules.faces.detect import detection
 from face_anonymizer.modules.faces.paste import redaction
+from face_anonymizer.modules.faces.settings import MODES, RedactSettings
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.tools.pictures.synthetic_group import make_group
 
@@ -46,8 +47,11 @@ def make_redaction() -> Image.Image:
     image = torch.from_numpy(np.array(photo)).float()[None] / 255
     faces = detection.detect_faces(detection.load_face_networks(), image)
     shown = [("photo", image)]
-    shown += [(mode, redaction.redact_faces(image, faces, mode)[0]) for mode in redaction.MODES]
-    shown += [(f"solid, {shape}", redaction.redact_faces(image, faces, "solid", shape)[0]) for shape in ("box", "crop")]
+    shown += [(mode, redaction.redact_faces(image, faces, RedactSettings(mode))[0]) for mode in MODES]
+    shown += [
+        (f"solid, {shape}", redaction.redact_faces(image, faces, RedactSettings("solid", shape))[0])
+        for shape in ("box", "crop")
+    ]
     side = PART[2] - PART[0]
     row = Image.new("RGB", (side * len(shown), side + LABEL_HEIGHT), (32, 32, 32))
     pen, font = ImageDraw.Draw(row), ImageFont.load_default(16)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..settings import DetectSettings
 from ..types import FIVE_POINTS, Face, Faces
 from .centerface import SIZE_MULTIPLE, load_centerface
 from .decoding import decode, overlapping, suppress
@@ -21,6 +22,7 @@ from .onet import load_onet
 from .refinement import best_probability, look_upright, refine_points
 from .tiles import MIN_CANDIDATE_SCORE, find_candidates, find_turned
 
+LONG_SIDE = 1280  # pixels to which larger pictures are reduced before the first look
 _SOURCE = "centerface"
 _UPRIGHT_SOURCE = "centerface upright"
 _TILE_SOURCE = "centerface tiles"
@@ -55,10 +57,8 @@ def load_face_networks() -> FaceNetworks:
 def detect_faces(
     network: nn.Module,
     images: torch.Tensor,
-    min_score: float = 0.3,
-    max_faces: int = 0,
-    long_side: int = 1280,
-    thorough: bool = False,
+    settings: DetectSettings = DetectSettings(),
+    *,
     device: torch.device | str | None = None,
     progress: Callable[[float, int], None] | None = None,
 ) -> Faces:
@@ -82,11 +82,7 @@ def detect_faces(
         raise ValueError(
             f"Images are [B, H, W, C] with 1, 3 or 4 channels and H, W of 1 at least, got {list(images.shape)}."
         )
-    if not 0 <= min_score <= 1 or max_faces < 0 or long_side < SIZE_MULTIPLE:
-        raise ValueError(
-            f"min_score is 0..1, max_faces 0 or more, long_side {SIZE_MULTIPLE} or more; "
-            f"got {min_score}, {max_faces}, {long_side}."
-        )
+    min_score = settings.min_score
     if device is not None:
         network.to(device)
     centerface, onet = (network.centerface, network.onet) if isinstance(network, FaceNetworks) else (network, None)
@@ -95,23 +91,23 @@ def detect_faces(
     for index in range(count):
         # resized where it is: not every device has the antialiasing filter
         picture = torch.nan_to_num(images[index, ..., :3].permute(2, 0, 1)[None].float()).clamp(0, 1)
-        seen = _find(centerface, picture, min(min_score, MIN_CANDIDATE_SCORE), long_side)
+        seen = first_look(centerface, picture, min(min_score, MIN_CANDIDATE_SCORE))
         # not min_score itself: one above _SURE only drops faces, and changes the score of none
         sure = seen[1] >= min(min_score, _SURE)
         found, possible = (tuple(part[which] for part in seen) for which in (sure, ~sure))
         sources = [_SOURCE] * len(found[1])
-        views = turned_views(height, width, long_side)
+        views = turned_views(height, width, LONG_SIDE)
         possible = _unique(possible, find_turned(centerface, picture, views))
         found = _with_candidates(centerface, onet, picture, min_score, found, possible, _PLAUSIBLE)
         sources += [_UPRIGHT_SOURCE] * (len(found[1]) - len(sources))
-        if thorough:
+        if settings.thorough:
             advance = _ignore if progress is None else lambda share, done=index: progress(done + share, count)
             candidates = find_candidates(centerface, picture, advance)
             found = _with_candidates(centerface, onet, picture, min_score, found, candidates)
             sources += [_TILE_SOURCE] * (len(found[1]) - len(sources))
         boxes, scores, points = found
         best = np.argsort(-scores, kind="stable")
-        best = best[scores[best] >= min_score][: max_faces or None]
+        best = best[scores[best] >= min_score][: settings.max_faces or None]
         points[best] = _refined(centerface, onet, picture, boxes[best], scores[best], points[best])
         for i in best[_reading_order(boxes[best], height)]:
             faces.append(Face(index, boxes[i], float(scores[i]), points[i] - 0.5, FIVE_POINTS, sources[i]))
@@ -164,11 +160,11 @@ def turned_views(height: int, width: int, long_side: int) -> list[tuple[tuple[in
     return [(half, quarters) for quarters in range(4)] + ([(whole, 2)] if whole != half else [])
 
 
-def _find(centerface: nn.Module, picture: torch.Tensor, min_score: float, long_side: int) -> _Candidates:
+def first_look(centerface: nn.Module, picture: torch.Tensor, min_score: float) -> _Candidates:
     """Boxes (N, 4), scores (N,) and points (N, 5, 2), edges, of one picture [1, C, H, W], best first, in its pixels."""
     height, width = picture.shape[2:]
     found = []
-    sizes = pyramid(height, width, long_side)
+    sizes = pyramid(height, width, LONG_SIDE)
     for level, size in enumerate(sizes):
         boxes, scores, points = decode(*_run(centerface, picture, size), min_score)
         extent = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
@@ -238,7 +234,7 @@ def _refined(
 
 
 def _ordered(points: np.ndarray) -> np.ndarray:
-    return np.array([_image_left_first(five) for five in points]).reshape(-1, 5, 2)
+    return np.array([image_left_first(five) for five in points]).reshape(-1, 5, 2)
 
 
 def _clipped(boxes: np.ndarray, picture: torch.Tensor) -> np.ndarray:
@@ -261,7 +257,7 @@ def _reading_order(boxes: np.ndarray, height: int) -> np.ndarray:
     return np.lexsort((centre[:, 1], centre[:, 0], row))
 
 
-def _image_left_first(points: np.ndarray) -> np.ndarray:
+def image_left_first(points: np.ndarray) -> np.ndarray:
     """The five points with each pair, eyes and mouth corners, ordered from left to right of the upright face.
 
     The face's own down is from the middle of the eyes to the middle of the mouth; detectors differ in what they call

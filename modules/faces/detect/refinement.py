@@ -62,7 +62,7 @@ def look_upright(
     seen = look_again(centerface, picture, boxes, points)
     if onet is None or not len(points):
         return *seen, np.ones(len(points))
-    turned = np.stack([_turned(seen[2], boxes, quarters) for quarters in range(4)])
+    turned = np.stack([turn_points(seen[2], boxes, quarters) for quarters in range(4)])
     certain = np.stack([_onet_look(onet, picture, boxes, each)[1] for each in turned])
     direction = certain.argmax(0)
     wrong = np.flatnonzero(certain.max(0) > certain[0] + _SURE_DIRECTION)
@@ -80,7 +80,7 @@ def best_probability(onet: nn.Module, picture: torch.Tensor, boxes: np.ndarray, 
     device = next(onet.parameters()).device
     certain = []
     for five, centre, extent in zip(points, (boxes[:, :2] + boxes[:, 2:]) / 2, _extents(boxes), strict=True):
-        patch = _sample(picture, _upright(five, centre, _ONET_SIDE / extent, _ONET_SIDE), _ONET_SIDE)
+        patch = sample_patch(picture, _upright(five, centre, _ONET_SIDE / extent, _ONET_SIDE), _ONET_SIDE)
         turned = torch.cat([torch.rot90(patch, quarters, (2, 3)) for quarters in range(4)])
         with torch.inference_mode():
             probability, _, _ = onet(turned.expand(-1, 3, -1, -1).to(device))
@@ -108,7 +108,7 @@ def look_again(
                 break
             missed = set()
             matrices = [_upright(points[i], centres[i], _FACE / extents[i], _PATCH) for i in batch]
-            patches = torch.cat([_sample(picture, matrix, _PATCH) for matrix in matrices])
+            patches = torch.cat([sample_patch(picture, matrix, _PATCH) for matrix in matrices])
             with torch.inference_mode():
                 outputs = centerface(torch.cat([patches, patches.flip(3)]).expand(-1, 3, -1, -1).to(device) * 255)
             outputs = [output.float().cpu().numpy().astype(np.float64) for output in outputs]
@@ -147,7 +147,7 @@ def _onet_look(
     placed, certain = [], []
     for five, centre, extent in zip(points, centres, extents, strict=True):
         matrix = _upright(five, centre, _ONET_SIDE / extent, _ONET_SIDE)
-        patch = _sample(picture, matrix, _ONET_SIDE).expand(-1, 3, -1, -1)
+        patch = sample_patch(picture, matrix, _ONET_SIDE).expand(-1, 3, -1, -1)
         with torch.inference_mode():
             probability, _, looks = onet(torch.cat([patch, patch.flip(3)]).to(device))
         plain, mirrored = looks.cpu().double().numpy()  # not every device has float64
@@ -162,7 +162,7 @@ def _extents(boxes: np.ndarray) -> np.ndarray:
     return np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
 
 
-def _turned(points: np.ndarray, boxes: np.ndarray, quarters: int) -> np.ndarray:
+def turn_points(points: np.ndarray, boxes: np.ndarray, quarters: int) -> np.ndarray:
     """The points of each face turned about the middle of its box by quarters of a circle."""
     turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarters)
     centres = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]
@@ -181,7 +181,7 @@ def _upright(points: np.ndarray, centre: np.ndarray, scale: float, side: int) ->
     return np.column_stack([linear, side / 2 - linear @ centre])
 
 
-def _sample(picture: torch.Tensor, matrix: np.ndarray, side: int) -> torch.Tensor:
+def sample_patch(picture: torch.Tensor, matrix: np.ndarray, side: int) -> torch.Tensor:
     """The patch [1, C, side, side]: reduced with antialias where it shrinks, grey beyond the picture."""
     height, width = picture.shape[2:]
     inverse = np.linalg.inv(matrix[:, :2])

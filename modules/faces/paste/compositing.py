@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection
 import torch
 
 from ..alignment import check_faces
+from ..settings import PasteSettings
 from ..types import Faces
-from .masks import PARTS, part_field
+from .masks import part_field
 from .placement import LUMA, Edge, Placement, place, sample, smooth
 
-REGIONS = ("crop", "oval", "box")
 _STRIP_PIXELS = 1 << 20  # picture pixels that are composited at once; bounds memory for large pictures
 _KEEP_FADE = 0.05  # face sizes over which the new face fades in around a part that is kept
 
@@ -26,11 +26,8 @@ def paste_faces(
     images: torch.Tensor,
     crops: torch.Tensor,
     faces: Faces,
-    feather: float = 0.1,
+    settings: PasteSettings = PasteSettings(),
     *,
-    region: str = "crop",
-    colour_match: float = 0.0,
-    keep: Collection[str] = (),
     protect: torch.Tensor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,8 +57,8 @@ def paste_faces(
     Raises ValueError when counts or sizes do not fit together, a face has no matrix, a crop is not finite (such a face
     must be redacted: verdict.unfit_crops) or an option is unknown.
     """
-    _check(images, crops, faces, feather, region, colour_match, keep, protect)
-    edge = Edge(region, feather)
+    _check(images, crops, faces, protect)
+    edge = Edge(settings.region, settings.feather)
     result = images.clone()
     mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
     for index in range(faces.image_count):
@@ -69,14 +66,14 @@ def paste_faces(
         regions = [edge.region(face, faces.height, faces.width) for _, face in members]
         shield = None if protect is None else protect[index if len(protect) > 1 else 0]
         for group in _overlapping(regions):
-            placements = [place(images[index], *members[i], regions[i], edge, colour_match) for i in group]
-            _composite(result[index], mask[index], placements, edge, keep, shield)
+            placements = [place(images[index], *members[i], regions[i], edge, settings.colour_match) for i in group]
+            _composite(result[index], mask[index], placements, edge, settings.keep, shield)
         if progress is not None:
             progress(index + 1, faces.image_count)
     return result, mask
 
 
-def _check(images, crops, faces, feather, region, colour_match, keep, protect) -> None:
+def _check(images, crops, faces, protect) -> None:
     check_faces(images, faces)
     if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] not in (1, 3, 4):
         raise ValueError(f"Crops are square, [N, S, S, C] with 1, 3 or 4 channels, got {list(crops.shape)}.")
@@ -86,15 +83,6 @@ def _check(images, crops, faces, feather, region, colour_match, keep, protect) -
         )
     if any(face.matrix is None or not face.crop_size for face in faces):
         raise ValueError("The faces have no crop matrices: connect FaceAnonCropFaces (its faces output).")
-    if not 0 <= feather <= 0.5:
-        raise ValueError(f"feather is 0..0.5 of the region's width, got {feather}.")
-    if region not in REGIONS:
-        raise ValueError(f"Unknown region {region!r} of a face: use one of {', '.join(REGIONS)}.")
-    if not 0 <= colour_match <= 1:
-        raise ValueError(f"colour_match is 0..1, got {colour_match}.")
-    unknown = [part for part in keep if part not in PARTS]
-    if unknown:
-        raise ValueError(f"Unknown parts to keep {unknown}: use some of {', '.join(PARTS)}.")
     if protect is not None:
         _check_protect(protect, faces)
     for index, crop in enumerate(crops):

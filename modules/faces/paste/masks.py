@@ -14,10 +14,8 @@ import numpy as np
 import torch
 
 from ..alignment import crop_matrix, invert_affine
+from ..settings import PARTS, SHAPES
 from ..types import FIVE_POINTS, IBUG_68, Face
-
-SHAPES = ("crop", "oval", "box", "ellipse")
-PARTS = ("eyes", "nose", "mouth")
 
 # The face oval of 68 points is the hull of the jaw and of the brows, raised to the hairline. Each brow point is raised
 # along base of nose -> brows, by this share of that distance, so that on the average face the raised brows lie on the

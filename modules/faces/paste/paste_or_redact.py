@@ -4,40 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 
 from ..alignment import check_faces
 from ..report import ANONYMIZED, KEPT, REDACTED, Report, report_faces
+from ..settings import KEEP, PasteSettings, RedactSettings
 from ..types import Faces
 from .compositing import paste_faces
-from .redaction import MODES, redact_faces
+from .redaction import redact_faces
 from .unfit import unfit_crops
-
-KEEP = "keep"  # the fallback that leaves a face as it is
-FALLBACKS = (*MODES, KEEP)
-
-
-class Pasting(NamedTuple):
-    """How crops are pasted; see paste_faces and unfit_crops.
-
-    fallback: what becomes of faces that cannot be pasted: a mode of redaction, or KEEP.
-    """
-
-    feather: float = 0.1
-    region: str = "crop"
-    colour_match: float = 0.0
-    keep: tuple[str, ...] = ()
-    fallback: str = MODES[0]
-    min_size: float = 16.0
 
 
 def replace_faces(
     images: torch.Tensor,
     crops: torch.Tensor,
     faces: Faces,
-    pasting: Pasting,
+    settings: PasteSettings = PasteSettings(),
+    *,
     protect: torch.Tensor | None = None,
     action: str = ANONYMIZED,
     seed: int | None = None,
@@ -48,34 +32,29 @@ def replace_faces(
     images, crops, faces, protect, progress: see paste_faces. action: what the report calls a pasted face (ANONYMIZED or
     SWAPPED). seed: of the run, for the report.
     A crop with values that are no numbers, one that still shows the original and a face of less than min_size pixels
-    are not pasted, but redacted by pasting.fallback. Raises what paste_faces raises.
+    are not pasted, but redacted by settings.fallback. Raises what paste_faces raises.
     """
-    if pasting.fallback not in FALLBACKS:
-        raise ValueError(f"The fallback {pasting.fallback!r} is not known: choose one of {', '.join(FALLBACKS)}.")
     check_faces(images, faces)
     if len(crops) != len(faces):
         raise ValueError(
             f"There are {len(crops)} crops but {len(faces)} faces: connect all the crops that were made of these faces."
         )
-    unfit = unfit_crops(images, crops, faces, pasting.min_size) if len(faces) else {}
+    unfit = unfit_crops(images, crops, faces, settings.min_size) if len(faces) else {}
     fit = [i for i in range(len(faces)) if i not in unfit]
     result, mask = paste_faces(
         images,
         crops[fit] if unfit else crops,
         replace(faces, faces=tuple(faces.faces[i] for i in fit)),
-        pasting.feather,
-        region=pasting.region,
-        colour_match=pasting.colour_match,
-        keep=pasting.keep,
+        settings,
         protect=protect,
         progress=progress,
     )
-    if unfit and pasting.fallback != KEEP:
+    if unfit and settings.fallback != KEEP:
         # last, as a neighbour's crop may show the unfit face once more
         result, redacted = redact_faces(
-            result, replace(faces, faces=tuple(faces.faces[i] for i in unfit)), pasting.fallback
+            result, replace(faces, faces=tuple(faces.faces[i] for i in unfit)), RedactSettings(settings.fallback)
         )
         mask = torch.maximum(mask, redacted)
-    outcome = KEPT if pasting.fallback == KEEP else REDACTED
+    outcome = KEPT if settings.fallback == KEEP else REDACTED
     report = report_faces(faces, action, seed, {i: (outcome, reason) for i, reason in unfit.items()})
     return result, mask, report

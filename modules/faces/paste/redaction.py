@@ -15,11 +15,9 @@ import numpy as np
 import torch
 
 from ..alignment import check_faces
+from ..settings import RedactSettings
 from ..types import Face, Faces
-from .masks import SHAPES, bounds, face_size, shape_field
-
-MODES = ("solid", "mosaic", "blur")
-DETAIL_RANGE = (2.0, 32.0)
+from .masks import bounds, face_size, shape_field
 
 _SMALLEST_SAMPLE = 2.0  # pixels; below it what is left of a tiny face would be the face
 _BLUR_LEVEL = 1 / 255  # contrast that the blur's Gaussian passes where its cosines end: one level of 8 bits
@@ -32,10 +30,7 @@ Rows = Callable[[int, int], torch.Tensor]  # new values [rows, width of the regi
 def redact_faces(
     images: torch.Tensor,
     faces: Faces,
-    mode: str = "solid",
-    shape: str = "ellipse",
-    detail: float = 6.0,
-    margin: float = 0.15,
+    settings: RedactSettings = RedactSettings(),
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The images with every face covered, and where.
@@ -57,39 +52,31 @@ def redact_faces(
     Raises ValueError for faces of other images, an unknown mode or shape, settings out of range.
     """
     check_faces(images, faces)
-    if mode not in MODES or shape not in SHAPES:
-        raise ValueError(
-            f"mode is one of {', '.join(MODES)}, shape one of {', '.join(SHAPES)}; got {mode!r}, {shape!r}."
-        )
-    if not DETAIL_RANGE[0] <= detail <= DETAIL_RANGE[1] or not 0 <= margin < math.inf:
-        raise ValueError(
-            f"detail is {DETAIL_RANGE[0]:g}..{DETAIL_RANGE[1]:g} samples across the face, margin 0 or more of its "
-            f"size; got {detail}, {margin}."
-        )
     result = images.clone()
     mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
     for index in range(faces.image_count):
         members = [face for face in faces if face.image_index == index]
         for face in sorted(members, key=face_size, reverse=True):
-            _redact(result[index], mask[index], face, mode, shape, detail, margin)
+            _redact(result[index], mask[index], face, settings)
         if progress is not None:
             progress(index + 1, faces.image_count)
     return result, mask
 
 
-def _redact(
-    image: torch.Tensor, mask: torch.Tensor, face: Face, mode: str, shape: str, detail: float, margin: float
-) -> None:
+def _redact(image: torch.Tensor, mask: torch.Tensor, face: Face, settings: RedactSettings) -> None:
     """Cover one face in image [H, W, C] and mask [H, W], both views of the result, strip by strip."""
-    grown = margin + math.sqrt(0.5) / face_size(face)  # half a pixel's diagonal: a pixel that is touched is covered
+    shape, detail = settings.shape, settings.detail
+    grown = settings.margin + math.sqrt(0.5) / face_size(
+        face
+    )  # half a pixel's diagonal: a pixel that is touched is covered
     x0, y0, x1, y1 = bounds(face, shape, grown)
     region = left, top, right, bottom = (max(x0, 0), max(y0, 0), min(x1, image.shape[1]), min(y1, image.shape[0]))
     if left >= right or top >= bottom:
         return
     colours = image[..., : min(image.shape[2], 3)]
-    if mode == "mosaic":
+    if settings.mode == "mosaic":
         rows = _mosaic(colours, face, region, detail)
-    elif mode == "blur":
+    elif settings.mode == "blur":
         rows = _blur(colours, region, max(max(x1 - x0, y1 - y0) / detail, _SMALLEST_SAMPLE))
     else:
         rows = _solid(colours, region)

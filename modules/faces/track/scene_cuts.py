@@ -47,11 +47,10 @@ def thumbnail(image: torch.Tensor) -> np.ndarray:
     return small.permute(1, 2, 0).contiguous().numpy()
 
 
-def find_cuts(thumbnails: np.ndarray | Sequence[np.ndarray], threshold: float = THRESHOLD) -> list[int]:
+def find_cuts(thumbnails: np.ndarray | Sequence[np.ndarray]) -> list[int]:
     """The first frame after each cut, ascending.
 
-    thumbnails: (N, h, w, 3), 0..1, of all frames in order (see thumbnail); N may be 0. threshold: how much more than
-    its surroundings a change must differ, 0..1.
+    thumbnails: (N, h, w, 3), 0..1, of all frames in order (see thumbnail); N may be 0.
     A shot of a single frame is a flash. Dissolves and fades are no cuts. Raises ValueError for another shape.
     """
     frames = np.asarray(thumbnails, np.float32)
@@ -63,7 +62,7 @@ def find_cuts(thumbnails: np.ndarray | Sequence[np.ndarray], threshold: float = 
     excess = change - level
     # a flash in the cut makes two changes in a row: the larger one, or the first of equals
     before, after = np.r_[0.0, excess[:-1]], np.r_[excess[1:], 0.0]
-    return np.flatnonzero((excess > threshold) & (excess > before) & (excess >= after)).tolist()
+    return np.flatnonzero((excess > THRESHOLD) & (excess > before) & (excess >= after)).tolist()
 
 
 def measure_changes(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

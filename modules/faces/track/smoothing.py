@@ -17,11 +17,11 @@ import numpy as np
 from scipy.linalg import solveh_banded
 
 from ..alignment import crop_matrix
+from ..settings import TrackSettings
 from ..types import BOX_ONLY, Face
 
 INTERPOLATED = "interpolated"
 EXTRAPOLATED = "extrapolated"
-MAX_SMOOTHING = 30.0  # frames; beyond it the equations lose their precision
 
 _ORDER = 3  # differences that are penalised
 _RIDGE = 1e-4  # on second differences: two detections make a line, where the third difference alone decides nothing
@@ -153,7 +153,7 @@ def _in_runs(marked: np.ndarray, least: int) -> np.ndarray:
 
 
 def trajectory(
-    detections: Sequence[Face], first: int, last: int, height: int, width: int, lead: int, smoothing: float
+    detections: Sequence[Face], shot: tuple[int, int], size: tuple[int, int], settings: TrackSettings = TrackSettings()
 ) -> list[Face]:
     """One face at every frame from `lead` frames before its first detection to `lead` frames after its last.
 
@@ -168,7 +168,7 @@ def trajectory(
     frames = np.array([face.image_index for face in detections])
     raw = np.stack([crop_matrix(face.points, face.layout, face.box, 1) for face in detections])
     has_points = np.array([face.layout != BOX_ONLY for face in detections])
-    smooth, bad = smooth_parameters(frames, to_parameters(raw), has_points, smoothing)
+    smooth, bad = smooth_parameters(frames, to_parameters(raw), has_points, settings.smoothing)
     alignments, start = to_alignments(smooth), int(frames[0])
     found = {face.image_index: face for face in detections}
     sure = [face for face, is_bad in zip(detections, bad, strict=True) if not is_bad]
@@ -192,8 +192,8 @@ def trajectory(
         else:
             face = replace(face, source=INTERPOLATED)
         faces.append(replace(face, alignment=alignment))
-    before = _extrapolate(faces[0], smooth, -1, min(lead, start - first), height, width)
-    after = _extrapolate(faces[-1], smooth, 1, min(lead, last - frames[-1]), height, width)
+    before = _extrapolate(faces[0], smooth, -1, min(settings.lead, start - shot[0]), size)
+    after = _extrapolate(faces[-1], smooth, 1, min(settings.lead, shot[1] - frames[-1]), size)
     return [*before[::-1], *faces, *after]
 
 
@@ -214,7 +214,7 @@ def _carried(face: Face, frame: int, shift: np.ndarray) -> Face:
     return Face(frame, face.box + np.tile(shift, 2), face.score, face.points + shift, face.layout, EXTRAPOLATED)
 
 
-def _extrapolate(face: Face, smooth: np.ndarray, step: int, count: int, height: int, width: int) -> list[Face]:
+def _extrapolate(face: Face, smooth: np.ndarray, step: int, count: int, size: tuple[int, int]) -> list[Face]:
     """The faces of the next `count` frames in the direction of step (1 or -1), nearest first."""
     ends = smooth if step > 0 else smooth[::-1]
     over = min(_VELOCITY_FRAMES, len(ends) - 1)
@@ -223,7 +223,7 @@ def _extrapolate(face: Face, smooth: np.ndarray, step: int, count: int, height: 
     result = []
     for k in range(1, count + 1):
         moved = _carried(face, face.image_index + k * step, k * velocity)
-        box = np.clip(moved.box, 0, np.tile([width, height], 2))
+        box = np.clip(moved.box, 0, np.tile(size[::-1], 2))
         if np.prod(box[2:] - box[:2]) < _LEAST_INSIDE * area:
             break
         alignment = face.alignment.copy()

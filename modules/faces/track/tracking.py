@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..alignment import crop_matrix, invert_affine
+from ..settings import TrackSettings
 from ..types import FIVE_POINTS, IBUG_68, Face, Faces
 from .association import associate, overlaps
-from .smoothing import EXTRAPOLATED, INTERPOLATED, MAX_SMOOTHING, trajectory
+from .smoothing import EXTRAPOLATED, INTERPOLATED, trajectory
 
 _DOUBLE_IOU = 0.3  # an extrapolated face that overlaps another so far is a second copy of it
 _DOUBLE_SHARE = 0.5  # ... or lies inside it by this share of its area
@@ -23,11 +24,7 @@ _UNKNOWN_SYMMETRY = 0.5  # of a box without points
 def track_faces(
     faces: Faces,
     cuts: Sequence[int] = (),
-    *,
-    max_gap: int = 10,
-    lead: int = 3,
-    smoothing: float = 2.5,
-    min_length: int = 1,
+    settings: TrackSettings = TrackSettings(),
 ) -> Faces:
     """The faces of a clip as tracks: numbered, without gaps, with smooth alignments.
 
@@ -42,11 +39,6 @@ def track_faces(
     extrapolated ones from the frame on where they would double another track's face. `kept` stays as it is.
     Raises ValueError for settings out of range, cuts outside the clip, faces of frames outside it and empty boxes.
     """
-    if max_gap < 0 or lead < 0 or min_length < 1 or not 0 <= smoothing <= MAX_SMOOTHING:
-        raise ValueError(
-            f"max_gap and lead are 0 or more frames, min_length 1 or more, smoothing 0..{MAX_SMOOTHING:.0f} frames; "
-            f"got {max_gap}, {lead}, {min_length}, {smoothing}."
-        )
     if any(not 0 < cut < faces.image_count for cut in cuts):
         raise ValueError(
             f"Cuts {sorted(cuts)} do not fit a clip of {faces.image_count} frames: find the cuts of the same frames."
@@ -62,11 +54,11 @@ def track_faces(
     ordered = sorted(faces, key=lambda face: face.image_index)
     bounds = np.unique([0, *cuts, faces.image_count])
     paths = []
-    for detections in associate(ordered, bounds, max_gap):
-        if len(detections) >= min_length:
+    for detections in associate(ordered, bounds, settings.max_gap):
+        if len(detections) >= settings.min_length:
             shot = np.searchsorted(bounds, detections[0].image_index, side="right")
             first, last = int(bounds[shot - 1]), int(bounds[shot]) - 1
-            paths.append(trajectory(detections, first, last, faces.height, faces.width, lead, smoothing))
+            paths.append(trajectory(detections, (first, last), (faces.height, faces.width), settings))
     paths = _without_doubles(paths)
     paths.sort(key=lambda path: (path[0].image_index, path[0].box[0] + path[0].box[2], path[0].box[1]))
     numbered = [replace(face, track=number) for number, path in enumerate(paths) for face in path]

@@ -4,13 +4,15 @@ from comfy_api.latest import io
 
 from ..modules.faces import report as reports
 from ..modules.faces.alignment import crop_faces
-from ..modules.faces.paste.compositing import REGIONS
-from ..modules.faces.paste.masks import PARTS
-from ..modules.faces.paste.paste_or_redact import FALLBACKS, Pasting, replace_faces
-from ..modules.faces.paste.redaction import MODES, redact_faces
+from ..modules.faces.paste.paste_or_redact import replace_faces
+from ..modules.faces.paste.redaction import redact_faces
 from ..modules.faces.report import report_faces
+from ..modules.faces.settings import FALLBACKS, MODES, PARTS, REGIONS, SHAPES, PasteSettings, RedactSettings
 from .reporting import show_report, step_progress
 from .types import CATEGORY, FacesSocket, ReportSocket
+
+_PASTE = PasteSettings()
+_REDACT = RedactSettings()
 
 
 def pasting_inputs() -> list:
@@ -18,7 +20,7 @@ def pasting_inputs() -> list:
     return [
         io.Float.Input(
             "feather",
-            default=0.1,
+            default=_PASTE.feather,
             min=0.0,
             max=0.5,
             step=0.01,
@@ -32,7 +34,7 @@ def pasting_inputs() -> list:
         ),
         io.Float.Input(
             "colour_match",
-            default=0.0,
+            default=_PASTE.colour_match,
             min=0.0,
             max=1.0,
             step=0.05,
@@ -54,7 +56,7 @@ def fallback_inputs() -> list:
         ),
         io.Int.Input(
             "min_size",
-            default=16,
+            default=_PASTE.min_size,
             min=0,
             max=512,
             optional=True,
@@ -154,15 +156,15 @@ class FaceAnonPasteFaces(io.ComfyNode):
         image,
         faces,
         crops=None,
-        feather=0.1,
-        region=REGIONS[0],
-        colour_match=0.0,
+        feather=_PASTE.feather,
+        region=_PASTE.region,
+        colour_match=_PASTE.colour_match,
         keep_eyes=False,
         keep_nose=False,
         keep_mouth=False,
         protect=None,
-        fallback=FALLBACKS[0],
-        min_size=16,
+        fallback=_PASTE.fallback,
+        min_size=_PASTE.min_size,
         action=reports.ANONYMIZED,
         seed=None,
         report=None,
@@ -171,14 +173,13 @@ class FaceAnonPasteFaces(io.ComfyNode):
             crops = image.new_empty((0, 8, 8, 3))
         chosen = zip(PARTS, (keep_eyes, keep_nose, keep_mouth), strict=True)
         keep = tuple(part for part, kept in chosen if kept)
-        pasting = Pasting(feather, region, colour_match, keep, fallback, min_size)
+        settings = PasteSettings(feather, region, colour_match, keep, fallback, min_size)
         progress = step_progress(len(image))
-        *pasted, done = replace_faces(image, crops, faces, pasting, protect, action, seed, progress)
+        *pasted, done = replace_faces(
+            image, crops, faces, settings, protect=protect, action=action, seed=seed, progress=progress
+        )
         done = done.after(report)
         return io.NodeOutput(*pasted, done, ui=show_report(cls, done))
-
-
-SHAPES = ("ellipse", "box", "oval", "crop")  # of masks.SHAPES, the best for redaction first
 
 
 def redaction_inputs() -> list:
@@ -197,7 +198,7 @@ def redaction_inputs() -> list:
         ),
         io.Float.Input(
             "detail",
-            default=6.0,
+            default=_REDACT.detail,
             min=2.0,
             max=32.0,
             step=0.5,
@@ -205,7 +206,7 @@ def redaction_inputs() -> list:
         ),
         io.Float.Input(
             "margin",
-            default=0.15,
+            default=_REDACT.margin,
             min=0.0,
             max=1.0,
             step=0.05,
@@ -237,8 +238,16 @@ class FaceAnonRedactFaces(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, faces, mode=MODES[0], shape=SHAPES[0], detail=6.0, margin=0.15, report=None
+        cls,
+        image,
+        faces,
+        mode=_REDACT.mode,
+        shape=_REDACT.shape,
+        detail=_REDACT.detail,
+        margin=_REDACT.margin,
+        report=None,
     ) -> io.NodeOutput:
-        redacted = redact_faces(image, faces, mode, shape, detail, margin, step_progress(len(image)))
+        settings = RedactSettings(mode, shape, detail, margin)
+        redacted = redact_faces(image, faces, settings, step_progress(len(image)))
         done = report_faces(faces, reports.REDACTED).after(report)
         return io.NodeOutput(*redacted, done, ui=show_report(cls, done))

@@ -1,0 +1,73 @@
+"""Follow faces through the frames of a clip."""
+
+from comfy_api.latest import io
+
+from ..modules.faces.report import FOUND, report_faces
+from ..modules.faces.settings import TrackSettings
+from ..modules.faces.track.scene_cuts import find_cuts, thumbnail
+from ..modules.faces.track.tracking import track_faces
+from .reporting import preview_faces, show_report, step_progress
+from .types import CATEGORY, FacesSocket
+
+_TRACK = TrackSettings()
+
+
+def tracking_inputs() -> list:
+    """How faces are followed, for every node that does."""
+    return [
+        io.Int.Input(
+            "max_gap",
+            default=_TRACK.max_gap,
+            min=0,
+            max=300,
+            tooltip="Frames for which a face may be lost (hidden, turned away) and still is the same; they are filled.",
+        ),
+        io.Int.Input(
+            "lead",
+            default=_TRACK.lead,
+            min=0,
+            max=60,
+            tooltip="Frames that are covered before a face is first found and after it is last found.",
+        ),
+        io.Float.Input(
+            "smoothing",
+            default=_TRACK.smoothing,
+            min=0.0,
+            max=30.0,
+            step=0.5,
+            tooltip="Frames over which the crop's motion is smoothed, so that it does not tremble. 0: not at all.",
+        ),
+    ]
+
+
+class FaceAnonTrackFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonTrackFaces",
+            display_name="Track Faces",
+            category=CATEGORY,
+            description="For clips: tells which faces of the frames are one person, fills frames in which a face was "
+            "missed, covers a few frames before and after, and steadies the crops. A person keeps one seed.",
+            search_aliases=["video faces", "face tracking", "stabilize faces"],
+            inputs=[
+                io.Image.Input("image", tooltip="The frames, in their order: to see where a new shot begins."),
+                FacesSocket.Input("faces", tooltip="Of Detect Faces."),
+                *tracking_inputs(),
+            ],
+            outputs=[FacesSocket.Output(display_name="faces"), io.Image.Output(display_name="preview")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, image, faces, max_gap=_TRACK.max_gap, lead=_TRACK.lead, smoothing=_TRACK.smoothing
+    ) -> io.NodeOutput:
+        progress = step_progress(len(image))
+        thumbnails = []
+        for number, frame in enumerate(image, 1):
+            thumbnails.append(thumbnail(frame))
+            progress(number, len(image))
+        tracked = track_faces(faces, find_cuts(thumbnails), TrackSettings(max_gap, lead, smoothing))
+        preview, shown = preview_faces(cls, image, tracked)
+        return io.NodeOutput(tracked, preview, ui=show_report(cls, report_faces(tracked, FOUND)) | shown)
