@@ -156,9 +156,25 @@ def crop_faces(images: torch.Tensor, faces: Faces, size: int = 512) -> tuple[tor
             matrix = face.alignment * size
         else:
             matrix = crop_matrix(face.points, face.layout, face.box, size)
-        _sample_white_border(images[face.image_index], matrix, crop)
+        _sample_white_border(images[face.image_index], invert_affine(matrix), crop)
         cropped.append(face.with_crop(matrix, size))
     return crops, replace(faces, faces=tuple(cropped))
+
+
+def cut_square(image: torch.Tensor, to_picture: np.ndarray, size: int) -> torch.Tensor:
+    """One crop, as crop_faces cuts it.
+
+    Args:
+        image: float [H, W, C], 0..1, C = 1, 3 or 4.
+        to_picture: float64 (2, 3), crop pixels -> picture pixels.
+        size: side of the crop in pixels.
+
+    Returns:
+        float32 [size, size, 3] on the image's device.
+    """
+    crop = torch.empty((size, size, 3), dtype=torch.float32, device=image.device)
+    _sample_white_border(image, to_picture, crop)
+    return crop
 
 
 def check_faces(images: torch.Tensor, faces: Faces) -> None:
@@ -189,14 +205,13 @@ def invert_affine(matrix: np.ndarray) -> np.ndarray:
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
-def _sample_white_border(image: torch.Tensor, matrix: np.ndarray, out: torch.Tensor) -> None:
+def _sample_white_border(image: torch.Tensor, to_image: np.ndarray, out: torch.Tensor) -> None:
     """Fill out [S, S, 3] from image [H, W, C] on the reference's grid of 1/32 pixel; every tap beyond the picture is
     white.
     """
     height, width, channels = image.shape
     size = out.shape[0]
     one, half = 1 << _ROW_BITS, 1 << (_ROW_BITS - _SAMPLE_BITS - 1)
-    to_image = invert_affine(matrix)
     index = np.arange(size)
     along_row = np.rint(to_image[:, 0, None] * index * one).astype(np.int64)  # (2, S): x and y steps of a column
     down = np.rint((to_image[:, 1, None] * index + to_image[:, 2, None]) * one).astype(np.int64) + half

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from .paste.masks import face_size
 from .settings import INSIDE, SelectSettings
 from .types import Face, Faces
 
@@ -28,7 +27,7 @@ class _Person:
 
     @property
     def size(self) -> float:
-        return float(np.median([face_size(face) for face in self.faces]))
+        return float(np.median([face.size for face in self.faces]))
 
     @property
     def score(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +37,20 @@ class Face:
     crop_size: int | None = None
     track: int | None = None
     alignment: np.ndarray | None = None
+
+    @property
+    def size(self) -> float:
+        """The size of the face in picture pixels: the geometric mean of its box's sides.
+
+        Raises:
+            ValueError: the box is empty or not finite.
+        """
+        x0, y0, x1, y1 = (float(v) for v in self.box)
+        if not all(map(math.isfinite, (x0, y0, x1, y1))) or x1 <= x0 or y1 <= y0:
+            raise ValueError(
+                f"A face box needs finite x0 < x1 and y0 < y1, got {[x0, y0, x1, y1]}: detect the face again."
+            )
+        return math.sqrt((x1 - x0) * (y1 - y0))
 
     def with_crop(self, matrix: np.ndarray, crop_size: int) -> Face:
         return replace(self, matrix=matrix, crop_size=crop_size)

@@ -293,7 +293,7 @@ def test_no_faces():
 
 def test_groups():
     regions = [(0, 0, 10, 10), (20, 0, 30, 10), (9, 9, 21, 12), (40, 40, 40, 50), (10, 0, 20, 5)]
-    assert compositing._overlapping(regions) == [[0, 1, 2], [4]]
+    assert compositing.overlapping_groups(regions) == [[0, 1, 2], [4]]
 
 
 def test_refusals():

@@ -13,7 +13,7 @@ from face_anonymizer.modules.evaluation.synthetic_backend import SyntheticBacken
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.drawing import draw_faces
-from face_anonymizer.modules.faces.paste import placement
+from face_anonymizer.modules.faces.paste import resampling
 from face_anonymizer.modules.faces.paste.colour import match_colour
 from face_anonymizer.modules.faces.paste.compositing import paste_faces
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
@@ -81,7 +81,7 @@ def sampled(images, **options):
 @pytest.fixture(autouse=True)
 def like_apples(monkeypatch):
     """The card calls itself "cuda" and samples no better than "mps"."""
-    monkeypatch.setattr(placement, "_WITHOUT_SAMPLING", ("cuda",))
+    monkeypatch.setattr(resampling, "_WITHOUT_SAMPLING", ("cuda",))
 
 
 def test_the_pretended_card_refuses_what_real_ones_refuse():

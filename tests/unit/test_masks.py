@@ -39,11 +39,11 @@ def landmarks(golden, case):
 
 def at(face, shape, *points):
     x, y = torch.from_numpy(np.array(points, float)).T
-    return masks.field_at(face, shape, x, y).double().numpy()
+    return masks.FaceShapes(face).field(shape, x, y).double().numpy()
 
 
 def whole(face, shape, side=400):
-    return masks.shape_field(face, shape, torch.arange(float(side)), torch.arange(float(side)))
+    return masks.FaceShapes(face).field(shape, torch.arange(float(side))[None, :], torch.arange(float(side))[:, None])
 
 
 def test_box_distances():
@@ -51,7 +51,7 @@ def test_box_distances():
     points = [(181.5, 100), (191.5, 100), (225.5, 117.5), (171.5, 100), (178.5, 53.5)]
     expected = np.array([0, 10, 44, -10, -5]) / SIZE
     np.testing.assert_allclose(at(face_of(), "box", *points), expected, atol=1e-6)
-    assert masks.shape_width(face_of(), "box") == pytest.approx(88 / SIZE)
+    assert masks.FaceShapes(face_of()).width("box") == pytest.approx(88 / SIZE)
     assert (whole(face_of(), "box") > 0).sum() == 88 * 120
 
 
@@ -110,10 +110,10 @@ def test_bounds_hold_all_pixels_and_not_many_more(golden, shape, margin):
         face = dataclasses.replace(face, box=face.box + 100, points=face.points + 100)
         inside = whole(face, shape, 600) > -margin
         rows, columns = inside.any(1).nonzero()[:, 0], inside.any(0).nonzero()[:, 0]
-        x0, y0, x1, y1 = masks.bounds(face, shape, margin)
+        x0, y0, x1, y1 = masks.FaceShapes(face).bounds(shape, margin)
         tight = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
         assert x0 <= tight[0] and y0 <= tight[1] and x1 >= tight[2] and y1 >= tight[3]
-        slack = 3 + (0.5 if shape != "box" else 0.01) * margin * masks.face_size(face)
+        slack = 3 + (0.5 if shape != "box" else 0.01) * margin * face.size
         assert max(tight[0] - x0, tight[1] - y0, x1 - tight[2], y1 - tight[3]) <= slack
 
 
@@ -139,7 +139,7 @@ def test_the_oval_of_five_points_covers_that_of_68(golden, case):
     points = np.stack([p[36:42].mean(0), p[42:48].mean(0), p[30], p[48], p[54]])
     less = dataclasses.replace(face, points=points, layout=FIVE_POINTS)
     x, y = torch.arange(-50, 306.0), torch.arange(-50, 306.0)
-    exact, coarse = (masks.shape_field(f, "oval", x, y) > 0 for f in (face, less))
+    exact, coarse = (masks.FaceShapes(f).field("oval", x[None, :], y[:, None]) > 0 for f in (face, less))
     assert (coarse & exact).sum() >= 0.995 * exact.sum()
     assert coarse.sum() <= 1.25 * exact.sum()  # measured 1.15 to 1.21
 
@@ -176,7 +176,7 @@ def test_without_usable_points_the_oval_is_near_the_ellipse(face):
 def test_widths_are_twice_the_deepest_distance(golden):
     for face in (five(), face_of(), landmarks(golden, "turned")):
         for shape in SHAPES:
-            assert masks.shape_width(face, shape) == pytest.approx(2 * float(whole(face, shape).max()), abs=0.02)
+            assert masks.FaceShapes(face).width(shape) == pytest.approx(2 * float(whole(face, shape).max()), abs=0.02)
 
 
 @pytest.mark.parametrize("case", FRONTAL)
@@ -189,19 +189,19 @@ def test_parts_cover_their_outlines(golden, case):
     for part, own in rows.items():
         for subject, least in ((face, 0.0299), (less, -0.025)):
             x, y = torch.from_numpy(p).T
-            field = masks.part_field(subject, part, x, y).numpy()
+            field = masks.FaceShapes(subject).part_field(part, x, y).numpy()
             assert field[own].min() > least
             others = [row for name, others in rows.items() if name != part for row in range(68)[others]]
             assert field[others].max() < 0.03 and field[:17].max() < -0.02
-    assert masks.part_field(dataclasses.replace(face, points=p[:0], layout=BOX_ONLY), "eyes", x, y) is None
+    assert masks.FaceShapes(dataclasses.replace(face, points=p[:0], layout=BOX_ONLY)).part_field("eyes", x, y) is None
 
 
 def test_refusals():
     x = torch.arange(3.0)
     for box in ([0, 0, 0, 5], [5, 0, 1, 5], [0, 0, np.nan, 5]):
         with pytest.raises(ValueError, match=r"finite x0 < x1.*detect the face again"):
-            masks.shape_field(face_of(box=box), "box", x, x)
+            masks.FaceShapes(face_of(box=box)).field("box", x, x)
     with pytest.raises(ValueError, match=r"Unknown shape 'star'.*ellipse, box, oval, crop"):
-        masks.shape_field(face_of(), "star", x, x)
+        masks.FaceShapes(face_of()).field("star", x, x)
     with pytest.raises(ValueError, match=r"Unknown part 'ear'.*eyes, nose, mouth"):
-        masks.part_field(five(), "ear", x, x)
+        masks.FaceShapes(five()).part_field("ear", x, x)

@@ -67,13 +67,16 @@ def test_an_unchanged_crop_leaves_no_seam(astronaut, region, scale):
 def test_the_mask_is_the_enlarged_shape(astronaut, region, layout, feather):
     crops, faces = prepare(astronaut, face_at(layout=layout), size=128)
     result, mask = paste_faces(astronaut, 1 - crops, faces, PasteSettings(feather, region=region))
-    field = masks.shape_field(faces.faces[0], region, torch.arange(512.0), torch.arange(512.0)) + 0.05
+    field = (
+        masks.FaceShapes(faces.faces[0]).field(region, torch.arange(512.0)[None, :], torch.arange(512.0)[:, None])
+        + 0.05
+    )
     assert torch.equal(result[mask == 0], astronaut[mask == 0])
     assert (mask[0][field <= 0] == 0).all()
     if feather == 0:
         assert torch.equal(mask[0] == 1, field > 0) and set(mask.unique().tolist()) == {0.0, 1.0}
         return
-    width = (masks.shape_width(faces.faces[0], region) + 0.1) * feather
+    width = (masks.FaceShapes(faces.faces[0]).width(region) + 0.1) * feather
     assert (mask[0][field >= width] == 1).all() and (mask[0][field > 1e-3] > 0).all()
     middle = (field - width / 2).abs() < 0.002
     if feather == 0.1:
@@ -123,7 +126,7 @@ def test_kept_parts_stay(fixtures, layout, kept):
     result, mask = paste_faces(images, crops * 0, faces, PasteSettings(keep=kept))
     _, whole = paste_faces(images, crops * 0, faces)
     x, y = torch.arange(256.0)[None], torch.arange(256.0)[:, None]
-    field = torch.stack([masks.part_field(member, part, x, y) for part in kept]).amax(0)
+    field = torch.stack([masks.FaceShapes(member).part_field(part, x, y) for part in kept]).amax(0)
     inside = field > 0
     assert torch.equal(result[0][inside], images[0][inside]) and not mask[0][inside].any()
     torch.testing.assert_close(mask[0][field < -0.05], whole[0][field < -0.05], rtol=0, atol=0)
@@ -180,7 +183,7 @@ def test_a_large_crop_at_the_border_in_strips(astronaut, monkeypatch):
     member = Face(0, np.array([-40.0, -40, 60, 60]), 1.0, np.zeros((0, 2)), BOX_ONLY, "test")
     crops, faces = prepare(astronaut, member, size=200)
     whole = paste_faces(astronaut, crops, faces)
-    monkeypatch.setattr("face_anonymizer.modules.faces.paste.placement._STRIP_PIXELS", 1000)
+    monkeypatch.setattr("face_anonymizer.modules.faces.paste.resampling._STRIP_PIXELS", 1000)
     for a, b in zip(whole, paste_faces(astronaut, crops, faces), strict=True):
         assert torch.equal(a, b)
 

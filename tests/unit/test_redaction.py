@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from face_anonymizer.modules.faces.paste.masks import bounds
+from face_anonymizer.modules.faces.paste.masks import FaceShapes
 from face_anonymizer.modules.faces.paste.redaction import redact_faces
 from face_anonymizer.modules.faces.settings import MODES, RedactSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
@@ -119,7 +119,7 @@ def test_blocks_of_no_whole_pixels_are_area_means():
 def grating_left(width, half_periods, phase=0.0):
     """The contrast after a blur of a grating of contrast 1 with so many half periods across the covered region."""
     face = boxed(4, 4, 4 + width, 4 + width)
-    x0, _, x1, _ = bounds(face, "box", math.sqrt(0.5) / width)
+    x0, _, x1, _ = FaceShapes(face).bounds("box", math.sqrt(0.5) / width)
     x = (torch.arange(width + 8) + 0.5 - x0) / (x1 - x0)
     images = (0.5 + 0.5 * torch.cos(math.pi * (half_periods * x + phase))).expand(1, width + 8, width + 8)[..., None]
     result, _ = redact(images, face, mode="blur", shape="box", margin=0)

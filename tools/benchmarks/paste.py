@@ -23,7 +23,10 @@ import torch
 from PIL import Image
 
 from face_anonymizer.modules.faces import alignment, types
-from face_anonymizer.modules.faces.paste import compositing, placement
+from face_anonymizer.modules.faces.paste import compositing
+from face_anonymizer.modules.faces.paste.edge import Edge
+from face_anonymizer.modules.faces.paste.placement import Placement
+from face_anonymizer.modules.faces.paste.resampling import prepare, sample
 from face_anonymizer.modules.faces.settings import REGIONS, PasteSettings
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.tools.benchmarks.detection import place as draw
@@ -101,15 +104,15 @@ def colours() -> None:
     images, faces = scene(200, 10, 1280, 960)
     crops, faces = alignment.crop_faces(images, faces, 512)
     (face,) = faces
-    whole = placement.Edge("crop", 0.0)
-    area = whole.region(face, faces.height, faces.width)
+    whole = Edge("crop", 0.0)
 
     def shown(crop, edge, colour_match):
-        return placement.sample(placement.place(images[0], crop, face, area, edge, colour_match), area, edge)
+        placement = Placement(images[0], crop, face)
+        return sample(prepare(placement, edge, colour_match), placement.square, edge)
 
     for name, change in CHANGES.items():
         for region in REGIONS:
-            edge = placement.Edge(region, 0.1)
+            edge = Edge(region, 0.1)
             truth, alpha, _ = shown(crops[0], edge, 0.0)
             ring = (1 - alpha) * shown(crops[0], whole, 0.0)[1]
             cells = []

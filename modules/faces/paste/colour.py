@@ -10,10 +10,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL's mode L
 _NOISE = (0.25 / 255) ** 2  # variance added to both sides: a ring flatter than this keeps gain 1
 _GAINS = (0.5, 2.0)  # no direction of colour is stretched beyond; more is another content, not another light
 _MEAN_PIXELS = 8.0  # with fewer (effective) pixels nothing is matched
 _FULL_PIXELS = 64.0  # with fewer only the mean
+
+
+def luma(values: torch.Tensor) -> torch.Tensor:
+    """The grey of colours: float [..., 3] -> [..., 1], ITU-R BT.601."""
+    return (values * values.new_tensor(LUMA)).sum(-1, keepdim=True)
 
 
 def srgb_to_linear(values: torch.Tensor) -> torch.Tensor:

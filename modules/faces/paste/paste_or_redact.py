@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 
-from ..alignment import check_faces
 from ..report import ANONYMIZED, KEPT, REDACTED, Report, report_faces
 from ..settings import KEEP, PasteSettings, RedactSettings
 from ..types import Faces
-from .compositing import paste_faces
-from .redaction import redact_faces
-from .unfit import unfit_crops
+from .compositing import check_protect, paste_into, shield_of
+from .placement import check_crops, placements_in
+from .redaction import cover
+from .unfit import reason_against
 
 
 def replace_faces(
@@ -29,32 +28,43 @@ def replace_faces(
 ) -> tuple[torch.Tensor, torch.Tensor, Report]:
     """The images with every crop pasted, where they were changed, and the report of it.
 
-    images, crops, faces, protect, progress: see paste_faces. action: what the report calls a pasted face (ANONYMIZED or
-    SWAPPED). seed: of the run, for the report.
-    A crop with values that are no numbers, one that still shows the original and a face of less than min_size pixels
-    are not pasted, but redacted by settings.fallback. Raises what paste_faces raises.
+    A crop with values that are no numbers, one that still shows the original, and a face of less than
+    settings.min_size pixels are not pasted, but redacted by settings.fallback, or left as they are with KEEP.
+
+    Args:
+        images, crops, faces, protect, progress: as for paste_faces.
+        settings: how crops are pasted, and what becomes of faces that cannot be.
+        action: what the report calls a pasted face, ANONYMIZED or SWAPPED.
+        seed: of the run, for the report.
+
+    Returns:
+        Images like the input, mask float32 [B, H, W], 0..1, what was replaced or covered, and the report.
+
+    Raises:
+        ValueError: counts or sizes do not fit together, or a face has no matrix.
     """
-    check_faces(images, faces)
-    if len(crops) != len(faces):
-        raise ValueError(
-            f"There are {len(crops)} crops but {len(faces)} faces: connect all the crops that were made of these faces."
-        )
-    unfit = unfit_crops(images, crops, faces, settings.min_size) if len(faces) else {}
-    fit = [i for i in range(len(faces)) if i not in unfit]
-    result, mask = paste_faces(
-        images,
-        crops[fit] if unfit else crops,
-        replace(faces, faces=tuple(faces.faces[i] for i in fit)),
-        settings,
-        protect=protect,
-        progress=progress,
-    )
-    if unfit and settings.fallback != KEEP:
-        # last, as a neighbour's crop may show the unfit face once more
-        result, redacted = redact_faces(
-            result, replace(faces, faces=tuple(faces.faces[i] for i in unfit)), RedactSettings(settings.fallback)
-        )
-        mask = torch.maximum(mask, redacted)
+    check_crops(images, crops, faces)
+    check_protect(protect, faces)
+    result = images.clone()
+    mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
     outcome = KEPT if settings.fallback == KEEP else REDACTED
-    report = report_faces(faces, action, seed, {i: (outcome, reason) for i, reason in unfit.items()})
-    return result, mask, report
+    outcomes: dict[int, tuple[str, str]] = {}
+    for index in range(faces.image_count):
+        fit, unfit = [], []
+        for i, placement in placements_in(index, images, crops, faces).items():
+            reason = reason_against(placement, settings.min_size)
+            if reason is None:
+                fit.append(placement)
+            else:
+                unfit.append(placement)
+                outcomes[i] = (outcome, reason)
+            if reason is not None or not settings.colour_match:
+                placement.forget_cut()  # nobody needs it any more
+        paste_into(result[index], mask[index], fit, settings, shield_of(protect, index))
+        if settings.fallback != KEEP:
+            # last, as a neighbour's crop may show the unfit face once more
+            covering = RedactSettings(settings.fallback)
+            cover(result[index], mask[index], [placement.shapes for placement in unfit], covering)
+        if progress is not None:
+            progress(index + 1, faces.image_count)
+    return result, mask, report_faces(faces, action, seed, outcomes)

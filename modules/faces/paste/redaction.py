@@ -16,8 +16,8 @@ import torch
 
 from ..alignment import check_faces
 from ..settings import RedactSettings
-from ..types import Face, Faces
-from .masks import bounds, face_size, shape_field
+from ..types import Faces
+from .masks import FaceShapes
 
 _SMALLEST_SAMPLE = 2.0  # pixels; below it what is left of a tiny face would be the face
 _BLUR_LEVEL = 1 / 255  # contrast that the blur's Gaussian passes where its cosines end: one level of 8 bits
@@ -55,34 +55,46 @@ def redact_faces(
     result = images.clone()
     mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
     for index in range(faces.image_count):
-        members = [face for face in faces if face.image_index == index]
-        for face in sorted(members, key=face_size, reverse=True):
-            _redact(result[index], mask[index], face, settings)
+        members = [FaceShapes(face) for face in faces if face.image_index == index]
+        cover(result[index], mask[index], members, settings)
         if progress is not None:
             progress(index + 1, faces.image_count)
     return result, mask
 
 
-def _redact(image: torch.Tensor, mask: torch.Tensor, face: Face, settings: RedactSettings) -> None:
+def cover(image: torch.Tensor, mask: torch.Tensor, members: list[FaceShapes], settings: RedactSettings) -> None:
+    """Cover the faces of one picture, the larger first; see redact_faces.
+
+    Args:
+        image: float [H, W, C], changed in place.
+        mask: float32 [H, W], set to 1 where the picture is covered.
+        members: the faces.
+        settings: of redact_faces.
+    """
+    for shapes in sorted(members, key=lambda shapes: shapes.size, reverse=True):
+        _cover_one(image, mask, shapes, settings)
+
+
+def _cover_one(image: torch.Tensor, mask: torch.Tensor, shapes: FaceShapes, settings: RedactSettings) -> None:
     """Cover one face in image [H, W, C] and mask [H, W], both views of the result, strip by strip."""
-    shape, detail = settings.shape, settings.detail
-    grown = settings.margin + math.sqrt(0.5) / face_size(
-        face
-    )  # half a pixel's diagonal: a pixel that is touched is covered
-    x0, y0, x1, y1 = bounds(face, shape, grown)
+    detail = settings.detail
+    # half a pixel's diagonal more: a pixel that is touched is covered
+    grown = settings.margin + math.sqrt(0.5) / shapes.size
+    x0, y0, x1, y1 = shapes.bounds(settings.shape, grown)
     region = left, top, right, bottom = (max(x0, 0), max(y0, 0), min(x1, image.shape[1]), min(y1, image.shape[0]))
     if left >= right or top >= bottom:
         return
     colours = image[..., : min(image.shape[2], 3)]
     if settings.mode == "mosaic":
-        rows = _mosaic(colours, face, region, detail)
+        rows = _mosaic(colours, shapes.face.box, region, detail)
     elif settings.mode == "blur":
         rows = _blur(colours, region, max(max(x1 - x0, y1 - y0) / detail, _SMALLEST_SAMPLE))
     else:
         rows = _solid(colours, region)
-    x = torch.arange(left, right, device=image.device)
+    x = torch.arange(left, right, device=image.device)[None, :]
     for first, last in _strips(region):
-        covered = shape_field(face, shape, x, torch.arange(first, last, device=image.device)) > -grown
+        y = torch.arange(first, last, device=image.device)[:, None]
+        covered = shapes.field(settings.shape, x, y) > -grown
         target = colours[first:last, left:right]
         target.copy_(torch.where(covered[..., None], rows(first, last).to(target.dtype), target))
         mask[first:last, left:right].masked_fill_(covered, 1)
@@ -105,11 +117,11 @@ def _solid(image: torch.Tensor, region: Region) -> Rows:
     return lambda first, last: image.new_zeros((last - first, region[2] - region[0], image.shape[2]))
 
 
-def _mosaic(image: torch.Tensor, face: Face, region: Region, detail: float) -> Rows:
+def _mosaic(image: torch.Tensor, box: np.ndarray, region: Region, detail: float) -> Rows:
     x0, y0, x1, y1 = region
-    pitch = max(float((face.box[2:] - face.box[:2]).max()) / detail, _SMALLEST_SAMPLE)
-    x_edges = _block_edges(float(face.box[0]), pitch, x0, x1, image.shape[1])
-    y_edges = _block_edges(float(face.box[1]), pitch, y0, y1, image.shape[0])
+    pitch = max(float((box[2:] - box[:2]).max()) / detail, _SMALLEST_SAMPLE)
+    x_edges = _block_edges(float(box[0]), pitch, x0, x1, image.shape[1])
+    y_edges = _block_edges(float(box[1]), pitch, y0, y1, image.shape[0])
     left, right = math.floor(x_edges[0]), math.ceil(x_edges[-1])
     top, bottom = math.floor(y_edges[0]), math.ceil(y_edges[-1])
     across = _overlaps(x_edges, left, right).to(image.device)

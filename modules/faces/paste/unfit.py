@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ..alignment import check_faces
-from ..types import Face, Faces
-from .masks import face_size, field_at
-from .placement import LUMA, cell_centres, recut
+from ..types import Faces
+from .colour import luma
+from .placement import Placement, check_crops, placements_in
 
 NOT_FINITE = "not finite"
 TOO_SMALL = "too small"
@@ -39,34 +38,32 @@ def unfit_crops(images: torch.Tensor, crops: torch.Tensor, faces: Faces, min_siz
     shows nothing is fit.
     Raises ValueError when counts or sizes do not fit together or a face has no matrix.
     """
-    check_faces(images, faces)
-    if len(crops) != len(faces):
-        raise ValueError(
-            f"There are {len(crops)} crops but {len(faces)} faces: connect all the crops that were made of these faces."
-        )
-    if any(face.matrix is None or not face.crop_size for face in faces):
-        raise ValueError("The faces have no crop matrices: connect FaceAnonCropFaces (its faces output).")
+    check_crops(images, crops, faces)
     reasons = {}
-    for index, (crop, face) in enumerate(zip(crops, faces, strict=True)):
-        if not torch.isfinite(crop).all():
-            reasons[index] = NOT_FINITE
-        elif face_size(face) < min_size:
-            reasons[index] = TOO_SMALL
-        elif _unchanged(images[face.image_index], crop, face):
-            reasons[index] = UNCHANGED
-    return reasons
+    for index in range(faces.image_count):
+        for i, placement in placements_in(index, images, crops, faces).items():
+            reasons[i] = reason_against(placement, min_size)
+    return {i: reason for i, reason in sorted(reasons.items()) if reason is not None}
 
 
-def _unchanged(image: torch.Tensor, crop: torch.Tensor, face: Face) -> bool:
-    height, width = image.shape[:2]
-    x, y, inside = cell_centres(face, _CELLS, height, width, torch.device("cpu"))
-    compared = inside & (field_at(face, "oval", x, y) > 0)
+def reason_against(placement: Placement, min_size: float) -> str | None:
+    """Why a crop must not be pasted, or None when it may; see unfit_crops."""
+    if not torch.isfinite(placement.crop).all():
+        return NOT_FINITE
+    if placement.shapes.size < min_size:
+        return TOO_SMALL
+    return UNCHANGED if _is_unchanged(placement) else None
+
+
+def _is_unchanged(placement: Placement) -> bool:
+    x, y, inside = placement.cell_centres(_CELLS, torch.device("cpu"))
+    compared = inside & (placement.shapes.field("oval", x, y) > 0)
     if not compared.any():
         return False
-    before = _cells(recut(image, face))[:, compared]
-    crop = crop[..., :3].float()
-    if image.shape[2] == 1 and crop.shape[2] == 3:
-        crop = (crop * crop.new_tensor(LUMA)).sum(-1, keepdim=True)  # all that a grey picture takes of it
+    before = _cells(placement.cut)[:, compared]
+    crop = placement.crop[..., :3].float()
+    if placement.image.shape[2] == 1 and crop.shape[2] == 3:
+        crop = luma(crop)  # all that a grey picture takes of it
     after = _cells(crop.expand(-1, -1, 3))[:, compared]
     difference = after - before
     difference = float((difference - difference.mean(1, keepdim=True)).abs().mean())
