@@ -1,12 +1,14 @@
 """Anonymize whole batches of crops in one node: for crowds and clips."""
 
+from dataclasses import replace
+
 import comfy.samplers
 from comfy_api.latest import io
 
 from ..modules.faces.track.tracking import best_frames
 from ..modules.model.loading import FaceAnonModel
-from ..modules.model.painting import Painting, Progress, anonymize_crops, runs, swap_crops
-from ..modules.model.sampling import DDPM, Sampler
+from ..modules.model.painting import Progress, anonymize_crops, runs, swap_crops
+from ..modules.model.settings import DDPM, PaintSettings, SamplerSettings
 from .types import CATEGORY, FacesSocket, ReferenceNetSocket
 
 SAME_NOISE, SAME_FACE = IDENTITIES = ("same noise", "same face")
@@ -75,8 +77,9 @@ def painting_inputs() -> list:
     ]
 
 
-def make_painting(degree, seed, steps, guidance_scale, sampler_name, scheduler, faces_at_once) -> Painting:
-    return Painting(degree, seed, Sampler(sampler_name, scheduler, steps, guidance_scale), faces_at_once)
+def make_painting(degree, seed, steps, guidance_scale, sampler_name, scheduler, faces_at_once) -> PaintSettings:
+    sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale)
+    return PaintSettings(degree, seed, sampler, faces_at_once)
 
 
 class FaceAnonAnonymizeCrops(io.ComfyNode):
@@ -136,5 +139,5 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         progress = Progress(parts, painting, runs(len(best), painting) + runs(len(crops), painting))
         synthetic = anonymize_crops(parts, crops[list(best.values())], list(best), painting, progress)
         which = [list(best).index(track) for track in tracks]
-        swap = painting._replace(degree=0.0)
-        return io.NodeOutput(swap_crops(parts, synthetic, crops, offsets, swap, progress, which))
+        swap = replace(painting, degree=0.0)
+        return io.NodeOutput(swap_crops(parts, synthetic, crops, offsets, swap, progress=progress, which=which))

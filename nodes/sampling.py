@@ -2,7 +2,9 @@
 
 from comfy_api.latest import io
 
-from ..modules.model.sampling import DDPM, Sampler, apply_references, sample
+from ..modules.model.references import References
+from ..modules.model.sampling import apply_references, sample
+from ..modules.model.settings import SamplerSettings
 from .types import CATEGORY, EmbedsSocket, FacesSocket, StatesSocket
 
 
@@ -35,7 +37,8 @@ class FaceAnonApply(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source_states, driving_states, source_embeds, driving_embeds) -> io.NodeOutput:
-        return io.NodeOutput(*apply_references(model, source_states, driving_states, source_embeds, driving_embeds))
+        references = References(source_states, driving_states, source_embeds, driving_embeds)
+        return io.NodeOutput(*apply_references(model, references))
 
 
 class FaceAnonDDPMSampler(io.ComfyNode):
@@ -49,10 +52,16 @@ class FaceAnonDDPMSampler(io.ComfyNode):
             inputs=[
                 *_reference_inputs(),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
-                io.Int.Input("steps", default=200, min=1, max=1000, tooltip="200 in the paper; fewer is faster."),
+                io.Int.Input(
+                    "steps",
+                    default=SamplerSettings.steps,
+                    min=1,
+                    max=1000,
+                    tooltip="200 in the paper; fewer is faster.",
+                ),
                 io.Float.Input(
                     "guidance_scale",
-                    default=4.0,
+                    default=SamplerSettings.guidance_scale,
                     min=0.0,
                     max=30.0,
                     step=0.1,
@@ -76,11 +85,12 @@ class FaceAnonDDPMSampler(io.ComfyNode):
         source_embeds,
         driving_embeds,
         seed=0,
-        steps=200,
-        guidance_scale=4.0,
+        steps=SamplerSettings.steps,
+        guidance_scale=SamplerSettings.guidance_scale,
         faces=None,
     ) -> io.NodeOutput:
-        references = (source_states, driving_states, source_embeds, driving_embeds)
-        offsets = None if faces is None else faces.seed_offsets()
-        sampler = Sampler(DDPM, steps=steps, guidance_scale=guidance_scale)
-        return io.NodeOutput({"samples": sample(model, *references, seed, offsets, sampler)})
+        references = References(source_states, driving_states, source_embeds, driving_embeds)
+        offsets = range(references.batch) if faces is None else faces.seed_offsets()
+        sampler = SamplerSettings(steps=steps, guidance_scale=guidance_scale)
+        samples = sample(model, references, [seed + offset for offset in offsets], sampler)
+        return io.NodeOutput({"samples": samples})

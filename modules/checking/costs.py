@@ -43,8 +43,8 @@ def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: 
         return results
 
     encoded = phase("encode", lambda what, meter: work.encode(model, pixels, what, meter))[OURS]
-    states = phase("references", lambda what, meter: work.references(model, encoded, what, meter))[OURS]
-    applied = apply_references(model.unet, *states, *encoded[:2])
+    references = phase("references", lambda what, meter: work.references(model, encoded, what, meter))[OURS]
+    applied = apply_references(model.unet, references)
     variants = {what: work.variant(applied, what, kernel) for what in (OURS, OFFICIAL)}
     outputs = phase("step", lambda what, meter: work.guided_step(variants[what], meter))
     phase("decode", lambda what, meter: work.decode(model, encoded[2], meter), formulations=(OURS,))
@@ -81,7 +81,7 @@ def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: 
     shape = applied.latent["samples"].shape[1:]
     # both halves of the guidance, which the host predicts together where there is room
     counted = (weights_size(model.unet) + model.unet.model.memory_required([2, *shape])) / 2**30
-    at_once = sampled_at_once(model.unet, shape, states)
+    at_once = sampled_at_once(model.unet, shape, (references.source_states, references.driving_states))
     found = (
         f"at most {peaks[OURS]:.2f} GiB in use, official {peaks[OFFICIAL]:.2f} GiB; the host counts {counted:.2f} GiB "
     )

@@ -15,7 +15,9 @@ import torch
 
 from ..model.embedding import encode_image
 from ..model.loading import FaceAnonModel, load_model_folder
-from ..model.sampling import PAPER_SAMPLER, apply_references, sample
+from ..model.references import References
+from ..model.sampling import apply_references, sample
+from ..model.settings import SamplerSettings
 from ..model.states import ImageEmbeds, ReferenceStates, interpolate_states
 from . import machine
 from .verdicts import Checks
@@ -73,11 +75,12 @@ def outputs(model: FaceAnonModel, given: dict[str, torch.Tensor]) -> dict[str, t
     source_embeds, driving_embeds = ImageEmbeds(embeds * (1 - DEGREE), DEGREE), ImageEmbeds(embeds)
     recorded = model.source_reference_net.states(latents, source_embeds)
     driving = model.driving_reference_net.states(latents, driving_embeds)
-    references = (interpolate_states(recorded, DEGREE), driving, source_embeds, driving_embeds)
+    references = References(interpolate_states(recorded, DEGREE), driving, source_embeds, driving_embeds)
     found = {f"states {name}": state for name, state in _named_states(recorded, driving)}
-    found["guided prediction"] = guided_step(apply_references(model.unet, *references))
-    sampler = PAPER_SAMPLER._replace(steps=STEPS, guidance_scale=GUIDANCE)
-    found["sampled latents"] = sample(model.unet, *references, SEED, sampler=sampler, callback=lambda *_: None)
+    found["guided prediction"] = guided_step(apply_references(model.unet, references))
+    seeds = range(SEED, SEED + references.batch)
+    sampler = SamplerSettings(steps=STEPS, guidance_scale=GUIDANCE)
+    found["sampled latents"] = sample(model.unet, references, seeds, sampler, lambda *_: None)
     return found
 
 

@@ -23,8 +23,10 @@ from ..host.detector import detect
 from ..model import checkpoint
 from ..model.embedding import encode_image
 from ..model.loading import FaceAnonModel, load_model_folder, read_layout
-from ..model.painting import Painting, anonymize_crops, swap_crops
-from ..model.sampling import Applied, Sampler, apply_references
+from ..model.painting import anonymize_crops, swap_crops
+from ..model.references import References
+from ..model.sampling import Applied, apply_references
+from ..model.settings import PaintSettings, SamplerSettings
 from ..model.unet_layout import LayerKey
 from .finding import sample_pictures
 from .verdicts import Checks
@@ -59,7 +61,7 @@ def check_published(checks: Checks, folder: Path, assets: Path) -> None:
             rerouted = with_routes(model, routes(other))
             _check_training(checks, {settings.routing: model, other: rerouted}, crops, prediction)
         with checks.part("painting"):
-            sampler = Sampler(steps=min(STEPS, settings.steps), guidance_scale=settings.guidance_scale)
+            sampler = SamplerSettings(steps=min(STEPS, settings.steps), guidance_scale=settings.guidance_scale)
             fits = list(zip(pictures, [cropped for _, cropped in cut], strict=True))
             _check_painting(checks, model, crops, fits, sampler)
 
@@ -82,7 +84,7 @@ def _check_training(checks: Checks, models: dict[str, FaceAnonModel], crops: tor
         latents = model.vae.encode(crops)
         embeds = encode_image(model.clip_vision, crops, 0.0)
         states = [net.states(latents, embeds) for net in (model.source_reference_net, model.driving_reference_net)]
-        applied = apply_references(model.unet, *states, embeds, embeds)
+        applied = apply_references(model.unet, References(*states, embeds, embeds))
         scaled = model.unet.model.process_latent_in(latents).float().cpu()
         for timestep in TIMESTEPS:
             x, sigma, rebuilt = _denoise_once(applied, scaled, timestep)
@@ -130,16 +132,16 @@ def _denoise_once(applied: Applied, latents: torch.Tensor, timestep: int) -> tup
     return noised, sigma, applied.model.model.process_latent_in(found.float().cpu())  # it hands out the VAE's scale
 
 
-def _check_painting(checks: Checks, model: FaceAnonModel, crops: torch.Tensor, fits, sampler: Sampler) -> None:
+def _check_painting(checks: Checks, model: FaceAnonModel, crops: torch.Tensor, fits, sampler: SamplerSettings) -> None:
     """Faces rebuilt, swapped each for the next, and anonymized. fits: (picture, its faces), in the crops' order."""
     count = len(crops)
     following = [(number + 1) % count for number in range(count)]
 
     def paint(degree: float, which: list[int] | None) -> torch.Tensor:
-        painting = Painting(degree, SEED, sampler)
+        settings = PaintSettings(degree, SEED, sampler)
         if which is None:
-            return anonymize_crops(model, crops, range(count), painting).cpu()
-        return swap_crops(model, crops, crops, range(count), painting, which=which).cpu()
+            return anonymize_crops(model, crops, range(count), settings).cpu()
+        return swap_crops(model, crops, crops, range(count), settings, which=which).cpu()
 
     painted = {"rebuilt": paint(0.0, None), "swapped": paint(0.0, following), f"d = {DEGREE}": paint(DEGREE, None)}
     rebuilt, swapped, anonymous = painted.values()

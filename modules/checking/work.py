@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 
 import comfy.sample
 import comfy.samplers
@@ -19,6 +18,7 @@ import torch
 from comfy.ldm.modules import attention
 
 from ..model.embedding import encode_image
+from ..model.references import References
 from ..model.sampling import apply_references
 from ..model.states import interpolate_states
 from .meter import OFFICIAL
@@ -37,8 +37,8 @@ def encode(model, pixels: torch.Tensor, formulation: str, meter=_UNMEASURED):
     return *embeds, latents
 
 
-def references(model, encoded, formulation: str, meter=_UNMEASURED):
-    """Source and driving states; the official driving net sees its image twice, once for each half."""
+def references(model, encoded, formulation: str, meter=_UNMEASURED) -> References:
+    """References of what `encode` gave; the official driving net sees its image twice, once for each half."""
     source_embeds, driving_embeds, latents = encoded
     times = 2 if formulation == OFFICIAL else 1
     with meter:
@@ -46,7 +46,7 @@ def references(model, encoded, formulation: str, meter=_UNMEASURED):
         driving = model.driving_reference_net.states(latents.expand(times, -1, -1, -1), driving_embeds)
         source = interpolate_states(source, DEGREE)
     # both halves read the same, so that one will do here too
-    return source, replace(driving, conditional={layer: state[:1] for layer, state in driving.conditional.items()})
+    return References(source, driving.part(slice(0, 1)), source_embeds, driving_embeds)
 
 
 def official_formulation(model):
@@ -110,7 +110,7 @@ def whole_face(model, pixels: torch.Tensor, steps: int, formulation: str, kernel
     """A picture [1, H, W, 3] to its anonymized one, as by FaceAnonApply and KSampler."""
     with meter:
         encoded = encode(model, pixels, formulation)
-        applied = apply_references(model.unet, *references(model, encoded, formulation), *encoded[:2])
+        applied = apply_references(model.unet, references(model, encoded, formulation))
         applied = variant(applied, formulation, kernel)
         latent = applied.latent["samples"]
         how = (steps, GUIDANCE, "ddpm", "simple", applied.positive, applied.negative, latent)

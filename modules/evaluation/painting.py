@@ -15,7 +15,9 @@ import torch
 
 from ..model.embedding import encode_image
 from ..model.loading import FaceAnonModel, load_model_folder
-from ..model.sampling import Sampler, sample
+from ..model.references import References
+from ..model.sampling import sample
+from ..model.settings import SamplerSettings
 from ..model.states import ImageEmbeds, ReferenceStates, interpolate_states
 from .conditions import (
     EMBEDDINGS_UNMODIFIED,
@@ -37,7 +39,7 @@ class Painter:
 
     model: FaceAnonModel
     seed: int
-    sampler: Sampler
+    sampler: SamplerSettings
     at_once: int = 50
 
     def paint(
@@ -85,10 +87,10 @@ class Painter:
         )
         states = {layer: state[rows] for layer, state in seen.driving_states.conditional.items()}
         driving = (replace(seen.driving_states, conditional=states), ImageEmbeds(seen.embeds[rows]))
-        offsets = [condition.seed_offset(number) for number in numbers]
-        references = (source_states, driving[0], source_embeds, driving[1])
         mixed = condition.reduction != FULL  # the ablation leaves the degree out of one of them
-        drawn = sample(self.model.unet, *references, self.seed, offsets, self.sampler, lambda *_: None, mixed)
+        references = References(source_states, driving[0], source_embeds, driving[1], mixed_degrees=mixed)
+        seeds = [self.seed + condition.seed_offset(number) for number in numbers]
+        drawn = sample(self.model.unet, references, seeds, self.sampler, lambda *_: None)
         return to_levels(self.model.vae.decode(drawn))
 
 
@@ -133,7 +135,9 @@ def source_references(
     return interpolate_states(states, degree), source_embeds
 
 
-def load_painter(folder: Path, seed: int, sampler: Sampler, at_once: int, weight_dtype: str = "default") -> Painter:
+def load_painter(
+    folder: Path, seed: int, sampler: SamplerSettings, at_once: int, weight_dtype: str = "default"
+) -> Painter:
     """A Painter of the model folder; raises what load_model_folder raises."""
     return Painter(load_model_folder(folder, weight_dtype=weight_dtype), seed, sampler, at_once)
 

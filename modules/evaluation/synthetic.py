@@ -103,10 +103,10 @@ def paint(options: argparse.Namespace, folder: Path, test_set, plan: list, store
     if not lacking and reconstructed:
         return
     with host(options.device == "cpu"):
-        from ..model import sampling
+        from ..model.settings import SamplerSettings
         from . import painting
 
-        sampler = sampling.Sampler(options.sampler, options.scheduler, options.steps, options.guidance)
+        sampler = SamplerSettings(options.sampler, options.scheduler, options.steps, options.guidance)
         painter = painting.load_painter(folder, options.noise_seed, sampler, options.batch, options.weight_dtype)
         with tqdm(total=len(wanted), initial=len(wanted) - lacking, unit="face", desc="painting") as bar:
             painter.paint(test_set.originals, test_set.others, plan, store, bar.update)

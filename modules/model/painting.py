@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import comfy.model_management
 import latent_preview
@@ -11,28 +10,17 @@ import torch
 
 from .embedding import encode_image
 from .loading import FaceAnonModel
-from .sampling import Sampler, sample
+from .references import References
+from .sampling import sample
+from .settings import PaintSettings
 from .states import interpolate_states
-
-
-class Painting(NamedTuple):
-    """What is painted. degree: of anonymization, 0 keeps the source's identity. seed, sampler: see sampling.sample.
-
-    faces_at_once: crops that go through the networks together, fewer where memory asks for it. Changes no result but by
-        rounding, except with samplers of the host that add noise on the way: they draw it for all crops of a part.
-    """
-
-    degree: float
-    seed: int
-    sampler: Sampler
-    faces_at_once: int = 8
 
 
 def anonymize_crops(
     model: FaceAnonModel,
     crops: torch.Tensor,
     offsets: Sequence[int],
-    painting: Painting,
+    settings: PaintSettings,
     progress: Progress | None = None,
 ) -> torch.Tensor:
     """Crops with another identity: each crop is source and driving image at once (section 3.3 of the paper).
@@ -40,7 +28,7 @@ def anonymize_crops(
     crops: float [N, S, S, 3], 0..1, aligned. offsets: what each adds to the seed. progress: None shows one of its own.
     Returns float32 [N, S, S, 3] on the host's intermediate device. Raises ValueError for other counts or sizes.
     """
-    return _paint(model, None, crops, offsets, painting, progress)
+    return _paint(model, None, crops, offsets, settings, progress)
 
 
 def swap_crops(
@@ -48,7 +36,8 @@ def swap_crops(
     sources: torch.Tensor,
     crops: torch.Tensor,
     offsets: Sequence[int],
-    painting: Painting,
+    settings: PaintSettings,
+    *,
     progress: Progress | None = None,
     which: Sequence[int] | None = None,
 ) -> torch.Tensor:
@@ -67,14 +56,14 @@ def swap_crops(
         indices = list(which[part])
         return sources[indices[:1] if len(set(indices)) == 1 else indices]  # states of one source serve all crops
 
-    return _paint(model, chosen, crops, offsets, painting, progress)
+    return _paint(model, chosen, crops, offsets, settings, progress)
 
 
 class Progress:
     """The progress bar and previews of a job of many sampler runs, as one run of KSampler shows them."""
 
-    def __init__(self, model: FaceAnonModel, painting: Painting, runs: int):
-        self._steps = painting.sampler.steps
+    def __init__(self, model: FaceAnonModel, settings: PaintSettings, runs: int):
+        self._steps = settings.sampler.steps
         self._all = self._steps * max(1, runs)
         self._show = latent_preview.prepare_callback(model.unet, self._all)
         self._done = 0
@@ -88,26 +77,26 @@ class Progress:
         self._show(self._done + step * self._steps // steps, denoised, x, self._all)
 
 
-def runs(count: int, painting: Painting) -> int:
+def runs(count: int, settings: PaintSettings) -> int:
     """How many sampler runs `count` crops take."""
-    return -(-count // painting.faces_at_once)
+    return -(-count // settings.faces_at_once)
 
 
-def _paint(model, sources, crops, offsets, painting, progress) -> torch.Tensor:
+def _paint(model, sources, crops, offsets, settings, progress) -> torch.Tensor:
     if len(offsets) != len(crops):
         raise ValueError(f"There are {len(crops)} crops but {len(offsets)} faces: connect the faces of these crops.")
-    progress = progress or Progress(model, painting, runs(len(crops), painting))
+    progress = progress or Progress(model, settings, runs(len(crops), settings))
     painted = []
-    for start in range(0, len(crops), painting.faces_at_once):
+    for start in range(0, len(crops), settings.faces_at_once):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        part = slice(start, start + painting.faces_at_once)
+        part = slice(start, start + settings.faces_at_once)
         chosen = None if sources is None else sources(part)
-        painted.append(_paint_chunk(model, chosen, crops[part], offsets[part], painting, progress))
+        painted.append(_paint_chunk(model, chosen, crops[part], offsets[part], settings, progress))
         progress.run_is_done()
     return torch.cat(painted) if painted else crops[..., :3].float()
 
 
-def _paint_chunk(model, source, driving, offsets, painting, progress) -> torch.Tensor:
+def _paint_chunk(model, source, driving, offsets, settings, progress) -> torch.Tensor:
     driving_latents = model.vae.encode(driving[..., :3])
     driving_embeds = encode_image(model.clip_vision, driving, 0.0)
     driving_states = model.driving_reference_net.states(driving_latents, driving_embeds)
@@ -115,11 +104,12 @@ def _paint_chunk(model, source, driving, offsets, painting, progress) -> torch.T
         source, source_latents = driving, driving_latents
     else:
         source_latents = model.vae.encode(source[..., :3])
-    source_embeds = encode_image(model.clip_vision, source, painting.degree)
+    source_embeds = encode_image(model.clip_vision, source, settings.degree)
     states = model.source_reference_net.states(source_latents, source_embeds)
-    source_states = interpolate_states(states, painting.degree)
-    references = (source_states, driving_states, source_embeds, driving_embeds)
-    latents = sample(model.unet, *references, painting.seed, offsets, painting.sampler, progress.step)
+    source_states = interpolate_states(states, settings.degree)
+    references = References(source_states, driving_states, source_embeds, driving_embeds)
+    seeds = [settings.seed + offset for offset in offsets]
+    latents = sample(model.unet, references, seeds, settings.sampler, progress.step)
     return model.vae.decode(latents).float()
 
 

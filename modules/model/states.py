@@ -7,7 +7,7 @@ degree of anonymization.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -41,8 +41,8 @@ class ImageEmbeds:
     def batch(self) -> int:
         return self.embeds.shape[0]
 
-    def part(self, images: slice) -> ImageEmbeds:
-        """Those of some images of the batch; all of a batch of 1, which serves any."""
+    def part(self, images: slice | Sequence[int]) -> ImageEmbeds:
+        """Those of some images of the batch; a batch of 1 serves any and stays as it is."""
         return self if self.batch == 1 else replace(self, embeds=self.embeds[images])
 
 
@@ -73,8 +73,8 @@ class ReferenceStates:
     def batch(self) -> int:
         return next(iter(self.conditional.values())).shape[0]
 
-    def part(self, images: slice) -> ReferenceStates:
-        """Those of some images of the batch; all of a batch of 1, which serves any."""
+    def part(self, images: slice | Sequence[int]) -> ReferenceStates:
+        """Those of some images of the batch; a batch of 1 serves any and stays as it is."""
         if self.batch == 1:
             return self
         return replace(self, conditional={layer: state[images] for layer, state in self.conditional.items()})

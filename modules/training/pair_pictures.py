@@ -167,12 +167,13 @@ def swap_faces(settings: PairSettings, size: int, model_folder: Path, pairs: lis
     if not pairs:
         return  # without waiting for the model
     prepare_host(cpu=False)
-    from ..model import loading, sampling
-    from ..model import painting as anonymizer
+    from ..model import loading
+    from ..model.painting import swap_crops
+    from ..model.settings import PaintSettings, SamplerSettings
 
     model = loading.load_model_folder(model_folder)
-    sampler = sampling.Sampler(steps=settings.steps, guidance_scale=settings.guidance)
-    painting = anonymizer.Painting(0.0, settings.seed, sampler, settings.batch)  # degree 0: a swap
+    sampler = SamplerSettings(steps=settings.steps, guidance_scale=settings.guidance)
+    painting = PaintSettings(0.0, settings.seed, sampler, settings.batch)  # degree 0: a swap
     for start in tqdm(range(0, len(pairs), settings.batch), desc="swaps", unit="batch"):
         part = pairs[start : start + settings.batch]
         photos, faces = (
@@ -182,7 +183,7 @@ def swap_faces(settings: PairSettings, size: int, model_folder: Path, pairs: lis
         # by its name, so that a swap's noise is the same in whichever batch it is made
         offsets = [int.from_bytes(hashlib.sha256(pair.swap.encode()).digest()[:4], "big") for pair in part]
         with torch.inference_mode():
-            swapped = anonymizer.swap_crops(model, faces, photos, offsets, painting)
+            swapped = swap_crops(model, faces, photos, offsets, painting)
         yield from swapped
 
 

@@ -7,6 +7,7 @@ faces, one to change them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,8 @@ from ..faces.track.tracking import best_frames, track_faces
 from ..faces.types import Faces
 from ..host.detector import detect
 from ..model.loading import FaceAnonModel
-from ..model.painting import Painting, Progress, anonymize_crops, runs, swap_crops
+from ..model.painting import Progress, anonymize_crops, runs, swap_crops
+from ..model.settings import PaintSettings
 from .files import CannotHold, probe, read_chunks, rewrite
 
 FRAMES_AT_ONCE = 8
@@ -62,7 +64,7 @@ def anonymize_video(
     target: Path,
     faces: Faces,
     model: FaceAnonModel,
-    painting: Painting,
+    painting: PaintSettings,
     pasting: PasteSettings,
     same_face: bool,
 ) -> tuple[Path, Report]:
@@ -87,8 +89,8 @@ def anonymize_video(
         if synthetic is None:
             return anonymize_crops(model, crops, part.seed_offsets(), painting, progress)
         which = [list(best).index(face.track) for face in part]
-        swap = painting._replace(degree=0.0)
-        return swap_crops(model, synthetic, crops, part.seed_offsets(), swap, progress, which)
+        swap = replace(painting, degree=0.0)
+        return swap_crops(model, synthetic, crops, part.seed_offsets(), swap, progress=progress, which=which)
 
     def change(frames: torch.Tensor, part: Faces) -> tuple[torch.Tensor, Report]:
         crops, part = crop_faces(frames, part, size)

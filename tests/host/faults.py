@@ -59,8 +59,8 @@ FAULTS = {
         "float64",
     ),
     "a degree forgotten in one node passes": Fault(
-        "modules/model/sampling.py",
-        "if not mixed_degrees and not _are_equal(degrees.values()):",
+        "modules/model/references.py",
+        "if not self.mixed_degrees and not _are_equal(degrees.values()):",
         "if False:",
         ("tests/host/test_bad_input.py::test_a_degree_that_was_forgotten_in_one_place",),
         "DID NOT RAISE",
@@ -111,8 +111,8 @@ FAULTS = {
     ),
     "the whole batch is patched to read a shape": Fault(
         "modules/model/sampling.py",
-        "faces = _check_references(model, *references, mixed_degrees)",
-        'faces = apply_references(model, *references, mixed_degrees).latent["samples"].shape[0]',
+        "faces = _check(model, references)",
+        'faces = apply_references(model, references).latent["samples"].shape[0]',
         ("tests/host/test_nodes.py::test_a_crowd_is_never_patched_all_at_once",),
         r"\[3, 1, 1, 1\]",
     ),

@@ -25,7 +25,9 @@ from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.settings import MODES
 from face_anonymizer.modules.model.embedding import encode_image
 from face_anonymizer.modules.model.loading import FaceAnonModel, load_model_folder
-from face_anonymizer.modules.model.sampling import Sampler, apply_references, sample
+from face_anonymizer.modules.model.references import References
+from face_anonymizer.modules.model.sampling import apply_references, sample
+from face_anonymizer.modules.model.settings import SamplerSettings
 from face_anonymizer.modules.model.states import interpolate_states
 
 DEGREE = 1.25
@@ -62,14 +64,15 @@ def _write_header(path: Path, shapes: dict[str, list[int]]) -> None:
         file.truncate(8 + len(written) + end)
 
 
-def references(device: PretendedDevice, model: FaceAnonModel, images: torch.Tensor) -> tuple:
+def references(device: PretendedDevice, model: FaceAnonModel, images: torch.Tensor) -> References:
     """What Apply and both samplers take beside the MODEL, for images [N, S, S, 3] that are source and driving."""
     latents = model.vae.encode(images)
     with device.values():  # CLIP's preprocessing is PIL's
         source_embeds = encode_image(model.clip_vision, images, DEGREE)
         driving_embeds = encode_image(model.clip_vision, images, 0.0)
     source = interpolate_states(model.source_reference_net.states(latents, source_embeds), DEGREE)
-    return source, model.driving_reference_net.states(latents, driving_embeds), source_embeds, driving_embeds
+    driving = model.driving_reference_net.states(latents, driving_embeds)
+    return References(source, driving, source_embeds, driving_embeds)
 
 
 class OnePrediction(comfy.samplers.KSAMPLER):
@@ -79,9 +82,9 @@ class OnePrediction(comfy.samplers.KSAMPLER):
         super().__init__(lambda model, x, sigmas, extra_args, **_: model(x, sigmas[:1].expand(len(x)), **extra_args))
 
 
-def predict(model, references: tuple, guidance: float) -> tuple[torch.Tensor, set[int]]:
+def predict(model, references: References, guidance: float) -> tuple[torch.Tensor, set[int]]:
     """The denoised latents of one prediction of the guider on what Apply gives, and the halves that were asked."""
-    applied = apply_references(model, *references)
+    applied = apply_references(model, references)
     halves: set[int] = set()
 
     def spy(x, context, value, extra_options):
@@ -118,14 +121,14 @@ def check_whole_way(
         with device.values():
             images = torch.rand(faces, size, size, 3).to(intermediate)
         everything = references(device, model, images)
-        source, driving = everything[:2]
+        source, driving = everything.source_states, everything.driving_states
         inference = model.unet.model.get_dtype_inference()
         for states in (source.conditional, source.unconditional, driving.conditional):
             _check_states(states, intermediate, inference)
         denoised, halves = predict(model.unet, everything, 4.0)
         assert halves == {0, 1}, f"With guidance the halves {halves} were asked"
         assert denoised.shape == (faces, model.vae.latent_channels, *source.latent_size)
-        latents = sample(model.unet, *everything, 7, None, Sampler(steps=steps, guidance_scale=1.0))
+        latents = sample(model.unet, everything, range(7, 7 + faces), SamplerSettings(steps=steps, guidance_scale=1.0))
         assert (latents.device, latents.dtype) == (intermediate, torch.float32)
         decoded = model.vae.decode(latents)
         assert (decoded.shape, decoded.device) == (images.shape, intermediate)

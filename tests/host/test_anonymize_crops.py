@@ -9,7 +9,7 @@ import torch
 
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
-from face_anonymizer.modules.model.sampling import DDPM
+from face_anonymizer.modules.model.settings import DDPM
 
 STEPS = 4
 

@@ -14,13 +14,13 @@ from face_anonymizer.modules.evaluation.conditions import Condition
 from face_anonymizer.modules.evaluation.store import PictureStore
 from face_anonymizer.modules.evaluation.synthetic_set import swap_sources, to_levels
 from face_anonymizer.modules.model import painting as anonymizer
-from face_anonymizer.modules.model import sampling
 from face_anonymizer.modules.model.embedding import encode_image
+from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
 from face_anonymizer.modules.model.states import interpolate_states
 from face_anonymizer.modules.synthetic.regressor import SyntheticRegressor, save_regressor
 from face_anonymizer.scripts import evaluate
 
-SAMPLER = sampling.Sampler(steps=2, guidance_scale=2.0)
+SAMPLER = SamplerSettings(steps=2, guidance_scale=2.0)
 SEED = 11
 
 
@@ -45,9 +45,9 @@ def test_it_paints_what_the_nodes_paint(model, pictures, tmp_path):
     plan = [Condition("swap", 0.0, swaps=True), Condition("anonymized_1.25", 1.25)]
     store = paint(model, pictures, tmp_path / "images", plan)
     crops, offsets = torch.from_numpy(pictures).float() / 255, range(3)
-    expected = anonymizer.anonymize_crops(model, crops, offsets, anonymizer.Painting(1.25, SEED, SAMPLER))
+    expected = anonymizer.anonymize_crops(model, crops, offsets, PaintSettings(1.25, SEED, SAMPLER))
     sources = crops[swap_sources(3)]
-    swapped = anonymizer.swap_crops(model, sources, crops, offsets, anonymizer.Painting(0.0, SEED, SAMPLER))
+    swapped = anonymizer.swap_crops(model, sources, crops, offsets, PaintSettings(0.0, SEED, SAMPLER))
     for name, painted in (("anonymized_1.25", expected), ("swap", swapped)):
         difference = np.abs(store.read(name, 3).astype(int) - to_levels(painted))
         assert difference.max() <= 1, name

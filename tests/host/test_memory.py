@@ -22,7 +22,9 @@ from face_anonymizer.modules.model import sampling
 from face_anonymizer.modules.model.embedding import encode_image
 from face_anonymizer.modules.model.loading import load_model_folder
 from face_anonymizer.modules.model.memory import recorded_at_once, sampled_at_once
-from face_anonymizer.modules.model.sampling import Sampler, sample
+from face_anonymizer.modules.model.references import References
+from face_anonymizer.modules.model.sampling import sample
+from face_anonymizer.modules.model.settings import SamplerSettings
 from face_anonymizer.modules.model.states import ImageEmbeds, ReferenceStates
 
 # Its own functions of torch.cuda would be replaced.
@@ -44,6 +46,7 @@ class Workplace:
         with device.values():
             picture = torch.rand(1, SIZE, SIZE, 3)
         self.references = references(device, self.model, picture)
+        self.states = (self.references.source_states, self.references.driving_states)
         self.batches: set[int] = set()  # of what went through the UNet
 
     def on_a_card(self, gib: float) -> int:
@@ -60,18 +63,22 @@ class Workplace:
         unet = self.model.unet.clone()
         unet.set_model_attn1_patch(self._spy)
         self.device.reset_peak()
-        sampler = Sampler(steps=1, guidance_scale=4.0 if guided else 1.0)
-        sample(unet, *(repeated(reference, faces) for reference in self.references), 7, None, sampler)
+        sampler = SamplerSettings(steps=1, guidance_scale=4.0 if guided else 1.0)
+        one = self.references
+        parts = (one.source_states, one.driving_states, one.source_embeds, one.driving_embeds)
+        sample(unet, References(*(repeated(part, faces) for part in parts)), range(7, 7 + faces), sampler)
         return self.device.peak
 
     def recording(self, faces: int) -> int:
         """Peak in bytes of the source ReferenceNet with so many faces."""
         self.device.reset_peak()
-        self.model.source_reference_net.states(torch.zeros(faces, *LATENT), repeated(self.references[2], faces))
+        self.model.source_reference_net.states(
+            torch.zeros(faces, *LATENT), repeated(self.references.source_embeds, faces)
+        )
         return self.device.peak
 
     def sampled_at_once(self) -> int:
-        return sampled_at_once(self.model.unet, LATENT, self.references[:2])
+        return sampled_at_once(self.model.unet, LATENT, self.states)
 
     def recorded_at_once(self) -> int:
         patcher = self.model.source_reference_net.patcher
@@ -203,6 +210,6 @@ def test_a_card_that_never_frees_a_model(workplace, monkeypatch):
     monkeypatch.setattr(unet, "offload_device", unet.load_device)
     fewer = workplace.sampled_at_once()
     others = workplace.device.live - unet.model_size()
-    each = sum(state.nbytes for states in workplace.references[:2] for state in states.conditional.values())
+    each = sum(state.nbytes for states in workplace.states for state in states.conditional.values())
     each += unet.model.memory_required([2, *LATENT]) - unet.model.memory_required([1, *LATENT])
     assert many - fewer == pytest.approx(others / each, abs=1.1)

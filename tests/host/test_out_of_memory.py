@@ -12,6 +12,8 @@ import torch
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.model import memory, sampling
 from face_anonymizer.modules.model import reference_net as reference_net_module
+from face_anonymizer.modules.model.references import References
+from face_anonymizer.modules.model.settings import SamplerSettings
 
 FACES = 4
 
@@ -150,7 +152,7 @@ def test_progress_counts_the_parts_that_are_left(tiny, inputs, monkeypatch):
     shown = []
     model, _ = small_card(tiny.unet, faces=2)
     monkeypatch.setattr(sampling, "sampled_at_once", lambda *_: FACES)
-    references = [inputs[name] for name in ("source_states", "driving_states", "source_embeds", "driving_embeds")]
-    how = sampling.Sampler(steps=2)
-    sampling.sample(model, *references, 3, None, how, lambda step, _, __, steps: shown.append((step, steps)))
+    references = References(**{name: value for name, value in inputs.items() if name != "model"})
+    how, seeds = SamplerSettings(steps=2), range(3, 3 + FACES)
+    sampling.sample(model, references, seeds, how, lambda step, _, __, steps: shown.append((step, steps)))
     assert shown == [(0, 4), (1, 4), (2, 4), (3, 4)]

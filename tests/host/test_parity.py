@@ -14,6 +14,7 @@ from face_anonymizer.modules.model.attention import ReferenceAttention
 from face_anonymizer.modules.model.checkpoint import PER_LAYER
 from face_anonymizer.modules.model.embedding import encode_image, preprocess
 from face_anonymizer.modules.model.reference_net import ReferenceNet
+from face_anonymizer.modules.model.references import References
 from face_anonymizer.modules.model.sampling import apply_references
 from face_anonymizer.modules.model.states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates, interpolate_states
 
@@ -136,7 +137,8 @@ def run_pipeline(tiny, source_latents, driving_latents, source, driving, degree,
     states = tiny.source_reference_net.states(source_latents / golden.SCALE, source_embeds)
     states = interpolate_states(states, degree)
     driving_states = tiny.driving_reference_net.states(driving_latents / golden.SCALE, ImageEmbeds(driving))
-    applied = apply_references(tiny.unet, states, driving_states, source_embeds, ImageEmbeds(driving))
+    references = References(states, driving_states, source_embeds, ImageEmbeds(driving))
+    applied = apply_references(tiny.unet, references)
     return sample_with_noises(applied, guidance, init_noise, step_noises)
 
 
@@ -215,7 +217,7 @@ def test_pipeline_from_the_recorded_states(tiny, layout):
         for i, role in enumerate((SOURCE, DRIVING))
     )
     embeds = [ImageEmbeds(part) for part in data["unet_embeds"][1:].chunk(2, dim=1)]
-    applied = apply_references(tiny.unet, source, driving, *embeds)
+    applied = apply_references(tiny.unet, References(source, driving, *embeds))
     final = sample_with_noises(applied, 4.0, data["init_noise"], data["variance_noise"])
     report(f"{name} from the recorded states", golden.relative(final * golden.SCALE, data["final_latents"]), 2e-6)
 

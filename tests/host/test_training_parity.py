@@ -12,7 +12,9 @@ from pipeline import face_images
 from face_anonymizer.modules.model import checkpoint, ddpm, loading
 from face_anonymizer.modules.model.attention import ReferenceAttention
 from face_anonymizer.modules.model.embedding import encode_image
-from face_anonymizer.modules.model.sampling import Sampler, sample
+from face_anonymizer.modules.model.references import References
+from face_anonymizer.modules.model.sampling import sample
+from face_anonymizer.modules.model.settings import SamplerSettings
 from face_anonymizer.modules.model.states import ImageEmbeds
 from face_anonymizer.modules.training.batches import Batch
 from face_anonymizer.modules.training.encoders import Encoders
@@ -135,7 +137,8 @@ def test_exported_model_is_loaded_and_sampled(tmp_path, routing, prediction):
     ours = sample_swaps(networks, batch, prediction, steps=4, guidance=4.0) / golden.SCALE
     embeds = [ImageEmbeds(part) for part in (batch.source_embeds, batch.driving_embeds)]
     # validation has seed 1 for its first triple
-    theirs = sample(model.unet, *inference_states(model, batch), *embeds, seed=1, sampler=Sampler(steps=4))
+    references = References(*inference_states(model, batch), *embeds)
+    theirs = sample(model.unet, references, [1, 2], SamplerSettings(steps=4))
     report(f"{routing}, {prediction}, sampled", golden.relative(ours, theirs))
 
 

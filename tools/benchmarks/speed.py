@@ -167,11 +167,11 @@ def run(folder: Path, args: argparse.Namespace) -> Report:
     pixels = torch.rand(1, size, size, 3, generator=torch.Generator().manual_seed(SEED))
     if args.step_only:
         encoded = work.encode(model, pixels, OURS)
-        states = work.references(model, encoded, OURS)
+        references = work.references(model, encoded, OURS)
     else:
         encoded = phase(ENCODE, lambda what, meter: work.encode(model, pixels, what, meter))[OURS]
-        states = phase(REFERENCES, lambda what, meter: work.references(model, encoded, what, meter))[OURS]
-    applied = sampling.apply_references(model.unet, *states, *encoded[:2])
+        references = phase(REFERENCES, lambda what, meter: work.references(model, encoded, what, meter))[OURS]
+    applied = sampling.apply_references(model.unet, references)
     kernels = work.attention_kernels(args.attention)
     for name, kernel in kernels.items() if args.measure_face else ():
         piece = lambda what, meter, k=kernel: work.whole_face(model, pixels, args.steps, what, k, meter)  # noqa: E731

@@ -101,14 +101,13 @@ def main() -> None:
     from face_anonymizer.modules.faces import types
     from face_anonymizer.modules.faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
     from face_anonymizer.modules.faces.track.tracking import track_faces
-    from face_anonymizer.modules.model import painting as anonymizer
-    from face_anonymizer.modules.model import sampling
     from face_anonymizer.modules.model.loading import load_model_folder
+    from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
     from face_anonymizer.modules.video import jobs as clip
 
     model = load_model_folder(TINY)
     pasting = PasteSettings()
-    painting = anonymizer.Painting(1.25, 0, sampling.Sampler("euler", "karras", 1))
+    painting = PaintSettings(sampler=SamplerSettings("euler", steps=1))
 
     print("| job | frames | faces | seconds | GiB in the first quarter | GiB in all |\n|---|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as name, torch.inference_mode():
