@@ -12,7 +12,7 @@ from ..faces.detect.detection import FaceNetworks, detect_faces
 from ..faces.settings import DetectSettings
 from ..faces.types import BOX_ONLY, Face
 
-MIN_SCORE = 0.3  # of the detector's ordinary pass, its default
+MIN_SCORE = DetectSettings().min_score
 _AT_ONCE = 16
 _SIDE = 256  # faces of 128-pixel crops are looked for at twice their size
 

@@ -62,7 +62,7 @@ class PairSettings:
     min_photos: int = 2
     per_photo: int = 1
     size: int | None = None
-    min_score: float = 0.3
+    min_score: float = DetectSettings().min_score
     seed: int = 0
     model: str | None = None
     swapped: Path | None = None
