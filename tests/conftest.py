@@ -4,12 +4,14 @@ The pack's root never goes on sys.path: its `nodes` and `modules` would shadow C
 """
 
 import importlib.util
+import os
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+PROCESSES = 2
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"
 
@@ -17,6 +19,10 @@ FIXTURES = ROOT / "tests" / "fixtures"
 # Ignored where the tests were started in a shell's background or under nohup, and then by all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Before torch is imported. On few cores its threads wait for each other, all the more in two processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _make_importable() -> None:
@@ -27,6 +33,40 @@ def _make_importable() -> None:
 
 
 _make_importable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "xdist_group(name): tests that pytest-xdist keeps in one process")
+    if hasattr(config, "workerinput"):
+        config.option.loadgroup = True  # the choice of pytest_cmdline_main, of which a process of its own is not told
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run whole folders in two processes, unless `-n` gives another number, where pytest-xdist is installed.
+
+    Files and tests that are named run in this process, where `-s` and `--pdb` work.
+    """
+    option = config.option
+    if hasattr(config, "workerinput"):  # one of the processes already
+        return
+    whole = all(Path(name).is_dir() for name in config.args)
+    if whole and not option.usepdb and getattr(option, "numprocesses", 0) is None:
+        option.numprocesses = PROCESSES
+    if getattr(option, "numprocesses", 0) and option.dist == "no":
+        # In the order of the folders: the long files of tests/host come first, the short ones of tests/unit fill up.
+        option.dist, option.loadscopereorder = "loadgroup", False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let pytest-xdist keep the tests of a file in one process, and all that need the server or its page too.
+
+    So each costly fixture is made once.
+    """
+    served = {item.path for item in items if "server" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("server" if item.path in served else item.path.stem))
 
 
 @pytest.fixture(scope="session")
