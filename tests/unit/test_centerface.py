@@ -1,4 +1,4 @@
-"""The CenterFace port against outputs recorded with onnxruntime, and its weights file."""
+"""The CenterFace port against outputs recorded with onnxruntime."""
 
 import hashlib
 import importlib.util
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from face_anonymizer.modules.faces.detect import centerface
 
@@ -52,49 +52,15 @@ def test_a_changed_weight_is_noticed(network, golden):
     assert difference > 1e-3
 
 
-def test_network_is_ready_for_use(network):
-    assert not network.training
-    assert {p.dtype for p in network.parameters()} == {torch.float32}
-    assert not any(p.requires_grad for p in network.parameters())
-    assert sum(p.numel() for p in network.parameters()) == 1_819_927
-
-
-def test_weights_file_says_where_it_comes_from():
+def test_weights_file_names_the_file_it_was_made_of():
     with safe_open(centerface.WEIGHTS, "pt") as file:
-        metadata = file.metadata()
-    assert metadata["licence"] == "MIT"
-    assert "CenterFace" in metadata["source"]
-    assert metadata["sha256_of_onnx"] == "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+        assert file.metadata()["sha256_of_onnx"] == "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 33, 64), (1, 3, 64, 48), (1, 1, 64, 64), (3, 64, 64)])
 def test_wrong_shapes_are_refused(network, shape):
     with pytest.raises(ValueError, match="multiples of 32"):
         network(torch.zeros(shape))
-
-
-def test_missing_weights(tmp_path):
-    path = tmp_path / "nowhere.safetensors"
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors.*Reinstall"):
-        centerface.load_centerface(path)
-
-
-@pytest.mark.parametrize("size", [0, 4, 1000, 1_000_000])
-def test_truncated_weights(tmp_path, size):
-    path = tmp_path / "cut.safetensors"
-    path.write_bytes(centerface.WEIGHTS.read_bytes()[:size])
-    with pytest.raises(ValueError, match=r"cut\.safetensors.*Reinstall"):
-        centerface.load_centerface(path)
-
-
-def test_other_weights(tmp_path):
-    path = tmp_path / "other.safetensors"
-    tensors = load_file(centerface.WEIGHTS)
-    tensors["stem.weight"] = tensors["stem.weight"][:8].clone()
-    tensors["extra"] = torch.zeros(1)
-    save_file(tensors, path)
-    with pytest.raises(ValueError, match=r"other\.safetensors.*Reinstall"):
-        centerface.load_centerface(path)
 
 
 def _onnx_file() -> Path:
