@@ -18,6 +18,7 @@ from test_parity import sample_with_noises
 
 import nodes as host_nodes
 from face_anonymizer import nodes as pack
+from face_anonymizer.modules.checking import parity
 from face_anonymizer.modules.model import ddpm, sampling
 from face_anonymizer.modules.model.sampling import Applied
 
@@ -133,14 +134,14 @@ def small_inputs(tiny):
 @pytest.mark.parametrize("sampler", comfy.samplers.KSampler.SAMPLERS)
 def test_every_sampler_of_the_host_reads_the_references(tiny, small_inputs, sampler):
     one, other = (ksampler(tiny.unet, inputs, steps=2, sampler=sampler, scheduler="normal") for inputs in small_inputs)
-    assert torch.isfinite(one).all() and one.shape == (1, 4, 8, 8)
+    assert one.isfinite().all() and one.shape == (1, 4, 8, 8)
     assert golden.relative(one, other) > 1e-4, "another source gives the same picture"
 
 
 @pytest.mark.parametrize("scheduler", comfy.samplers.KSampler.SCHEDULERS)
-def test_every_scheduler_of_the_host_runs(tiny, small_inputs, scheduler):
-    samples = ksampler(tiny.unet, small_inputs[0], steps=3, sampler="euler", scheduler=scheduler)
-    assert torch.isfinite(samples).all()
+def test_every_scheduler_of_the_host_reads_the_references(tiny, small_inputs, scheduler):
+    one, other = (ksampler(tiny.unet, given, steps=3, sampler="euler", scheduler=scheduler) for given in small_inputs)
+    assert golden.relative(one, other) > 1e-4, "another source gives the same picture"
 
 
 def test_sampler_custom_runs(tiny, small_inputs):
@@ -170,7 +171,7 @@ def test_easy_cache_composes(tiny, small_inputs):
     cached = EasyCacheNode.execute(seen, 0.2, 0.15, 0.95, False)[0]
     samples = ksampler(cached, small_inputs[0], steps=8, sampler="euler", scheduler="normal")
     assert len(layers) < all_layers, "no step was taken from the cache"
-    assert golden.relative(samples, exact) < 0.05  # measured 0.037, with two of eight steps cached
+    assert golden.relative(samples, exact) < 0.04  # measured 0.037, with two of eight steps cached
 
 
 def test_the_given_model_stays_untouched(tiny, images):
@@ -271,7 +272,7 @@ WEIGHT_DTYPES = {
 }
 # Of a swap without guidance from float32's latents, relative, computed in float32: measured 0, 0, 8.0e-3 and 0.133, the
 # file being fp16.
-WEIGHT_ERRORS = {"fp32": 0.0, "fp16": 0.0, "bf16": 0.01, "fp8_e4m3fn": 0.16}
+WEIGHT_ERRORS = {"fp32": 0.0, "fp16": 0.0, "bf16": 0.009, "fp8_e4m3fn": 0.14}
 
 
 @pytest.mark.parametrize("weight_dtype", WEIGHT_DTYPES)
@@ -284,8 +285,9 @@ def test_weight_dtypes(tiny, images, weight_dtype):
     assert weight.dtype == WEIGHT_DTYPES[weight_dtype]
     error = golden.relative_norm(swap(model), swap(pipeline.load_tiny("fp32")))
     print(f"\n{weight_dtype}: {error:.1e} from float32")
-    in_half = model.unet.model.get_dtype_inference() != torch.float32  # of a card, of which none was at hand to measure
-    assert error <= WEIGHT_ERRORS[weight_dtype] + 0.05 * in_half
+    inference = model.unet.model.get_dtype_inference()  # not float32 on a card, where the arithmetic rounds too
+    rounding = 0.0 if inference == torch.float32 else parity.tolerances(inference)["sampled latents"]
+    assert error <= WEIGHT_ERRORS[weight_dtype] + rounding
 
 
 def test_states_stay_as_they_are_on_a_model_of_fp8(images):
