@@ -56,6 +56,18 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if getattr(option, "numprocesses", 0) and option.dist == "no":
         # In the order of the folders: the long files of tests/host come first, the short ones of tests/unit fill up.
         option.dist, option.loadscopereorder = "loadgroup", False
+        if any((ROOT / "tests" / "host").is_relative_to(Path(name).resolve()) for name in config.args):
+            _find_host()
+
+
+def _find_host() -> None:
+    """End the run here where ComfyUI is missing: the processes would leave out tests/host without a word."""
+    from face_anonymizer.modules.host import location
+
+    try:
+        location.find_comfyui()
+    except location.HostMissing as missing:
+        raise pytest.UsageError(str(missing)) from None
 
 
 @pytest.hookimpl(tryfirst=True)
