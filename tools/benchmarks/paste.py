@@ -29,13 +29,13 @@ from face_anonymizer.modules.faces.paste.placement import Placement
 from face_anonymizer.modules.faces.paste.resampling import prepare, sample
 from face_anonymizer.modules.faces.settings import REGIONS, PasteSettings
 from face_anonymizer.modules.host.location import PACK
-from face_anonymizer.tools.benchmarks.detection import place as draw
-from face_anonymizer.tools.benchmarks.detection import similarity, to_tensor
+from face_anonymizer.tools.benchmarks.detection import to_tensor
 from face_anonymizer.tools.busy import busy
 
 BOX = np.array([182.0, 58, 270, 178])  # of the astronaut's face
 POINTS = np.array([(202.6, 101.8), (247.0, 104.6), (223.0, 126.0), (203.4, 142.4), (240.6, 144.9)])
 SIZE = math.sqrt(88 * 120)
+PORTRAIT = (96, 0, 352, 256)  # the astronaut's head and shoulders
 # face's size, degrees, width and height of the picture
 SEAM_CASES = (
     (16, 0, 320, 240),
@@ -57,6 +57,26 @@ CHANGES = {
     "contrast 0.8, +6 G": lambda crop: (crop - 0.5) * 0.8 + 0.5 + crop.new_tensor([0, 6, 0]) / 255,
     "none": lambda crop: crop,
 }
+
+
+def similarity(scale: float, degrees: float, source: tuple[float, float], target: tuple[float, float]) -> np.ndarray:
+    """The (2, 3) matrix that turns and scales about `source` and moves it to `target`."""
+    angle = math.radians(degrees)
+    linear = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return np.column_stack([linear, np.array(target) - linear @ np.array(source)])
+
+
+def draw(canvas: Image.Image, original: Image.Image, matrix: np.ndarray) -> None:
+    """Draw the original's portrait part through the matrix; the source is reduced first, so that nothing aliases."""
+    part = original.crop(PORTRAIT)
+    factor = min(1.0, math.sqrt(np.linalg.det(matrix[:, :2])))
+    small = part.resize([max(1, round(side * factor)) for side in part.size], Image.Resampling.LANCZOS)
+    shrink = np.array([small.width / part.width, small.height / part.height])
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+    inverse = (inverse - np.array([[0, 0, PORTRAIT[0]], [0, 0, PORTRAIT[1]]])) * shrink[:, None]
+    warped = small.transform(canvas.size, Image.Transform.AFFINE, inverse.ravel().tolist(), Image.Resampling.BICUBIC)
+    mask = Image.new("L", small.size, 255).transform(canvas.size, Image.Transform.AFFINE, inverse.ravel().tolist())
+    canvas.paste(warped, mask=mask)
 
 
 def scene(size: float, degrees: float, width: int, height: int):
