@@ -6,8 +6,8 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from ..modules.faces.track.tracking import best_frames
-from ..modules.model.loading import FaceAnonModel
-from ..modules.model.painting import Progress, anonymize_crops, runs, swap_crops
+from ..modules.model.comfy_engine import FaceAnonModel
+from ..modules.model.painting import anonymize_crops, runs, swap_crops
 from ..modules.model.settings import DDPM, PaintSettings, SamplerSettings
 from .types import CATEGORY, FacesSocket, ReferenceNetSocket
 
@@ -136,7 +136,7 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         tracks = [face.track for face in faces]
         if None in tracks:
             raise ValueError(f'identity "{SAME_FACE}" needs to know who is who: put Track Faces before Crop Faces.')
-        progress = Progress(parts, painting, runs(len(best), painting) + runs(len(crops), painting))
+        progress = parts.progress(painting, runs(len(best), painting) + runs(len(crops), painting))
         synthetic = anonymize_crops(parts, crops[list(best.values())], list(best), painting, progress)
         which = [list(best).index(track) for track in tracks]
         swap = replace(painting, degree=0.0)

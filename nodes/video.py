@@ -8,7 +8,7 @@ from comfy_api.latest import InputImpl, io
 
 from ..modules.faces.report import FOUND, report_faces
 from ..modules.faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
-from ..modules.model.loading import FaceAnonModel
+from ..modules.model.comfy_engine import FaceAnonModel
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import min_score_input, thorough_input
 from .painting import SAME_FACE, SAME_NOISE, make_painting, model_inputs, painting_inputs

@@ -33,7 +33,7 @@ def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: 
     checks.tell("model", f"{count / 1e6:.0f} M parameters a network, {dtypes}, loaded in {load.cost.seconds[0]:.1f} s")
 
     kernel_name, kernel = next(iter(work.attention_kernels("default").items()))
-    side = model.driving_reference_net.resolution
+    side = model.resolution
     pixels = torch.rand(1, side, side, 3, generator=torch.Generator().manual_seed(work.SEED))
     rows: dict[str, dict[str, Cost]] = {}
 
@@ -47,7 +47,7 @@ def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: 
     applied = apply_references(model.unet, references)
     variants = {what: work.variant(applied, what, kernel) for what in (OURS, OFFICIAL)}
     outputs = phase("step", lambda what, meter: work.guided_step(variants[what], meter))
-    phase("decode", lambda what, meter: work.decode(model, encoded[2], meter), formulations=(OURS,))
+    phase("decode", lambda what, meter: work.decode(model, encoded.latents, meter), formulations=(OURS,))
 
     ours, official = rows["step"][OURS], rows["step"][OFFICIAL]
     error = parity.relative_norm(outputs[OURS], outputs[OFFICIAL])

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from ..model.embedding import encode_image
-from ..model.loading import FaceAnonModel, load_model_folder
+from ..model.comfy_engine import FaceAnonModel
+from ..model.loading import load_model_folder
 from ..model.references import References
 from ..model.sampling import apply_references, sample
 from ..model.settings import SamplerSettings
@@ -57,15 +57,15 @@ def inputs(model: FaceAnonModel, latents: torch.Tensor | None = None) -> dict[st
 
     latents: to decode, instead of the model's own.
     """
-    side = model.driving_reference_net.resolution
+    side = model.resolution
     generator = torch.Generator().manual_seed(SEED)
     coarse = torch.rand(FACES, 3, 8, 8, generator=generator)  # smooth, as pictures are
     pictures = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(0, 1).movedim(1, -1)
-    encoded = model.vae.encode(pictures)
+    encoded = model.encode(pictures)
     return {
         "VAE encode": encoded,
-        "VAE decode": model.vae.decode(encoded if latents is None else latents),
-        "embedding": encode_image(model.clip_vision, pictures, 0.0).embeds,
+        "VAE decode": model.decode(encoded if latents is None else latents),
+        "embedding": model.embed(pictures).embeds,
     }
 
 

@@ -21,10 +21,10 @@ from ..faces.paste.unfit import unfit_crops
 from ..faces.settings import DetectSettings
 from ..host.detector import detect
 from ..model import checkpoint
-from ..model.embedding import encode_image
-from ..model.loading import FaceAnonModel, load_model_folder, read_layout
+from ..model.comfy_engine import FaceAnonModel
+from ..model.loading import load_model_folder, read_layout
 from ..model.painting import anonymize_crops, swap_crops
-from ..model.references import References
+from ..model.references import EncodedImages, References
 from ..model.sampling import Applied, apply_references
 from ..model.settings import PaintSettings, SamplerSettings
 from ..model.unet_layout import LayerKey
@@ -67,7 +67,7 @@ def check_published(checks: Checks, folder: Path, assets: Path) -> None:
 
 
 def _check_vae(checks: Checks, model: FaceAnonModel, crops: torch.Tensor) -> None:
-    decoded = model.vae.decode(model.vae.encode(crops)).float().cpu()
+    decoded = model.decode(model.encode(crops)).cpu()
     ratios = [psnr(one, crop) for one, crop in zip(decoded, crops, strict=True)]
     listed = ", ".join(f"{ratio:.1f}" for ratio in ratios)
     checks.check("VAE, there and back", min(ratios) >= LEAST_PSNR, f"{listed} dB a face, at least {LEAST_PSNR:g}")
@@ -81,11 +81,9 @@ def _check_training(checks: Checks, models: dict[str, FaceAnonModel], crops: tor
     """
     errors: dict[str, list[float]] = {}
     for routing, model in models.items():
-        latents = model.vae.encode(crops)
-        embeds = encode_image(model.clip_vision, crops, 0.0)
-        states = [net.states(latents, embeds) for net in (model.source_reference_net, model.driving_reference_net)]
-        applied = apply_references(model.unet, References(*states, embeds, embeds))
-        scaled = model.unet.model.process_latent_in(latents).float().cpu()
+        encoded = EncodedImages.of(model, crops)
+        applied = apply_references(model.unet, References.of(model, encoded, encoded, degree=0.0))
+        scaled = model.unet.model.process_latent_in(encoded.latents).float().cpu()
         for timestep in TIMESTEPS:
             x, sigma, rebuilt = _denoise_once(applied, scaled, timestep)
             errors.setdefault(routing, []).append(_share(rebuilt, scaled))

@@ -17,10 +17,9 @@ import comfy.samplers
 import torch
 from comfy.ldm.modules import attention
 
-from ..model.embedding import encode_image
-from ..model.references import References
+from ..model.comfy_engine import FaceAnonModel
+from ..model.references import EncodedImages, References
 from ..model.sampling import apply_references
-from ..model.states import interpolate_states
 from .meter import OFFICIAL
 
 DEGREE, GUIDANCE, SEED = 1.25, 4.0, 0
@@ -28,25 +27,23 @@ DEGREE, GUIDANCE, SEED = 1.25, 4.0, 0
 _UNMEASURED = contextlib.nullcontext()
 
 
-def encode(model, pixels: torch.Tensor, formulation: str, meter=_UNMEASURED):
-    """Source embeddings, driving embeddings and latents of a picture [1, H, W, 3] that is both."""
+def encode(model: FaceAnonModel, pixels: torch.Tensor, formulation: str, meter=_UNMEASURED) -> EncodedImages:
+    """Encode a picture [1, H, W, 3] that is source and driving image; the official VAE encodes it twice."""
     with meter:
-        embeds = encode_image(model.clip_vision, pixels, DEGREE), encode_image(model.clip_vision, pixels, 0.0)
+        for _ in range(2):  # a graph of single nodes embeds once for each degree, as the official code does
+            embeds = model.embed(pixels)
         for _ in range(2 if formulation == OFFICIAL else 1):
-            latents = model.vae.encode(pixels)
-    return *embeds, latents
+            latents = model.encode(pixels)
+    return EncodedImages(latents, embeds)
 
 
-def references(model, encoded, formulation: str, meter=_UNMEASURED) -> References:
+def references(model: FaceAnonModel, encoded: EncodedImages, formulation: str, meter=_UNMEASURED) -> References:
     """References of what `encode` gave; the official driving net sees its image twice, once for each half."""
-    source_embeds, driving_embeds, latents = encoded
     times = 2 if formulation == OFFICIAL else 1
+    driving = EncodedImages(encoded.latents.expand(times, -1, -1, -1), encoded.embeds)
     with meter:
-        source = model.source_reference_net.states(latents, source_embeds)
-        driving = model.driving_reference_net.states(latents.expand(times, -1, -1, -1), driving_embeds)
-        source = interpolate_states(source, DEGREE)
-    # both halves read the same, so that one will do here too
-    return References(source, driving.part(slice(0, 1)), source_embeds, driving_embeds)
+        found = References.of(model, encoded, driving, DEGREE)
+    return found.part(slice(0, 1))  # both halves read the same, so that one will do here too
 
 
 def official_formulation(model):
@@ -103,7 +100,7 @@ def guided_step(applied, meter=_UNMEASURED) -> torch.Tensor:
 
 def decode(model, latents: torch.Tensor, meter=_UNMEASURED) -> torch.Tensor:
     with meter:
-        return model.vae.decode(latents)
+        return model.decode(latents)
 
 
 def whole_face(model, pixels: torch.Tensor, steps: int, formulation: str, kernel: Callable, meter) -> torch.Tensor:

@@ -1,4 +1,4 @@
 """The paper's measurements on pictures of faces: what is read off a face, how it is compared, tables and plots.
 
-Pure torch and numpy but for painting.py, which runs the host's models.
+Pure torch and numpy; painting.py runs the engine that it is given.
 """

@@ -57,5 +57,5 @@ def load_reconstruction(name: str, weight_dtype: str) -> Callable[[torch.Tensor]
     def run(crops: torch.Tensor) -> torch.Tensor:
         return reconstruct(model, crops)
 
-    run.size = model.source_reference_net.resolution
+    run.size = model.resolution
     return run

@@ -103,11 +103,13 @@ def paint(options: argparse.Namespace, folder: Path, test_set, plan: list, store
     if not lacking and reconstructed:
         return
     with host(options.device == "cpu"):
+        from ..model.loading import load_model_folder
         from ..model.settings import SamplerSettings
-        from . import painting
+        from .painting import Painter
 
         sampler = SamplerSettings(options.sampler, options.scheduler, options.steps, options.guidance)
-        painter = painting.load_painter(folder, options.noise_seed, sampler, options.batch, options.weight_dtype)
+        model = load_model_folder(folder, weight_dtype=options.weight_dtype)
+        painter = Painter(model, options.noise_seed, sampler, options.batch)
         with tqdm(total=len(wanted), initial=len(wanted) - lacking, unit="face", desc="painting") as bar:
             painter.paint(test_set.originals, test_set.others, plan, store, bar.update)
 

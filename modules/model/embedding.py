@@ -35,4 +35,4 @@ def encode_image(clip_vision: comfy.clip_vision.ClipVisionModel, images: torch.T
         return pooled.float().unsqueeze(1).to(device)
 
     embeds = torch.cat(in_parts(len(pixels), _AT_ONCE, run, "the image encoder"))
-    return ImageEmbeds(embeds * (1 - degree), degree, getattr(clip_vision, "face_anon_folder", ""))
+    return ImageEmbeds(embeds, model=getattr(clip_vision, "face_anon_folder", "")).scaled(degree)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import comfy.clip_vision
 import comfy.diffusers_convert
@@ -22,6 +21,7 @@ import comfy.utils
 import torch
 
 from . import checkpoint
+from .comfy_engine import FaceAnonModel
 from .reference_net import ReferenceNet
 from .states import DRIVING, SOURCE
 from .unet_layout import UNetLayout, read_unet_layout
@@ -35,16 +35,6 @@ WEIGHT_DTYPES = {
     "bf16": torch.bfloat16,
     "fp8_e4m3fn": torch.float8_e4m3fn,
 }
-
-
-class FaceAnonModel(NamedTuple):
-    """All parts of one loaded model folder."""
-
-    unet: comfy.model_patcher.ModelPatcher
-    source_reference_net: ReferenceNet
-    driving_reference_net: ReferenceNet
-    clip_vision: comfy.clip_vision.ClipVisionModel
-    vae: comfy.sd.VAE
 
 
 def load_model_folder(

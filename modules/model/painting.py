@@ -1,38 +1,46 @@
-"""The whole method on a batch of face crops, in chunks of bounded memory. Touches the host: runs its models."""
+"""The whole method: face crops become crops, by whichever engine, in parts of bounded memory. Pure: no ComfyUI here.
+
+Section 3.3 of the paper (Kung et al., WACV 2025). What the engine does is in engine.py, what it reads in references.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import comfy.model_management
-import latent_preview
 import torch
 
-from .embedding import encode_image
-from .loading import FaceAnonModel
-from .references import References
-from .sampling import sample
-from .settings import PaintSettings
-from .states import interpolate_states
+from .engine import Engine, Progress
+from .references import EncodedImages, References
+from .settings import PaintSettings, SamplerSettings
 
 
 def anonymize_crops(
-    model: FaceAnonModel,
+    engine: Engine,
     crops: torch.Tensor,
     offsets: Sequence[int],
     settings: PaintSettings,
     progress: Progress | None = None,
 ) -> torch.Tensor:
-    """Crops with another identity: each crop is source and driving image at once (section 3.3 of the paper).
+    """Paint crops with another identity: each crop is source and driving image at once.
 
-    crops: float [N, S, S, 3], 0..1, aligned. offsets: what each adds to the seed. progress: None shows one of its own.
-    Returns float32 [N, S, S, 3] on the host's intermediate device. Raises ValueError for other counts or sizes.
+    Args:
+        engine: of the model.
+        crops: aligned faces, float [N, S, S, 3 or 4], 0..1.
+        offsets: N numbers, which crop adds what to the seed.
+        settings: see PaintSettings.
+        progress: of the job that this is a part of; None shows that of this call.
+
+    Returns:
+        The new crops, float32 [N, S, S, 3].
+
+    Raises:
+        ValueError: for another number of offsets than of crops.
     """
-    return _paint(model, None, crops, offsets, settings, progress)
+    return _paint(engine, crops, offsets, settings, progress=progress)
 
 
 def swap_crops(
-    model: FaceAnonModel,
+    engine: Engine,
     sources: torch.Tensor,
     crops: torch.Tensor,
     offsets: Sequence[int],
@@ -41,40 +49,44 @@ def swap_crops(
     progress: Progress | None = None,
     which: Sequence[int] | None = None,
 ) -> torch.Tensor:
-    """Crops with the identity of `sources`: float [M, S', S', 3]. Else as anonymize_crops.
+    """Paint crops with the identity of other faces.
 
-    which: index of the source of each crop; None: one source serves all, or each crop has its own.
-    Degree 0 is a face swap: expression, pose, gaze and light are the crop's (section 3.3 of the paper).
+    With degree 0 it is a face swap: expression, pose, gaze and light are the crop's.
+
+    Args:
+        engine: of the model.
+        sources: aligned faces, float [M, S', S', 3 or 4], 0..1.
+        crops, offsets, settings, progress: see anonymize_crops.
+        which: N indices, which crop gets which source. None: one source serves all, or each crop has its own.
+
+    Returns:
+        The new crops, float32 [N, S, S, 3].
+
+    Raises:
+        ValueError: for another number of offsets or sources than of crops.
     """
     if which is None:
         if len(sources) not in (1, len(crops)):
             raise ValueError(f"There are {len(sources)} source faces for {len(crops)} crops: give one, or one a crop.")
         which = [0] * len(crops) if len(sources) == 1 else range(len(crops))
-    sources = _resized(sources, crops.shape[1])
+    sources = _resize(sources, crops.shape[1])
 
-    def chosen(part: slice) -> torch.Tensor:
+    def sources_of(part: slice) -> torch.Tensor:
         indices = list(which[part])
         return sources[indices[:1] if len(set(indices)) == 1 else indices]  # states of one source serve all crops
 
-    return _paint(model, chosen, crops, offsets, settings, progress)
+    return _paint(engine, crops, offsets, settings, progress=progress, sources_of=sources_of)
 
 
-class Progress:
-    """The progress bar and previews of a job of many sampler runs, as one run of KSampler shows them."""
-
-    def __init__(self, model: FaceAnonModel, settings: PaintSettings, runs: int):
-        self._steps = settings.sampler.steps
-        self._all = self._steps * max(1, runs)
-        self._show = latent_preview.prepare_callback(model.unet, self._all)
-        self._done = 0
-
-    def run_is_done(self) -> None:
-        self._done += self._steps
-
-    def step(self, step: int, denoised, x, steps: int) -> None:
-        """A sampler's callback for step number `step` of the `steps` of the current run."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        self._show(self._done + step * self._steps // steps, denoised, x, self._all)
+def paint_references(
+    engine: Engine,
+    references: References,
+    seeds: Sequence[int],
+    sampler: SamplerSettings,
+    on_step: Callable | None = None,
+) -> torch.Tensor:
+    """Paint the faces of references; engine.py says what the arguments are. Returns crops, float32 [N, S, S, 3]."""
+    return engine.decode(engine.sample(references, seeds, sampler, on_step))
 
 
 def runs(count: int, settings: PaintSettings) -> int:
@@ -82,38 +94,32 @@ def runs(count: int, settings: PaintSettings) -> int:
     return -(-count // settings.faces_at_once)
 
 
-def _paint(model, sources, crops, offsets, settings, progress) -> torch.Tensor:
+def _paint(
+    engine: Engine,
+    crops: torch.Tensor,
+    offsets: Sequence[int],
+    settings: PaintSettings,
+    *,
+    progress: Progress | None,
+    sources_of: Callable[[slice], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """anonymize_crops, or swap_crops where sources_of gives the sources of a part of the crops."""
     if len(offsets) != len(crops):
         raise ValueError(f"There are {len(crops)} crops but {len(offsets)} faces: connect the faces of these crops.")
-    progress = progress or Progress(model, settings, runs(len(crops), settings))
+    progress = progress or engine.progress(settings, runs(len(crops), settings))
     painted = []
     for start in range(0, len(crops), settings.faces_at_once):
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        progress.start_run()
         part = slice(start, start + settings.faces_at_once)
-        chosen = None if sources is None else sources(part)
-        painted.append(_paint_chunk(model, chosen, crops[part], offsets[part], settings, progress))
-        progress.run_is_done()
+        driving = EncodedImages.of(engine, crops[part])
+        source = driving if sources_of is None else EncodedImages.of(engine, sources_of(part))
+        references = References.of(engine, source, driving, settings.degree)
+        seeds = [settings.seed + offset for offset in offsets[part]]
+        painted.append(paint_references(engine, references, seeds, settings.sampler, progress.step))
     return torch.cat(painted) if painted else crops[..., :3].float()
 
 
-def _paint_chunk(model, source, driving, offsets, settings, progress) -> torch.Tensor:
-    driving_latents = model.vae.encode(driving[..., :3])
-    driving_embeds = encode_image(model.clip_vision, driving, 0.0)
-    driving_states = model.driving_reference_net.states(driving_latents, driving_embeds)
-    if source is None:
-        source, source_latents = driving, driving_latents
-    else:
-        source_latents = model.vae.encode(source[..., :3])
-    source_embeds = encode_image(model.clip_vision, source, settings.degree)
-    states = model.source_reference_net.states(source_latents, source_embeds)
-    source_states = interpolate_states(states, settings.degree)
-    references = References(source_states, driving_states, source_embeds, driving_embeds)
-    seeds = [settings.seed + offset for offset in offsets]
-    latents = sample(model.unet, references, seeds, settings.sampler, progress.step)
-    return model.vae.decode(latents).float()
-
-
-def _resized(images: torch.Tensor, size: int) -> torch.Tensor:
+def _resize(images: torch.Tensor, size: int) -> torch.Tensor:
     if images.shape[1:3] == (size, size):
         return images
     moved = images[..., :3].float().movedim(-1, 1)

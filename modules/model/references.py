@@ -8,8 +8,45 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from .states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates, common_batch
+import torch
+
+from .states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates, common_batch, interpolate_states
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """Face crops as VAE and image encoder give them to the ReferenceNets.
+
+    Args:
+        latents: [B, C, h, w] in the scale of their engine.
+        embeds: B of them, of degree 0.
+    """
+
+    latents: torch.Tensor
+    embeds: ImageEmbeds
+
+    @classmethod
+    def of(cls, engine: Engine, images: torch.Tensor) -> EncodedImages:
+        """Encode images [B, S, S, 3 or 4], 0..1."""
+        return cls(engine.encode(images), engine.embed(images))
+
+    def part(self, images: slice | Sequence[int]) -> EncodedImages:
+        """Some of the images."""
+        return EncodedImages(self.latents[images], self.embeds.part(images))
+
+
+def source_reference(engine: Engine, images: EncodedImages, degree: float) -> tuple[ReferenceStates, ImageEmbeds]:
+    """States and embedding of source images, both at one degree: equations (2) and (1) of the paper.
+
+    The states depend on the degree twice: by the embedding, which is the ReferenceNet's context, and by interpolation.
+    """
+    embeds = images.embeds.scaled(degree)
+    return interpolate_states(engine.source_states(images.latents, embeds), degree), embeds
 
 
 @dataclass(frozen=True)
@@ -29,6 +66,19 @@ class References:
     source_embeds: ImageEmbeds
     driving_embeds: ImageEmbeds
     mixed_degrees: bool = False
+
+    @classmethod
+    def of(cls, engine: Engine, source: EncodedImages, driving: EncodedImages, degree: float) -> References:
+        """Run both ReferenceNets.
+
+        Args:
+            engine: whose networks run.
+            source: whose identity it is about, one image or as many as driving ones.
+            driving: whose expression, pose, gaze, light and background stay. To anonymize, the source itself.
+            degree: of anonymization; 0 keeps the source's identity.
+        """
+        states, embeds = source_reference(engine, source, degree)
+        return cls(states, engine.driving_states(driving.latents, driving.embeds), embeds, driving.embeds)
 
     @property
     def batch(self) -> int:

@@ -41,6 +41,13 @@ class ImageEmbeds:
     def batch(self) -> int:
         return self.embeds.shape[0]
 
+    def scaled(self, degree: float) -> ImageEmbeds:
+        """Equation (1): Z' = (1 - d) Z, for the source alone. ValueError for a degree that is no number."""
+        check_degree(degree)
+        if self.degree != 0:
+            raise ValueError(f"These embeddings are scaled already, with degree {self.degree}. Scale once.")
+        return replace(self, embeds=self.embeds * (1 - degree), degree=degree)
+
     def part(self, images: slice | Sequence[int]) -> ImageEmbeds:
         """Those of some images of the batch; a batch of 1 serves any and stays as it is."""
         return self if self.batch == 1 else replace(self, embeds=self.embeds[images])

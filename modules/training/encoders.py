@@ -67,8 +67,12 @@ class Encoders:
 
         The paper samples the posterior; inference here takes the mean, and so does training.
         """
-        pixels = pictures.to(self.vae.device).movedim(3, 1).float() / 127.5 - 1
-        latents = self.vae.encode(pixels).latent_dist.mean * self.vae.config.scaling_factor
+        return self.encode(pictures.to(self.vae.device).movedim(3, 1).float() / 127.5 - 1)
+
+    @torch.no_grad()
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The same of float pixels [B, 3, H, W], -1..1."""
+        latents = self.vae.encode(pixels.to(self.vae.device)).latent_dist.mean * self.vae.config.scaling_factor
         return latents.float().contiguous()  # channels last, as they come, crash the UNet's backward on CPUs
 
     @torch.no_grad()
@@ -79,8 +83,12 @@ class Encoders:
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Scaled latents [B, C, h, w] -> uint8 pictures [B, H, W, 3]."""
-        pixels = self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0]
-        return ((pixels.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(1, 3)
+        return ((self.decode_pixels(latents) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(1, 3)
+
+    @torch.no_grad()
+    def decode_pixels(self, latents: torch.Tensor) -> torch.Tensor:
+        """Scaled latents [B, C, h, w] -> float32 pixels [B, 3, H, W], about -1..1."""
+        return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0].float()
 
     def digest(self) -> str:
         """Of both configs and all weights: what is cached belongs to these encoders."""

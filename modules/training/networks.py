@@ -48,8 +48,8 @@ class Networks(nn.Module):
 
     def states(self, source_latents, driving_latents, source_embeds, driving_embeds) -> dict[str, torch.Tensor]:
         """Layer -> states of source and driving image, [B, 2 * tokens, channels]."""
-        source = self._record(self.referencenet, source_latents, source_embeds)
-        driving = self._record(self.conditioning_referencenet, driving_latents, driving_embeds)
+        source = self.record_source(source_latents, source_embeds)
+        driving = self.record_driving(driving_latents, driving_embeds)
         return {layer: torch.cat([source[layer], driving[layer]], dim=1) for layer in source}
 
     def predict(self, noisy, timesteps, source_embeds, driving_embeds, states) -> torch.Tensor:
@@ -59,6 +59,14 @@ class Networks(nn.Module):
             context = context.repeat_interleave(len(noisy) // len(context), dim=0)
         options = {"states": states}
         return self.unet(noisy, timesteps, context, cross_attention_kwargs=options, return_dict=False)[0]
+
+    def record_source(self, latents: torch.Tensor, embeds: torch.Tensor) -> Record:
+        """Layer -> states of source images, [B, tokens, channels]; see forward."""
+        return self._record(self.referencenet, latents, embeds)
+
+    def record_driving(self, latents: torch.Tensor, embeds: torch.Tensor) -> Record:
+        """The same of driving images."""
+        return self._record(self.conditioning_referencenet, latents, embeds)
 
     def _record(self, net: UNet2DConditionModel, latents: torch.Tensor, embeds: torch.Tensor) -> Record:
         # A checkpointed block runs twice, and both times to its end.

@@ -16,10 +16,12 @@ from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from diffusers.training_utils import EMAModel
 
 from ..model import checkpoint
+from ..model.settings import SamplerSettings
 from . import validation
 from .batches import Batch, Order, cached_batches, in_parts, read_batches
 from .cache import Encoded, encode_pictures
 from .encoders import Encoders
+from .engine import DiffusersEngine
 from .export import export_model
 from .journal import Journal
 from .objective import draw, learning_rate, loss_of, training_scheduler
@@ -213,9 +215,9 @@ class Training:
         settings, few = self.settings, held_out[0]
         with self._averages_in_place(), self.accelerator.autocast():
             loss = validation.validation_loss(self.networks, held_out, settings.prediction)
-            sampled = validation.sample_swaps(
-                self.networks, few, settings.prediction, settings.validation_steps, settings.guidance_scale
-            )
+            engine = DiffusersEngine(self.networks, self.encoders, settings.prediction, self.resolution)
+            sampler = SamplerSettings(steps=settings.validation_steps, guidance_scale=settings.guidance_scale)
+            sampled = validation.sample_swaps(engine, few, sampler)
             sheet = validation.picture_sheet(self.encoders, few, sampled)
         self.journal.write(self.step, validation_loss=loss)
         self.journal.write_sheet(self.step, sheet)

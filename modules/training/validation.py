@@ -9,8 +9,12 @@ import torch
 from PIL import Image
 
 from ..model import ddpm
+from ..model.references import EncodedImages, References
+from ..model.settings import SamplerSettings
+from ..model.states import ImageEmbeds
 from .batches import Batch
 from .encoders import Encoders
+from .engine import DiffusersEngine
 from .networks import Networks
 from .objective import draw, loss_of, training_scheduler
 
@@ -19,7 +23,16 @@ _SEED = 1
 
 @torch.no_grad()
 def validation_loss(networks: Networks, batches: list[Batch], prediction: str) -> float:
-    """The training loss of held-out triples, conditional, each at a timestep and under noise of its own."""
+    """The training loss of held-out triples, conditional, each at a timestep and under noise of its own.
+
+    Args:
+        networks: that are trained.
+        batches: the triples.
+        prediction: what the UNet predicts, "v_prediction" or "epsilon".
+
+    Returns:
+        The mean over all triples.
+    """
     scheduler = training_scheduler(prediction)
     sizes = [len(batch.truth_latents) for batch in batches]
     # evenly over the schedule, so that few triples say as much as many random ones
@@ -32,40 +45,34 @@ def validation_loss(networks: Networks, batches: list[Batch], prediction: str) -
     return total / sum(sizes)
 
 
-@torch.no_grad()
-def sample_swaps(networks: Networks, batch: Batch, prediction: str, steps: int, guidance: float) -> torch.Tensor:
-    """Scaled latents [B, C, h, w] that the paper's sampler makes of held-out triples: degree 0, the source's identity.
+def sample_swaps(engine: DiffusersEngine, batch: Batch, sampler: SamplerSettings) -> torch.Tensor:
+    """Sample what held-out triples should become: degree 0, the source's identity on the driving image.
 
-    steps: 1 to 1000. guidance: w of v = (1 - w) v_uncond + w v_cond.
+    Args:
+        engine: of the networks that are trained.
+        batch: of B triples.
+        sampler: the paper's, of any number of steps.
+
+    Returns:
+        Scaled latents [B, C, h, w]; triple i has seed 1 + i.
     """
-    schedule = ddpm.Schedule.of(steps)
-    generators = ddpm.face_generators(range(_SEED, _SEED + len(batch.truth_latents)))
-    # the conditional half, then the unconditional one
-    source_latents, source_embeds = (
-        torch.cat([part, torch.zeros_like(part)]) for part in (batch.source_latents, batch.source_embeds)
-    )
-    driving_latents, driving_embeds = (
-        torch.cat([part, part]) for part in (batch.driving_latents, batch.driving_embeds)
-    )
-    states = networks.states(source_latents, driving_latents, source_embeds, driving_embeds)
-
-    def denoise(x: torch.Tensor, i: int) -> torch.Tensor:
-        timestep = schedule.timesteps[i]
-        times = timestep.expand(2 * len(x)).to(x.device)
-        predicted = networks.predict(torch.cat([x, x]), times, source_embeds, driving_embeds, states).float()
-        conditional, unconditional = predicted.chunk(2)
-        guided = torch.lerp(unconditional, conditional, guidance)
-        alpha = schedule.alphas_cumprod[timestep].item()
-        if prediction == "epsilon":
-            return (x - (1 - alpha) ** 0.5 * guided) / alpha**0.5
-        return alpha**0.5 * x - (1 - alpha) ** 0.5 * guided
-
-    noise = ddpm.draw_noise(generators, batch.truth_latents.shape[1:]).to(batch.truth_latents.device)
-    return ddpm.sample(denoise, noise, schedule, generators)
+    source = EncodedImages(batch.source_latents, ImageEmbeds(batch.source_embeds))
+    driving = EncodedImages(batch.driving_latents, ImageEmbeds(batch.driving_embeds))
+    references = References.of(engine, source, driving, degree=0.0)
+    return engine.sample(references, range(_SEED, _SEED + references.batch), sampler)
 
 
 def picture_sheet(encoders: Encoders, batch: Batch, sampled: torch.Tensor) -> np.ndarray:
-    """uint8 [rows, columns, 3]: one row a triple, with source, driving image, truth and what was sampled."""
+    """One row of pictures a triple: source, driving image, truth and what was sampled.
+
+    Args:
+        encoders: whose VAE decodes.
+        batch: of B triples.
+        sampled: scaled latents [B, C, h, w] of sample_swaps.
+
+    Returns:
+        uint8 [B * height, 4 * width, 3].
+    """
     columns = [batch.source_latents, batch.driving_latents, batch.truth_latents, sampled]
     pictures = torch.stack([encoders.decode(latents).cpu() for latents in columns], dim=1)
     triples, _, height, width, _ = pictures.shape
@@ -73,5 +80,6 @@ def picture_sheet(encoders: Encoders, batch: Batch, sampled: torch.Tensor) -> np
 
 
 def save_sheet(sheet: np.ndarray, file: Path) -> None:
+    """Write a sheet to `file`, whose folder is made where it is missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet).save(file)

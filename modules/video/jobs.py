@@ -24,8 +24,8 @@ from ..faces.track.scene_cuts import THUMBNAIL_SHAPE, find_cuts, thumbnail
 from ..faces.track.tracking import best_frames, track_faces
 from ..faces.types import Faces
 from ..host.detector import detect
-from ..model.loading import FaceAnonModel
-from ..model.painting import Progress, anonymize_crops, runs, swap_crops
+from ..model.comfy_engine import FaceAnonModel
+from ..model.painting import anonymize_crops, runs, swap_crops
 from ..model.settings import PaintSettings
 from .files import CannotHold, probe, read_chunks, rewrite
 
@@ -78,7 +78,7 @@ def anonymize_video(
     chunks = [faces.window(i, i + FRAMES_AT_ONCE) for i in range(0, faces.image_count, FRAMES_AT_ONCE)]
     best = best_frames(faces) if same_face else {}
     samplings = runs(len(best), painting) + sum(runs(len(chunk), painting) for chunk in chunks)
-    progress = Progress(model, painting, samplings)
+    progress = model.progress(painting, samplings)
     size = model.source_reference_net.resolution
     synthetic = None
     if best:

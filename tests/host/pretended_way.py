@@ -23,8 +23,9 @@ from pretended_gpu import DEVICE, Card, PretendedDevice, pretended
 
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.settings import MODES
+from face_anonymizer.modules.model.comfy_engine import FaceAnonModel
 from face_anonymizer.modules.model.embedding import encode_image
-from face_anonymizer.modules.model.loading import FaceAnonModel, load_model_folder
+from face_anonymizer.modules.model.loading import load_model_folder
 from face_anonymizer.modules.model.references import References
 from face_anonymizer.modules.model.sampling import apply_references, sample
 from face_anonymizer.modules.model.settings import SamplerSettings

@@ -15,6 +15,7 @@ from face_anonymizer.modules.evaluation.store import PictureStore
 from face_anonymizer.modules.evaluation.synthetic_set import swap_sources, to_levels
 from face_anonymizer.modules.model import painting as anonymizer
 from face_anonymizer.modules.model.embedding import encode_image
+from face_anonymizer.modules.model.references import EncodedImages
 from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
 from face_anonymizer.modules.model.states import interpolate_states
 from face_anonymizer.modules.synthetic.regressor import SyntheticRegressor, save_regressor
@@ -70,12 +71,13 @@ def test_what_is_there_is_not_painted_again(model, pictures, tmp_path):
 
 def test_reductions_are_those_of_the_ablation(model, pictures):
     images, degree = torch.from_numpy(pictures[:2]).float() / 255, 1.25
-    latents, embeds = model.vae.encode(images), encode_image(model.clip_vision, images, 0.0)
+    encoded = EncodedImages.of(model, images)
+    latents, embeds = encoded.latents, encoded.embeds
     net = model.source_reference_net
     scaled = encode_image(model.clip_vision, images, degree)
 
     def made(reduction: str):
-        return painting.source_references(model, latents, embeds.embeds, degree, reduction)
+        return painting.reduced_source(model, encoded, degree, reduction)
 
     def same(states, expected) -> bool:
         pairs = zip(states.conditional.values(), expected.conditional.values(), strict=True)

@@ -12,18 +12,21 @@ from pipeline import face_images
 from face_anonymizer.modules.model import checkpoint, ddpm, loading
 from face_anonymizer.modules.model.attention import ReferenceAttention
 from face_anonymizer.modules.model.embedding import encode_image
+from face_anonymizer.modules.model.painting import anonymize_crops, swap_crops
 from face_anonymizer.modules.model.references import References
 from face_anonymizer.modules.model.sampling import sample
-from face_anonymizer.modules.model.settings import SamplerSettings
+from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
 from face_anonymizer.modules.model.states import ImageEmbeds
 from face_anonymizer.modules.training.batches import Batch
 from face_anonymizer.modules.training.encoders import Encoders
+from face_anonymizer.modules.training.engine import DiffusersEngine
 from face_anonymizer.modules.training.export import export_model
 from face_anonymizer.modules.training.networks import ATTENTION, load_networks
 from face_anonymizer.modules.training.objective import training_scheduler
 from face_anonymizer.modules.training.validation import sample_swaps
 
 BOUND = 1e-5
+PICTURE_BOUND = 2e-5  # of what both engines paint; measured: 9.1e-6
 ROUTINGS = checkpoint.ROUTINGS
 
 
@@ -134,12 +137,28 @@ def test_exported_model_is_loaded_and_sampled(tmp_path, routing, prediction):
     model = loading.load_model_folder(tmp_path / "model")
     assert model.source_reference_net.resolution == 128
     batch = some_batch()
-    ours = sample_swaps(networks, batch, prediction, steps=4, guidance=4.0) / golden.SCALE
+    sampler = SamplerSettings(steps=4)
+    ours = sample_swaps(DiffusersEngine(networks, encoders, prediction, 128), batch, sampler) / golden.SCALE
     embeds = [ImageEmbeds(part) for part in (batch.source_embeds, batch.driving_embeds)]
     # validation has seed 1 for its first triple
     references = References(*inference_states(model, batch), *embeds)
-    theirs = sample(model.unet, references, [1, 2], SamplerSettings(steps=4))
+    theirs = sample(model.unet, references, [1, 2], sampler)
     report(f"{routing}, {prediction}, sampled", golden.relative(ours, theirs))
+
+
+def test_both_engines_paint_the_same():
+    """The method is written once: crops through ComfyUI's models and through diffusers'."""
+    model, networks = load_both(golden.TINY)
+    encoders = Encoders(golden.TINY / "vae", golden.TINY / "image_encoder")
+    engine = DiffusersEngine(networks, encoders, "v_prediction", model.resolution)
+    crops = face_images(3)
+    for degree in (0.0, 1.25):
+        for guidance in (1.0, 4.0):
+            settings = PaintSettings(degree, 3, SamplerSettings(steps=4, guidance_scale=guidance), faces_at_once=2)
+            ours, theirs = (anonymize_crops(one, crops, [0, 5, 1], settings) for one in (engine, model))
+            report(f"anonymized, degree {degree}, guidance {guidance}", golden.relative(ours, theirs), PICTURE_BOUND)
+            ours, theirs = (swap_crops(one, crops[:1], crops, [0, 5, 1], settings) for one in (engine, model))
+            report(f"swapped, degree {degree}, guidance {guidance}", golden.relative(ours, theirs), PICTURE_BOUND)
 
 
 def test_scheduler_of_the_export_is_the_samplers(tmp_path):

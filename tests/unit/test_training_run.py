@@ -11,8 +11,10 @@ from test_training_state import full_disk
 from training_sets import TINY, make_set, read_log, settings_for, train
 
 from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.model.settings import SamplerSettings
 from face_anonymizer.modules.training import export, trainer, validation
 from face_anonymizer.modules.training.batches import Order, in_parts
+from face_anonymizer.modules.training.engine import DiffusersEngine
 from face_anonymizer.modules.training.networks import load_networks
 from face_anonymizer.modules.training.state import CheckpointNotWritten, newest_checkpoint
 from face_anonymizer.modules.training.triples import UnusablePicture
@@ -40,7 +42,8 @@ def test_overfits_twenty_triples_in_200_steps(tmp_path):
     print(f"\nown {own:.3f}, another source {without_source:.3f}, another driving image {without_driving:.3f}", end="")
     assert own < 0.4
     assert min(without_source, without_driving) > 1.5 * own
-    sampled = validation.sample_swaps(training.networks, batch, "v_prediction", steps=20, guidance=1.0)
+    engine = DiffusersEngine(training.networks, training.encoders, "v_prediction", training.resolution)
+    sampled = validation.sample_swaps(engine, batch, SamplerSettings(steps=20, guidance_scale=1.0))
     near, far = ((sampled - batch.truth_latents.roll(by, 0)).square().mean().item() for by in (0, 1))
     print(f"; sampled: {near:.2f} from the truth, {far:.2f} from another", end="")
     assert near < 0.3 * far

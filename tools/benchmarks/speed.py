@@ -185,7 +185,7 @@ def run(folder: Path, args: argparse.Namespace) -> Report:
         report.differences[name] = work.relative(outputs[OURS], outputs[OFFICIAL])
     if args.step_only:
         return report
-    phase(DECODE, lambda what, meter: work.decode(model, encoded[2], meter), formulations=(OURS,))
+    phase(DECODE, lambda what, meter: work.decode(model, encoded.latents, meter), formulations=(OURS,))
     for name in kernels if not args.measure_face else ():
         report.add_computed_face(args.steps, name)
     return report

@@ -1,0 +1,66 @@
+"""What the method needs of the networks, whoever runs them. Pure: no ComfyUI here.
+
+There are two engines: ComfyUI's models (comfy_engine.py) and diffusers' (modules/training/engine.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+
+from .references import References
+from .settings import PaintSettings, SamplerSettings
+from .states import ImageEmbeds, ReferenceStates
+
+
+class Progress(Protocol):
+    """Follows a job of several sampler runs; either method may raise to end the job."""
+
+    def start_run(self) -> None:
+        """Called before each run."""
+
+    def step(self, step: int, denoised: torch.Tensor, x: torch.Tensor, steps: int) -> None:
+        """Called after step number `step` (from 0) of the `steps` of the current run; see Engine.sample."""
+
+
+class Engine(Protocol):
+    """The networks of one model: an image encoder, a VAE, two ReferenceNets and a denoising UNet.
+
+    Images are float [B, H, W, 3], 0..1. Latents are [B, C, h, w] in a scale of the engine's own.
+    """
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels of the faces that the model was trained on."""
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Latents of images: the mean of the VAE's posterior. A fourth channel, alpha, is left out."""
+
+    def embed(self, images: torch.Tensor) -> ImageEmbeds:
+        """CLIP embeddings of images, of degree 0."""
+
+    def source_states(self, latents: torch.Tensor, embeds: ImageEmbeds) -> ReferenceStates:
+        """States of the source ReferenceNet, with their unconditional half."""
+
+    def driving_states(self, latents: torch.Tensor, embeds: ImageEmbeds) -> ReferenceStates:
+        """States of the driving ReferenceNet."""
+
+    def sample(
+        self,
+        references: References,
+        seeds: Sequence[int],
+        sampler: SamplerSettings,
+        on_step: Callable | None = None,
+    ) -> torch.Tensor:
+        """Latents of the faces of `references`, one seed a face.
+
+        on_step is called after each step with (step from 0, denoised latents, x, number of steps).
+        """
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Images of latents, float32."""
+
+    def progress(self, settings: PaintSettings, runs: int) -> Progress:
+        """Progress of a job of so many sampler runs, shown as the engine shows it."""

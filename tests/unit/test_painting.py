@@ -1,0 +1,130 @@
+"""painting.py with an engine of plain numbers: which crop meets which source, seed and part. No ComfyUI here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from face_anonymizer.modules.model.painting import anonymize_crops, runs, swap_crops
+from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
+from face_anonymizer.modules.model.states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates
+
+ROOT = Path(__file__).resolve().parents[2]
+SIDE = 4
+
+
+class NumberEngine:
+    """Encodes a crop as the number in its first pixel, and paints the numbers of source, driving image and seed."""
+
+    resolution = SIDE
+
+    def __init__(self):
+        self.encoded: list[list[float]] = []
+        self.progresses: list[CountedProgress] = []
+
+    def encode(self, images):
+        self.encoded.append(images[:, 0, 0, 0].tolist())
+        return images[:, :1, :1, 0].unsqueeze(1)
+
+    def embed(self, images):
+        return ImageEmbeds(images[:, :1, 0, :1])
+
+    def source_states(self, latents, embeds):
+        return self._states(SOURCE, latents, embeds)
+
+    def driving_states(self, latents, embeds):
+        return self._states(DRIVING, latents, embeds)
+
+    @staticmethod
+    def _states(role, latents, embeds):
+        conditional = {"layer": latents.flatten(1).unsqueeze(2)}
+        unconditional = {"layer": torch.zeros(1, 1, 1)} if role == SOURCE else {}
+        size = (latents.shape[2], latents.shape[3])
+        return ReferenceStates(role, conditional, unconditional, {"layer": "layer"}, size, 0.0, embeds.degree)
+
+    def sample(self, references, seeds, sampler, on_step=None):
+        faces = references.check("", 1)
+        for step in range(sampler.steps):
+            on_step(step, None, None, sampler.steps)
+        source, driving = (
+            states.conditional["layer"].flatten().expand(faces)
+            for states in (references.source_states, references.driving_states)
+        )
+        embeds = references.source_embeds.embeds.flatten().expand(faces)
+        return torch.stack([source, driving, embeds, torch.tensor(seeds, dtype=torch.float32)], dim=1)
+
+    def decode(self, latents):
+        return latents.view(-1, 1, 1, 4).expand(-1, SIDE, SIDE, -1)
+
+    def progress(self, settings, runs):
+        self.progresses.append(CountedProgress(runs))
+        return self.progresses[-1]
+
+
+class CountedProgress:
+    def __init__(self, runs):
+        self.expected, self.runs, self.steps = runs, 0, 0
+
+    def start_run(self):
+        self.runs += 1
+
+    def step(self, step, denoised, x, steps):
+        self.steps += 1
+
+
+def crops_of(*numbers) -> torch.Tensor:
+    return torch.tensor(numbers, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, SIDE, SIDE, 3)
+
+
+def painted(crops) -> list[list[float]]:
+    """Source, driving image, source embedding and seed of each."""
+    return crops[:, 0, 0].tolist()
+
+
+def test_a_crop_is_its_own_source_at_its_degree():
+    """Equations (1) and (2) with nothing as the unconditional state: a quarter of each, turned away."""
+    engine, settings = NumberEngine(), PaintSettings(1.25, 100, SamplerSettings(steps=3), faces_at_once=2)
+    found = anonymize_crops(engine, crops_of(4, 8, 12), [7, 0, 7], settings)
+    assert painted(found) == [[-1, 4, -1, 107], [-2, 8, -2, 100], [-3, 12, -3, 107]]
+    assert engine.encoded == [[4, 8], [12]], "a part's crops are encoded once, as source and driving image"
+    (progress,) = engine.progresses
+    assert (progress.expected, progress.runs, progress.steps) == (2, 2, 6) == (runs(3, settings), 2, 6)
+
+
+def test_sources_meet_their_crops():
+    settings = PaintSettings(0.0, 0, SamplerSettings(steps=1), faces_at_once=2)
+    for which, expected in ((None, [(1, 7), (2, 8), (3, 9)]), ([2, 2, 0], [(3, 7), (3, 8), (1, 9)])):
+        found = swap_crops(NumberEngine(), crops_of(1, 2, 3), crops_of(7, 8, 9), range(3), settings, which=which)
+        assert [(source, driving) for source, driving, *_ in painted(found)] == expected
+    engine = NumberEngine()
+    found = swap_crops(engine, crops_of(5), crops_of(7, 8, 9), range(3), settings)
+    assert [source for source, *_ in painted(found)] == [5, 5, 5]
+    assert engine.encoded == [[7, 8], [5], [9], [5]], "one source serves all crops of a part"
+
+
+def test_a_progress_of_the_caller_counts_all_its_jobs():
+    engine, settings, progress = NumberEngine(), PaintSettings(faces_at_once=2), CountedProgress(3)
+    anonymize_crops(engine, crops_of(1), [0], settings, progress)
+    swap_crops(engine, crops_of(1), crops_of(7, 8, 9), range(3), PaintSettings(0.0, faces_at_once=2), progress=progress)
+    assert (progress.runs, progress.steps) == (3, 75) and not engine.progresses
+
+
+def test_counts_that_do_not_fit():
+    engine = NumberEngine()
+    with pytest.raises(ValueError, match="2 crops but 1 faces"):
+        anonymize_crops(engine, crops_of(1, 2), [0], PaintSettings())
+    with pytest.raises(ValueError, match="2 source faces for 3 crops"):
+        swap_crops(engine, crops_of(1, 2), crops_of(1, 2, 3), range(3), PaintSettings())
+    none = anonymize_crops(engine, torch.zeros(0, SIDE, SIDE, 4), [], PaintSettings())
+    assert none.shape == (0, SIDE, SIDE, 3) and not engine.encoded
+
+
+def test_the_method_needs_no_comfyui():
+    code = (
+        "import sys; sys.path.insert(0, 'scripts'); sys.modules['comfy'] = None; import _pack; "
+        "from face_anonymizer.modules.evaluation import painting; from face_anonymizer.modules.training import engine"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
