@@ -70,7 +70,7 @@ def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: 
     for what in (OURS, OFFICIAL):
         face[what] = Cost()
         meter = Meter(face[what], device, counting=False)
-        painted = work.whole_face(model, pixels, steps, what, kernel, meter)
+        painted = work.whole_face(model, pixels, steps, what, kernel=kernel, meter=meter)
         if what == OURS:
             whole = painted.isfinite().all().item() and tuple(painted.shape) == tuple(pixels.shape)
             checks.check("a face", whole, f"{tuple(painted.shape[1:3])} pixels, all values finite: {whole}")

@@ -98,12 +98,14 @@ def guided_step(applied, meter=_UNMEASURED) -> torch.Tensor:
     return guider.sample(noise, latent, comfy.samplers.KSAMPLER(predict), sigmas, disable_pbar=True, seed=SEED)
 
 
-def decode(model, latents: torch.Tensor, meter=_UNMEASURED) -> torch.Tensor:
+def decode(model: FaceAnonModel, latents: torch.Tensor, meter=_UNMEASURED) -> torch.Tensor:
     with meter:
         return model.decode(latents)
 
 
-def whole_face(model, pixels: torch.Tensor, steps: int, formulation: str, kernel: Callable, meter) -> torch.Tensor:
+def whole_face(
+    model: FaceAnonModel, pixels: torch.Tensor, steps: int, formulation: str, *, kernel: Callable, meter
+) -> torch.Tensor:
     """A picture [1, H, W, 3] to its anonymized one, as by FaceAnonApply and KSampler."""
     with meter:
         encoded = encode(model, pixels, formulation)

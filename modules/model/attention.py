@@ -2,7 +2,7 @@
 
 Keys and values are [x, source state, driving state] along the tokens, queries are x alone. The official code asks the
 reference tokens as queries too and throws their rows away; attention rows are independent, so the result is the same
-at 0.58 of the FLOPs of a guided step (tools/benchmarks/speed.py).
+with less work (docs/measured.md has how much).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CONDITIONAL = 0  # what the host calls 0 in cond_or_uncond (comfy/samplers.py);
 
 
 class ReferenceAttention:
-    """The attn1 patch of one pair of references; give an instance to `set_model_attn1_patch` of a MODEL's clone.
+    """The attn1 patch of source and driving states; give an instance to `set_model_attn1_patch` of a MODEL's clone.
 
     The host calls it in every transformer block with norm1(x), [b * halves, tokens, channels], and moves it between
     devices by `to` (comfy/model_patcher.py, model_patches_to).
@@ -31,10 +31,16 @@ class ReferenceAttention:
         self.unconditional = dict(source.unconditional)
 
     def to(self, device_or_dtype):
-        """Move to a device, as the host asks; returns the patch, which the host puts in its place.
+        """Move the states to a device, as the host asks.
 
         The host also asks for the dtype of the weights (comfy/model_management.py, LoadedModel.model_load): as fp8 that
         would round the states for good. They keep their own, and take that of x when they are used.
+
+        Args:
+            device_or_dtype: a device; a dtype changes nothing.
+
+        Returns:
+            The patch itself, which the host puts in its place.
         """
         if isinstance(device_or_dtype, torch.device):
             for states in (self.driving, self.conditional, self.unconditional):
@@ -43,7 +49,20 @@ class ReferenceAttention:
         return self
 
     def __call__(self, x: torch.Tensor, context: torch.Tensor, value: torch.Tensor, extra_options: dict):
-        """(queries, keys, values) of one self-attention layer; `context` and `value` are x unless patched before."""
+        """Let one self-attention layer read the references.
+
+        Args:
+            x: norm1(x) of both halves of the guidance, [b * halves, tokens, channels].
+            context: x, unless another patch has changed it.
+            value: the same.
+            extra_options: the host's; "block" and "block_index" name the layer, "cond_or_uncond" the halves.
+
+        Returns:
+            Queries, keys and values.
+
+        Raises:
+            ValueError: for states of another architecture, batch or size than x.
+        """
         block = extra_options.get("block")
         layer = (*block, extra_options.get("block_index", 0)) if block else None
         if layer not in self.routes:

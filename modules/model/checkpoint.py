@@ -14,7 +14,7 @@ SOURCE_REFERENCE_NET = "referencenet"
 DRIVING_REFERENCE_NET = "conditioning_referencenet"
 VAE = "vae"
 IMAGE_ENCODER = "image_encoder"
-SETTINGS_FILE = "face_anon.json"  # what a model says of itself; the published one has none
+SETTINGS_FILE = "face_anon.json"  # see Settings; the published model has none
 NETWORKS = (UNET, SOURCE_REFERENCE_NET, DRIVING_REFERENCE_NET)
 
 BLOCK_FIRST = "block_first"
@@ -42,9 +42,13 @@ _SHARD_INDEXES = (
 
 
 def find_model_folders(bases: Iterable[str | Path]) -> dict[str, Path]:
-    """Name -> folder of every model under `bases`: a folder is a model when it holds `unet/config.json`.
+    """Find every model folder: one that holds unet/config.json.
 
-    The first base wins where two hold the same name, as in ComfyUI's own model folders.
+    Args:
+        bases: folders of model folders. The first wins where two hold the same name, as in ComfyUI's own model folders.
+
+    Returns:
+        Name -> folder.
     """
     found: dict[str, Path] = {}
     for base in map(Path, bases):
@@ -55,7 +59,7 @@ def find_model_folders(bases: Iterable[str | Path]) -> dict[str, Path]:
 
 
 def read_json(path: Path) -> dict:
-    """The JSON object in `path`; FileNotFoundError or ValueError name the file and the next step."""
+    """Read the JSON object in a file; FileNotFoundError or ValueError name the file and the next step."""
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} is missing. Get the whole model folder again, for example with `{GET_MODELS}`."
@@ -70,9 +74,14 @@ def read_json(path: Path) -> dict:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of one network, each checked to be whole: one file or all shards of an index.
+    """Find the safetensors files of one network, and check that each is whole.
 
-    Raises FileNotFoundError when there is none or a shard is missing, ValueError for a pickle or a damaged file.
+    Args:
+        folder: of the network, with one file or the index and all shards.
+
+    Raises:
+        FileNotFoundError: when there is none or a shard is missing.
+        ValueError: for a pickle or a damaged file.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"The folder {folder} is missing. `{GET_MODELS}` fills a whole model folder.")
@@ -83,7 +92,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def check_safetensors(path: Path) -> None:
-    """Raise ValueError unless `path` is a whole safetensors file; a pickle is refused, whatever it holds."""
+    """Make sure that `path` is a whole safetensors file; ValueError otherwise, and for a pickle whatever it holds."""
     if path.suffix.lower() in _PICKLE_SUFFIXES:
         raise ValueError(
             f"{path} is a pickle: such a file can run any code when it is opened, so only .safetensors is loaded. "
@@ -125,10 +134,14 @@ def _listed_files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a model folder says of itself in its optional face_anon.json; the defaults are the published weights'.
+    """The contents of a model folder's optional face_anon.json; the defaults are the published weights'.
 
-    routing: one of ROUTINGS. resolution: side in pixels of the faces that it was trained on. steps, guidance_scale: for
-    the paper's sampler. demonstration: why this is no model for real use, to be shown to whoever loads it; else "".
+    Args:
+        routing: one of ROUTINGS.
+        resolution: side in pixels of the faces that the model was trained on.
+        steps: of the paper's sampler.
+        guidance_scale: of the paper's sampler.
+        demonstration: why this is no model for real use, to be shown to whoever loads it; else "".
     """
 
     routing: str = BLOCK_FIRST
@@ -139,7 +152,7 @@ class Settings:
 
     @property
     def notice(self) -> str:
-        """What whoever uses the model has to know, and the next step; "" where nothing is."""
+        """What a user of the model has to know, and the next step; "" where there is nothing to know."""
         return self.demonstration and f"{self.demonstration} `{GET_MODELS}` gets the published weights."
 
 
@@ -154,7 +167,11 @@ _ALLOWED = {
 
 
 def read_settings(folder: Path) -> Settings:
-    """The Settings of a model folder. ValueError names the file and the allowed values; other keys are left aside."""
+    """Read the Settings of a model folder; other keys of the file do not count.
+
+    Raises:
+        ValueError: names the file, the setting and the values that it may have.
+    """
     path = folder / SETTINGS_FILE
     given = read_json(path) if path.is_file() else {}
     settings = Settings(**{field.name: given[field.name] for field in fields(Settings) if field.name in given})
@@ -165,9 +182,15 @@ def read_settings(folder: Path) -> Settings:
 
 
 def read_prediction_type(folder: Path) -> str:
-    """What the UNet predicts: "v_prediction" (the published weights) or "epsilon".
+    """Read what the UNet of a model folder predicts.
 
-    Taken from the folder's scheduler/scheduler_config.json where it is present, and never guessed from weights.
+    It stands in scheduler/scheduler_config.json and is never guessed from weights.
+
+    Returns:
+        "v_prediction", as without that file (the published weights), or "epsilon".
+
+    Raises:
+        ValueError: for another prediction or another noise schedule than Stable Diffusion's.
     """
     path = folder / "scheduler" / "scheduler_config.json"
     if not path.is_file():

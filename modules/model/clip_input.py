@@ -8,10 +8,22 @@ from PIL import Image
 
 
 def preprocess(images: torch.Tensor, size: int, mean: list[float], std: list[float]) -> torch.Tensor:
-    """Images as CLIPImageProcessor makes them of PIL pictures (the official code's path), [B, 3, size, size].
+    """Prepare images as transformers' CLIPImageProcessor prepares PIL pictures, which is the official code's way.
 
-    8 bit, PIL bicubic of the short edge to `size`, centre crop, normalised. The host's own preprocessing resizes
-    floats on the device and moves the embedding by about one percent.
+    8 bit, PIL's bicubic of the short edge to `size`, centre crop, normalisation. ComfyUI's own preprocessing resizes
+    floats on the device, and the embedding is another one then (docs/measured.md).
+
+    Args:
+        images: float [B, H, W, C], 0..1. C is 3, 4 with an alpha that is dropped, or 1 with gray that is repeated.
+        size: side in pixels of what the encoder takes.
+        mean: of the encoder's normalisation, one number a channel.
+        std: the same, what is divided by.
+
+    Returns:
+        float32 [B, 3, size, size].
+
+    Raises:
+        ValueError: for an empty batch or another number of channels.
     """
     if images.ndim == 4 and images.shape[0] == 0:
         raise ValueError(f"The image batch is empty, {tuple(images.shape)}: no face was found in the picture to crop.")

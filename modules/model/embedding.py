@@ -14,16 +14,21 @@ from .clip_input import preprocess
 from .memory import in_parts
 from .states import ImageEmbeds, check_degree
 
-# A clip has thousands of crops. One takes 14.6 MiB in CLIP ViT-L/14 at half precision (docs/memory.md).
+# A clip has thousands of crops. docs/memory.md has what one of them takes.
 _AT_ONCE = 32
 _MEMORY_OF_ONE = 16 << 20
 
 
 def encode_image(clip_vision: comfy.clip_vision.ClipVisionModel, images: torch.Tensor, degree: float) -> ImageEmbeds:
-    """Embeddings of images, scaled by (1 - degree): equation (1) of the paper.
+    """Embed images, and scale the embeddings by (1 - degree): equation (1) of the paper.
 
-    images: float [B, H, W, 1, 3 or 4] in 0..1; alpha is dropped, gray is repeated.
-    Raises ValueError for an empty batch, other channel counts or a degree that is no number.
+    Args:
+        clip_vision: the model's image encoder.
+        images: float [B, H, W, C], 0..1. C is 3, 4 with an alpha that is dropped, or 1 with gray that is repeated.
+        degree: of anonymization; 0 for driving images.
+
+    Raises:
+        ValueError: for an empty batch, another number of channels or a degree that is no number.
     """
     check_degree(degree)
     pixels = preprocess(images, clip_vision.image_size, clip_vision.image_mean, clip_vision.image_std)

@@ -42,9 +42,15 @@ def load_model_folder(
 ) -> FaceAnonModel:
     """Load the three UNets, the image encoder and the VAE of a model folder in the published layout.
 
-    clip_vision, vae: files to use where they are given; else the folder's image_encoder/ and vae/.
-    weight_dtype: a key of WEIGHT_DTYPES, for the three UNets.
-    Raises FileNotFoundError or ValueError that name the file and the next step.
+    Args:
+        folder: unet/, referencenet/ and conditioning_referencenet/; image_encoder/ and vae/ unless files are given.
+        clip_vision: a safetensors file to take instead of image_encoder/.
+        vae: a safetensors file to take instead of vae/.
+        weight_dtype: a key of WEIGHT_DTYPES, for the three UNets.
+
+    Raises:
+        FileNotFoundError: names the file that is missing, and the next step.
+        ValueError: names the file that does not fit, and the next step.
     """
     dtype = WEIGHT_DTYPES[weight_dtype]
     settings = checkpoint.read_settings(folder)
@@ -57,7 +63,7 @@ def load_model_folder(
                 f"{list(layouts[0].blocks)} with {layouts[0].context_dim}. All three belong to one model."
             )
     encoder = load_clip_vision(clip_vision or folder / checkpoint.IMAGE_ENCODER)
-    # a model that says so was trained with the image encoder that it brings
+    # a model with a face_anon.json was trained with the image encoder that it brings
     own_encoder = clip_vision is None and (folder / checkpoint.SETTINGS_FILE).is_file()
     check_image_encoder(encoder, layouts[0].context_dim, clip_vision or folder / checkpoint.IMAGE_ENCODER, own_encoder)
     loaded_vae = load_vae(vae or folder / checkpoint.VAE)
@@ -85,12 +91,12 @@ def load_model_folder(
 
 
 def identity(folder: Path) -> str:
-    """By which the parts of different models are told apart: the folder, by whichever way it was reached."""
+    """The one name of a model folder, whichever link or spelling leads to it; parts of one model share it."""
     return os.path.normcase(os.path.realpath(folder))
 
 
 def read_layout(network_folder: Path) -> UNetLayout:
-    """The UNetLayout of a folder's config.json."""
+    """Read the UNetLayout of a network's folder from its config.json."""
     path = network_folder / "config.json"
     return read_unet_layout(checkpoint.read_json(path), path)
 
@@ -102,9 +108,21 @@ def load_unet(
     scaling_factor: float = 0.18215,
     disable_dynamic: bool = False,
 ):
-    """One of the three UNets of a model folder as a ModelPatcher.
+    """Load one of the three UNets of a model folder.
 
-    `disable_dynamic` is the host's: `cached_patcher_init` calls this function again with it (comfy/model_patcher.py).
+    Args:
+        folder: of the model.
+        network: which one, of checkpoint.NETWORKS.
+        dtype: of the weights; None leaves it to the host.
+        scaling_factor: between the VAE's latents and the network's.
+        disable_dynamic: whether to do without dynamic VRAM. The host asks for it when it calls this function again by
+            `cached_patcher_init` (comfy/model_patcher.py).
+
+    Returns:
+        The host's ModelPatcher.
+
+    Raises:
+        FileNotFoundError, ValueError: see load_model_folder.
     """
     layout = read_layout(folder / network)
     state_dict = _read_state_dict(folder / network)
@@ -141,7 +159,14 @@ def load_unet(
 
 
 def load_clip_vision(path: Path) -> comfy.clip_vision.ClipVisionModel:
-    """The image encoder: a folder (config.json and weights, as transformers saves it) or one safetensors file."""
+    """Load the image encoder.
+
+    Args:
+        path: a folder (config.json and weights, as transformers saves them) or one safetensors file.
+
+    Raises:
+        FileNotFoundError, ValueError: see load_model_folder.
+    """
     if path.is_file():
         checkpoint.check_safetensors(path)
         encoder = comfy.clip_vision.load(str(path))
@@ -169,10 +194,19 @@ def load_clip_vision(path: Path) -> comfy.clip_vision.ClipVisionModel:
 def check_image_encoder(
     encoder: comfy.clip_vision.ClipVisionModel, context_dim: int, path: Path, own: bool = False
 ) -> None:
-    """Raise ValueError unless the encoder's pooled embedding is what the UNet takes as context.
+    """Make sure that the encoder's pooled embedding is what the UNet takes as context.
 
-    Its width tells most others, but CLIP ViT-L/14 of 336 pixels is as wide as that of 224, which the published model
-    was trained with. own: the model was trained with this very encoder, of whatever size its pictures are.
+    Most other encoders have another width; but CLIP ViT-L/14 of 336 pixels is as wide as that of 224, which the
+    published model was trained with.
+
+    Args:
+        encoder: the loaded image encoder.
+        context_dim: the width of the UNet's context.
+        path: of the encoder, for the error.
+        own: whether the model was trained with this very encoder, which may then take pictures of any size.
+
+    Raises:
+        ValueError: names the encoder and the one that fits.
     """
     needed = "The published model needs CLIP ViT-L/14 (1024 wide before its projection, 224 pixels)"
     width = encoder.model.vision_model.post_layernorm.weight.shape[0]
@@ -189,7 +223,14 @@ def check_image_encoder(
 
 
 def load_vae(path: Path) -> comfy.sd.VAE:
-    """The VAE: a folder in the diffusers layout (any widths) or one safetensors file."""
+    """Load the VAE.
+
+    Args:
+        path: a folder in the diffusers layout, of any widths, or one safetensors file.
+
+    Raises:
+        FileNotFoundError, ValueError: see load_model_folder.
+    """
     if path.is_file():
         checkpoint.check_safetensors(path)
         state_dict, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
@@ -266,7 +307,7 @@ def _check_folder(path: Path, kind: str) -> None:
 
 
 def _scaling_factor(folder: Path) -> float:
-    """The VAE's latent scale: Stable Diffusion's, unless the folder brings a VAE with another one."""
+    """The factor of the VAE's latents: Stable Diffusion's, unless the folder brings a VAE with another one."""
     path = folder / checkpoint.VAE / "config.json"
     return float(checkpoint.read_json(path).get("scaling_factor", 0.18215)) if path.is_file() else 0.18215
 

@@ -14,16 +14,23 @@ logger = logging.getLogger("face_anonymizer")
 
 Result = TypeVar("Result")
 
-CONTEXT = 1 << 29  # bytes of a device that no tensor gets: the driver's context, workspaces of its libraries
+CONTEXT = 1 << 29  # bytes of a device that no tensor can have: the driver's context, workspaces of its libraries
 
 
-def sampled_at_once(model, latent_shape: Sequence[int], references: Iterable[ReferenceStates]) -> int:
-    """How many faces fit beside a MODEL into its device's whole memory: not what is free now, which may be freed.
+def sampled_at_once(model, latent_shape: Sequence[int], states: Iterable[ReferenceStates]) -> int:
+    """How many faces fit beside a MODEL into the memory of its device.
 
-    latent_shape: (channels, height, width) of one face's latent, in latent pixels. references: both states of the
-    faces, of which those of a face lie on the device while it is sampled. At least 1.
-    Guidance does not count: where both halves do not fit together, the host predicts one after the other
-    (comfy/samplers.py, calc_cond_batch). docs/memory.md has what was counted.
+    The whole memory counts rather than what is free now, as the host frees it for a sampler. Guidance does not count:
+    where both halves do not fit together, the host predicts one after the other (comfy/samplers.py, calc_cond_batch).
+    docs/memory.md has the measurements.
+
+    Args:
+        model: the MODEL.
+        latent_shape: channels, height and width of one face's latent, in latent pixels.
+        states: source and driving states of the faces; those of a face lie on the device while it is sampled.
+
+    Returns:
+        At least 1.
     """
     device = model.load_device
     if model.offload_device == device:  # nothing ever leaves it, as with --gpu-only
@@ -31,22 +38,41 @@ def sampled_at_once(model, latent_shape: Sequence[int], references: Iterable[Ref
     else:
         room = comfy.model_management.get_total_memory(device) - weights_size(model) - CONTEXT
     room -= comfy.model_management.extra_reserved_memory()
-    states = sum(state[:1].nbytes for reference in references for state in reference.conditional.values())
-    return max(1, int(room / (_memory_of_one_more(model, latent_shape) + states)))
+    states_of_one = sum(state[:1].nbytes for one in states for state in one.conditional.values())
+    return max(1, int(room / (_memory_of_one_more(model, latent_shape) + states_of_one)))
 
 
 def recorded_at_once(patcher, latent_shape: Sequence[int]) -> int:
-    """How many images a loaded ReferenceNet takes at once, of what is free now or would be given back. At least 1."""
+    """How many images a loaded ReferenceNet takes at once, by the memory that is free now or would be given back.
+
+    Args:
+        patcher: of the ReferenceNet.
+        latent_shape: channels, height and width of one image's latent, in latent pixels.
+
+    Returns:
+        At least 1.
+    """
     room = patcher.get_free_memory(patcher.load_device) - comfy.model_management.extra_reserved_memory()
     return max(1, int(room / _memory_of_one_more(patcher, latent_shape)))
 
 
 def in_parts(count: int, at_once: int, run: Callable[[slice], Result], network: str) -> list[Result]:
-    """run(part) for `count` faces, `at_once` of them a part; the results in their order.
+    """Run a network on a batch of faces in parts.
 
-    Out of memory in a part of several faces, the parts are halved, once, with a line in the log; the part that failed
-    is run again whole. network: which one, in words. Raises the host's out-of-memory error, which makes it unload all
-    models, with what helps.
+    When memory runs out in a part of several faces, the parts are halved, once, with a line in the log, and the faces
+    of the part that failed are run again.
+
+    Args:
+        count: how many faces there are.
+        at_once: how many of them a part has.
+        run: called with each part in turn.
+        network: its name in messages, in words.
+
+    Returns:
+        What `run` gave for each part, in order.
+
+    Raises:
+        comfy.model_management.OOM_EXCEPTION: says what helps; the host unloads all models for it.
     """
     results, start, halved = [], 0, False
     while start < count:
@@ -78,24 +104,24 @@ def in_parts(count: int, at_once: int, run: Callable[[slice], Result], network: 
 def _is_out_of_memory(error: Exception) -> bool:
     """Also those of devices and libraries that have no class for it: Apple's, the CPU's, cuBLAS' and cuDNN's."""
     words = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
-    told = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    return comfy.model_management.is_oom(error) or told
+    by_its_words = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return comfy.model_management.is_oom(error) or by_its_words
 
 
 def weights_size(patcher) -> int:
-    """Bytes of a network's weights on its device.
+    """Bytes that the weights of a patcher's network take on its device.
 
-    Not the patcher's model_size(): under dynamic VRAM that is the size of the file, whatever the weights are cast to.
+    The patcher's own model_size() is the size of the file under dynamic VRAM, whatever the weights are cast to.
     """
     parameters = sum(parameter.numel() for parameter in patcher.model.parameters())
     return parameters * comfy.model_management.dtype_size(patcher.model_dtype())
 
 
 def _memory_of_one_more(patcher, latent_shape: Sequence[int]) -> float:
-    """Bytes by which the host's estimate grows with one more image. A step takes nine tenths, the references included.
+    """Bytes by which the host's estimate grows with one more image, which is a little more than it takes.
 
-    The network's own estimate: that of a patcher is padded under dynamic VRAM (ModelPatcherDynamic, by a third and a
-    GiB).
+    The network's own estimate, as that of a patcher is padded under dynamic VRAM (ModelPatcherDynamic, by a third and
+    a GiB).
     """
     required = patcher.model.memory_required
     return max(1.0, required([2, *latent_shape]) - required([1, *latent_shape]))

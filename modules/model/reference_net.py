@@ -22,8 +22,12 @@ logger = logging.getLogger("face_anonymizer")
 class ReferenceNet:
     """A loaded ReferenceNet (socket FACE_ANON_REFERENCE_NET).
 
-    patcher: its UNet. role: SOURCE or DRIVING. routes: see UNetLayout.routes. resolution: side in pixels of the faces
-    that the model was trained on. model: the model's folder.
+    Args:
+        patcher: of its UNet.
+        role: SOURCE or DRIVING.
+        routes: attention layer of the UNet -> layer whose state it reads, see UNetLayout.routes.
+        resolution: side in pixels of the faces that the model was trained on.
+        model: the model's folder; "" where it is not known.
     """
 
     def __init__(self, patcher, role: str, routes: Mapping[LayerKey, LayerKey], resolution: int, model: str = ""):
@@ -34,16 +38,24 @@ class ReferenceNet:
         self.model = model
 
     def get_models(self) -> list:
-        """The host's way to find models in node outputs (comfy/model_patcher.py, PromptModelTracker)."""
+        """Let the host find the model in a node's output (comfy/model_patcher.py, PromptModelTracker)."""
         return [self.patcher]
 
     def states(self, latents: torch.Tensor, image_embeds: ImageEmbeds) -> ReferenceStates:
         """Run the network on a batch of images and record its states.
 
-        latents: [B, C, h, w] as ComfyUI's VAE gives them (unscaled). image_embeds: batch B or 1.
-        A SOURCE network also runs once on latents and embedding of zeros for the unconditional half, which is the
-        same for every image. Returns states on the host's intermediate device, in the network's own precision.
-        Raises ValueError naming both sizes when latents or embeddings do not fit.
+        A SOURCE network also runs once on latents and embedding of zeros for the unconditional half, which is the same
+        for every image.
+
+        Args:
+            latents: [B, C, h, w] as ComfyUI's VAE gives them, unscaled.
+            image_embeds: of the same B images, or one for all.
+
+        Returns:
+            The states, on the host's intermediate device and in the network's own precision.
+
+        Raises:
+            ValueError: names both sizes where latents or embeddings do not fit.
         """
         if latents is None or latents.shape[0] == 0:  # None: what the host's VAE makes of no image
             raise ValueError("The latent batch is empty (latent 0): no face was found in the picture to crop.")
@@ -90,7 +102,7 @@ class ReferenceNet:
             )
 
     def _record(self, latents: torch.Tensor, context: torch.Tensor, device) -> dict[LayerKey, torch.Tensor]:
-        """norm1(x) of every layer that some route ends in; images go through in as large batches as memory allows."""
+        """The state of every layer that some route ends in; as many images go through at once as memory allows."""
         wanted = set(self.routes.values())
         recorded: dict[LayerKey, torch.Tensor] = {}
 
@@ -101,7 +113,7 @@ class ReferenceNet:
             return x, context, value
 
         latent_shape = latents.shape[1:]
-        # other models leave for all images, this one's weights for one
+        # room for all images may drive other models out, room for one image this model's own weights
         memory = [self.patcher.memory_required([count, *latent_shape]) for count in (latents.shape[0], 1)]
         comfy.model_management.load_models_gpu([self.patcher], memory[0], minimum_memory_required=memory[1])
         load_device = self.patcher.load_device

@@ -20,7 +20,14 @@ from .settings import DDPM, SamplerSettings
 
 
 class Applied(NamedTuple):
-    """What a sampler node of ComfyUI needs: model, positive, negative, latent."""
+    """What a sampler node of ComfyUI needs.
+
+    Args:
+        model: a MODEL that reads the references.
+        positive: its CONDITIONING of the conditional half.
+        negative: that of the unconditional half.
+        latent: a LATENT of zeros, of the size and batch of the references.
+    """
 
     model: object
     positive: list

@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-
-from .unet_layout import LayerKey
 
 SOURCE = "source"
 DRIVING = "driving"
 
+Layer = Any  # an attention layer as the engine names it: a LayerKey of unet_layout.py in ComfyUI, a str in diffusers
+
 
 def check_degree(degree: float) -> float:
-    """`degree` as it is, or ValueError when it is not a finite number."""
+    """Return `degree` as it is; ValueError where it is not a finite number."""
     if not math.isfinite(degree):
         raise ValueError(f"degree is {degree}; it is a finite number: 0 keeps the source's identity, 1.25 anonymizes.")
     return degree
@@ -29,8 +30,10 @@ def check_degree(degree: float) -> float:
 class ImageEmbeds:
     """CLIP embeddings of a batch of images (socket FACE_ANON_EMBEDS).
 
-    embeds: float32 [B, 1, C], already scaled by (1 - degree): equation (1), Z' = (1 - d) Z.
-    model: folder of the model whose image encoder it was; "" where it is not known.
+    Args:
+        embeds: float32 [B, 1, C], already scaled by (1 - degree): equation (1), Z' = (1 - d) Z.
+        degree: of anonymization.
+        model: folder of the model whose image encoder it was; "" where it is not known.
     """
 
     embeds: torch.Tensor
@@ -49,28 +52,30 @@ class ImageEmbeds:
         return replace(self, embeds=self.embeds * (1 - degree), degree=degree)
 
     def part(self, images: slice | Sequence[int]) -> ImageEmbeds:
-        """Those of some images of the batch; a batch of 1 serves any and stays as it is."""
+        """The embeddings of some images of the batch; a batch of 1 serves any and stays as it is."""
         return self if self.batch == 1 else replace(self, embeds=self.embeds[images])
 
 
 @dataclass(frozen=True)
 class ReferenceStates:
-    """What one ReferenceNet saw (socket FACE_ANON_STATES).
+    """What one ReferenceNet reads from a batch of images (socket FACE_ANON_STATES).
 
-    role: SOURCE or DRIVING.
-    conditional: attention layer -> norm1(x) of that layer, [B, tokens, channels], at timestep 0.
-    unconditional: the same for latents and embedding of zeros, [1, tokens, channels]; empty for DRIVING, whose
-        states are the same in both halves of the guidance.
-    routes: attention layer of the UNet -> layer whose state it reads (see UNetLayout.routes).
-    latent_size: height and width of the latents, in latent pixels.
-    degree: of the interpolation, equation (2). embeds_degree: of the embedding that was the network's context.
-    model: folder of the model that the network is part of; "" where it is not known.
+    Args:
+        role: SOURCE or DRIVING.
+        conditional: attention layer -> norm1(x) of that layer, [B, tokens, channels], at timestep 0.
+        unconditional: the same for latents and embedding of zeros, [1, tokens, channels]; empty for DRIVING, whose
+            states are the same in both halves of the guidance.
+        routes: attention layer of the UNet -> layer whose state it reads (see UNetLayout.routes).
+        latent_size: height and width of the latents, in latent pixels.
+        degree: of the interpolation, equation (2).
+        embeds_degree: of the embedding that was the network's context.
+        model: folder of the model that the network is part of; "" where it is not known.
     """
 
     role: str
-    conditional: Mapping[LayerKey, torch.Tensor]
-    unconditional: Mapping[LayerKey, torch.Tensor]
-    routes: Mapping[LayerKey, LayerKey]
+    conditional: Mapping[Layer, torch.Tensor]
+    unconditional: Mapping[Layer, torch.Tensor]
+    routes: Mapping[Layer, Layer]
     latent_size: tuple[int, int]
     degree: float = 0.0
     embeds_degree: float = 0.0
@@ -81,7 +86,7 @@ class ReferenceStates:
         return next(iter(self.conditional.values())).shape[0]
 
     def part(self, images: slice | Sequence[int]) -> ReferenceStates:
-        """Those of some images of the batch; a batch of 1 serves any and stays as it is."""
+        """The states of some images of the batch; a batch of 1 serves any and stays as it is."""
         if self.batch == 1:
             return self
         return replace(self, conditional={layer: state[images] for layer, state in self.conditional.items()})
@@ -90,8 +95,12 @@ class ReferenceStates:
 def interpolate_states(states: ReferenceStates, degree: float) -> ReferenceStates:
     """Equation (2): S' = (1 - d) S + d S_uncond for the conditional half; d > 1 extrapolates away from the source.
 
-    states: of a source; they keep their unconditional half. d = 0 gives the very same states.
-    Raises ValueError for driving states, for states that were interpolated before and for a degree that is no number.
+    Args:
+        states: of a source; their unconditional half stays as it is.
+        degree: d. 0 gives the very same states.
+
+    Raises:
+        ValueError: for driving states, for states that were interpolated before and for a degree that is no number.
     """
     check_degree(degree)
     if states.role != SOURCE:
@@ -109,7 +118,7 @@ def interpolate_states(states: ReferenceStates, degree: float) -> ReferenceState
 
 
 def common_batch(**batches: int) -> int:
-    """The one batch size that all named sizes agree on, where 1 serves any; ValueError names all of them."""
+    """The one batch size that all named sizes agree on, where 1 serves any; ValueError names all where they do not."""
     sizes = {size for size in batches.values() if size != 1}
     if len(sizes) > 1 or 0 in sizes:
         listed = ", ".join(f"{name} {size}" for name, size in batches.items())

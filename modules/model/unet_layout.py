@@ -46,9 +46,12 @@ class _ChannelRatio(Fraction):
 class UNetLayout:
     """What the rest of the pack knows of one UNet.
 
-    host_config: keyword arguments of the host's UNetModel, without dtype.
-    blocks: diffusers name of each block that has attention ("down_blocks.0", "mid_block", ...) -> its attention
-    layers in the order in which they run. norm_groups: of every group normalisation.
+    Args:
+        host_config: keyword arguments of the host's UNetModel, without dtype.
+        upcast_attention: whether attention runs in float32 whatever the weights are.
+        norm_groups: the number of groups of every group normalisation.
+        blocks: diffusers name of each block that has attention ("down_blocks.0", "mid_block", ...) -> its attention
+            layers in the order in which they run.
     """
 
     host_config: dict
@@ -67,8 +70,10 @@ class UNetLayout:
     def routes(self, routing: str) -> dict[LayerKey, LayerKey]:
         """Each attention layer -> the layer whose reference state it reads.
 
-        "block_first": the first layer of its block, as the published weights were trained (a quirk of the official
-        code that the paper does not mention); "per_layer": the layer itself, as the paper has it (section 3.2).
+        Args:
+            routing: "block_first": the first layer of its block, as the published weights were trained (a quirk of the
+                official code that the paper does not mention); "per_layer": the layer itself, as the paper has it
+                (section 3.2).
         """
         return {
             layer: layers[0] if routing == BLOCK_FIRST else layer for layers in self.blocks.values() for layer in layers
@@ -76,10 +81,14 @@ class UNetLayout:
 
 
 def read_unet_layout(config: dict, path: Path) -> UNetLayout:
-    """Translate a diffusers UNet2DConditionModel config (`path` is only named in errors).
+    """Translate a diffusers UNet2DConditionModel config.
 
-    Any number of levels, layers, heads and widths, with the same number of layers on each level; ValueError names what
-    the host's UNet cannot be built with.
+    Args:
+        config: of any number of levels, layers, heads and widths, with the same number of layers on each level.
+        path: of the config, for errors alone.
+
+    Raises:
+        ValueError: names what the host's UNet cannot be built with.
     """
 
     def refuse(what: str):

@@ -104,7 +104,7 @@ FAULTS = {
     ),
     "guidance is charged to every face, and half as much again": Fault(
         "modules/model/memory.py",
-        "int(room / (_memory_of_one_more(model, latent_shape) + states))",
+        "int(room / (_memory_of_one_more(model, latent_shape) + states_of_one))",
         "int(room / (1.5 * 2 * _memory_of_one_more(model, latent_shape)))",
         ("tests/host/test_memory.py::test_no_choice_exceeds_its_card_and_each_uses_it",),
         "chosen >= 0.8",

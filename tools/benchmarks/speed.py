@@ -174,7 +174,7 @@ def run(folder: Path, args: argparse.Namespace) -> Report:
     applied = sampling.apply_references(model.unet, references)
     kernels = work.attention_kernels(args.attention)
     for name, kernel in kernels.items() if args.measure_face else ():
-        piece = lambda what, meter, k=kernel: work.whole_face(model, pixels, args.steps, what, k, meter)  # noqa: E731
+        piece = lambda what, meter, k=kernel: work.whole_face(model, pixels, args.steps, what, kernel=k, meter=meter)  # noqa: E731
         phase(f"face, {args.steps} steps, {name} attention", piece)
     # their states are taken: the host, too, lets go of them when memory is short
     model = model._replace(source_reference_net=None, driving_reference_net=None)
