@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..modules.model.embedding import encode_image
+from ..modules.model.settings import PaintSettings
 from ..modules.model.states import DRIVING, SOURCE, interpolate_states
 from .types import CATEGORY, EmbedsSocket, ReferenceNetSocket, StatesSocket
 
@@ -110,11 +111,13 @@ class FaceAnonInterpolateStates(io.ComfyNode):
             description="Moves the source's states towards, and beyond, the states of nobody.",
             inputs=[
                 StatesSocket.Input("source_states"),
-                io.Float.Input("degree", default=1.25, min=0.0, max=2.0, step=0.05, tooltip=_DEGREE_HELP),
+                io.Float.Input(
+                    "degree", default=PaintSettings.degree, min=0.0, max=2.0, step=0.05, tooltip=_DEGREE_HELP
+                ),
             ],
             outputs=[StatesSocket.Output(display_name="interpolated_states")],
         )
 
     @classmethod
-    def execute(cls, source_states, degree=1.25) -> io.NodeOutput:
+    def execute(cls, source_states, degree=PaintSettings.degree) -> io.NodeOutput:
         return io.NodeOutput(interpolate_states(source_states, degree))

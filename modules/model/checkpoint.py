@@ -9,6 +9,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from .settings import SamplerSettings
+
 UNET = "unet"
 SOURCE_REFERENCE_NET = "referencenet"
 DRIVING_REFERENCE_NET = "conditioning_referencenet"
@@ -146,8 +148,8 @@ class Settings:
 
     routing: str = BLOCK_FIRST
     resolution: int = 512
-    steps: int = 200
-    guidance_scale: float = 4.0
+    steps: int = SamplerSettings.steps
+    guidance_scale: float = SamplerSettings.guidance_scale
     demonstration: str = ""
 
     @property
