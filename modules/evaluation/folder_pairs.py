@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ..faces import boxes as box_math
 from ..faces.types import Face
 from ..runs.labels import read_labels
 
@@ -93,16 +94,11 @@ def read_picture(file: Path) -> np.ndarray:
 
 def match_faces(faces: Sequence[Face], others: Sequence[Face]) -> list[Face | None]:
     """For each face the other one in its place, by the greatest overlap of boxes; no other one serves two."""
-    overlaps = np.array([[_overlap(face.box, other.box) for other in others] for face in faces])
-    overlaps = overlaps.reshape(len(faces), len(others))
+    boxes, other_boxes = (np.reshape([face.box for face in some], (-1, 4)) for some in (faces, others))
+    overlaps = box_math.iou(boxes, other_boxes)
     matched: list[Face | None] = [None] * len(faces)
     while overlaps.size and overlaps.max() >= _SAME_PLACE:
         row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
         matched[row] = others[column]
         overlaps[row], overlaps[:, column] = -1, -1
     return matched
-
-
-def _overlap(box: np.ndarray, other: np.ndarray) -> float:
-    shared = np.prod(np.clip(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0, None))
-    return float(shared / (np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]) - shared))

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from face_anonymizer.modules.faces import adapters, alignment
-from face_anonymizer.modules.faces.detect import decoding, detection
+from face_anonymizer.modules.faces.boxes import suppress
+from face_anonymizer.modules.faces.detect import decoding, detection, first_look
 from face_anonymizer.modules.faces.drawing import draw_faces
 from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Faces
@@ -245,13 +246,13 @@ def test_refused(network, shape, settings, message):
 
 
 def test_working_sizes():
-    assert detection.working_size(512, 512, 1280) == (512, 512)
-    assert detection.working_size(1080, 1920, 1280) == (736, 1280)
-    assert detection.working_size(1, 1, 1280) == (32, 32)
-    assert detection.working_size(40, 32, 1280) == (128, 128)
-    assert detection.pyramid(4320, 7680, 1280) == [(736, 1280), (192, 320)]
+    assert first_look.working_size(512, 512, 1280) == (512, 512)
+    assert first_look.working_size(1080, 1920, 1280) == (736, 1280)
+    assert first_look.working_size(1, 1, 1280) == (32, 32)
+    assert first_look.working_size(40, 32, 1280) == (128, 128)
+    assert first_look.pyramid(4320, 7680, 1280) == [(736, 1280), (192, 320)]
     for height, width in ((50, 20000), (4320, 7680), (100, 400), (9999, 100)):
-        h, w = detection.working_size(height, width, 1280)
+        h, w = first_look.working_size(height, width, 1280)
         assert h % 32 == w % 32 == 0 and h * w <= 1312 * 1312
 
 
@@ -268,8 +269,8 @@ def test_decode_of_one_cell():
 
 def test_suppression():
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [8, 0, 18, 10], [0, 0, 10, 10]], float)
-    assert decoding.suppress(boxes, np.array([0.5, 0.9, 0.4, 0.9]), 0.3).tolist() == [1, 2]
-    assert decoding.suppress(np.zeros((0, 4)), np.zeros(0), 0.3).tolist() == []
+    assert suppress(boxes, np.array([0.5, 0.9, 0.4, 0.9]), 0.3).tolist() == [1, 2]
+    assert suppress(np.zeros((0, 4)), np.zeros(0), 0.3).tolist() == []
 
 
 # Adapters

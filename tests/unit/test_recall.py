@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from face_anonymizer.modules.faces.detect import decoding, detection, tiles
+from face_anonymizer.modules.faces.boxes import overlapping, suppress
+from face_anonymizer.modules.faces.detect import detection, tiles, turned
 from face_anonymizer.modules.faces.settings import DetectSettings
 
 GREY = (110, 120, 115)
@@ -94,17 +95,17 @@ def test_points_of_turned_tiles_are_turned_back(quarters):
     tile = torch.zeros(1, 1, 5, 8)
     tile[0, 0, 1, 6] = 1
     row, column = torch.nonzero(torch.rot90(tile, quarters, (2, 3))[0, 0])[0].tolist()
-    back = tiles._turn_back(np.array([[[column + 0.5, row + 0.5]]]), quarters, 8, 5)
+    back = turned.turn_back(np.array([[[column + 0.5, row + 0.5]]]), quarters, 8, 5)
     np.testing.assert_array_equal(back, [[[6.5, 1.5]]])
 
 
 def test_a_box_inside_a_better_one_goes():
     boxes = np.array([[0, 0, 100, 100], [10, 10, 40, 40], [70, 70, 110, 110], [200, 0, 300, 100]], float)
     scores = np.array([0.9, 0.8, 0.7, 0.6])
-    assert decoding.suppress(boxes, scores, 0.3).tolist() == [0, 1, 2, 3]
-    assert decoding.suppress(boxes, scores, 0.3, 0.6).tolist() == [0, 2, 3]
-    assert decoding.overlapping(boxes, boxes[:1], 0.3, 0.6).tolist() == [True, True, False, False]
-    assert decoding.overlapping(boxes, boxes[:0], 0.3, 0.6).tolist() == [False] * 4
+    assert suppress(boxes, scores, 0.3).tolist() == [0, 1, 2, 3]
+    assert suppress(boxes, scores, 0.3, 0.6).tolist() == [0, 2, 3]
+    assert overlapping(boxes, boxes[:1], 0.3, 0.6).tolist() == [True, True, False, False]
+    assert overlapping(boxes, boxes[:0], 0.3, 0.6).tolist() == [False] * 4
 
 
 @pytest.mark.parametrize("degrees", [110, 180, 225])
@@ -142,9 +143,9 @@ def test_min_score_only_drops_faces(networks, original):
 
 
 def test_turned_views():
-    views = detection.turned_views(1080, 1920, 1280)
+    views = turned.turned_views(1080, 1920, 1280)
     assert views == [((384, 640), quarters) for quarters in range(4)] + [((736, 1280), 2)]
-    assert detection.turned_views(300, 400, 1280) == [((320, 416), quarters) for quarters in range(4)]
+    assert turned.turned_views(300, 400, 1280) == [((320, 416), quarters) for quarters in range(4)]
 
 
 def test_tiny_faces_in_a_large_picture(networks, original, only_tiles_around):

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from face_anonymizer.modules.faces import boxes
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.settings import TrackSettings
-from face_anonymizer.modules.faces.track import tracking
 from face_anonymizer.modules.faces.track.tracking import best_frames, track_faces
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 from face_anonymizer.tools.benchmarks import tracking as benchmark
@@ -201,5 +201,6 @@ def test_best_frames():
 
 
 def test_overlaps():
-    iou, share = tracking.overlaps(np.array([[0.0, 0, 4, 4]]), np.array([[2.0, 2, 6, 6], [0, 0, 8, 8], [5, 5, 6, 6]]))
+    box, others = np.array([[0.0, 0, 4, 4]]), np.array([[2.0, 2, 6, 6], [0, 0, 8, 8], [5, 5, 6, 6]])
+    iou, share = boxes.iou(box, others), boxes.share_inside(box, others)
     assert np.allclose(iou, [[4 / 28, 0.25, 0]]) and np.allclose(share, [[0.25, 1, 0]])

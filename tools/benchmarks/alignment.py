@@ -24,6 +24,7 @@ from PIL import Image, ImageOps
 
 from face_anonymizer.modules.faces import alignment
 from face_anonymizer.modules.faces.detect import detection, refinement
+from face_anonymizer.modules.faces.detect.first_look import first_look
 from face_anonymizer.tools.busy import busy
 
 CANVAS, FACE = 320, 100  # side of the picture of a turned face and the face's size in it, in pixels
@@ -36,9 +37,9 @@ def read(path: Path) -> torch.Tensor:
     return torch.from_numpy(np.array(picture)).float().permute(2, 0, 1)[None] / 255
 
 
-def first_look(networks, picture: torch.Tensor, truths: list[np.ndarray]) -> list[Found]:
+def found_faces(networks, picture: torch.Tensor, truths: list[np.ndarray]) -> list[Found]:
     """The detector's box and points, before any refinement, for each face of the oracle that it finds."""
-    boxes, _, points = detection.first_look(networks.centerface, picture, 0.35)
+    boxes, _, points = first_look(networks.centerface, picture, 0.35)
     found = []
     for truth in truths:
         distance = np.hypot(*(points.mean(1) - 0.5 - truth[17:].mean(0)).T)
@@ -58,7 +59,7 @@ def turned(networks, found: list[Found]) -> tuple[list[Found], int]:
             linear = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
             matrix = np.column_stack([linear, CANVAS / 2 - linear @ centre])
             canvas = refinement.sample_patch(picture, matrix, CANVAS)
-            result += first_look(networks, canvas, [(truth + 0.5) @ linear.T + matrix[:, 2] - 0.5])
+            result += found_faces(networks, canvas, [(truth + 0.5) @ linear.T + matrix[:, 2] - 0.5])
             shown += 1
     return result, shown
 
@@ -116,7 +117,7 @@ def main() -> None:
     for name, faces in oracle.items():
         truths = [np.array(face["points"], float) for face in faces]
         shown += len(truths)
-        found += first_look(networks, read(arguments.folder / name), truths)
+        found += found_faces(networks, read(arguments.folder / name), truths)
     report(networks, f"{len(found)} of {shown} faces found", found)
     if arguments.turned:
         around, shown = turned(networks, found)

@@ -220,7 +220,7 @@ def main() -> None:
     parser.add_argument("--deface", metavar="PYTHON", help="the Python of an environment with deface 1.5.0")
     parser.add_argument("--pictures", type=int, default=28)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--min-score", type=float, default=0.3)
+    parser.add_argument("--min-score", type=float, default=DetectSettings().min_score)
     arguments = parser.parse_args()
     networks = detection.load_face_networks()
     astronaut = Image.open(PACK / "assets" / "astronaut.jpg").convert("RGB")

@@ -21,8 +21,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from face_anonymizer.modules.faces import alignment, types
+from face_anonymizer.modules.faces import boxes as box_math
 from face_anonymizer.modules.faces.detect import detection
-from face_anonymizer.modules.faces.track import association, scene_cuts, smoothing, tracking
+from face_anonymizer.modules.faces.track import scene_cuts, smoothing, tracking
 from face_anonymizer.tools.busy import busy
 from face_anonymizer.tools.pictures import synthetic_clip as clip
 
@@ -54,7 +55,7 @@ def match(shown: list[clip.Shown], faces: list[types.Face]) -> list[tuple[clip.S
         return []
     limit = np.tile([clip.WIDTH, clip.HEIGHT], 2)
     boxes = np.array([np.clip(entry.face.box, 0, limit) for entry in shown])
-    iou, _ = association.overlaps(boxes, np.array([face.box for face in faces]))
+    iou = box_math.iou(boxes, np.array([face.box for face in faces]))
     rows, columns = linear_sum_assignment(-np.where(iou >= COVERING_IOU, iou, -1))
     return [(shown[r], faces[c]) for r, c in zip(rows, columns, strict=True) if iou[r, c] >= COVERING_IOU]
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-WEIGHTS = Path(__file__).resolve().parents[3] / "models" / "centerface.safetensors"
+from .weights import MODELS, load_weights
+
+WEIGHTS = MODELS / "centerface.safetensors"
 STRIDE = 4  # input pixels per output cell
 SIZE_MULTIPLE = 32  # the backbone halves its input five times and the pyramid adds the levels up again
 
@@ -26,9 +26,7 @@ _TAPS = (1, 2, 4, 6)  # the last stage of strides 4, 8, 16 and 32
 
 
 class _InvertedResidual(nn.Module):
-    """Widen by 1x1, filter each channel by 3x3, project by 1x1 without activation; the input is added where shapes
-    allow.
-    """
+    """Widen by 1x1, filter each channel by 3x3, project by 1x1 without activation; the input is added where it fits."""
 
     def __init__(self, width_in: int, width_out: int, expansion: int, stride: int):
         super().__init__()
@@ -83,11 +81,16 @@ class CenterFace(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Heatmap, scale, offset and landmarks of a batch of pictures.
 
-        x: float32 [B, 3, H, W], RGB, 0..255 (no mean, no division); H and W multiples of 32.
-        Returns, each at stride 4 ([B, n, H/4, W/4]): the probability of a face centre (n = 1, 0..1); log of height
-        and width over 4 (n = 2); offset of the centre from the cell, y then x, in cells (n = 2); five points as y, x
-        from the top left corner of the box in units of its height and width (n = 10).
-        Raises ValueError when H or W is no multiple of 32.
+        Args:
+            x: float32 [B, 3, H, W], RGB, 0..255 (no mean, no division); H and W multiples of 32.
+
+        Returns:
+            Each at stride 4 ([B, n, H/4, W/4]): the probability of a face centre (n = 1, 0..1); log of height and width
+            over 4 (n = 2); offset of the centre from the cell, y then x, in cells (n = 2); five points as y, x from the
+            top left corner of the box in units of its height and width (n = 10).
+
+        Raises:
+            ValueError: H or W is no multiple of 32.
         """
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % SIZE_MULTIPLE or x.shape[3] % SIZE_MULTIPLE:
             raise ValueError(
@@ -107,26 +110,14 @@ class CenterFace(nn.Module):
         return torch.sigmoid(self.heatmap(y)), self.scale(y), self.offset(y), self.landmarks(y)
 
 
-def load_centerface(path: str | Path = WEIGHTS) -> nn.Module:
+def load_centerface(path: str | Path = WEIGHTS) -> CenterFace:
     """CenterFace with its weights, in float32, in eval mode, on the CPU, without gradients.
 
-    path: a safetensors file made by tools/convert/centerface.py; by default the one that ships with the pack.
-    Raises FileNotFoundError when the file is missing, ValueError when it is damaged or holds other tensors.
+    Args:
+        path: a safetensors file made by tools/convert/centerface.py; by default the one that ships with the pack.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it is damaged or holds other tensors.
     """
-    path = Path(path)
-    remedy = "Reinstall the Face Anonymizer pack (its models folder ships with it)."
-    if not path.is_file():
-        raise FileNotFoundError(f"The face detector's weights are missing: {path}. {remedy}")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"The face detector's weights cannot be read: {path} ({error}). {remedy}") from error
-    network = CenterFace()
-    try:
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"The face detector's weights are not those of CenterFace: {path} ({reason}). {remedy}"
-        ) from error
-    return network.eval().requires_grad_(False)
+    return load_weights(CenterFace(), path, "The face detector's weights", "CenterFace")

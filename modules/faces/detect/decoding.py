@@ -1,4 +1,4 @@
-"""From CenterFace's outputs to candidate faces, and from candidates to faces.
+"""From CenterFace's outputs to candidate faces.
 
 Source: the CenterFace paper (arXiv 1911.03599, sections 3.2 and 3.4) and its published code (Star-Clouds/CenterFace,
 MIT).
@@ -6,22 +6,65 @@ MIT).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
+from .. import boxes as box_math
 from .centerface import STRIDE
 
+NMS_IOU = 0.3  # boxes that overlap more are one face
 _MAX_CANDIDATES = 4096  # cells kept before suppression, best first; one face lights a handful
+
+
+class Candidates(NamedTuple):
+    """What may be faces.
+
+    Args:
+        boxes: (N, 4) x0 y0 x1 y1, edges.
+        scores: (N,), 0..1.
+        points: (N, 5, 2) x y, in the pixels of the boxes, edges.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    points: np.ndarray
+
+    def pick(self, which: np.ndarray) -> Candidates:
+        """Those that an index or a mask names."""
+        return Candidates(*(part[which] for part in self))
+
+    def unique(self, max_inside: float = np.inf) -> Candidates:
+        """Best first, without those that overlap a better one; see boxes.suppress."""
+        return self.pick(box_math.suppress(self.boxes, self.scores, NMS_IOU, max_inside))
+
+
+def join(parts: Sequence[Candidates]) -> Candidates:
+    """All candidates of the parts, one after the other."""
+    return Candidates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def no_candidates() -> Candidates:
+    return Candidates(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
 
 
 def decode(
     heatmap: np.ndarray, scale: np.ndarray, offset: np.ndarray, landmarks: np.ndarray, min_score: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Candidates:
     """Candidate faces from the network's outputs for one picture, before suppression, best first.
 
-    heatmap: (h, w); scale, offset: (2, h, w); landmarks: (10, h, w); y before x in all of them.
-    Returns boxes (N, 4) x0 y0 x1 y1, scores (N,), points (N, 5, 2) x y, in pixels of the network's input, not clipped.
     The published code clips a box before it places the points from its corner; here they are placed first, so that
     the points of a face that leaves the picture stay where they are.
+
+    Args:
+        heatmap: (h, w); y before x, in all of them.
+        scale, offset: (2, h, w).
+        landmarks: (10, h, w).
+        min_score: the least of the heatmap that counts, 0..1.
+
+    Returns:
+        Candidates in pixels of the network's input, not clipped.
     """
     row, column = np.nonzero(heatmap >= min_score)
     scores = heatmap[row, column]
@@ -31,29 +74,5 @@ def decode(
     centre = (np.stack([column, row], 1) + offset[:, row, column].T[:, ::-1] + 0.5) * STRIDE
     corner = centre - extent / 2
     relative = landmarks[:, row, column].T.reshape(-1, 5, 2)[..., ::-1]
-    return np.concatenate([corner, corner + extent], 1), scores, corner[:, None] + relative * extent[:, None]
-
-
-def suppress(boxes: np.ndarray, scores: np.ndarray, max_iou: float, max_inside: float = np.inf) -> np.ndarray:
-    """Greedy non-maximum suppression: the indices that remain, best first; ties keep their order.
-
-    boxes: (N, 4) x0 y0 x1 y1; scores: (N,); a box goes that overlaps a better one by max_iou (area of intersection over
-    union), or by max_inside (area of intersection over the smaller of both).
-    """
-    order = np.argsort(-scores, kind="stable")
-    keep = []
-    while order.size:
-        best, rest = order[0], order[1:]
-        keep.append(best)
-        order = rest[~overlapping(boxes[rest], boxes[best : best + 1], max_iou, max_inside)]
-    return np.array(keep, dtype=np.int64)
-
-
-def overlapping(boxes: np.ndarray, others: np.ndarray, max_iou: float, max_inside: float = np.inf) -> np.ndarray:
-    """Which of the boxes (N, 4) overlap any of the others (M, 4) by max_iou or max_inside (see suppress); bool (N,)."""
-    overlap = np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - np.maximum(boxes[:, None, :2], others[None, :, :2])
-    shared = np.prod(np.clip(overlap, 0, None), axis=2)
-    area, other = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (boxes, others))
-    union = area[:, None] + other[None] - shared
-    inside = shared / np.maximum(np.minimum(area[:, None], other[None]), 1e-9)
-    return ((shared >= max_iou * union) | (inside >= max_inside)).any(1)
+    boxes = np.concatenate([corner, corner + extent], 1)
+    return Candidates(boxes, scores, corner[:, None] + relative * extent[:, None])

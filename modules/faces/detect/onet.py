@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-WEIGHTS = Path(__file__).resolve().parents[3] / "models" / "onet.safetensors"
+from .weights import MODELS, load_weights
+
+WEIGHTS = MODELS / "onet.safetensors"
 SIDE = 48  # of the picture of a face, in pixels
 
 
@@ -36,10 +36,16 @@ class ONet(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Probability of a face, correction of its box, and its five points.
 
-        x: float32 [B, 3, 48, 48], RGB, 0..1: an upright face that fills the square from forehead to chin.
-        Returns the probability [B], 0..1; what x0, y0, x1, y1 of the square would have to move by, in sides [B, 4];
-        points [B, 5, 2] as x y in sides of the square from its top left corner: eyes, nose, mouth corners, the
-        image-left one first. Raises ValueError for another shape.
+        Args:
+            x: float32 [B, 3, 48, 48], RGB, 0..1: an upright face that fills the square from forehead to chin.
+
+        Returns:
+            The probability [B], 0..1; what x0, y0, x1, y1 of the square would have to move by, in sides [B, 4]; points
+            [B, 5, 2] as x y in sides of the square from its top left corner: eyes, nose, mouth corners, the image-left
+            one first.
+
+        Raises:
+            ValueError: another shape.
         """
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, SIDE, SIDE):
             raise ValueError(f"O-Net takes [B, 3, {SIDE}, {SIDE}], not {list(x.shape)}: resize the face first.")
@@ -57,21 +63,11 @@ class ONet(nn.Module):
 def load_onet(path: str | Path = WEIGHTS) -> ONet:
     """O-Net with its weights, in float32, in eval mode, on the CPU, without gradients.
 
-    path: a safetensors file made by tools/convert/onet.py; by default the one that ships with the pack.
-    Raises FileNotFoundError when the file is missing, ValueError when it is damaged or holds other tensors.
+    Args:
+        path: a safetensors file made by tools/convert/onet.py; by default the one that ships with the pack.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it is damaged or holds other tensors.
     """
-    path = Path(path)
-    remedy = "Reinstall the Face Anonymizer pack (its models folder ships with it)."
-    if not path.is_file():
-        raise FileNotFoundError(f"The weights for face points are missing: {path}. {remedy}")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"The weights for face points cannot be read: {path} ({error}). {remedy}") from error
-    network = ONet()
-    try:
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"The weights for face points are not those of O-Net: {path} ({reason}). {remedy}") from error
-    return network.eval().requires_grad_(False)
+    return load_weights(ONet(), path, "The weights for face points", "O-Net")

@@ -5,8 +5,8 @@ second time, turned upright by what the first look said, a face gets the points 
 tells more than that of the first look. O-Net (MTCNN's third stage), made for points, then halves their error, but only
 on upright faces in a tight square. A mirrored copy in each step halves the noise.
 
-Measured by tools/benchmarks/alignment.py: the mean distance of the points from the truth falls from 3.4 % of the face
-to 3.3 % by the second look, to 1.4 % by O-Net. Averages of the two were worse than O-Net alone.
+What each step gains stands in docs/measured.md ("Crops against 68 points"). Averages of both networks' points were
+worse than O-Net's alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .. import boxes as box_math
 from .decoding import decode
 from .onet import SIDE as _ONET_SIDE
 
@@ -35,10 +36,18 @@ def refine_points(
 ) -> np.ndarray:
     """Points of faces after two further looks of CenterFace and two of O-Net.
 
-    onet: None leaves the points of CenterFace. picture: float32 [1, 1 or 3, H, W], 0..1, on any device.
-    boxes: (N, 4) x0 y0 x1 y1; points: (N, 5, 2), the image-left eye first; both in picture pixels, edges.
-    Returns (N, 5, 2). A face that CenterFace does not find again keeps its points; one that O-Net does not believe in,
-    or whose points it would throw far, keeps those of CenterFace.
+    A face that CenterFace does not find again keeps its points; one that O-Net does not believe in, or whose points it
+    would throw far, keeps those of CenterFace.
+
+    Args:
+        centerface: the network, on any device.
+        onet: the other one; None leaves the points of CenterFace.
+        picture: float32 [1, 1 or 3, H, W], 0..1, on any device.
+        boxes: (N, 4) x0 y0 x1 y1 in picture pixels, edges.
+        points: (N, 5, 2) in picture pixels, edges, the image-left eye first.
+
+    Returns:
+        float64 (N, 5, 2).
     """
     _, _, points, _ = look_upright(centerface, onet, picture, boxes, points)
     if onet is None or not len(points):
@@ -46,18 +55,20 @@ def refine_points(
     placed, _ = _onet_look(onet, picture, boxes, points)
     placed, certain = _onet_look(onet, picture, boxes, placed)
     move = np.hypot(*np.moveaxis(placed - points, 2, 0)).mean(1)
-    good = (certain >= _MIN_PROBABILITY) & (move <= _MAX_MOVE * _extents(boxes))
+    good = (certain >= _MIN_PROBABILITY) & (move <= _MAX_MOVE * box_math.extents(boxes))
     return np.where(good[:, None, None], placed, points)
 
 
 def look_upright(
     centerface: nn.Module, onet: nn.Module | None, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """look_again, with a second try for faces that O-Net believes to stand in another direction than they were taken
-    for: upside down, most often.
+    """look_again, twice for faces that O-Net believes to stand in another direction than they were taken for.
 
-    Returns boxes, scores and points as look_again does, of two tries the one with the better score; and O-Net's
-    probability of a face (N,) in the direction that it likes best, 1 without an O-Net.
+    Upside down, most often. Arguments as for refine_points.
+
+    Returns:
+        Boxes, scores and points as look_again gives them, of two tries the one with the better score; and O-Net's
+        probability of a face (N,) in the direction that it likes best, 1 without an O-Net.
     """
     seen = look_again(centerface, picture, boxes, points)
     if onet is None or not len(points):
@@ -74,12 +85,16 @@ def look_upright(
 
 
 def best_probability(onet: nn.Module, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """O-Net's probability of a face (N,) in the direction that it likes best of four, from one patch of 48 pixels a
-    face: cheap enough for many candidates. Arguments as for refine_points.
+    """O-Net's probability of a face in the direction that it likes best of four.
+
+    From one patch of 48 pixels a face: cheap enough for many candidates. Arguments as for refine_points.
+
+    Returns:
+        float64 (N,), 0..1.
     """
     device = next(onet.parameters()).device
     certain = []
-    for five, centre, extent in zip(points, (boxes[:, :2] + boxes[:, 2:]) / 2, _extents(boxes), strict=True):
+    for five, centre, extent in zip(points, box_math.centres(boxes), box_math.extents(boxes), strict=True):
         patch = sample_patch(picture, _upright(five, centre, _ONET_SIDE / extent, _ONET_SIDE), _ONET_SIDE)
         turned = torch.cat([torch.rot90(patch, quarters, (2, 3)) for quarters in range(4)])
         with torch.inference_mode():
@@ -91,15 +106,19 @@ def best_probability(onet: nn.Module, picture: torch.Tensor, boxes: np.ndarray, 
 def look_again(
     centerface: nn.Module, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray, rounds: int = 2
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes (N, 4), scores (N,) and points (N, 5, 2) of faces as CenterFace sees them upright and large, `rounds`
-    times.
+    """Faces as CenterFace sees them upright and large.
 
-    Arguments as for refine_points. The boxes keep their proportions; the second look moves and scales them. A face that
-    is not found again keeps its box and points and has the score 0.
+    Args:
+        centerface, picture, boxes, points: as for refine_points.
+        rounds: how many times each is looked at, each time turned by what the last one said.
+
+    Returns:
+        Boxes (N, 4), which keep their proportions and are moved and scaled; scores (N,); points (N, 5, 2). A face that
+        is not found again keeps its box and points and has the score 0.
     """
     device = next(centerface.parameters()).device
     points, scores = points.copy(), np.zeros(len(points))
-    centres, extents = (boxes[:, :2] + boxes[:, 2:]) / 2, _extents(boxes)
+    centres, extents = box_math.centres(boxes), box_math.extents(boxes)
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 / extents[:, None]
     for start in range(0, len(points), _BATCH):
         batch = list(range(start, min(start + _BATCH, len(points))))
@@ -143,7 +162,7 @@ def _onet_look(
     The square is that of the box's area; MTCNN's own, of the box's longer side, has the points 0.3 % of the face worse.
     """
     device = next(onet.parameters()).device
-    centres, extents = (boxes[:, :2] + boxes[:, 2:]) / 2, _extents(boxes)
+    centres, extents = box_math.centres(boxes), box_math.extents(boxes)
     placed, certain = [], []
     for five, centre, extent in zip(points, centres, extents, strict=True):
         matrix = _upright(five, centre, _ONET_SIDE / extent, _ONET_SIDE)
@@ -158,14 +177,16 @@ def _onet_look(
     return np.array(placed).reshape(-1, 5, 2), np.array(certain)
 
 
-def _extents(boxes: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
-
-
 def turn_points(points: np.ndarray, boxes: np.ndarray, quarters: int) -> np.ndarray:
-    """The points of each face turned about the middle of its box by quarters of a circle."""
+    """The points of each face turned about the middle of its box.
+
+    Args:
+        points: (N, 5, 2).
+        boxes: (N, 4).
+        quarters: of a circle.
+    """
     turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarters)
-    centres = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]
+    centres = box_math.centres(boxes)[:, None]
     return (points - centres) @ turn.T + centres
 
 
@@ -173,7 +194,7 @@ def _upright(points: np.ndarray, centre: np.ndarray, scale: float, side: int) ->
     """(2, 3), picture to patch, both in edge coordinates: upright by the points, the centre in the middle."""
     across = points[1] - points[0] + points[4] - points[3]
     down = points[3:5].mean(0) - points[:2].mean(0)
-    # the mean of the two directions, each told by its length: y is x turned by a right angle
+    # the mean of the two directions, each weighted by its length: y is x turned by a right angle
     direction = across + np.array([down[1], -down[0]])
     length = np.hypot(*direction)
     cosine, sine = direction / length if length > 0 else (1.0, 0.0)
@@ -182,7 +203,16 @@ def _upright(points: np.ndarray, centre: np.ndarray, scale: float, side: int) ->
 
 
 def sample_patch(picture: torch.Tensor, matrix: np.ndarray, side: int) -> torch.Tensor:
-    """The patch [1, C, side, side]: reduced with antialias where it shrinks, grey beyond the picture."""
+    """A square patch of a picture: reduced with antialias where it shrinks, grey beyond the picture.
+
+    Args:
+        picture: float32 [1, C, H, W].
+        matrix: (2, 3), picture to patch, both in edge coordinates: a similarity transform.
+        side: of the patch in pixels.
+
+    Returns:
+        float32 [1, C, side, side].
+    """
     height, width = picture.shape[2:]
     inverse = np.linalg.inv(matrix[:, :2])
     corners = (np.array([(0, 0), (side, 0), (0, side), (side, side)]) - matrix[:, 2]) @ inverse.T
@@ -201,12 +231,13 @@ def sample_patch(picture: torch.Tensor, matrix: np.ndarray, side: int) -> torch.
 
 
 def _central_face(outputs: list[np.ndarray]) -> tuple[float, np.ndarray, float, np.ndarray] | None:
-    """Score, centre, extent and points of the best face near the middle of a patch and of about the expected size, or
-    None.
+    """Score, centre, extent and points of the best face near the middle of a patch and of about the expected size.
+
+    None where there is none.
     """
     heatmap, scale, offset, landmarks = outputs
     boxes, scores, points = decode(heatmap[0], scale, offset, landmarks, _MIN_SCORE)  # best first
-    centres, extents = (boxes[:, :2] + boxes[:, 2:]) / 2, _extents(boxes)
+    centres, extents = box_math.centres(boxes), box_math.extents(boxes)
     near = (np.abs(centres - _PATCH / 2).max(1) < _FACE / 3) & (np.abs(np.log2(extents / _FACE)) < 0.7)
     if not near.any():
         return None

@@ -21,6 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from .. import boxes as box_math
 from ..types import Face
 
 # Of a face's size (the root of its box's area) and of its log size alike.
@@ -33,15 +34,17 @@ _GATE = 25.0  # at which a detection is rather a new face: four standard deviati
 _SECOND_CHANCE_IOU = 0.3  # detections that overlap more are of one face for the detector, too
 _FILTER_GAP = 3  # frames over which the filter alone finds a face again
 _LINE = 10  # detections at either side of a gap that make a line
-_LEAST_LINE = 5  # fewer tell no velocity
+_LEAST_LINE = 5  # fewer give no velocity
 _UNSURE = 0.25  # faces that a link to so short a piece costs more: it may be no face at all
 
 
 def associate(faces: Sequence[Face], bounds: np.ndarray, max_gap: int) -> list[list[Face]]:
     """The detections of each track, in order of frames; at most one a frame, and none of another shot.
 
-    faces: ordered by frame. bounds: int, the first frame of every shot, ascending. max_gap: missed frames after which
-    a track ends.
+    Args:
+        faces: ordered by frame.
+        bounds: int (S,), the first frame of every shot, ascending.
+        max_gap: missed frames after which a track ends.
     """
     boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
     extent = boxes[:, 2:] - boxes[:, :2]
@@ -141,7 +144,8 @@ def _velocity(frames: np.ndarray, values: np.ndarray) -> np.ndarray:
 class _Motion:
     """Constant-velocity Kalman filters, one a track, on (centre x, centre y, log size).
 
-    The noise of all three is a share of the face's size, so that one covariance serves the three.
+    The noise of all three is a share of the face's size, so that one covariance serves the three. By hand, as scipy has
+    no Kalman filter.
     """
 
     def __init__(self):
@@ -169,7 +173,7 @@ class _Motion:
         variance = (self.covariance[:, 0] + _MEASUREMENT_NOISE**2)[:, None]
         cost = (error**2).sum(2) / variance + 3 * np.log(variance / _MEASUREMENT_NOISE**2)
         cost += _LOST * (self.missed > 1)[:, None]
-        iou = overlaps(self.boxes(), boxes)[0]
+        iou = box_math.iou(self.boxes(), boxes)
         return np.minimum(cost, np.where(iou > _SECOND_CHANCE_IOU, _GATE * (1 - iou / 2), _GATE))
 
     def update(self, rows: np.ndarray, measured: np.ndarray, aspect: np.ndarray) -> None:
@@ -197,13 +201,3 @@ class _Motion:
     def keep(self, rows: np.ndarray) -> None:
         for name in ("mean", "velocity", "covariance", "aspect", "missed"):
             setattr(self, name, getattr(self, name)[rows])
-
-
-def overlaps(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intersection over union, and the share of each box that lies inside each other one; both (N, M), of boxes
-    (N, 4) and (M, 4) with x0 y0 x1 y1.
-    """
-    inner = np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - np.maximum(boxes[:, None, :2], others[None, :, :2])
-    shared = np.prod(np.clip(inner, 0, None), axis=2)
-    area, other_area = np.prod(boxes[:, 2:] - boxes[:, :2], 1), np.prod(others[:, 2:] - others[:, :2], 1)
-    return shared / (area[:, None] + other_area - shared), shared / area[:, None]

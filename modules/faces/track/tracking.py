@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from .. import boxes as box_math
 from ..alignment import crop_matrix, invert_affine
 from ..settings import TrackSettings
 from ..types import FIVE_POINTS, IBUG_68, Face, Faces
-from .association import associate, overlaps
+from .association import associate
 from .smoothing import EXTRAPOLATED, INTERPOLATED, trajectory
 
 _DOUBLE_IOU = 0.3  # an extrapolated face that overlaps another so far is a second copy of it
@@ -28,16 +29,21 @@ def track_faces(
 ) -> Faces:
     """The faces of a clip as tracks: numbered, without gaps, with smooth alignments.
 
-    faces: detections in the frames of a clip, in any order and layout. cuts: frames that begin a new shot, each in
-    1..image_count - 1 (see find_cuts); nothing is carried over them.
-    max_gap: missed frames after which a track ends; shorter gaps are filled. lead: frames that are added before the
-    first and after the last detection of a track. smoothing: in frames, 0..30; see smooth_parameters. min_length:
-    detections that make a track; what is shorter is left out (1 keeps all).
-    Returns Faces with `track` (0, 1, ... in order of first appearance, from left to right within a frame) and
-    `alignment`, ordered by image, then by track. Sources "interpolated" and "extrapolated" mark what was added (see
-    trajectory). Left out of it are interpolated faces that lie behind a detected face by 0.7 of their area, and
-    extrapolated ones from the frame on where they would double another track's face. `kept` stays as it is.
-    Raises ValueError for settings out of range, cuts outside the clip, faces of frames outside it and empty boxes.
+    Left out of the result are interpolated faces that lie behind a detected face by 0.7 of their area, and extrapolated
+    ones from the frame on where they would double another track's face.
+
+    Args:
+        faces: detections in the frames of a clip, in any order and layout.
+        cuts: frames that begin a new shot, each in 1..image_count - 1 (see find_cuts); nothing is carried over them.
+        settings: how faces are followed.
+
+    Returns:
+        Faces with `track` (0, 1, ... in order of first appearance, from left to right within a frame) and `alignment`,
+        ordered by image, then by track. Sources "interpolated" and "extrapolated" mark what was added (see trajectory).
+        `kept` stays as it is.
+
+    Raises:
+        ValueError: cuts outside the clip, faces of frames outside it, or empty boxes.
     """
     if any(not 0 < cut < faces.image_count for cut in cuts):
         raise ValueError(
@@ -79,8 +85,8 @@ def _without_doubles(paths: list[list[Face]]) -> list[list[Face]]:
         boxes = [box for other, box in among.get(face.image_index, ()) if other != number]
         if not boxes:
             return 0.0, 0.0
-        iou, share = overlaps(face.box[None], np.array(boxes))
-        return float(iou.max()), float(share.max())
+        box, others = face.box[None], np.array(boxes)
+        return float(box_math.iou(box, others).max()), float(box_math.share_inside(box, others).max())
 
     for number, path in enumerate(paths):
         path[:] = [
@@ -107,11 +113,14 @@ def _without_doubles(paths: list[list[Face]]) -> list[list[Face]]:
 
 
 def best_frames(faces: Faces) -> dict[int, int]:
-    """Of every track the index (into faces.faces) of the face that shows it best: large, sure, frontal, whole.
+    """The face that shows each track best: large, sure, frontal, whole.
 
     The measure is the product of the crop's side (up to 512 pixels), the score, the symmetry of the eyes about the
     nose, and the squared share of the face inside the picture. Faces that were added between detections count only
     where a track has nothing else. The first of equals wins. Faces without a track are left out.
+
+    Returns:
+        Number of a track -> index into faces.faces.
     """
     best: dict[int, tuple[float, int]] = {}
     for index, face in enumerate(faces):

@@ -1,0 +1,115 @@
+"""Candidates for turned and cut faces: the whole picture turned by quarters of a circle, framed with grey."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .. import boxes as box_math
+from .centerface import SIZE_MULTIPLE
+from .decoding import Candidates, decode, join
+from .first_look import working_size
+
+MIN_CANDIDATE_SCORE = 0.05  # noise passes too; whoever calls looks at each candidate again (refinement.look_again)
+_BORDER = 32  # grey pixels around a picture: a wider frame costs time and shows no more
+_GREY = 0.5
+
+
+def turned_views(height: int, width: int, long_side: int) -> list[tuple[tuple[int, int], int]]:
+    """In which sizes and directions a picture is looked at once more.
+
+    At half of long_side in all four directions; where that is smaller than the working size, at this upside down too.
+    All four at the working size would cost twice the time and find the same faces of 24 working pixels and more.
+
+    Args:
+        height, width: of the picture, in pixels.
+        long_side: as for working_size.
+
+    Returns:
+        Sizes (height, width), and by how many quarters the picture is turned anticlockwise.
+    """
+    whole, half = working_size(height, width, long_side), working_size(height, width, long_side // 2)
+    return [(half, quarters) for quarters in range(4)] + ([(whole, 2)] if whole != half else [])
+
+
+def find_turned(centerface: nn.Module, picture: torch.Tensor, views: list[tuple[tuple[int, int], int]]) -> Candidates:
+    """What may be faces in the whole picture, seen in several views, with grey around, so that a cut face has room.
+
+    Args:
+        centerface: the network, on any device.
+        picture: float32 [1, 1 or 3, H, W], 0..1, on any device.
+        views: from turned_views.
+
+    Returns:
+        Candidates in picture pixels, not clipped, best first, without duplicates; their centres lie in the picture.
+    """
+    height, width = picture.shape[2:]
+    found = []
+    for size, quarters in views:
+        part = picture
+        if size != (height, width):
+            part = F.interpolate(part, size=size, mode="bilinear", align_corners=False, antialias=True)
+        per_pixel = np.array([width / size[1], height / size[0]])
+        part, corner = framed(part, [_BORDER] * 4)
+        seen = look_turned(centerface, part, quarters, per_pixel, corner * per_pixel)
+        centres = box_math.centres(seen.boxes)
+        found.append(seen.pick(((centres >= 0) & (centres <= [width, height])).all(1)))
+    return join(found).unique()
+
+
+def framed(part: torch.Tensor, pad: list[int]) -> tuple[torch.Tensor, np.ndarray]:
+    """A part of a picture with grey around it, in a size that the network takes.
+
+    Args:
+        part: float32 [1, C, h, w].
+        pad: grey pixels left, right, top and bottom; right and bottom get what is missing to multiples of 32.
+
+    Returns:
+        The framed part, and the x y of its corner in pixels of the part.
+    """
+    height, width = part.shape[2:]
+    left, right, top, bottom = pad
+    right += -(width + left + right) % SIZE_MULTIPLE
+    bottom += -(height + top + bottom) % SIZE_MULTIPLE
+    return F.pad(part, [left, right, top, bottom], value=_GREY), -np.array([left, top])
+
+
+def look_turned(
+    centerface: nn.Module, part: torch.Tensor, quarters: int, per_pixel: np.ndarray, corner: np.ndarray
+) -> Candidates:
+    """What CenterFace sees in a part of a picture that is turned by quarters of a circle.
+
+    Args:
+        centerface: the network, on any device.
+        part: float32 [1, C, h, w], framed.
+        quarters: of a turn, anticlockwise.
+        per_pixel: picture pixels (x, y) a pixel of the part.
+        corner: x y of the part's corner in picture pixels.
+
+    Returns:
+        Candidates in picture pixels, not clipped, with duplicates.
+    """
+    device = next(centerface.parameters()).device
+    with torch.inference_mode():
+        outputs = centerface(torch.rot90(part, quarters, (2, 3)).expand(-1, 3, -1, -1).to(device) * 255)
+    heatmap, *others = (output[0].float().cpu().numpy().astype(np.float64) for output in outputs)
+    boxes, scores, points = decode(heatmap[0], *others, MIN_CANDIDATE_SCORE)
+    size = part.shape[3], part.shape[2]
+    corners = turn_back(boxes.reshape(-1, 2, 2), quarters, *size) * per_pixel + corner
+    points = turn_back(points, quarters, *size) * per_pixel + corner
+    return Candidates(np.concatenate([corners.min(1), corners.max(1)], 1), scores, points)
+
+
+def turn_back(points: np.ndarray, quarters: int, width: int, height: int) -> np.ndarray:
+    """Points of a part that was turned by torch.rot90, in the part itself.
+
+    Args:
+        points: (N, M, 2), x y, edges.
+        quarters: by which the part was turned.
+        width, height: of the part before.
+    """
+    x, y = points[..., 0], points[..., 1]
+    turned = ((x, y), (width - y, x), (width - x, height - y), (y, height - x))[quarters]
+    return np.stack(turned, -1)

@@ -1,0 +1,42 @@
+"""Weights that ship with the pack, into their networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+MODELS = Path(__file__).resolve().parents[3] / "models"
+_REMEDY = "Reinstall the Face Anonymizer pack (its models folder ships with it)."
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+def load_weights(network: _Network, path: str | Path, what: str, name: str) -> _Network:
+    """The network with its weights: float32, in eval mode, on the CPU, without gradients.
+
+    Args:
+        network: as it was made; it is filled and returned.
+        path: a safetensors file with exactly its tensors.
+        what: the weights' purpose, to begin an error message with: "The face detector's weights".
+        name: the network's, for messages.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: the file is damaged or holds other tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{what} are missing: {path}. {_REMEDY}")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{what} cannot be read: {path} ({error}). {_REMEDY}") from error
+    try:
+        network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{what} are not those of {name}: {path} ({reason}). {_REMEDY}") from error
+    return network.eval().requires_grad_(False)
