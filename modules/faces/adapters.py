@@ -28,12 +28,15 @@ _MESH_POINTS = 468  # the mesh; ten more are the irises
 
 
 def faces_from_landmarks(face_landmarks: Mapping, image_count: int, height: int, width: int) -> Faces:
-    """Faces with 68 points from the host's FACE_LANDMARKS.
+    """Faces with 68 points from the host's FACE_LANDMARKS. A frame without faces is no error.
 
-    face_landmarks: `frames`, a list for each image of a list of faces with `landmarks_xy` (478, 2) in image pixels and
-    optionally `score` 0..1; `image_size`, (height, width).
-    image_count, height, width: the images that the faces are for. A frame without faces is no error.
-    Raises ValueError when the landmarks belong to images of another size or number, or are not such a mesh.
+    Args:
+        face_landmarks: `frames`, a list for each image of a list of faces with `landmarks_xy` (478, 2) in image pixels
+            and optionally `score` 0..1; `image_size`, (height, width).
+        image_count, height, width: of the images that the faces are for.
+
+    Raises:
+        ValueError: the landmarks belong to images of another size or number, or are not such a mesh.
     """
     frames, size = face_landmarks.get("frames"), face_landmarks.get("image_size")
     if frames is None or size is None:
@@ -65,10 +68,16 @@ def faces_from_landmarks(face_landmarks: Mapping, image_count: int, height: int,
 def faces_from_boxes(bboxes: Mapping | Sequence, image_count: int, height: int, width: int) -> Faces:
     """Faces without points from the host's BOUNDING_BOX.
 
-    bboxes: one box, a list of boxes (both for every image), or a list for each image of lists of boxes; a box has
-    x, y, width and height in pixels of the image and optionally score 0..1. A single inner list serves every image.
     Boxes that are empty or lie outside the picture are left out; the others keep what reaches over its border.
-    Raises ValueError when there are lists for another number of images, or a box lacks a value.
+
+    Args:
+        bboxes: one box, a list of boxes (both for every image), or a list for each image of lists of boxes (a single
+            inner list serves every image); a box has x, y, width and height in pixels of the image and optionally score
+            0..1.
+        image_count, height, width: of the images that the faces are for.
+
+    Raises:
+        ValueError: there are lists for another number of images, or a box lacks a value.
     """
     if isinstance(bboxes, Mapping):
         frames = [[bboxes]]

@@ -61,10 +61,20 @@ _STRIP_PIXELS = 1 << 18  # crop pixels that are sampled at once; bounds memory f
 def umeyama(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The similarity transform (rotation, one scale, translation; never a reflection) that takes source to target best.
 
-    source, target: (N, D), in least squares over rows. Returns float64 (D + 1, D + 1), homogeneous.
-    Raises ValueError when shapes differ or all source points, or all target points, coincide.
-    Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
-    PAMI 1991, equations 34 to 43.
+    By hand, as scipy's Rotation.align_vectors fits no scale.
+
+    Args:
+        source: (N, D) points.
+        target: (N, D) points, in the same order.
+
+    Returns:
+        float64 (D + 1, D + 1), homogeneous; the least squares over rows.
+
+    Raises:
+        ValueError: shapes differ, or all source points, or all target points, coincide.
+
+    Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991,
+    equations 34 to 43.
     """
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
     if source.ndim != 2 or source.shape != target.shape:
@@ -85,9 +95,8 @@ def umeyama(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return result
 
 
-# A box without points becomes an upright crop. Measured on CenterFace boxes, in roots of a box's area, over the nine
-# faces of the paper's example photos and of assets/astronaut.jpg, each at two sizes: side of the aligned crop 1.56
-# (standard deviation 0.04), its centre 0.03 (0.03) below that of the box and 0.01 (0.05) beside it.
+# A box without points becomes an upright crop, whose side and drop are in roots of the box's area; measured on
+# CenterFace's boxes (docs/measured.md, "Constants of the face code").
 _BOX_SIDE = 1.56
 _BOX_DROP = 0.03
 
@@ -97,11 +106,18 @@ def crop_matrix(
 ) -> np.ndarray:
     """The matrix that takes picture pixels to the pixels of the aligned square crop of a face.
 
-    points: (68, 2), (5, 2) or (0, 2) by layout (IBUG_68, FIVE_POINTS with the image-left eye first, BOX_ONLY).
-    box: (4,) x0 y0 x1 y1, used for BOX_ONLY and for points that span no transform (all equal).
-    size: side of the crop in pixels. padding: room around the average face, in its sides; 0.40 is the paper's
-    WHOLE_FACE. Returns float64 (2, 3). Raises ValueError for another layout, for points of a wrong shape or not
-    finite, for an empty box.
+    Args:
+        points: (68, 2), (5, 2) or (0, 2) by layout.
+        layout: IBUG_68, FIVE_POINTS (the image-left eye first) or BOX_ONLY.
+        box: (4,) x0 y0 x1 y1, used for BOX_ONLY and for points that span no transform (all equal).
+        size: side of the crop in pixels.
+        padding: room around the average face, in its sides; 0.40 is the paper's WHOLE_FACE.
+
+    Returns:
+        float64 (2, 3).
+
+    Raises:
+        ValueError: another layout, points of a wrong shape or not finite, an empty box.
     """
     points, box = np.asarray(points, np.float64), np.asarray(box, np.float64)
     if layout not in (IBUG_68, FIVE_POINTS, BOX_ONLY):
@@ -139,11 +155,18 @@ def _box_matrix(box: np.ndarray, size: int, side: float) -> np.ndarray:
 def crop_faces(images: torch.Tensor, faces: Faces, size: int = 512) -> tuple[torch.Tensor, Faces]:
     """The aligned crop of every face, as the paper's code cuts it: bilinear, white where the picture ends.
 
-    images: float [B, H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped, one channel becomes three).
-    faces: of these images. size: side of a crop in pixels.
-    Returns crops float32 [N, size, size, 3] on the images' device, in the order of the faces ([0, size, size, 3] when
-    there is none), and the faces with `matrix` and `crop_size`.
-    Raises ValueError when the faces are not of these images.
+    Args:
+        images: float [B, H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped, one channel becomes three).
+        faces: of these images.
+        size: side of a crop in pixels.
+
+    Returns:
+        Crops float32 [N, size, size, 3] on the images' device, in the order of the faces ([0, size, size, 3] when there
+        is none), and the faces with `matrix` and `crop_size`.
+
+    Raises:
+        ValueError: the faces are not of these images.
+
     Source: extract_faces of the paper's code, which calls cv2.warpAffine with its default, INTER_LINEAR.
     """
     check_faces(images, faces)
@@ -178,8 +201,11 @@ def cut_square(image: torch.Tensor, to_picture: np.ndarray, size: int) -> torch.
 
 
 def check_faces(images: torch.Tensor, faces: Faces) -> None:
-    """Raise ValueError unless images is [B, H, W, 1, 3 or 4] and the faces were found on pictures of that number and
-    size.
+    """Raise ValueError unless the faces were found on pictures of this number and size.
+
+    Args:
+        images: [B, H, W, 1, 3 or 4].
+        faces: that should be of these images.
     """
     if images.ndim != 4 or images.shape[3] not in (1, 3, 4):
         raise ValueError(f"Images are [B, H, W, C] with 1, 3 or 4 channels, got {list(images.shape)}.")
@@ -194,7 +220,11 @@ def check_faces(images: torch.Tensor, faces: Faces) -> None:
 
 
 def invert_affine(matrix: np.ndarray) -> np.ndarray:
-    """The inverse of a (2, 3) affine matrix, float64 (2, 3). Raises ValueError when there is none."""
+    """The inverse of a (2, 3) affine matrix, float64 (2, 3).
+
+    Raises:
+        ValueError: there is none.
+    """
     matrix = np.asarray(matrix, np.float64)
     determinant = np.linalg.det(matrix[:, :2])
     if not np.isfinite(matrix).all() or determinant == 0:
@@ -206,8 +236,12 @@ def invert_affine(matrix: np.ndarray) -> np.ndarray:
 
 
 def _sample_white_border(image: torch.Tensor, to_image: np.ndarray, out: torch.Tensor) -> None:
-    """Fill out [S, S, 3] from image [H, W, C] on the reference's grid of 1/32 pixel; every tap beyond the picture is
-    white.
+    """Fill a crop on the reference's grid of 1/32 pixel; every tap beyond the picture is white.
+
+    Args:
+        image: [H, W, C].
+        to_image: (2, 3), crop pixels -> picture pixels.
+        out: float32 [S, S, 3].
     """
     height, width, channels = image.shape
     size = out.shape[0]

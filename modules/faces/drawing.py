@@ -21,11 +21,19 @@ _Labelled = tuple[str, Face, tuple[int, int, int]]  # what is written, the face,
 def draw_faces(images: torch.Tensor, faces: Faces) -> torch.Tensor:
     """Pictures with the faces drawn in, for the eye only (8 bits a channel).
 
-    images: float [B, H, W, C], 0..1, C = 1, 3 or 4; faces: of these images.
-    Returns float32 [B, H, W, 3], 0..1. Lines and letters grow with the picture. Numbers count the faces of the whole
-    batch from 1, in their order, or are those of their tracks, from 1; the score follows where the picture has room for
-    it. Faces that no detector saw, as in a track's gaps, and faces that are kept have other colours.
-    Raises ValueError when the faces are not of these images.
+    Lines and letters grow with the picture. Numbers count the faces of the whole batch from 1, in their order, or are
+    those of their tracks, from 1; the score follows where the picture has room for it. Faces that no detector saw, as
+    in a track's gaps, and faces that are kept have other colours.
+
+    Args:
+        images: float [B, H, W, C], 0..1, C = 1, 3 or 4.
+        faces: of these images.
+
+    Returns:
+        float32 [B, H, W, 3], 0..1.
+
+    Raises:
+        ValueError: the faces are not of these images.
     """
     check_faces(images, faces)
     labelled: dict[int, list[_Labelled]] = {}

@@ -16,7 +16,7 @@ No embeddings and no names of files: a report may be published beside the pictur
           "source": "centerface",                   what found it
           "track": 0,                               number of the person in a clip, or null
           "action": "anonymized",                   found, anonymized, swapped, redacted or kept
-          "seed": 7,                                of its noise, or null where none was told
+          "seed": 7,                                of its noise, or null where it is not known
           "reason": ""                              why, where the action needs a reason
         }
       ]
@@ -41,7 +41,18 @@ _NOT_SELECTED = "not selected"
 
 @dataclass(frozen=True)
 class Entry:
-    """One face and what became of it. image: number of the picture; box: x0 y0 x1 y1 in pixels."""
+    """One face and what became of it.
+
+    Args:
+        image: number of the picture, from 0.
+        box: x0 y0 x1 y1 in pixels, edges.
+        score: of the detector, 0..1.
+        source: what found it.
+        track: number of the person in a clip, from 0, or None.
+        action: one of ACTIONS.
+        seed: of its noise, where it is known.
+        reason: why, where the action needs a reason.
+    """
 
     image: int
     box: tuple[float, float, float, float]
@@ -74,7 +85,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Report:
-    """The faces of `images` pictures of `height` x `width` pixels, each with its outcome."""
+    """The faces of a batch of pictures, each with its outcome.
+
+    Args:
+        images: how many pictures.
+        height, width: of each, in pixels.
+        entries: one a face.
+    """
 
     images: int
     height: int
@@ -119,7 +136,12 @@ class Report:
         """This report as the next chapter of an earlier one of the same pictures.
 
         A face of both, known by its picture and box, has what this one did to it, unless this one merely kept it.
-        Raises ValueError when the earlier report is about pictures of another size or number.
+
+        Args:
+            earlier: the report so far; None: there is none.
+
+        Raises:
+            ValueError: the earlier report is about pictures of another size or number.
         """
         if earlier is None:
             return self
@@ -128,15 +150,20 @@ class Report:
                 f"The report is about {earlier.images} images of {earlier.width}x{earlier.height} pixels, but these "
                 f"are {self.images} of {self.width}x{self.height}: connect the report of the same images."
             )
-        told = {(entry.image, entry.box): entry for entry in earlier.entries}
+        latest = {(entry.image, entry.box): entry for entry in earlier.entries}
         for entry in self.entries:
             key = (entry.image, entry.box)
-            if key not in told or entry.action not in (KEPT, FOUND):
-                told[key] = entry
-        return replace(self, entries=tuple(sorted(told.values(), key=lambda entry: entry.image)))
+            if key not in latest or entry.action not in (KEPT, FOUND):
+                latest[key] = entry
+        return replace(self, entries=tuple(sorted(latest.values(), key=lambda entry: entry.image)))
 
     def shifted(self, first_image: int, images: int) -> Report:
-        """This report of a part of a clip, as a part of a report of all its `images`."""
+        """This report of a part of a clip, as a part of a report of the whole.
+
+        Args:
+            first_image: of the part, in the clip.
+            images: pictures of the clip.
+        """
         moved = tuple(replace(entry, image=entry.image + first_image) for entry in self.entries)
         return replace(self, images=images, entries=moved)
 
@@ -146,8 +173,11 @@ def report_faces(
 ) -> Report:
     """The report of one step: every face had `action` done to it, those of faces.kept were kept.
 
-    seed: of the run, where it is known: each face's own is that plus its offset (Faces.seed_offsets).
-    reasons: index of a face -> (action, reason), for faces that had another outcome.
+    Args:
+        faces: of the step.
+        action: one of ACTIONS.
+        seed: of the run, where it is known: each face's own is that plus its offset (Faces.seed_offsets).
+        reasons: index of a face -> (action, reason), for faces that had another outcome.
     """
     reasons = reasons or {}
     entries = []
@@ -161,7 +191,13 @@ def report_faces(
 
 
 def join_reports(parts: Iterable[Report], images: int, height: int, width: int) -> Report:
-    """One report of a clip of `images` pictures from those of its parts, which are shifted already."""
+    """One report of a clip from those of its parts.
+
+    Args:
+        parts: shifted already (Report.shifted).
+        images: pictures of the clip.
+        height, width: of each, in pixels.
+    """
     return Report(images, height, width, tuple(entry for part in parts for entry in part.entries))
 
 

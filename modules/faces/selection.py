@@ -18,12 +18,19 @@ _INSIDE = 0.5  # share of a box that the mask covers, and of a track's frames, f
 
 @dataclass(frozen=True)
 class _Person:
-    """What is chosen as one: a face, or all faces of a track."""
+    """What is chosen as one: a face, or all faces of a track.
+
+    Args:
+        faces: of the person.
+        places: of its faces in the batch, from 0.
+        number: as the preview shows it, from 1.
+        group: largest and position compare persons of one group: of a picture, or all tracks of the clip.
+    """
 
     faces: tuple[Face, ...]
-    places: frozenset[int]  # of its faces in the batch, from 0
+    places: frozenset[int]
     number: int
-    group: Hashable  # largest and position compare persons of one group: of a picture, or all tracks of the clip
+    group: Hashable
 
     @property
     def size(self) -> float:
@@ -41,21 +48,26 @@ class _Person:
 def select_faces(
     faces: Faces, settings: SelectSettings = SelectSettings(), mask: torch.Tensor | None = None
 ) -> tuple[Faces, Faces]:
-    """The faces that meet every condition, and the rest. Each condition is off at its default.
+    """The faces that meet every condition, and the rest.
 
-    indices: numbers as the preview shows them, such as "1,3-5": places in the whole batch from 1, for faces with a
-    track its number + 1. Numbers that nobody has select nobody. min_size, max_size: pixels of face size (the geometric
-    mean of the box's sides), both included; 0 is off. min_score: 0..1. mask: float [B or 1, H, W], 0..1; a face is
-    inside when the mean of the mask over the part of its box in the picture is 0.5 or more. mask_mode: "inside" or
-    "outside" selects the faces there. Of those that meet all these, largest: in each picture the n largest; 0 is off.
-    Of those, position: in each picture the one whose centre is nearest to that side, or to the picture's centre; "any"
-    is off. Where two are equal the first counts. invert: the selected and the rest change places, in the end.
-    A track is selected as a whole, as else its person would flicker: by its median size, its best score, its mean
-    centre, and inside where it is in half of its frames or more. largest and position choose among all tracks of the
-    clip.
-    Returns (selected, rest): each face is in one of them, in its order, with all its data. `kept` of each names the
-    faces of the other after those that were kept before.
-    Raises ValueError for indices of another form, settings out of range, or a mask of another size.
+    Of the faces that meet all other conditions, `largest` chooses in each picture, and of those `position`; where two
+    are equal the first counts. `invert` exchanges the results in the end. Indices that nobody has select nobody: they
+    count faces of the whole batch from 1, or are a track's number + 1, as the preview shows them. A track is selected
+    as a whole, as else its person would flicker: by its median size, its best score, its mean centre, and inside a mask
+    where it is in half of its frames or more. `largest` and `position` choose among all tracks of the clip.
+
+    Args:
+        faces: to choose from.
+        settings: the conditions.
+        mask: float [B or 1, H, W], 0..1; a face is inside when its mean over the part of the box in the picture is 0.5
+            or more.
+
+    Returns:
+        (selected, rest): each face is in one of them, in its order, with all its data. `kept` of each names the faces
+        of the other after those that were kept before.
+
+    Raises:
+        ValueError: indices of another form, or a mask of another size.
     """
     _check_mask(mask, faces)
     ranges = _parse(settings.indices)

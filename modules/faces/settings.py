@@ -27,7 +27,7 @@ class DetectSettings:
     Args:
         min_score: the least confidence, 0..1.
         max_faces: so many of the best in each picture; 0: all.
-        thorough: look once more in overlapping tiles, for small and turned faces.
+        thorough: search in overlapping tiles too, for small and turned faces.
 
     Raises:
         ValueError: a setting is out of range.

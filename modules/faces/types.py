@@ -16,15 +16,18 @@ BOX_ONLY = "box"
 class Face:
     """One face in one image of a batch.
 
-    box: float64 (4,), x0 y0 x1 y1 in image pixels, edges (x1 and y1 exclusive).
-    score: detector confidence, 0..1.
-    points: float64 (N, 2), x y in image pixels, integers at pixel centres; N = 5, 68 or 0 by `layout`.
-    source: what found it, for reports.
-    matrix: float64 (2, 3), image pixels -> crop pixels, integers at pixel centres in both; None before cropping.
-    crop_size: side of the square crop in pixels; None before cropping.
-    track: number of the person it belongs to over the frames of a clip, from 0; None for single pictures.
-    alignment: float64 (2, 3), image pixels -> a crop of side 1 (crop_matrix with size 1), smoothed over the track;
-    None: a crop is cut by the points.
+    Args:
+        image_index: number of the image in the batch, from 0.
+        box: float64 (4,), x0 y0 x1 y1 in image pixels, edges (x1 and y1 exclusive).
+        score: detector confidence, 0..1.
+        points: float64 (N, 2), x y in image pixels, integers at pixel centres; N = 5, 68 or 0 by `layout`.
+        layout: FIVE_POINTS, IBUG_68 or BOX_ONLY.
+        source: what found it, for reports.
+        matrix: float64 (2, 3), image pixels -> crop pixels, integers at pixel centres in both; None before cropping.
+        crop_size: side of the square crop in pixels; None before cropping.
+        track: number of the person it belongs to over the frames of a clip, from 0; None for single pictures.
+        alignment: float64 (2, 3), image pixels -> a crop of side 1 (crop_matrix with size 1), smoothed over the track;
+            None: a crop is cut by the points.
     """
 
     image_index: int
@@ -53,14 +56,19 @@ class Face:
         return math.sqrt((x1 - x0) * (y1 - y0))
 
     def with_crop(self, matrix: np.ndarray, crop_size: int) -> Face:
+        """This face with the place of its crop."""
         return replace(self, matrix=matrix, crop_size=crop_size)
 
 
 @dataclass(frozen=True)
 class Faces:
-    """All faces of an image batch of `image_count` pictures of `height` x `width` pixels.
+    """All faces of an image batch.
 
-    faces: those that are to be changed. kept: those that were found and not selected: only reports name them.
+    Args:
+        image_count: pictures of the batch.
+        height, width: of each picture, in pixels.
+        faces: those that are to be changed.
+        kept: those that were found and not selected: only reports name them.
     """
 
     image_count: int

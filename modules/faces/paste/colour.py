@@ -2,7 +2,8 @@
 
 Source: F. Pitie and A. Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based colour
 transfer", CVMP 2007. Of all linear maps that give one normal distribution the mean and covariance of another it moves
-colours the least, so that equal statistics leave every colour where it is.
+colours the least, so that equal statistics leave every colour where it is. The sRGB curve stands here by hand: kornia's
+is optional in ComfyUI.
 """
 
 from __future__ import annotations
@@ -37,10 +38,18 @@ def linear_to_srgb(values: torch.Tensor) -> torch.Tensor:
 def colour_map(source: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The map colour -> matrix @ colour + offset that takes the weighted statistics of source to those of target.
 
-    source, target: float (N, 3), 0..1, the same places in both. weights: (N,), 0 or more.
-    Returns matrix float64 (3, 3), symmetric with eigenvalues within 0.5..2, and offset (3,): mean and covariance are
-    matched where the weights count for 64 pixels ((sum w)^2 / sum w^2), the mean alone from 8, and nothing below.
-    A flat source and target keep the matrix near identity (the variance of a quarter level of 255 is added to both).
+    Mean and covariance are matched where the weights count for 64 pixels ((sum w)^2 / sum w^2), the mean alone from 8,
+    and nothing below. A flat source and target keep the matrix near identity: the variance of a quarter level of 255 is
+    added to both.
+
+    Args:
+        source: float (N, 3), 0..1.
+        target: float (N, 3), 0..1, the same places.
+        weights: (N,), 0 or more.
+
+    Returns:
+        Matrix float64 (3, 3), symmetric with eigenvalues within 0.5..2, and offset (3,).
+
     Source: Pitie and Kokaram, section 3 (equation for T of the linear Monge-Kantorovitch solution).
     """
     total = weights.sum()
@@ -65,15 +74,24 @@ def colour_map(source: np.ndarray, target: np.ndarray, weights: np.ndarray) -> t
 def match_colour(
     crop: torch.Tensor, reference: torch.Tensor, weights: torch.Tensor, strength: float = 1.0
 ) -> torch.Tensor:
-    """The crop with the colours of the reference.
+    """The crop with the colours of the reference: mean and covariance in linear light.
 
-    Mean and covariance are matched in linear light, after a first match of the sRGB values: light adds and scales in
-    linear light, but a model is off by constants and contrast of the values it was trained on, which no linear map of
-    light undoes (10 levels too many leave 2 without the first match and 0.0 with it).
-    crop: float [S, S, 3], sRGB 0..1. reference: float [R, R, 3], the picture's same square at any resolution.
-    weights: float [N, N], 0 or more, where the two should look alike, on a grid over the square; both are averaged on
-    that grid, so that neither noise nor sharpness counts as colour. strength: 0..1, from unchanged to matched.
-    Returns float [S, S, 3], 0..1. Never NaN for finite crops. Raises ValueError for a strength beyond 0..1.
+    The sRGB values are matched first: light adds and scales in linear light, but a model is off by constants and
+    contrast of the values it was trained on, which no linear map of light undoes (docs/measured.md, "Constants of the
+    face code").
+
+    Args:
+        crop: float [S, S, 3], sRGB 0..1.
+        reference: float [R, R, 3], the picture's same square at any resolution.
+        weights: float [N, N], 0 or more, where the two should look alike, on a grid over the square; both are averaged
+            on that grid, so that neither noise nor sharpness counts as colour.
+        strength: 0..1, from unchanged to matched.
+
+    Returns:
+        float [S, S, 3], 0..1. Never NaN for finite crops.
+
+    Raises:
+        ValueError: a strength beyond 0..1.
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"The strength of the colour match is 0..1, got {strength}.")

@@ -25,7 +25,7 @@ from .outlines import Ellipse, Hull, Outline, Rectangle, hull
 _RAISE = np.array([0.46, 0.51, 0.63, 0.76, 0.88, 0.88, 0.76, 0.63, 0.51, 0.46])
 _BROWS, _JAW, _NOSE_BASE = slice(17, 27), slice(0, 17), 33
 # The oval of five points in the aligned crop of side 1 (crop_matrix): centre and half axes, beside and along the face.
-# Measured so that it holds the ovals of 68 points (docs/measured.md, "The oval of five points").
+# Measured so that it holds the ovals of 68 points (docs/measured.md, "Constants of the face code").
 _OVAL_CENTRE = (0.496, 0.456)
 _OVAL_AXES = (0.303, 0.410)
 # Points whose oval has less than this share of the box's area are not those of the face: the box's ellipse is used.

@@ -3,7 +3,7 @@
 How much is left is set relative to the face, so that it holds at any size: weak blur is reversible (Revelio, arXiv
 2506.12344, re-identifies 95.9 % of Gaussian-blurred faces; Fantomas, arXiv 2210.10651, partly reverses 11 of 15
 methods). Only solid leaves nothing. A mosaic or blur of a moving face shows other samples in every frame of a clip,
-which together tell more than one frame.
+which together show more than one frame.
 """
 
 from __future__ import annotations
@@ -35,21 +35,28 @@ def redact_faces(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The images with every face covered, and where.
 
-    images: float [B, H, W, C], 0..1, C = 1, 3 or 4 (alpha is kept). Never modified. faces: of these images.
-    mode: "solid" is black and leaves nothing. "mosaic" shows the means of square blocks, in a grid that begins at the
-    corner of the face's box. "blur" shows the sum of the lowest cosines (DCT-II) of the covered region, attenuated as
-    by a Gaussian of sigma = sqrt(2 ln 255) / pi = 1.06 sides of the region / detail. The cosines that are left out
-    would pass less than 1/255, and without them no deconvolution brings back more, whatever the bits of the file.
-    detail: 2..32, the independent samples that are left at most: of a mosaic across the longer side of the box (a face
-    that the picture's border cuts is then no finer), of a blur across the longer side of the covered region. One sample
-    stands for 2 pixels at least.
-    shape: see masks.SHAPES. margin: 0 or more, how far the shape is grown outward, as a share of face_size, so that
-    chin, ears and hairline are covered. A pixel is covered when the grown shape touches it.
-    progress: called with (pictures done, all) after each.
-    Returns images like the input and mask float32 [B, H, W], 1 where covered and 0 elsewhere: nothing of the original
-    is mixed in. Where the mask is 0 a pixel is the input's, bit for bit. Values that are no numbers count as 0. Of
-    overlapping faces the larger is covered first, and the next reads what that left: no pixel is shown on two grids.
-    Raises ValueError for faces of other images, an unknown mode or shape, settings out of range.
+    "solid" is black. "mosaic" shows the means of square blocks, in a grid that begins at the corner of the face's box.
+    "blur" shows the sum of the lowest cosines (DCT-II) of the covered region, attenuated as by a Gaussian of sigma =
+    sqrt(2 ln 255) / pi = 1.06 sides of the region / detail: the cosines that are left out would pass less than 1/255,
+    and without them no deconvolution brings back more, whatever the bits of the file. `detail` counts samples of a
+    mosaic across the longer side of the box (a face that the picture's border cuts is then no finer), of a blur across
+    the longer side of the covered region; one sample stands for 2 pixels at least. A pixel is covered when the grown
+    shape touches it. Of overlapping faces the larger is covered first, and the next reads what that left: no pixel is
+    shown on two grids.
+
+    Args:
+        images: float [B, H, W, C], 0..1, C = 1, 3 or 4 (alpha is kept). Never modified. Values that are no numbers
+            count as 0.
+        faces: of these images.
+        settings: mode, shape, detail and margin.
+        progress: called with (pictures done, all) after each.
+
+    Returns:
+        Images like the input, and mask float32 [B, H, W], 1 where covered and 0 elsewhere: nothing of the original is
+        mixed in. Where the mask is 0 a pixel is the input's, bit for bit.
+
+    Raises:
+        ValueError: the faces are of other images, or a box is empty.
     """
     check_faces(images, faces)
     result = images.clone()
@@ -136,8 +143,10 @@ def _mosaic(image: torch.Tensor, box: np.ndarray, region: Region, detail: float)
 
 
 def _block_edges(start: float, pitch: float, low: int, high: int, limit: int) -> np.ndarray:
-    """The edges of whole blocks that cover low..high, cut by the picture at 0 and limit. What the picture leaves of a
-    block under half its width goes to the next one, as the mean of a sliver is no mean of a block.
+    """The edges of whole blocks that cover low..high, cut by the picture at 0 and limit.
+
+    What the picture leaves of a block under half its width goes to the next one, as the mean of a sliver is no mean of
+    a block.
     """
     first, last = math.floor((low - start) / pitch), math.ceil((high - start) / pitch)
     edges = np.clip(start + pitch * np.arange(first, last + 1), 0, limit)
@@ -174,9 +183,10 @@ def _blur(image: torch.Tensor, region: Region, pitch: float) -> Rows:
 
 
 def _cosines(length: int, pitch: float) -> torch.Tensor:
-    """The lowest cosines on `length` pixels, one a `pitch`, float32 [cosines, pixels]: of norm 1, times the root of
-    what the Gaussian passes of each, as they are used twice. Half a period of cosine k is length / k pixels; where it
-    is one pitch, the Gaussian passes _BLUR_LEVEL.
+    """The lowest cosines on `length` pixels, one a `pitch`, float32 [cosines, pixels].
+
+    Of norm 1, times the root of what the Gaussian passes of each, as they are used twice. Half a period of cosine k is
+    length / k pixels; where it is one pitch, the Gaussian passes _BLUR_LEVEL.
     """
     order = np.arange(max(1, math.floor(length / pitch + 1e-9)))[:, None]
     waves = np.cos(np.pi * order * (np.arange(length) + 0.5) / length) * np.sqrt(np.where(order == 0, 1, 2) / length)

@@ -14,11 +14,11 @@ from .edge import Edge
 from .placement import Placement
 
 _STRIP_PIXELS = 1 << 20  # crop pixels that are looked up at once; bounds memory for large crops
-# A crop that shrinks is reduced to this many pixels a picture pixel before it is sampled. Noise then keeps 1.1 times
-# the deviation of an ideal average; 1 blurs (0.7), 2 aliases (1.5).
+# A crop that shrinks is reduced to this many pixels a picture pixel before it is sampled: 1 blurs, 2 aliases
+# (docs/measured.md, "Constants of the face code").
 _OVERSAMPLING = 1.5
 # A crop with fewer pixels a picture pixel is enlarged twice first: with antialias the cubic is the one that keeps ramps
-# straight (a = -0.5), while grid_sample's (-0.75) ripples between pixels far apart: gradients grow by up to 15 %.
+# straight (a = -0.5), while grid_sample's (-0.75) ripples between pixels far apart.
 _RIPPLE = 0.75
 # Apple's GPUs sample neither by the cubic filter nor beyond a border; their memory is the CPU's, so the way is short.
 _WITHOUT_SAMPLING = ("mps",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
+from ..settings import PasteSettings
 from ..types import Faces
 from .colour import luma
 from .placement import Placement, check_crops, placements_in
@@ -15,28 +16,36 @@ UNCHANGED = "unchanged"
 
 # Crop and picture are compared as averages over 64 x 64 cells of the crop, 8 pixels of a 512 crop each: what a JPEG or
 # a VAE loses is gone there, and a face is still known. Their difference, less its mean in each channel (a cast hides
-# nobody), is a share of the face's contrast. Measured on assets/astronaut.jpg at 26, 103 and 412 pixels: JPEG of
-# quality 90 / 50 / 30: 0.8 / 2.8 / 4.1 %; blur of 1.5 pixels and noise of 6 levels, as much as a VAE takes: 2.5 %;
-# reduced to 128 / 64 pixels and back: 1.2 / 5.3 %; another face drawn over the same head, by warping it by 2 % / 5 % of
-# the crop: 17 to 23 / 40 to 49 %; mirrored 89 %; a bar over the eyes 47 %.
+# nobody), is a share of the face's contrast (docs/measured.md, "Constants of the face code").
 _CELLS = 64
 _LEAST_SHARE = 0.08
-# In a dark picture rounding and JPEG count for more: up to 0.35 levels at quality 90 with the face's contrast at 5.
+# in a dark picture rounding and JPEG count for more
 _LEAST_DIFFERENCE = 0.75 / 255
 
 
-def unfit_crops(images: torch.Tensor, crops: torch.Tensor, faces: Faces, min_size: float = 16) -> dict[int, str]:
-    """The faces whose crops must not be pasted, and why: index in `faces` -> reason.
+def unfit_crops(
+    images: torch.Tensor, crops: torch.Tensor, faces: Faces, min_size: float = PasteSettings().min_size
+) -> dict[int, str]:
+    """The faces whose crops must not be pasted, and why.
 
-    images: float [B, H, W, C], 0..1, those the crops were cut from. crops: float [N, S, S, 1, 3 or 4], one a face in
-    their order; S may differ from the faces' crop_size. faces: with matrices. min_size: pixels (masks.face_size).
-    Reasons, the first that holds: "not finite" (the crop has NaN or infinite values), "too small" (a face smaller than
-    min_size), "unchanged" (within the face oval the crop shows what the picture shows: averaged over cells of 1/64 of
-    its side, and apart from a constant shift of a channel, the mean difference is below 8 % of the face's contrast, its
-    mean deviation from its own mean, or below 0.75 levels of 255). A crop that went through a JPEG of quality 30 or
-    better, a VAE, a resize to 64 pixels or a shift of colour is unchanged: it hides nobody. A face of which the picture
-    shows nothing is fit.
-    Raises ValueError when counts or sizes do not fit together or a face has no matrix.
+    The first reason that holds: "not finite" (the crop has NaN or infinite values), "too small" (a face smaller than
+    min_size), "unchanged": within the face oval the crop shows what the picture shows. For that both are averaged over
+    cells of 1/64 of the crop's side; apart from a constant shift of a channel, the mean difference is below 8 % of the
+    face's contrast, its mean deviation from its own mean, or below 0.75 levels of 255. A crop that went through a JPEG
+    of quality 30 or better, a VAE, a resize to 64 pixels or a shift of colour is unchanged: it hides nobody. A face of
+    which the picture shows nothing is fit.
+
+    Args:
+        images: float [B, H, W, C], 0..1, those the crops were cut from.
+        crops: float [N, S, S, 1, 3 or 4], one a face in their order; S may differ from the faces' crop_size.
+        faces: with matrices.
+        min_size: pixels of face size (Face.size).
+
+    Returns:
+        Index in `faces` -> reason.
+
+    Raises:
+        ValueError: counts or sizes do not fit together, or a face has no matrix.
     """
     check_crops(images, crops, faces)
     reasons = {}

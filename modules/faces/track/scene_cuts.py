@@ -17,10 +17,8 @@ from torch.nn import functional as F
 
 THUMBNAIL_SHAPE = (36, 64, 3)  # rows, columns, channels
 
-# Between the excess of cuts and that of all else, measured on photographs and renderings. Cuts, 800 pairs of unrelated
-# pictures: 0.42 at least, 1 % below 0.52. No cuts, the largest of 30 each: fade over 6 frames 0.40, pan from rest by
-# 15 % of the width a frame 0.39, somebody crossing the picture at 20 % a frame 0.25, dissolve over 6 frames 0.16, zoom
-# of 10 % a frame 0.10, flash 0.00. Beyond it: faster pans from rest (0.56 at 22 %), exposure doubled at once (0.56).
+# Of a change beyond its surroundings, 0..1; between that of cuts and of all else (docs/measured.md, "Constants of the
+# face code").
 THRESHOLD = 0.4
 
 _CONTRAST_FLOOR = 0.1  # of full scale, added to the contrast, so that a fade starts gently
@@ -34,8 +32,14 @@ _CHUNK = 512  # frames whose spectra are held at once
 def thumbnail(image: torch.Tensor) -> np.ndarray:
     """A picture at 36x64 for find_cuts, whatever its shape: means over areas.
 
-    image: float [H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped, one channel becomes three), any device.
-    Returns float32 (36, 64, 3). Raises ValueError for another shape.
+    Args:
+        image: float [H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped, one channel becomes three), any device.
+
+    Returns:
+        float32 (36, 64, 3).
+
+    Raises:
+        ValueError: another shape.
     """
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
         raise ValueError(
@@ -50,8 +54,13 @@ def thumbnail(image: torch.Tensor) -> np.ndarray:
 def find_cuts(thumbnails: np.ndarray | Sequence[np.ndarray]) -> list[int]:
     """The first frame after each cut, ascending.
 
-    thumbnails: (N, h, w, 3), 0..1, of all frames in order (see thumbnail); N may be 0.
-    A shot of a single frame is a flash. Dissolves and fades are no cuts. Raises ValueError for another shape.
+    A shot of a single frame is a flash. Dissolves and fades are no cuts.
+
+    Args:
+        thumbnails: (N, h, w, 3), 0..1, of all frames in order (see thumbnail); N may be 0.
+
+    Raises:
+        ValueError: another shape.
     """
     frames = np.asarray(thumbnails, np.float32)
     if frames.size == 0:
@@ -66,8 +75,13 @@ def find_cuts(thumbnails: np.ndarray | Sequence[np.ndarray]) -> list[int]:
 
 
 def measure_changes(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far each frame and its follower differ from the two before, and the level of changes around it; both (N,),
-    0..1 (the larger of the levels before and after). frames: float32 (N, h, w, 3).
+    """How far each frame and its follower differ from the two before, and the level of changes around it.
+
+    Args:
+        frames: float32 (N, h, w, 3).
+
+    Returns:
+        Both (N,), 0..1; the level is the larger one of those before and after.
     """
     count = len(frames)
     lags = np.ones((3, count))  # difference of frame t and frame t - lag, at lag - 1, t

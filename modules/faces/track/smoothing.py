@@ -4,6 +4,8 @@ A trajectory is smoothed as a whole, so that there is no lag: penalised least sq
 Eilers, "A perfect smoother", Analytical Chemistry 75, 2003, equations 3 to 7 and 10), which leaves motion of constant
 velocity or acceleration as it is, treats both ends without padding, and bridges missing frames in the same step. Bad
 detections lose their weight by Huber's function (P. Huber, "Robust Estimation of a Location Parameter", 1964).
+It stands here by hand, on scipy's banded solver: scipy's smoothing spline penalises the second derivative alone and
+names no leverage.
 """
 
 from __future__ import annotations
@@ -40,9 +42,13 @@ _LEAST_INSIDE = 0.25  # of the box's area: what has left the picture further is 
 
 
 def to_parameters(alignments: np.ndarray) -> np.ndarray:
-    """Centre x and y (picture pixels), log of the side (picture pixels) and angle (radians, -pi..pi) of crops.
+    """Where crops lie, as numbers that can be smoothed.
 
-    alignments: (N, 2, 3), picture pixels -> crop of side 1, similarity transforms. Returns float64 (N, 4).
+    Args:
+        alignments: (N, 2, 3), picture pixels -> crop of side 1, similarity transforms.
+
+    Returns:
+        float64 (N, 4): centre x and y (picture pixels), log of the side (picture pixels) and angle (radians, -pi..pi).
     """
     cosine, sine = alignments[:, 0, 0], alignments[:, 1, 0]
     scale_squared = cosine**2 + sine**2
@@ -62,9 +68,12 @@ def to_alignments(parameters: np.ndarray) -> np.ndarray:
 
 
 def unwrap(angles: np.ndarray) -> np.ndarray:
-    """Angles (N,) in radians, each by whole turns next to the mean direction around it.
+    """Angles, each by whole turns next to the mean direction around it.
 
     A single angle that is off by half a turn (a face read upside down) thus leaves the turn of those after it alone.
+
+    Args:
+        angles: (N,) in radians.
     """
     reach = np.arange(-_DIRECTION_WINDOW, _DIRECTION_WINDOW + 1)
     near = np.arange(len(angles))[:, None] + reach
@@ -79,10 +88,14 @@ def smooth_parameters(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The trajectory of one face at every frame from its first to its last detection.
 
-    frames: int (N,), ascending. parameters: (N, 4) as to_parameters gives them. has_points: bool (N,); boxes without
-    points know no angle. smoothing: in frames; a swing of 2 pi * smoothing frames keeps half its height, slower ones
-    stay, faster ones go; 0 interpolates and smooths nothing.
-    Returns float64 (frames[-1] - frames[0] + 1, 4), and bool (N,): the detections that it took for bad ones.
+    Args:
+        frames: int (N,), ascending.
+        parameters: (N, 4) as to_parameters gives them.
+        has_points: bool (N,); boxes without points know no angle.
+        smoothing: as in TrackSettings; 0 interpolates and smooths nothing.
+
+    Returns:
+        float64 (frames[-1] - frames[0] + 1, 4), and bool (N,): the detections that it took for bad ones.
     """
     at = frames - frames[0]
     origin = parameters.mean(0)
@@ -157,13 +170,16 @@ def trajectory(
 ) -> list[Face]:
     """One face at every frame from `lead` frames before its first detection to `lead` frames after its last.
 
-    detections: of one face, at most one a frame, in order. first, last: frames of the shot, both included; nothing
-    lies outside. height, width: of the pictures; a box that has left them by three quarters is not extrapolated.
-    smoothing: as for smooth_parameters.
     Every face has `alignment`; detections keep all else. Between two detections box and points go in a line, the score
     is the lower one, the source "interpolated". A bad detection gets these points, too, and a box around both. Before
     and after, a face goes on at its last velocity (mean of three frames), keeps size, angle and score, and has the
-    source "extrapolated".
+    source "extrapolated"; a box that has left the picture by three quarters is not extrapolated.
+
+    Args:
+        detections: of one face, at most one a frame, in order.
+        shot: its first and last frame, both included; nothing lies outside.
+        size: height and width of the pictures, in pixels.
+        settings: lead and smoothing.
     """
     frames = np.array([face.image_index for face in detections])
     raw = np.stack([crop_matrix(face.points, face.layout, face.box, 1) for face in detections])
@@ -215,7 +231,15 @@ def _carried(face: Face, frame: int, shift: np.ndarray) -> Face:
 
 
 def _extrapolate(face: Face, smooth: np.ndarray, step: int, count: int, size: tuple[int, int]) -> list[Face]:
-    """The faces of the next `count` frames in the direction of step (1 or -1), nearest first."""
+    """The faces of the frames beyond one end of a trajectory, nearest first.
+
+    Args:
+        face: at that end.
+        smooth: (T, 4), the trajectory.
+        step: 1 after its end, -1 before its start.
+        count: frames.
+        size: height and width of the pictures.
+    """
     ends = smooth if step > 0 else smooth[::-1]
     over = min(_VELOCITY_FRAMES, len(ends) - 1)
     velocity = (ends[-1, :2] - ends[-1 - over, :2]) / max(over, 1)
