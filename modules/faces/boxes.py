@@ -29,6 +29,11 @@ def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.clip(boxes, 0, np.tile([width, height], 2))
 
 
+def has_area(boxes: np.ndarray) -> np.ndarray:
+    """Which boxes are not empty, bool (N,)."""
+    return np.logical_and.reduce(boxes[:, 2:] > boxes[:, :2], axis=1)
+
+
 def shared_areas(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """The area that each box shares with each other one, (N, M)."""
     inner = np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - np.maximum(boxes[:, None, :2], others[None, :, :2])
@@ -52,7 +57,8 @@ def overlapping(boxes: np.ndarray, others: np.ndarray, max_iou: float, max_insid
     area, other = areas(boxes)[:, None], areas(others)[None]
     inside = shared / np.maximum(np.minimum(area, other), 1e-9)
     # by a product, as empty boxes have no union to divide by
-    return ((shared >= max_iou * (area + other - shared)) | (inside >= max_inside)).any(1)
+    too_far = (shared >= max_iou * (area + other - shared)) | (inside >= max_inside)
+    return np.logical_or.reduce(too_far, axis=1)
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, max_iou: float, max_inside: float = np.inf) -> np.ndarray:

@@ -202,8 +202,10 @@ def join_reports(parts: Iterable[Report], images: int, height: int, width: int) 
 
 
 def _entry(face: Face, action: str, seed: int | None, reason: str) -> Entry:
-    box = tuple(round(float(edge), 1) for edge in face.box)
-    return Entry(face.image_index, box, round(float(face.score), 3), face.source, face.track, action, seed, reason)
+    x0, y0, x1, y1 = (round(float(edge), 1) for edge in face.box)
+    return Entry(
+        face.image_index, (x0, y0, x1, y1), round(float(face.score), 3), face.source, face.track, action, seed, reason
+    )
 
 
 def _faces(count: int) -> str:

@@ -55,6 +55,16 @@ class Face:
             )
         return math.sqrt((x1 - x0) * (y1 - y0))
 
+    def crop_place(self) -> tuple[np.ndarray, int]:
+        """`matrix` and `crop_size` of a face that was cropped.
+
+        Raises:
+            ValueError: it was not.
+        """
+        if self.matrix is None or not self.crop_size:
+            raise ValueError("The faces have no crop matrices: connect FaceAnonCropFaces (its faces output).")
+        return np.asarray(self.matrix, np.float64), self.crop_size
+
     def with_crop(self, matrix: np.ndarray, crop_size: int) -> Face:
         """This face with the place of its crop."""
         return replace(self, matrix=matrix, crop_size=crop_size)

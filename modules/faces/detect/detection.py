@@ -121,7 +121,8 @@ class _Search:
         sure = seen.scores >= min(min_score, _SURE)
         found, possible = seen.pick(sure), seen.pick(~sure)
         sources = [_SOURCE] * len(found.scores)
-        turned = find_turned(self.centerface, self.picture, turned_views(*self.picture.shape[2:], LONG_SIDE))
+        height, width = self.picture.shape[2:]
+        turned = find_turned(self.centerface, self.picture, turned_views(height, width, LONG_SIDE))
         found = self._with_candidates(found, join([possible, turned]).unique(), _PLAUSIBLE)
         sources += [_UPRIGHT_SOURCE] * (len(found.scores) - len(sources))
         if self.settings.thorough:
@@ -155,7 +156,7 @@ class _Search:
         # a second look moves a box: two candidates may have become the same face
         new = new._replace(boxes=box_math.clip(new.boxes, *self.picture.shape[2:])).unique(_MAX_INSIDE)
         new = new.pick(~box_math.overlapping(new.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))
-        new = new.pick((new.scores >= self.settings.min_score) & (new.boxes[:, 2:] > new.boxes[:, :2]).all(1))
+        new = new.pick((new.scores >= self.settings.min_score) & box_math.has_area(new.boxes))
         return join([found, new])
 
     def _refined(self, faces: Candidates) -> Candidates:

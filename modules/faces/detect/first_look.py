@@ -71,18 +71,19 @@ def first_look(centerface: nn.Module, picture: torch.Tensor, min_score: float) -
     found = []
     sizes = pyramid(height, width, LONG_SIDE)
     for level, size in enumerate(sizes):
-        seen = decode(*_run(centerface, picture, size), min_score)
+        seen = decode(*_run(centerface, picture, size), min_score=min_score)
         extent = box_math.extents(seen.boxes)
         seen = seen.pick((extent >= (_MEDIUM if level else 0)) & (extent <= (_LARGE if size != sizes[-1] else np.inf)))
         per_pixel = np.array([width / size[1], height / size[0]])
         found.append(Candidates(seen.boxes * np.tile(per_pixel, 2), seen.scores, seen.points * per_pixel))
     best = join(found).unique()
     best = best._replace(boxes=box_math.clip(best.boxes, height, width))
-    return best.pick((best.boxes[:, 2:] > best.boxes[:, :2]).all(1))
+    return best.pick(box_math.has_area(best.boxes))
 
 
 def _whole_cells(height: float, width: float) -> tuple[int, int]:
-    return tuple(max(1, math.ceil(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE for side in (height, width))
+    rows, columns = (max(1, math.ceil(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE for side in (height, width))
+    return rows, columns
 
 
 def _run(centerface: nn.Module, picture: torch.Tensor, size: tuple[int, int]) -> list[np.ndarray]:

@@ -242,4 +242,4 @@ def _central_face(outputs: list[np.ndarray]) -> tuple[float, np.ndarray, float, 
     if not near.any():
         return None
     best = np.flatnonzero(near)[0]
-    return scores[best], centres[best], extents[best], points[best]
+    return float(scores[best]), centres[best], float(extents[best]), points[best]

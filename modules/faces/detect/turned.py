@@ -55,7 +55,7 @@ def find_turned(centerface: nn.Module, picture: torch.Tensor, views: list[tuple[
         part, corner = framed(part, [_BORDER] * 4)
         seen = look_turned(centerface, part, quarters, per_pixel, corner * per_pixel)
         centres = box_math.centres(seen.boxes)
-        found.append(seen.pick(((centres >= 0) & (centres <= [width, height])).all(1)))
+        found.append(seen.pick(np.logical_and.reduce((centres >= 0) & (centres <= [width, height]), axis=1)))
     return join(found).unique()
 
 
@@ -95,7 +95,7 @@ def look_turned(
     with torch.inference_mode():
         outputs = centerface(torch.rot90(part, quarters, (2, 3)).expand(-1, 3, -1, -1).to(device) * 255)
     heatmap, *others = (output[0].float().cpu().numpy().astype(np.float64) for output in outputs)
-    boxes, scores, points = decode(heatmap[0], *others, MIN_CANDIDATE_SCORE)
+    boxes, scores, points = decode(heatmap[0], *others, min_score=MIN_CANDIDATE_SCORE)
     size = part.shape[3], part.shape[2]
     corners = turn_back(boxes.reshape(-1, 2, 2), quarters, *size) * per_pixel + corner
     points = turn_back(points, quarters, *size) * per_pixel + corner

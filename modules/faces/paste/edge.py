@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from .placement import Placement
@@ -35,11 +34,11 @@ class Edge:
 
     def bounds(self, placement: Placement) -> tuple[int, int, int, int]:
         """The pixels x0 y0 x1 y1 of the picture that the mask may cover; empty (x0 >= x1 or y0 >= y1) beside it."""
-        low, high = placement.square[:2], placement.square[2:]
+        x0, y0, x1, y1 = placement.square
         if self.region != "crop":
-            shape = placement.shapes.bounds(self.region, _SHAPE_MARGIN)
-            low, high = np.maximum(low, shape[:2]).tolist(), np.minimum(high, shape[2:]).tolist()
-        return (*low, *high)
+            left, top, right, bottom = placement.shapes.bounds(self.region, _SHAPE_MARGIN)
+            x0, y0, x1, y1 = max(x0, left), max(y0, top), min(x1, right), min(y1, bottom)
+        return x0, y0, x1, y1
 
     def mask(
         self, placement: Placement, x: torch.Tensor, y: torch.Tensor, u: torch.Tensor, v: torch.Tensor

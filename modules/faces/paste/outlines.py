@@ -98,11 +98,12 @@ class Hull:
         centre = self.corners.mean(0)
         offsets = ((self.corners - centre) * self.normals).sum(1)
         x, y = x - float(centre[0]), y - float(centre[1])
-        result = None
-        for (nx, ny), offset in zip(self.normals.tolist(), offsets.tolist(), strict=True):
-            edge = (offset - ny * y) - nx * x
-            result = edge if result is None else torch.minimum(result, edge, out=result)
-        return result
+        edges = zip(self.normals.tolist(), offsets.tolist(), strict=True)
+        distances = ((offset - ny * y) - nx * x for (nx, ny), offset in edges)
+        nearest = next(distances)
+        for distance in distances:
+            torch.minimum(nearest, distance, out=nearest)
+        return nearest
 
     def width(self) -> float:
         low, high = self.corners.min(0), self.corners.max(0)

@@ -32,22 +32,28 @@ class Placement:
         """The shapes of the face, each worked out once."""
         return FaceShapes(self.face)
 
+    @property
+    def crop_size(self) -> int:
+        """Side in pixels of the square that was cut, which the crop need not have."""
+        return self.face.crop_place()[1]
+
     @cached_property
     def to_picture(self) -> np.ndarray:
         """float64 (2, 3), crop pixels -> picture pixels. Raises ValueError when the face's matrix has no inverse."""
-        return invert_affine(self.face.matrix)
+        return invert_affine(self.face.crop_place()[0])
 
     @cached_property
     def to_unit(self) -> np.ndarray:
         """float64 (2, 3), picture pixels -> the unit square whose edges are those of the crop."""
-        matrix = np.asarray(self.face.matrix, np.float64) / self.face.crop_size
-        matrix[:, 2] += 0.5 / self.face.crop_size
+        matrix, size = self.face.crop_place()
+        matrix = matrix / size
+        matrix[:, 2] += 0.5 / size
         return matrix
 
     @cached_property
     def cut(self) -> torch.Tensor:
         """What the picture shows in the crop's square, float32 [crop_size, crop_size, 3], as crop_faces cuts it."""
-        return cut_square(self.image, self.to_picture, self.face.crop_size)
+        return cut_square(self.image, self.to_picture, self.crop_size)
 
     def forget_cut(self) -> None:
         """Free the memory of `cut`, which is as large as the crop."""
@@ -57,7 +63,7 @@ class Placement:
     def square(self) -> tuple[int, int, int, int]:
         """x0 y0 x1 y1, exclusive ends, around all pixels of the picture that the crop shows; empty beside it."""
         height, width = self.image.shape[:2]
-        ends = (-0.5, self.face.crop_size - 0.5)
+        ends = (-0.5, self.crop_size - 0.5)
         corners = np.array([(x, y) for x in ends for y in ends]) @ self.to_picture[:, :2].T + self.to_picture[:, 2]
         limit = np.array([width, height])
         low = np.clip(np.floor(corners.min(0)), 0, limit).astype(int)
@@ -71,7 +77,7 @@ class Placement:
             x and y, float32 [side, side], in picture pixels; and which cells show the inside of the picture alone, bool
             [side, side].
         """
-        inverse, size = self.to_picture, self.face.crop_size
+        inverse, size = self.to_picture, self.crop_size
         height, width = self.image.shape[:2]
         index = (np.arange(side) + 0.5) * size / side - 0.5
         across = index[None, :, None] * inverse[:, 0] + index[:, None, None] * inverse[:, 1] + inverse[:, 2]
@@ -96,8 +102,8 @@ def check_crops(images: torch.Tensor, crops: torch.Tensor, faces: Faces) -> None
         raise ValueError(
             f"There are {len(crops)} crops but {len(faces)} faces: connect all the crops that were made of these faces."
         )
-    if any(face.matrix is None or not face.crop_size for face in faces):
-        raise ValueError("The faces have no crop matrices: connect FaceAnonCropFaces (its faces output).")
+    for face in faces:
+        face.crop_place()
 
 
 def placements_in(index: int, images: torch.Tensor, crops: torch.Tensor, faces: Faces) -> dict[int, Placement]:

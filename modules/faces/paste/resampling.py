@@ -131,7 +131,7 @@ def _extend_inside(placement: Placement, crop: torch.Tensor, scale: float) -> to
         return crop
     # A crop is sampled to 1/32 pixel; one that was resized since mixes neighbours. What is looked up instead lies so
     # far inside that all four taps of the bilinear filter are inside too.
-    resized = side != placement.face.crop_size
+    resized = side != placement.crop_size
     slack = np.minimum(1 / 32 + (1 / scale if resized else 0), limit / 2)
     margin = np.minimum(slack + np.sqrt(2) / scale, limit / 2)
     half = 0.5 / side

@@ -250,7 +250,7 @@ def _extrapolate(face: Face, smooth: np.ndarray, step: int, count: int, size: tu
         box = np.clip(moved.box, 0, np.tile(size[::-1], 2))
         if np.prod(box[2:] - box[:2]) < _LEAST_INSIDE * area:
             break
-        alignment = face.alignment.copy()
+        alignment = np.array(face.alignment)
         alignment[:, 2] -= alignment[:, :2] @ (k * velocity)
         result.append(replace(moved, box=box, alignment=alignment))
     return result
