@@ -4,8 +4,7 @@ from comfy_api.latest import io
 
 from ..modules.faces.report import FOUND, report_faces
 from ..modules.faces.settings import TrackSettings
-from ..modules.faces.track.scene_cuts import find_cuts, thumbnail
-from ..modules.faces.track.tracking import track_faces
+from ..modules.faces.track.following import follow_faces
 from .reporting import preview_faces, show_report, step_progress
 from .types import CATEGORY, FacesSocket
 
@@ -64,10 +63,12 @@ class FaceAnonTrackFaces(io.ComfyNode):
         cls, image, faces, max_gap=_TRACK.max_gap, lead=_TRACK.lead, smoothing=_TRACK.smoothing
     ) -> io.NodeOutput:
         progress = step_progress(len(image))
-        thumbnails = []
-        for number, frame in enumerate(image, 1):
-            thumbnails.append(thumbnail(frame))
-            progress(number, len(image))
-        tracked = track_faces(faces, find_cuts(thumbnails), TrackSettings(max_gap, lead, smoothing))
+
+        def frames():
+            for number, frame in enumerate(image, 1):
+                progress(number, len(image))
+                yield frame
+
+        tracked = follow_faces([(frames(), faces)], faces.image_count, TrackSettings(max_gap, lead, smoothing))
         preview, shown = preview_faces(cls, image, tracked)
         return io.NodeOutput(tracked, preview, ui=show_report(cls, report_faces(tracked, FOUND)) | shown)

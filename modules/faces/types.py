@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -94,13 +96,18 @@ class Faces:
         return iter(self.faces)
 
     def window(self, start: int, stop: int) -> Faces:
-        """The faces of images start <= i < stop, as faces of a batch of these images alone."""
+        """The faces of images start <= i < stop, in their order, as faces of a batch of these images alone."""
 
-        def inside(faces: tuple[Face, ...]) -> tuple[Face, ...]:
-            mine = (face for face in faces if start <= face.image_index < stop)
-            return tuple(replace(face, image_index=face.image_index - start) for face in mine)
+        def inside(faces: tuple[Face, ...], places: list[int]) -> tuple[Face, ...]:
+            def image_of(place: int) -> int:
+                return faces[place].image_index
 
-        return Faces(stop - start, self.height, self.width, inside(self.faces), inside(self.kept))
+            mine = places[bisect_left(places, start, key=image_of) : bisect_left(places, stop, key=image_of)]
+            return tuple(replace(faces[i], image_index=image_of(i) - start) for i in sorted(mine))
+
+        of_faces, of_kept = self._places_by_image
+        faces, kept = inside(self.faces, of_faces), inside(self.kept, of_kept)
+        return Faces(stop - start, self.height, self.width, faces, kept)
 
     def shifted(self, first_image: int) -> Faces:
         """These faces of a part of a clip, which begins at image `first_image`, numbered as in the whole clip."""
@@ -109,6 +116,15 @@ class Faces:
             return tuple(replace(face, image_index=face.image_index + first_image) for face in faces)
 
         return replace(self, image_count=first_image + self.image_count, faces=moved(self.faces), kept=moved(self.kept))
+
+    @cached_property
+    def _places_by_image(self) -> tuple[list[int], list[int]]:
+        """Places in `faces` and in `kept`, ordered by image: a clip asks for its windows one after the other."""
+
+        def ordered(faces: tuple[Face, ...]) -> list[int]:
+            return sorted(range(len(faces)), key=lambda place: faces[place].image_index)
+
+        return ordered(self.faces), ordered(self.kept)
 
     def seed_offsets(self) -> list[int]:
         """What each face adds to a run's seed: the number of its track, so that a person keeps one seed over all

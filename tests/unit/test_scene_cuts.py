@@ -1,17 +1,32 @@
 """Cuts in short clips of known truth: rooms of coloured shapes, the astronaut, and the synthetic clip."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from face_anonymizer.modules.faces.track.scene_cuts import THRESHOLD, find_cuts, measure_changes, thumbnail
+from face_anonymizer.modules.faces.track import scene_cuts
+from face_anonymizer.modules.faces.track.scene_cuts import (
+    THRESHOLD,
+    THUMBNAIL_SHAPE,
+    find_cuts,
+    measure_changes,
+    thumbnail,
+)
 from face_anonymizer.tools.pictures import synthetic_clip
 
 
 @pytest.fixture(scope="module")
 def astronaut(request):
     return np.asarray(Image.open(request.config.rootpath / "assets" / "astronaut.jpg").convert("RGB"), np.float32) / 255
+
+
+@pytest.fixture(scope="module")
+def synthetic():
+    """Thumbnails of the synthetic clip about its cut."""
+    return np.stack([thumbnail(frame) for frame in synthetic_clip.render(range(50, 70))])
 
 
 def room(seed, width=900):
@@ -110,17 +125,39 @@ def test_noise():
 
 
 def test_changes_do_not_depend_on_chunks():
-    frames = np.concatenate([np.repeat(thumbnails(shot(room(s), 1)), 150, 0) for s in range(4)])  # 600, chunks of 512
+    frames = np.concatenate([np.repeat(thumbnails(shot(room(s), 1)), 150, 0) for s in range(4)])  # 600, in chunks
     assert find_cuts(frames) == [150, 300, 450]
     change, level = measure_changes(frames)
     part = measure_changes(frames[290:])
     assert np.allclose(change[296:], part[0][6:]) and np.allclose(level[296:], part[1][6:])
 
 
-def test_the_cut_of_the_synthetic_clip():
-    frames = np.stack([thumbnail(frame) for frame in synthetic_clip.render(range(50, 70))])
-    assert find_cuts(frames) == [10]
-    change, level = measure_changes(frames)
+@pytest.mark.parametrize("chunk", [1, 3, 7])
+def test_the_synthetic_clip_by_any_chunks_is_the_clip_at_once(synthetic, monkeypatch, chunk):
+    whole = measure_changes(synthetic)
+    monkeypatch.setattr(scene_cuts, "_CHUNK", chunk)
+    parts = measure_changes(frame for frame in synthetic)
+    assert all(np.array_equal(part, one) for part, one in zip(parts, whole, strict=True))
+
+
+def test_memory_does_not_grow_with_the_clip():
+    """By bytes: a thumbnail has 27 648 of them, the differences of a frame 24."""
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        assert find_cuts(np.full(THUMBNAIL_SHAPE, number % 7 / 7, np.float32) for number in range(count)) == []
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    few, many = peak(300), peak(900)
+    print(f"{(many - few) / 600:.0f} bytes a frame")
+    assert many - few < 600 * 60
+
+
+def test_the_cut_of_the_synthetic_clip(synthetic):
+    assert find_cuts(synthetic) == [10]
+    change, level = measure_changes(synthetic)
     assert (change - level)[10] > THRESHOLD + 0.05 and np.delete(change - level, 10).max() < THRESHOLD - 0.2
 
 

@@ -9,7 +9,8 @@ fast motion does not do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 import torch
@@ -17,8 +18,7 @@ from torch.nn import functional as F
 
 THUMBNAIL_SHAPE = (36, 64, 3)  # rows, columns, channels
 
-# Of a change beyond its surroundings, 0..1; between that of cuts and of all else (docs/measured.md, "Constants of the
-# face code").
+# Between the excess of cuts and that of all else: see docs/measured.md, "Where a shot ends".
 THRESHOLD = 0.4
 
 _CONTRAST_FLOOR = 0.1  # of full scale, added to the contrast, so that a fade starts gently
@@ -26,17 +26,18 @@ _STRUCTURE_FLOOR = 0.25  # of the variance of a normalised thumbnail: two flat f
 _SHIFT = (6, 12)  # thumbnail pixels, up to a fifth of the picture between two frames
 _BINS, _RANGE = 12, 3.0  # of the histogram; standard deviations of luminance to each side
 _NEIGHBOURS = 5  # frames before, and after, whose median change is the local level
-_CHUNK = 512  # frames whose spectra are held at once
+_LAGS = (1, 2, 3)  # frames between the two that are compared
+_CHUNK = 128  # frames whose thumbnails and spectra are held at once
 
 
 def thumbnail(image: torch.Tensor) -> np.ndarray:
     """A picture at 36x64 for find_cuts, whatever its shape: means over areas.
 
     Args:
-        image: float [H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped, one channel becomes three), any device.
+        image: float [H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped, one channel becomes three), on any device.
 
     Returns:
-        float32 (36, 64, 3).
+        float32 (36, 64, 3), 0..1.
 
     Raises:
         ValueError: another shape.
@@ -51,48 +52,38 @@ def thumbnail(image: torch.Tensor) -> np.ndarray:
     return small.permute(1, 2, 0).contiguous().numpy()
 
 
-def find_cuts(thumbnails: np.ndarray | Sequence[np.ndarray]) -> list[int]:
-    """The first frame after each cut, ascending.
-
-    A shot of a single frame is a flash. Dissolves and fades are no cuts.
+def find_cuts(thumbnails: Iterable[np.ndarray]) -> list[int]:
+    """Where the shots of a clip begin. A shot of a single frame is a flash; dissolves and fades are no cuts.
 
     Args:
-        thumbnails: (N, h, w, 3), 0..1, of all frames in order (see thumbnail); N may be 0.
+        thumbnails: of all frames in order, each (h, w, 3), 0..1 (see thumbnail); an array (N, h, w, 3) is one, N = 0
+            included. They may come one by one: only a few are held at a time.
+
+    Returns:
+        The number of the first frame after each cut, ascending, from 0.
 
     Raises:
-        ValueError: another shape.
+        ValueError: thumbnails of another shape.
     """
-    frames = np.asarray(thumbnails, np.float32)
-    if frames.size == 0:
-        return []
-    if frames.ndim != 4 or frames.shape[3] != 3:
-        raise ValueError(f"Thumbnails are [N, h, w, 3], got {list(frames.shape)}: make them by thumbnail().")
-    change, level = measure_changes(frames)
+    change, level = measure_changes(thumbnails)
     excess = change - level
     # a flash in the cut makes two changes in a row: the larger one, or the first of equals
     before, after = np.r_[0.0, excess[:-1]], np.r_[excess[1:], 0.0]
     return np.flatnonzero((excess > THRESHOLD) & (excess > before) & (excess >= after)).tolist()
 
 
-def measure_changes(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far each frame and its follower differ from the two before, and the level of changes around it.
+def measure_changes(thumbnails: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """How much the picture changes at each frame, and how much it changes around it.
 
     Args:
-        frames: float32 (N, h, w, 3).
+        thumbnails: as find_cuts.
 
     Returns:
-        Both (N,), 0..1; the level is the larger one of those before and after.
+        (change, level), both float64 (N,), 0..1. change: how far a frame and its follower differ from the two before.
+        level: the median difference of neighbours before or after, whichever is larger.
     """
-    count = len(frames)
-    lags = np.ones((3, count))  # difference of frame t and frame t - lag, at lag - 1, t
-    for start in range(0, count, _CHUNK):
-        part = _normalise(frames[max(start - 3, 0) : start + _CHUNK])
-        begin = start - max(start - 3, 0)
-        spectra = np.fft.rfft2(part.mean(3), axes=(1, 2))
-        histograms = _histograms(part)
-        for lag in (1, 2, 3):
-            later = np.arange(max(begin, lag), len(part))
-            lags[lag - 1, later + start - begin] = _difference(part, spectra, histograms, later, later - lag)
+    lags = _differences(thumbnails)
+    count = lags.shape[1]
     change, level = np.zeros(count), np.zeros(count)
     steps = lags[0]
     for t in range(1, count):
@@ -101,6 +92,27 @@ def measure_changes(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         sides = (steps[max(t - _NEIGHBOURS, 1) : t], steps[t + 1 : t + 1 + _NEIGHBOURS])
         level[t] = max((float(np.median(side)) for side in sides if side.size), default=0.0)
     return change, level
+
+
+def _differences(thumbnails: Iterable[np.ndarray]) -> np.ndarray:
+    """How far frame t differs from frame t - lag, float64 (3, N), at [lag - 1, t]; 1 where there is no such frame."""
+    coming = iter(thumbnails)
+    parts = [np.ones((len(_LAGS), 0))]
+    before = ()  # the last frames of the chunk before
+    while chunk := list(islice(coming, _CHUNK)):
+        frames = np.stack([*before, *chunk]).astype(np.float32, copy=False)
+        if frames.ndim != 4 or frames.shape[3] != 3:
+            raise ValueError(f"Thumbnails are [N, h, w, 3], got {list(frames.shape)}: make them by thumbnail().")
+        normalised = _normalise(frames)
+        spectra = np.fft.rfft2(normalised.mean(3), axes=(1, 2))
+        histograms = _histograms(normalised)
+        part = np.ones((len(_LAGS), len(frames)))
+        for lag in _LAGS:
+            later = np.arange(max(len(before), lag), len(frames))
+            part[lag - 1, later] = _difference(normalised, spectra, histograms, later, later - lag)
+        parts.append(part[:, len(before) :])
+        before = frames[-max(_LAGS) :].copy()
+    return np.concatenate(parts, 1)
 
 
 def _normalise(frames: np.ndarray) -> np.ndarray:
