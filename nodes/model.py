@@ -1,4 +1,4 @@
-"""FaceAnonLoadModel."""
+"""FaceAnonLoadModel, and the folder in which ComfyUI looks for models."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ logger = logging.getLogger("face_anonymizer")
 def register_model_folder() -> None:
     """Make models/face_anon known to ComfyUI, after the folders that extra_model_paths.yaml has given already.
 
-    The pack's own comes last: the user's models stand before the demo model, and one of its name in place of it.
+    The pack's folder comes last: a user's models are listed before the demo model, and one of its name replaces it.
     """
     folder_paths.add_model_folder_path(MODEL_FOLDER, os.path.join(folder_paths.models_dir, MODEL_FOLDER))
     folder_paths.add_model_folder_path(MODEL_FOLDER, str(PACK_MODELS))

@@ -1,4 +1,4 @@
-"""Save pictures, clips and reports without metadata, under names that do not come from the source."""
+"""Save pictures, videos and reports without metadata, under names that do not come from the source."""
 
 import os
 import uuid
@@ -21,7 +21,7 @@ VIDEO_FORMATS = ("auto", "mp4", "mkv", "webm")
 
 
 def saving_inputs() -> list:
-    """What both save nodes ask for at the end."""
+    """The last inputs of both nodes that save."""
     return [
         io.Boolean.Input(
             "mark_as_ai",
@@ -83,7 +83,7 @@ class FaceAnonSaveImage(io.ComfyNode):
 
         def save(number: int, image) -> ui.SavedResult:
             def write(path: Path) -> None:
-                save_image(image, path, format, quality, profile, mark_as_ai)
+                save_image(image, path, format, quality, icc_profile=profile, mark=mark_as_ai)
 
             return folder.save(EXTENSIONS[format], write, report if number == 0 else None, number)
 
@@ -152,7 +152,12 @@ class FaceAnonReport(io.ComfyNode):
 
 
 class _Folder:
-    """Where the host saves what has this prefix; it keeps to the output folder and counts the files."""
+    """Where ComfyUI saves the files of a prefix: a place in its output folder, and the next number that is free.
+
+    Args:
+        filename_prefix: as in Save Image, with folders and %year%.
+        width, height: of the pictures, in pixels, for %width% and %height%.
+    """
 
     def __init__(self, filename_prefix: str, width: int = 0, height: int = 0):
         folder, self._name, self._counter, self._subfolder, _ = folder_paths.get_save_image_path(
@@ -161,7 +166,14 @@ class _Folder:
         self._folder = Path(folder)
 
     def save(self, extension: str, write: Callable[[Path], None], report=None, number: int = 0) -> ui.SavedResult:
-        """Call write(path) with the next path that is free, and save the report beside it. number: in the batch."""
+        """Write one file, and the report beside it under the same name.
+
+        Args:
+            extension: of the file, with its dot.
+            write: called with the path; it raises FileExistsError where that is taken, and is called with the next one.
+            report: saved as JSON; None for none.
+            number: of the file in its batch, for %batch_num%.
+        """
         name = self._name.replace("%batch_num%", str(number))
         while True:
             path = self._folder / f"{name}_{self._counter:05}_{extension}"
@@ -177,9 +189,19 @@ class _Folder:
 
 
 def _save_video(video, path: Path, mark: bool) -> None:
-    """Packets of an untouched file are copied, all else is encoded by the host first, in a temporary file.
+    """Save a video of ComfyUI without metadata.
 
-    The host copies packets too, but loses the first pictures of a Matroska file with B-frames.
+    The packets of a file that no node has changed are copied; all else is encoded by ComfyUI first, into a temporary
+    file. ComfyUI copies packets too, but loses the first pictures of a Matroska file with B-frames.
+
+    Args:
+        video: ComfyUI's VideoInput.
+        path: of the new file; its suffix names the container.
+        mark: say in the file that a trained model made a part of it.
+
+    Raises:
+        ValueError: ComfyUI does not encode for this container, or not in this size.
+        OSError: as written_whole.
     """
     if isinstance(video, InputImpl.VideoFromFile) and video.get_active_trim_window() == WHOLE:
         try:
@@ -217,7 +239,7 @@ def _encode(video, path: Path, container) -> None:
 
 
 def _source_profile(node: type[io.ComfyNode]) -> bytes | None:
-    """The ICC profile of the photo that this node's pictures came from, by the prompt; None where that is not told."""
+    """The ICC profile of the photo that a node's pictures came from; None where the prompt does not lead to one."""
     if node.hidden is None or not node.hidden.prompt:
         return None
     name = source_image(node.hidden.prompt, str(node.hidden.unique_id))

@@ -1,17 +1,15 @@
-"""Anonymize whole batches of crops in one node: for crowds and clips."""
-
-from dataclasses import replace
+"""FaceAnonAnonymizeCrops, the whole method on a batch of crops, and the inputs of every node that paints."""
 
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..modules.faces.track.tracking import best_frames
 from ..modules.model.comfy_engine import FaceAnonModel
-from ..modules.model.painting import anonymize_crops, runs, swap_crops
+from ..modules.model.painting import swap_crops
 from ..modules.model.settings import DDPM, PaintSettings, SamplerSettings
+from ..modules.video.people import IDENTITIES, SAME_NOISE, PeoplePainter
 from .types import CATEGORY, FacesSocket, ReferenceNetSocket
 
-SAME_NOISE, SAME_FACE = IDENTITIES = ("same noise", "same face")
+_PAINT = PaintSettings()
 
 
 def model_inputs() -> list:
@@ -26,22 +24,24 @@ def model_inputs() -> list:
 
 
 def painting_inputs() -> list:
-    """What is painted and how, for every node that does."""
+    """What is painted and how."""
     return [
         io.Float.Input(
             "degree",
-            default=1.25,
+            default=_PAINT.degree,
             min=0.0,
             max=2.0,
             step=0.05,
             tooltip="0: the same identity. 1: none of it. 1.25: away from it, the paper's anonymization. Above 1.5 "
             "faces break.",
         ),
-        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
-        io.Int.Input("steps", default=25, min=1, max=1000, tooltip="200 in the paper; 25 are enough for most."),
+        io.Int.Input("seed", default=_PAINT.seed, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+        io.Int.Input(
+            "steps", default=_PAINT.sampler.steps, min=1, max=1000, tooltip="200 in the paper; 25 are enough for most."
+        ),
         io.Float.Input(
             "guidance_scale",
-            default=4.0,
+            default=_PAINT.sampler.guidance_scale,
             min=0.0,
             max=30.0,
             step=0.1,
@@ -50,13 +50,13 @@ def painting_inputs() -> list:
         io.Combo.Input(
             "sampler_name",
             options=[DDPM, *comfy.samplers.KSampler.SAMPLERS],
-            default="dpmpp_2m",
+            default=_PAINT.sampler.name,
             tooltip="For clips one that adds no noise on the way (dpmpp_2m, euler, ddim), or the paper's.",
         ),
         io.Combo.Input(
             "scheduler",
             options=list(comfy.samplers.KSampler.SCHEDULERS),
-            default="karras",
+            default=_PAINT.sampler.scheduler,
             tooltip="Not used by the paper's sampler.",
         ),
         io.Combo.Input(
@@ -67,7 +67,7 @@ def painting_inputs() -> list:
         ),
         io.Int.Input(
             "faces_at_once",
-            default=8,
+            default=_PAINT.faces_at_once,
             min=1,
             max=256,
             advanced=True,
@@ -75,11 +75,6 @@ def painting_inputs() -> list:
             "that add noise on the way (ancestral, sde, ddpm) another number gives other faces; the paper's does not.",
         ),
     ]
-
-
-def make_painting(degree, seed, steps, guidance_scale, sampler_name, scheduler, faces_at_once) -> PaintSettings:
-    sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale)
-    return PaintSettings(degree, seed, sampler, faces_at_once)
 
 
 class FaceAnonAnonymizeCrops(io.ComfyNode):
@@ -115,29 +110,22 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         vae,
         crops,
         faces,
-        degree=1.25,
-        seed=0,
-        steps=25,
-        guidance_scale=4.0,
-        sampler_name="dpmpp_2m",
-        scheduler="karras",
+        degree=_PAINT.degree,
+        seed=_PAINT.seed,
+        steps=_PAINT.sampler.steps,
+        guidance_scale=_PAINT.sampler.guidance_scale,
+        sampler_name=_PAINT.sampler.name,
+        scheduler=_PAINT.sampler.scheduler,
         identity=SAME_NOISE,
-        faces_at_once=8,
+        faces_at_once=_PAINT.faces_at_once,
         source=None,
     ) -> io.NodeOutput:
         parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
-        painting = make_painting(degree, seed, steps, guidance_scale, sampler_name, scheduler, faces_at_once)
-        offsets = faces.seed_offsets()
+        sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale)
+        painting = PaintSettings(degree, seed, sampler, faces_at_once)
         if source is not None:
-            return io.NodeOutput(swap_crops(parts, source, crops, offsets, painting))
-        if identity == SAME_NOISE:
-            return io.NodeOutput(anonymize_crops(parts, crops, offsets, painting))
-        best = best_frames(faces)
-        tracks = [face.track for face in faces]
-        if None in tracks:
-            raise ValueError(f'identity "{SAME_FACE}" needs to know who is who: put Track Faces before Crop Faces.')
-        progress = parts.progress(painting, runs(len(best), painting) + runs(len(crops), painting))
-        synthetic = anonymize_crops(parts, crops[list(best.values())], list(best), painting, progress)
-        which = [list(best).index(track) for track in tracks]
-        swap = replace(painting, degree=0.0)
-        return io.NodeOutput(swap_crops(parts, synthetic, crops, offsets, swap, progress=progress, which=which))
+            return io.NodeOutput(swap_crops(parts, source, crops, faces.seed_offsets(), painting))
+        painter = PeoplePainter(
+            parts, painting, identity, faces, crops_at=lambda places: crops[places], batches=[len(crops)]
+        )
+        return io.NodeOutput(painter.paint(crops, faces))

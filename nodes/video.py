@@ -9,15 +9,18 @@ from comfy_api.latest import InputImpl, io
 from ..modules.faces.report import FOUND, report_faces
 from ..modules.faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..modules.model.comfy_engine import FaceAnonModel
+from ..modules.model.settings import PaintSettings, SamplerSettings
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
+from ..modules.video.people import SAME_NOISE
 from .detect import min_score_input, thorough_input
-from .painting import SAME_FACE, SAME_NOISE, make_painting, model_inputs, painting_inputs
+from .painting import model_inputs, painting_inputs
 from .paste import fallback_inputs, pasting_inputs, redaction_inputs
 from .reporting import show_report, step_progress
 from .track import tracking_inputs
 from .types import CATEGORY, FacesSocket, ReportSocket
 
 _DETECT, _TRACK, _PASTE, _REDACT = DetectSettings(), TrackSettings(), PasteSettings(), RedactSettings()
+_PAINT = PaintSettings()
 _KEEPS = " Every frame's time and the sound stay; only a few frames are in memory at a time."
 
 
@@ -82,14 +85,14 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         driving_reference_net,
         clip_vision,
         vae,
-        degree=1.25,
-        seed=0,
-        steps=25,
-        guidance_scale=4.0,
-        sampler_name="dpmpp_2m",
-        scheduler="karras",
+        degree=_PAINT.degree,
+        seed=_PAINT.seed,
+        steps=_PAINT.sampler.steps,
+        guidance_scale=_PAINT.sampler.guidance_scale,
+        sampler_name=_PAINT.sampler.name,
+        scheduler=_PAINT.sampler.scheduler,
         identity=SAME_NOISE,
-        faces_at_once=8,
+        faces_at_once=_PAINT.faces_at_once,
         feather=_PASTE.feather,
         region=_PASTE.region,
         colour_match=_PASTE.colour_match,
@@ -98,10 +101,12 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         report=None,
     ) -> io.NodeOutput:
         parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
-        painting = make_painting(degree, seed, steps, guidance_scale, sampler_name, scheduler, faces_at_once)
+        sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale)
+        painting = PaintSettings(degree, seed, sampler, faces_at_once)
         pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size)
-        same_face = identity == SAME_FACE
-        written, done = anonymize_video(_clip(video), _new_file(), faces, parts, painting, pasting, same_face)
+        written, done = anonymize_video(
+            _clip(video), _new_file(), faces, parts, painting=painting, pasting=pasting, identity=identity
+        )
         return _changed(cls, written, done.after(report))
 
 

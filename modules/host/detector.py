@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import comfy.model_management
 import comfy.model_patcher
 import torch
@@ -11,11 +15,28 @@ from ..faces.settings import DetectSettings
 from ..faces.types import Faces
 
 
-def detect(images: torch.Tensor, settings: DetectSettings = DetectSettings(), progress=None) -> Faces:
-    """detect_faces on the host's device; the networks (9 MB) are read anew and then let go: nothing stays in memory."""
+@contextlib.contextmanager
+def detector() -> Iterator[Callable[..., Faces]]:
+    """Keep the detector on the host's device while the block runs, for as many calls as it makes.
+
+    Its networks (9 MB) are read when the block begins and let go when it ends: nothing stays in memory.
+
+    Yields:
+        detect_faces without its first argument, the networks, and with the device set.
+    """
     device = comfy.model_management.get_torch_device()
     patcher = comfy.model_patcher.CoreModelPatcher(
         load_face_networks(), load_device=device, offload_device=comfy.model_management.unet_offload_device()
     )
     comfy.model_management.load_models_gpu([patcher])
-    return detect_faces(patcher.model, images, settings, device=device, progress=progress)
+    yield partial(detect_faces, patcher.model, device=device)
+
+
+def detect(
+    images: torch.Tensor,
+    settings: DetectSettings = DetectSettings(),
+    progress: Callable[[float, int], None] | None = None,
+) -> Faces:
+    """Find the faces of one batch of pictures on the host's device. Arguments and result are those of detect_faces."""
+    with detector() as find:
+        return find(images, settings, progress=progress)

@@ -24,6 +24,7 @@ def save_image(
     path: Path,
     format: str = "png",
     quality: int = 95,
+    *,
     icc_profile: bytes | None = None,
     mark: bool = False,
 ) -> None:

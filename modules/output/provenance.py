@@ -21,12 +21,12 @@ def source_image(prompt: Mapping[str, Mapping], node_id: str, input_name: str = 
         The `image` widget of the first loader on the way, or None where there is none.
     """
     waiting = [_linked(prompt.get(node_id), input_name)]
-    seen = {node_id}
+    visited = {node_id}
     while waiting:
         node_id = waiting.pop()
-        if node_id is None or node_id in seen or node_id not in prompt:
+        if node_id is None or node_id in visited or node_id not in prompt:
             continue
-        seen.add(node_id)
+        visited.add(node_id)
         node = prompt[node_id]
         if isinstance(file := node["inputs"].get("image"), str):
             return file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
@@ -14,7 +14,7 @@ import torch
 
 from ..files import written_whole
 from ..output.xmp import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
-from .frames import FrameReader, FrameWriter, bit_depth, frame_rate, upright_size
+from .frames import FrameReader, FrameWriter, upright_size
 
 Source = str | BytesIO
 Window = tuple[float, float]  # start and duration in seconds; a duration of 0 reaches to the end
@@ -25,7 +25,7 @@ _MADE_OF_BOXES = ("mp4", "mov")
 # Where every packet is one frame, frames can be counted without decoding them.
 _INDEXED_FORMATS = {"mov", "matroska"}
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
-# What FFmpeg takes a number of channels for where a file, an AVI say, does not tell which they are.
+# What FFmpeg takes a number of channels for where a file, an AVI say, does not name them.
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats
 
@@ -36,41 +36,51 @@ class CannotHold(ValueError):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A video inside a window. width, height: in pixels, upright. frame_count: as many as read_chunks gives."""
+    """What a video file holds inside a window of time.
+
+    Attributes:
+        width, height: of the upright frames, in pixels.
+        frame_count: as many as read_chunks gives.
+    """
 
     width: int
     height: int
-    frame_rate: Fraction
     frame_count: int
-    duration_s: float
-    bit_depth: int
-    has_audio: bool
 
 
 def probe(source: Source, window: Window = WHOLE) -> VideoInfo:
-    """What a video file holds. Frames are counted: by their packets where each is one frame, else by decoding.
+    """The size of a video's frames, and how many there are.
 
-    Raises ValueError for a file without a picture in the window, FileNotFoundError or av.error.InvalidDataError for one
-    that is missing or no video.
+    Frames are counted by their packets where each is one frame, else by decoding.
+
+    Args:
+        source: path or bytes of the file.
+        window: start and duration in seconds; a duration of 0 reaches to the end.
+
+    Raises:
+        ValueError: there is no picture in the window.
+        FileNotFoundError, av.error.InvalidDataError: the file is missing or no video.
     """
     width, height = upright_size(_first_frame(source, window))
-    frame_count = _frame_count(source, window)
-    with _opened(source) as container:
-        stream = _video_stream(container)
-        rate = frame_rate(stream)
-        length_s = float(frame_count / rate) if container.duration is None else container.duration / av.time_base
-        left_s = max(length_s - window[0], 0.0)
-        has_audio = bool(_audio_streams(container))
-        return VideoInfo(
-            width, height, rate, frame_count, min(window[1] or left_s, left_s), bit_depth(stream), has_audio
-        )
+    return VideoInfo(width, height, _frame_count(source, window))
 
 
 def read_chunks(source: Source, chunk: int, window: Window = WHOLE) -> Iterator[tuple[int, torch.Tensor]]:
-    """The frames of a video, at most `chunk` at a time: (number of the first, float32 [n, H, W, 3], 0..1, upright).
+    """All frames of a video, a few at a time; one chunk is held in memory.
 
     Frames, order, rotation and colour conversion are those of ComfyUI's VideoFromFile.get_components, bit by bit; an
-    alpha channel is left out. One chunk is held in memory. Raises ValueError when the size of the frames changes.
+    alpha channel is left out.
+
+    Args:
+        source: path or bytes of the file.
+        chunk: the most frames at a time.
+        window: start and duration in seconds; a duration of 0 reaches to the end.
+
+    Yields:
+        (number of the first frame, from 0 in the window; frames, float32 [n, H, W, 3], 0..1, upright).
+
+    Raises:
+        ValueError: the size of the frames changes.
     """
     with _opened(source) as container:
         stream = _video_stream(container)
@@ -85,6 +95,35 @@ def read_chunks(source: Source, chunk: int, window: Window = WHOLE) -> Iterator[
             yield first, torch.stack(pictures)
 
 
+def read_frames(source: Source, numbers: Collection[int], window: Window = WHOLE) -> Iterator[tuple[int, torch.Tensor]]:
+    """A few frames of a video, as read_chunks gives them; nothing is decoded after the last of them.
+
+    Args:
+        source: path or bytes of the file.
+        numbers: which frames, from 0 in the window, in any order.
+        window: start and duration in seconds; a duration of 0 reaches to the end.
+
+    Yields:
+        (number of the frame, float32 [H, W, 3], 0..1, upright), ascending. Frames after the end are left out.
+
+    Raises:
+        ValueError: the size of the frames changes.
+    """
+    wanted, last = set(numbers), max(numbers, default=-1)
+    if last < 0:
+        return
+    with _opened(source) as container:
+        stream = _video_stream(container)
+        reader = FrameReader(stream.time_base)
+        for number, frame in enumerate(_media(container, stream, (), window)):
+            if number in wanted:
+                yield number, reader.picture(frame)
+            else:
+                reader.skip(frame)
+            if number == last:
+                return
+
+
 def rewrite(
     source: Source,
     target: Path,
@@ -92,31 +131,38 @@ def rewrite(
     *,
     chunk: int = 8,
     window: Window = WHOLE,
-    crf: float = 18,
-    mark: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write a video anew with changed frames: H.264 pictures, the source's timestamps and audio packets, no metadata.
 
-    change(frames float32 [n, H, W, 3] 0..1, number of the first) -> frames of the same shape, at most `chunk` at once.
     Timestamps of frames and of audio packets are the source's, less the window's start (broadcast files start at 0): a
     variable frame rate stays exact. Matroska rounds to milliseconds and, where sound starts before 0 as AAC in MP4
-    does, shifts everything by that. Audio packets are copied byte by byte; a
-    window takes those that begin inside. More than 8 bits become 10. Subtitles, chapters, cover pictures, data tracks
-    and further video tracks are left out: they may show or tell what was changed. mark: as copy_clean.
-    progress(frames done, all frames).
+    does, shifts everything by that. Audio packets are copied byte by byte; a window takes those that begin inside. More
+    than 8 bits become 10. Subtitles, chapters, cover pictures, data tracks and further video tracks are left out: they
+    may show or tell what was changed.
 
-    target: .mp4, .mov or .mkv, written whole or not at all; what `change` or `progress` raises passes through. Raises
-    ValueError for another suffix, CannotHold where the container takes no such audio; else as probe and written_whole.
+    Args:
+        source: path or bytes of the file.
+        target: .mp4, .mov or .mkv, written whole or not at all.
+        change: (frames, float32 [n, H, W, 3], 0..1; number of the first) -> frames of the same shape. What it raises
+            passes through.
+        chunk: the most frames that it is given at a time.
+        window: start and duration in seconds; a duration of 0 reaches to the end.
+        progress: called with (frames done, all frames) after each chunk; what it raises passes through.
+
+    Raises:
+        ValueError: another suffix of `target`, frames of another shape.
+        CannotHold: the container takes no such audio; raised before the first frame.
+        OSError: as written_whole. All else as probe.
     """
     target = Path(target)
     if _muxer(target) == "webm":
         raise CannotHold("WEBM files hold no H.264: choose a name that ends in .mp4 or .mkv.")
     first = _first_frame(source, window)
     frame_count = probe(source, window).frame_count if progress else 0
-    with _opened(source) as container, _clean_output(target, _video_stream(container), mark) as output:
+    with _opened(source) as container, _clean_output(target, _video_stream(container)) as output:
         stream = _video_stream(container)
-        reader, writer = FrameReader(stream.time_base), FrameWriter(output, stream, first, crf)
+        reader, writer = FrameReader(stream.time_base), FrameWriter(output, stream, first)
         audio = _copied_streams(output, _audio_streams(container), target)
         _start(output, target)
         offset = _offset(container, [stream, *audio], stream, window)
@@ -152,12 +198,19 @@ def rewrite(
 
 
 def copy_clean(source: Source, target: Path, mark: bool = False) -> None:
-    """Copy the first video track and all audio tracks, packet by packet, without any metadata, whole or not at all.
+    """Copy the first video track and all audio tracks, packet by packet, without any metadata.
 
     Left out: title, place, dates, names of tracks and programs, prompt and workflow, cover pictures, subtitles,
-    chapters, data tracks. What stands inside the packets themselves stays. target: .mp4, .mov, .mkv or .webm. mark: say
-    that a trained model made a part of it, by an XMP packet (.mp4, .mov) or by a tag DIGITAL_SOURCE_TYPE, which no
-    standard names (.mkv, .webm). Raises as rewrite.
+    chapters, data tracks. What stands inside the packets themselves stays.
+
+    Args:
+        source: path or bytes of the file.
+        target: .mp4, .mov, .mkv or .webm, written whole or not at all.
+        mark: say in the file that a trained model made a part of it, by an XMP packet (.mp4, .mov) or by a tag
+            DIGITAL_SOURCE_TYPE, which no standard names (.mkv, .webm).
+
+    Raises:
+        CannotHold: the container takes no such picture or audio. All else as rewrite.
     """
     target = Path(target)
     with _opened(source) as container, _clean_output(target, _video_stream(container), mark) as output:
@@ -297,7 +350,7 @@ def _muxer(target: Path) -> str:
 
 
 @contextlib.contextmanager
-def _clean_output(target: Path, video: av.VideoStream, mark: bool) -> Iterator[av.container.OutputContainer]:
+def _clean_output(target: Path, video: av.VideoStream, mark: bool = False) -> Iterator[av.container.OutputContainer]:
     """A container for packets of `video` and others that writes no name of a program and no date."""
     muxer = _muxer(target)
     has_boxes = muxer in _MADE_OF_BOXES
@@ -332,7 +385,7 @@ def _copied_streams(output: av.container.OutputContainer, streams: Iterable, tar
 
 
 def _start(output: av.container.OutputContainer, target: Path) -> None:
-    """Write the header. What a muxer cannot hold it partly tells only now."""
+    """Write the header. Some muxers refuse what they cannot hold only now."""
     try:
         output.start_encoding()
     except ValueError as error:  # of FFmpeg, for an invalid argument

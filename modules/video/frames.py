@@ -11,6 +11,7 @@ import torch
 from av.video.reformatter import ColorRange, VideoReformatter
 
 _RGB, _BT709, _UNSPECIFIED = 0, 1, 2  # AVColorSpace
+_CRF = "18"  # of x264: visually lossless
 
 
 def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
@@ -29,7 +30,13 @@ def bit_depth(stream: av.VideoStream) -> int:
 
 
 class FrameReader:
-    """Frames to RGB, bit by bit as comfy_api/latest/_input_impl/video_types.py does it, one at a time."""
+    """Frames to RGB, bit by bit as comfy_api/latest/_input_impl/video_types.py does it, one at a time.
+
+    Every frame of the file comes here in its order, by picture or by skip: the first one decides the colour format.
+
+    Args:
+        time_base: seconds a tick, of the source's stream.
+    """
 
     def __init__(self, time_base: Fraction):
         self._time_base = time_base
@@ -38,7 +45,18 @@ class FrameReader:
         self._padding: tuple | None = None
 
     def picture(self, frame: av.VideoFrame) -> torch.Tensor:
-        """float32 [H, W, 3], 0..1, upright, without alpha. Raises ValueError when the size of the frames changes."""
+        """The frame as float32 [H, W, 3], 0..1, upright, without alpha. Raises as skip."""
+        self.skip(frame)
+        if self._format.startswith("gbr") and frame.width % 32:
+            pixels = self._padded(frame)
+        else:
+            pixels = frame.to_ndarray(format=self._format)
+        pixels = np.rot90(pixels, k=_quarter_turns(frame), axes=(0, 1))
+        picture = torch.from_numpy(np.ascontiguousarray(pixels[..., :3]))
+        return picture if picture.is_floating_point() else picture.float() / 255.0
+
+    def skip(self, frame: av.VideoFrame) -> None:
+        """Pass a frame whose picture is not needed. Raises ValueError when the size of the frames changes."""
         size = (frame.width, frame.height)
         if self._size is None:
             self._format, self._size = _format_of(frame), size
@@ -47,13 +65,6 @@ class FrameReader:
                 f"The frames change from {self._size[0]}x{self._size[1]} to {size[0]}x{size[1]} pixels: cut the video "
                 "there and take the parts one by one."
             )
-        if self._format.startswith("gbr") and frame.width % 32:
-            pixels = self._padded(frame)
-        else:
-            pixels = frame.to_ndarray(format=self._format)
-        pixels = np.rot90(pixels, k=_quarter_turns(frame), axes=(0, 1))
-        picture = torch.from_numpy(np.ascontiguousarray(pixels[..., :3]))
-        return picture if picture.is_floating_point() else picture.float() / 255.0
 
     def _padded(self, frame: av.VideoFrame) -> np.ndarray:
         """Where the width is no multiple of 32 a plain conversion differs from run to run: pad, then cut."""
@@ -79,15 +90,20 @@ class FrameReader:
 class FrameWriter:
     """RGB pictures to H.264 packets that look and are timed like the frames of a source.
 
-    output: the container to write to. stream, first: of the source, which tell frame rate, time base, size, pixel
-    aspect, matrix, range, transfer, primaries and bit depth. 4:2:0, but 4:4:4 for odd sizes, which 4:2:0 cannot hold.
+    Frame rate, time base, size, pixel aspect, matrix, range, transfer, primaries and bit depth are the source's. 4:2:0,
+    but 4:4:4 for odd sizes, which 4:2:0 cannot hold.
+
+    Args:
+        output: the container to write to.
+        stream: the source's.
+        first: the first frame of the source.
     """
 
-    def __init__(self, output, stream: av.VideoStream, first: av.VideoFrame, crf: float):
+    def __init__(self, output: av.container.OutputContainer, stream: av.VideoStream, first: av.VideoFrame):
         rate = frame_rate(stream)
         width, height = upright_size(first)
         self._output = output
-        self._stream = output.add_stream("libx264", rate=rate, options={"crf": str(crf)})
+        self._stream = output.add_stream("libx264", rate=rate, options={"crf": _CRF})
         self._format = ("yuv444p" if width % 2 or height % 2 else "yuv420p") + ("10le" if bit_depth(stream) > 8 else "")
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self._format
@@ -97,7 +113,7 @@ class FrameWriter:
         if aspect := stream.sample_aspect_ratio:
             context.sample_aspect_ratio = 1 / aspect if _quarter_turns(first) % 2 else aspect
         full = first.color_range == ColorRange.JPEG or first.format.name.startswith("yuvj")
-        # What the source does not tell stays untold: players then guess for the copy as they do for the source.
+        # What the source leaves open stays open: players then guess for the copy as they do for the source.
         self._matrix = _BT709 if first.colorspace == _RGB else int(first.colorspace)
         self._range = ColorRange.JPEG if full else ColorRange.MPEG
         context.colorspace = self._matrix
@@ -109,7 +125,13 @@ class FrameWriter:
         self._durations: dict[int, int] = {}
 
     def write(self, picture: torch.Tensor, pts: int | None, duration: int) -> None:
-        """picture: float [H, W, 3], 0..1. pts, duration: in ticks of the source's stream; None and 0 where unknown."""
+        """Encode the next picture.
+
+        Args:
+            picture: float [H, W, 3], 0..1, of the upright size.
+            pts: when it is shown, in ticks of the source's stream; None where that is unknown.
+            duration: how long, in the same ticks; 0 where that is unknown.
+        """
         levels = picture.float().mul(65535).add_(0.5).clamp_(0, 65535).cpu().numpy().astype(np.uint16)
         frame = av.VideoFrame.from_ndarray(levels, format="rgb48le")
         frame.colorspace = self._matrix

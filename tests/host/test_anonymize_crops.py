@@ -71,6 +71,8 @@ def test_one_synthetic_face_is_swapped_onto_every_frame(model):
     assert torch.equal(swapped, expected)
     with pytest.raises(ValueError, match="Track Faces"):
         crops_of(model, crops, faces_of([None] * 3), identity="same face")
+    with pytest.raises(ValueError, match="3 crops but 4 faces"):
+        crops_of(model, crops, faces_of([0, 0, 0, 1]), identity="same face")
 
 
 def test_a_source_is_swapped_as_the_single_nodes_swap_it(model):

@@ -1,5 +1,6 @@
 """Clips as image batches and as files: every face covered, fps, frames and sound as they were."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from comfy_api.latest import InputImpl
 
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.report import report_faces
+from face_anonymizer.modules.faces.track.tracking import best_frames
+from face_anonymizer.modules.host import detector
+from face_anonymizer.modules.video import frames as video_frames
+from face_anonymizer.modules.video import jobs
 from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
 
 FAST = {"seed": 5, "steps": 2, "sampler_name": "euler"}
@@ -32,6 +37,13 @@ def video(clip):
 
 def tracked(video):
     return pack.FaceAnonTrackVideo.execute(video)[0]
+
+
+@pytest.fixture(scope="module")
+def faces(clip):
+    """The faces of the whole clip."""
+    with torch.inference_mode():
+        return tracked(InputImpl.VideoFromFile(str(clip)))
 
 
 def packets(path, kind: str) -> list[tuple]:
@@ -62,19 +74,18 @@ def covered(before: torch.Tensor, after: torch.Tensor, faces) -> list[float]:
     return shares
 
 
-def test_frames_and_file_give_the_same_tracks(video):
+def test_frames_and_file_give_the_same_tracks(faces, video):
     frames = video.get_components().images
     found = pack.FaceAnonDetectFaces.execute(frames)[0]
     by_frames = pack.FaceAnonTrackFaces.execute(frames, found)[0]
-    by_file = tracked(video)
+    by_file = faces
     assert len({face.track for face in by_file}) >= 3
     assert report_faces(by_file, "found") == report_faces(by_frames, "found")
     for one, other in zip(by_file, by_frames, strict=True):
         assert np.allclose(one.alignment, other.alignment, atol=1e-9)
 
 
-def test_redacted_file_keeps_every_time_and_all_sound(video, clip):
-    faces = tracked(video)
+def test_redacted_file_keeps_every_time_and_all_sound(faces, video, clip):
     result, report = pack.FaceAnonRedactVideo.execute(video, faces).result
     path = result.get_stream_source()
     assert times(path) == times(clip) and len(times(path)) == 11
@@ -85,8 +96,7 @@ def test_redacted_file_keeps_every_time_and_all_sound(video, clip):
     assert b"Jane" not in Path(path).read_bytes()
 
 
-def test_anonymized_file_is_the_frames_anonymized(video, clip, model):
-    faces = tracked(video)
+def test_anonymized_file_is_the_frames_anonymized(faces, video, clip, model):
     result, report = pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST).result
     assert times(result.get_stream_source()) == times(clip)
     assert packets(result.get_stream_source(), "audio") == packets(clip, "audio")
@@ -107,11 +117,56 @@ def test_anonymized_file_is_the_frames_anonymized(video, clip, model):
     assert outside < 1 and areas < 1
 
 
-def test_one_face_for_each_person(video, model):
-    faces = tracked(video)
+def test_one_face_for_each_person(faces, video, model):
     result, _ = pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST, identity="same face").result
     other, _ = pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST).result
     assert (result.get_components().images - other.get_components().images).abs().max() > 0.1
+
+
+def test_one_face_for_each_person_needs_to_know_who_is_who(faces, video, model):
+    """As Anonymize Crops, which asks for the same thing."""
+    untracked = replace(faces, faces=tuple(replace(face, track=None) for face in faces))
+    one = replace(faces, faces=(replace(faces.faces[0], track=None), *faces.faces[1:]))
+    for unknown in (untracked, one):
+        with pytest.raises(ValueError, match=r"who is who.*Track Faces in Video"):
+            pack.FaceAnonAnonymizeVideo.execute(video, unknown, *model, **FAST, identity="same face")
+
+
+def test_best_frames_are_read_without_the_rest_of_the_file(faces, video, model, monkeypatch):
+    """The file is decoded twice by nature, to find the faces and to change them: same face adds a few frames."""
+    first = replace(faces, faces=tuple(face for face in faces if face.image_index < 3))
+    pictures = []
+    picture = video_frames.FrameReader.picture
+    monkeypatch.setattr(
+        video_frames.FrameReader, "picture", lambda self, frame: pictures.append(1) or picture(self, frame)
+    )
+    pack.FaceAnonAnonymizeVideo.execute(video, first, *model, **FAST, identity="same face")
+    best = {first.faces[place].image_index for place in best_frames(first).values()}
+    assert len(pictures) == faces.image_count + len(best)
+
+
+def test_the_detector_is_loaded_once_and_every_frame_is_progress(video, monkeypatch):
+    loads, steps = [], []
+    load = detector.load_face_networks
+    monkeypatch.setattr(detector, "load_face_networks", lambda: loads.append(1) or load())
+    clip = jobs.Clip(video.get_stream_source(), (0.0, 0.0))
+    jobs.track_video(clip, 0.3, False, jobs.Tracking(), lambda done, count: steps.append((done, count)))
+    assert len(loads) == 1
+    assert steps == [(done, 11) for done in range(12)]
+
+
+def test_finding_faces_in_a_video_ends_at_the_frame_of_an_interrupt(video):
+    steps = []
+
+    def stop(done, _count):
+        steps.append(done)
+        if done >= 3:
+            raise comfy.model_management.InterruptProcessingException
+
+    clip = jobs.Clip(video.get_stream_source(), (0.0, 0.0))
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        jobs.track_video(clip, 0.3, False, jobs.Tracking(), stop)
+    assert steps == [0, 1, 2, 3]
 
 
 def test_a_trimmed_video_and_faces_of_another(video, model):
@@ -175,8 +230,7 @@ def test_sound_that_mp4_cannot_hold_goes_to_matroska(tmp_path, clip):
     assert b"".join(data for _, data in packets(result.get_stream_source(), "audio")) == bytes([128]) * 2000
 
 
-def test_selection_within_a_video(video):
-    faces = tracked(video)
+def test_selection_within_a_video(faces, video):
     chosen, rest = pack.FaceAnonSelectFaces.execute(faces, largest=1).result
     assert len({face.track for face in chosen}) == 1 and len(chosen) + len(rest) == len(faces)
     result, report = pack.FaceAnonRedactVideo.execute(video, chosen).result
@@ -185,8 +239,7 @@ def test_selection_within_a_video(video):
     assert min(covered(before, after, chosen)) > 0.95
 
 
-def test_an_interrupt_ends_the_work_and_leaves_no_file(video, model):
-    faces = tracked(video)
+def test_an_interrupt_ends_the_work_and_leaves_no_file(faces, video, model):
     before = set(Path(folder_paths.get_temp_directory()).rglob("*"))
     for run in (
         lambda: pack.FaceAnonTrackVideo.execute(video),

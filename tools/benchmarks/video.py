@@ -104,6 +104,7 @@ def main() -> None:
     from face_anonymizer.modules.model.loading import load_model_folder
     from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
     from face_anonymizer.modules.video import jobs as clip
+    from face_anonymizer.modules.video.people import SAME_NOISE
 
     model = load_model_folder(TINY)
     pasting = PasteSettings()
@@ -144,5 +145,7 @@ def main() -> None:
         row(
             "anonymize",
             options.frames,
-            lambda: clip.anonymize_video(long, folder / "painted.mp4", faces, model, painting, pasting, False),
+            lambda: clip.anonymize_video(
+                long, folder / "painted.mp4", faces, model, painting=painting, pasting=pasting, identity=SAME_NOISE
+            ),
         )
