@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 
 import av
 import torch
 
-from ..files import written_whole
-from ..output.xmp import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
+from .containers import (
+    CannotHold,
+    Source,
+    audio_streams,
+    clean_output,
+    copied_streams,
+    is_end,
+    mux_copy,
+    muxer_of,
+    opened,
+    start_output,
+    video_stream,
+)
 from .frames import FrameReader, FrameWriter, upright_size
 
-Source = str | BytesIO
 Window = tuple[float, float]  # start and duration in seconds; a duration of 0 reaches to the end
 WHOLE: Window = (0.0, 0.0)
 
-_MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-_MADE_OF_BOXES = ("mp4", "mov")
 # Where every packet is one frame, frames can be counted without decoding them.
 _INDEXED_FORMATS = {"mov", "matroska"}
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
-# What FFmpeg takes a number of channels for where a file, an AVI say, does not name them.
-_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats
-
-
-class CannotHold(ValueError):
-    """A container cannot take a stream as it is: another container can, or the stream must be encoded anew."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def read_chunks(source: Source, chunk: int, window: Window = WHOLE) -> Iterator[
     Raises:
         ValueError: the size of the frames changes.
     """
-    with _opened(source) as container:
-        stream = _video_stream(container)
+    with opened(source) as container:
+        stream = video_stream(container)
         reader = FrameReader(stream.time_base)
         first, pictures = 0, []
         for frame in _media(container, stream, (), window):
@@ -112,8 +112,8 @@ def read_frames(source: Source, numbers: Collection[int], window: Window = WHOLE
     wanted, last = set(numbers), max(numbers, default=-1)
     if last < 0:
         return
-    with _opened(source) as container:
-        stream = _video_stream(container)
+    with opened(source) as container:
+        stream = video_stream(container)
         reader = FrameReader(stream.time_base)
         for number, frame in enumerate(_media(container, stream, (), window)):
             if number in wanted:
@@ -153,18 +153,18 @@ def rewrite(
     Raises:
         ValueError: another suffix of `target`, frames of another shape.
         CannotHold: the container takes no such audio; raised before the first frame.
-        OSError: as written_whole. All else as probe.
+        OSError: as files.written_whole. All else as probe.
     """
     target = Path(target)
-    if _muxer(target) == "webm":
+    if muxer_of(target) == "webm":
         raise CannotHold("WEBM files hold no H.264: choose a name that ends in .mp4 or .mkv.")
     first = _first_frame(source, window)
     frame_count = probe(source, window).frame_count if progress else 0
-    with _opened(source) as container, _clean_output(target, _video_stream(container)) as output:
-        stream = _video_stream(container)
+    with opened(source) as container, clean_output(target, video_stream(container)) as output:
+        stream = video_stream(container)
         reader, writer = FrameReader(stream.time_base), FrameWriter(output, stream, first)
-        audio = _copied_streams(output, _audio_streams(container), target)
-        _start(output, target)
+        audio = copied_streams(output, audio_streams(container), target)
+        start_output(output, target)
         offset = _offset(container, [stream, *audio], stream, window)
         pictures: list[torch.Tensor] = []
         timings: list[tuple[int | None, int]] = []
@@ -186,7 +186,7 @@ def rewrite(
 
         for item in _media(container, stream, tuple(audio), window):
             if isinstance(item, av.Packet):
-                _mux_copy(output, item, audio[item.stream], offset * stream.time_base)
+                mux_copy(output, item, audio[item.stream], offset * stream.time_base)
                 continue
             pictures.append(reader.picture(item))
             timings.append((None if item.pts is None else item.pts - offset, item.duration))
@@ -213,35 +213,13 @@ def copy_clean(source: Source, target: Path, mark: bool = False) -> None:
         CannotHold: the container takes no such picture or audio. All else as rewrite.
     """
     target = Path(target)
-    with _opened(source) as container, _clean_output(target, _video_stream(container), mark) as output:
-        stream = _video_stream(container)
-        copies = _copied_streams(output, [stream, *_audio_streams(container)], target)
-        _start(output, target)
+    with opened(source) as container, clean_output(target, video_stream(container), mark) as output:
+        stream = video_stream(container)
+        copies = copied_streams(output, [stream, *audio_streams(container)], target)
+        start_output(output, target)
         for packet in container.demux(*copies):
-            if not _is_end(packet):
-                _mux_copy(output, packet, copies[packet.stream], Fraction(0))
-
-
-@contextlib.contextmanager
-def _opened(source: Source) -> Iterator[av.container.InputContainer]:
-    if isinstance(source, BytesIO):
-        source.seek(0)
-    with av.open(source) as container:
-        yield container
-
-
-def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The first one, as ComfyUI takes it."""
-    if not container.streams.video:
-        raise ValueError("The file has no video track: choose another file.")
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
-    return stream
-
-
-def _audio_streams(container: av.container.InputContainer) -> list[av.AudioStream]:
-    """Those that FFmpeg knows; others (spatial audio of phones) have no codec context and cannot be copied."""
-    return [stream for stream in container.streams.audio if stream.codec_context is not None]
+            if not is_end(packet):
+                mux_copy(output, packet, copies[packet.stream], Fraction(0))
 
 
 def _ticks(stream: av.VideoStream, window: Window) -> tuple[int, int | None]:
@@ -273,7 +251,7 @@ def _media(
                     open_streams.discard(video)
                     break
                 yield frame
-        elif not _is_end(packet):
+        elif not is_end(packet):
             begins_s = (packet.dts if packet.pts is None else packet.pts) * packet.time_base
             if end_s is not None and begins_s >= end_s:
                 open_streams.discard(packet.stream)
@@ -289,37 +267,32 @@ def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
         return []
 
 
-def _is_end(packet: av.Packet) -> bool:
-    """The empty packet that PyAV gives for each stream at the end of a file."""
-    return packet.pts is None and packet.dts is None and not packet.size
-
-
 def _first_frame(source: Source, window: Window) -> av.VideoFrame:
-    with _opened(source) as container:
-        frame = next(_media(container, _video_stream(container), (), window), None)
+    with opened(source) as container:
+        frame = next(_media(container, video_stream(container), (), window), None)
     if frame is None:
         raise ValueError("The video has no frame in this window: choose an earlier start or another file.")
     return frame
 
 
 def _frame_count(source: Source, window: Window) -> int:
-    with _opened(source) as container:
+    with opened(source) as container:
         count = _packet_count(container, window)
     if count is not None:
         return count
-    with _opened(source) as container:
-        return sum(1 for _ in _media(container, _video_stream(container), (), window))
+    with opened(source) as container:
+        return sum(1 for _ in _media(container, video_stream(container), (), window))
 
 
 def _packet_count(container: av.container.InputContainer, window: Window) -> int | None:
     """The number of frames by that of their packets; None where a decoder may drop or add some."""
-    stream = _video_stream(container)
+    stream = video_stream(container)
     if not _INDEXED_FORMATS & set(container.format.name.split(",")) or stream.name not in _ONE_FRAME_A_PACKET:
         return None
     start, end = _ticks(stream, window)
     first_pts, count = None, 0
     for packet in container.demux(stream):
-        if _is_end(packet):
+        if is_end(packet):
             continue
         if packet.pts is None or packet.is_corrupt:
             return None
@@ -340,62 +313,3 @@ def _offset(container: av.container.InputContainer, streams: list, video: av.Vid
         starts_s = [stream.start_time * stream.time_base for stream in streams if stream.start_time is not None]
         return round(min(starts_s, default=Fraction(0)) / video.time_base)
     return start
-
-
-def _muxer(target: Path) -> str:
-    muxer = _MUXERS.get(target.suffix.lower())
-    if muxer is None:
-        raise ValueError(f"{target.name} should end in one of {', '.join(_MUXERS)}.")
-    return muxer
-
-
-@contextlib.contextmanager
-def _clean_output(target: Path, video: av.VideoStream, mark: bool = False) -> Iterator[av.container.OutputContainer]:
-    """A container for packets of `video` and others that writes no name of a program and no date."""
-    muxer = _muxer(target)
-    has_boxes = muxer in _MADE_OF_BOXES
-    options = {"fflags": "+bitexact"}
-    if has_boxes:
-        # In its own ticks a track that starts late starts exactly then; the usual ones are milliseconds.
-        options |= {"movflags": "+faststart", "movie_timescale": str(video.time_base.denominator)}
-    with written_whole(target) as part:
-        with av.open(str(part), "w", format=muxer, container_options=options) as output:
-            if mark and not has_boxes:
-                output.metadata["DIGITAL_SOURCE_TYPE"] = DIGITAL_SOURCE_TYPE
-            yield output
-        if mark and has_boxes:
-            with open(part, "ab") as file:
-                file.write(mp4_xmp_box(xmp_packet()))
-
-
-def _copied_streams(output: av.container.OutputContainer, streams: Iterable, target: Path) -> dict:
-    """Streams of the source -> streams of the output that take their packets; only the codec is copied."""
-    copies = {}
-    for stream in streams:
-        try:
-            copies[stream] = output.add_stream_from_template(stream, opaque=True)
-        except ValueError as error:
-            raise CannotHold(
-                f"A {target.suffix} file cannot hold {stream.codec_context.name} {stream.type}: choose a name that "
-                "ends in .mkv."
-            ) from error
-        if stream.type == "audio" and stream.layout.name == f"{stream.channels} channels":
-            copies[stream].codec_context.layout = _USUAL_LAYOUTS.get(stream.channels, stream.layout)
-    return copies
-
-
-def _start(output: av.container.OutputContainer, target: Path) -> None:
-    """Write the header. Some muxers refuse what they cannot hold only now."""
-    try:
-        output.start_encoding()
-    except ValueError as error:  # of FFmpeg, for an invalid argument
-        codecs = ", ".join(stream.codec_context.name for stream in output.streams)
-        raise CannotHold(f"A {target.suffix} file cannot hold {codecs}: choose a name that ends in .mkv.") from error
-
-
-def _mux_copy(output: av.container.OutputContainer, packet: av.Packet, stream, offset_s: Fraction) -> None:
-    offset = round(offset_s / packet.time_base)
-    packet.pts = None if packet.pts is None else packet.pts - offset
-    packet.dts = None if packet.dts is None else packet.dts - offset
-    packet.stream = stream
-    output.mux(packet)

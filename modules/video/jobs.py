@@ -25,7 +25,8 @@ from ..faces.types import Faces
 from ..host.detector import detector
 from ..model.comfy_engine import FaceAnonModel
 from ..model.settings import PaintSettings
-from .files import CannotHold, Source, Window, probe, read_chunks, read_frames, rewrite
+from .containers import CannotHold, Source
+from .files import Window, probe, read_chunks, read_frames, rewrite
 from .people import PeoplePainter
 
 FRAMES_AT_ONCE = 8

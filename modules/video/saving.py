@@ -1,0 +1,64 @@
+"""A video of ComfyUI saved without metadata. Touches the host: ComfyUI encodes what is not a file yet."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import av
+import folder_paths
+from comfy_api.latest import InputImpl, Types
+
+from .containers import CannotHold
+from .files import WHOLE, copy_clean
+
+
+def save_video(video, path: Path, mark: bool) -> None:
+    """Save a video of ComfyUI without metadata.
+
+    The packets of a file that no node has changed are copied; all else is encoded by ComfyUI first, into a temporary
+    file. ComfyUI copies packets too, but loses the first pictures of a Matroska file with B-frames.
+
+    Args:
+        video: ComfyUI's VideoInput.
+        path: of the new file; its suffix names the container.
+        mark: say in the file that a trained model made a part of it.
+
+    Raises:
+        ValueError: ComfyUI does not encode for this container, or not in this size.
+        OSError: as files.written_whole.
+    """
+    if isinstance(video, InputImpl.VideoFromFile) and video.get_active_trim_window() == WHOLE:
+        try:
+            copy_clean(video.get_stream_source(), path, mark)
+            return
+        except CannotHold:
+            pass
+    # ComfyUI up to 0.33.0 encodes mp4 alone; its streams fit into mkv too
+    container = path.suffix[1:] if path.suffix[1:] in Types.VideoContainer.as_input() else "mp4"
+    encoded = Path(folder_paths.get_temp_directory()) / f"face_anonymizer_{uuid.uuid4().hex}.{container}"
+    encoded.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _encode(video, encoded, Types.VideoContainer(container))
+        copy_clean(os.fspath(encoded), path, mark)
+    except CannotHold as error:
+        raise ValueError(
+            f"This ComfyUI encodes {container} alone, and {path.suffix[1:]} cannot hold that. Choose mp4 or mkv, or "
+            "update ComfyUI."
+        ) from error
+    finally:
+        encoded.unlink(missing_ok=True)
+
+
+def _encode(video, path: Path, container: Types.VideoContainer) -> None:
+    try:
+        video.save_to(os.fspath(path), format=container, codec=Types.VideoCodec.AUTO, metadata=None)
+    except (av.error.FFmpegError, ValueError) as error:
+        width, height = video.get_dimensions()
+        if width % 2 or height % 2:
+            raise ValueError(
+                f"The video has {width}x{height} pixels, but ComfyUI encodes {container.value} in even sizes only: "
+                "crop it by a pixel."
+            ) from error
+        raise
