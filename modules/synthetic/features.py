@@ -6,28 +6,17 @@ behind the nose. Eyes are balls behind openings in the skin. Both sides of a fac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
 
-from .geometry import Head, Triple, bump, dot, normalised
-from .shading import colour, cover, hair_colour, iris_colour, skin_colour, smooth
+from .geometry import Head, Vector, View, bump, dot, normalised
+from .shading import Surface, colour, cover, hair_colour, iris_colour, skin_colour, smooth
 
 _RADIANS = torch.pi / 180
 _BALL = 1.12  # radius of an eyeball, in halves of the eye's width
 _IRIS_ANGLE = 0.48  # radius of the iris on the ball, in radians
 _PUPIL = 0.40  # of the iris
-
-
-@dataclass
-class Painted:
-    """A face before light: albedo [B, 3, H, W], occlusion and gloss [B, 1, H, W], normals."""
-
-    albedo: torch.Tensor
-    occlusion: torch.Tensor
-    gloss: torch.Tensor
-    normal: Triple
 
 
 class Features:
@@ -90,11 +79,10 @@ class Features:
             lower_inner - i.lower_lip * stretched * arch * (1 + 0.15 * arch),
         )
 
-    def paint(
-        self, point: Triple, normal: Triple, origin: Triple, ray: Triple, light: Triple, pixel: torch.Tensor
-    ) -> Painted:
-        """Everything on the skin, seen along rays. light: direction towards it. All in the head's frame."""
+    def paint(self, point: Vector, normal: Vector, view: View) -> Surface:
+        """Everything on the skin, before light, at the points that the rays of the view meet."""
         x, y, _ = point
+        pixel = view.pixel
         painted = self._skin_surface(x, y)
         painted.normal = normal
         self._lines(painted, x, y, pixel)
@@ -102,11 +90,11 @@ class Features:
         self._beard(painted, x, y)
         self._nostrils(painted, x, y, pixel)
         self._mouth(painted, x, y, pixel)
-        self._eyes(painted, x, y, origin, ray, light, pixel)
+        self._eyes(painted, x, y, view)
         self._brows(painted, x, y, pixel)
         return painted
 
-    def _skin_surface(self, x, y) -> Painted:
+    def _skin_surface(self, x, y) -> Surface:
         i, head = self.identity, self.head
         ax = x.abs()
         rosy = bump((ax - 0.34).square() * 16 + (y + 0.27).square() * 24)
@@ -123,9 +111,9 @@ class Features:
         beside_nose = bump((ax - i.nose_width * 1.25).square() * 250 + (y - head.tip_y).square() * 60)
         occlusion = (1 - 0.26 * under_nose) * (1 - 0.30 * sockets) * (1 - 0.28 * under_lip) * (1 - 0.22 * beside_nose)
         gloss = 0.05 + 0.07 * bump(x.square() * 50 + (y - head.tip_y - 0.03).square() * 30)
-        return Painted(albedo, occlusion, gloss, ())
+        return Surface(albedo, (), occlusion, gloss)
 
-    def _lines(self, painted: Painted, x, y, pixel) -> None:
+    def _lines(self, painted: Surface, x, y, pixel) -> None:
         i, a = self.identity, self.attributes
         ax = x.abs()
         forehead = bump(x.square() * 5.5) * bump((y - self.brow_y - 0.20).square() * 60)
@@ -150,7 +138,7 @@ class Features:
         depth = depth + (0.55 * bags + 0.5 * crows) * i.wrinkles
         painted.albedo = painted.albedo * (colour(-0.95, -1.35, -1.35, x) * depth).exp()
 
-    def _marks(self, painted: Painted, x, y, pixel) -> None:
+    def _marks(self, painted: Surface, x, y, pixel) -> None:
         i = self.identity
         warped_x, warped_y = x + 0.03 * torch.sin(23 * y + 1), y + 0.03 * torch.sin(19 * x + 2)
         dots = torch.sin(68 * warped_x) * torch.sin(63 * warped_y) + 0.35 * torch.sin(31 * x - 43 * y)
@@ -161,7 +149,7 @@ class Features:
         mole = cover(away, pixel) * (i.mole_size * 60).clamp(0, 1)
         painted.albedo = torch.lerp(painted.albedo, self._skin * colour(0.22, 0.13, 0.11, x), mole * 0.92)
 
-    def _beard(self, painted: Painted, x, y) -> None:
+    def _beard(self, painted: Surface, x, y) -> None:
         i, a, head = self.identity, self.attributes, self.head
         ax = x.abs()
         mouth_y = head.mouth_y
@@ -180,7 +168,7 @@ class Features:
         painted.albedo = torch.lerp(painted.albedo, self._hair * 0.8 + self._skin * 0.06, density.clamp_max(0.93))
         painted.gloss = painted.gloss * (1 - 0.7 * density)
 
-    def _nostrils(self, painted: Painted, x, y, pixel) -> None:
+    def _nostrils(self, painted: Surface, x, y, pixel) -> None:
         i = self.identity
         ax = x.abs()
         dx = (ax - i.nose_width * 0.46) / (i.nose_width * 0.30)
@@ -188,7 +176,7 @@ class Features:
         hole = cover(((dx.square() + dy.square()).sqrt() - 1) * 0.020, pixel, 0.012)
         painted.albedo = torch.lerp(painted.albedo, self._skin * colour(0.16, 0.08, 0.07, x), hole * 0.75)
 
-    def _mouth(self, painted: Painted, x, y, pixel) -> None:
+    def _mouth(self, painted: Surface, x, y, pixel) -> None:
         i, a = self.identity, self.attributes
         u = (x / self.mouth_width).clamp(-1.5, 1.5)
         top, upper, lower, bottom = self.mouth(u)
@@ -213,8 +201,9 @@ class Features:
         line = cover(torch.maximum((y - middle).abs() - 0.008, (u.abs() - 1.04) * self.mouth_width), pixel, 0.008)
         painted.albedo = torch.lerp(painted.albedo, lips * colour(0.14, 0.08, 0.09, x), line * shut * 0.92)
 
-    def _eyes(self, painted: Painted, x, y, origin: Triple, ray: Triple, light: Triple, pixel) -> None:
+    def _eyes(self, painted: Surface, x, y, view: View) -> None:
         i, a = self.identity, self.attributes
+        origin, ray, light, _, pixel = view
         side = torch.where(x >= 0, 1.0, -1.0)
         dx, dy = x.abs() - i.eye_spacing, y - i.eye_height
         across = dx * self._tilt[0] + dy * self._tilt[1]
@@ -260,7 +249,7 @@ class Features:
         painted.albedo = torch.lerp(painted.albedo, self._skin * 0.03 + 0.006, (lash * 0.93).clamp_max(1))
         painted.albedo = painted.albedo * (1 - 0.40 * rim * (1 - lash))
 
-    def _brows(self, painted: Painted, x, y, pixel) -> None:
+    def _brows(self, painted: Surface, x, y, pixel) -> None:
         i = self.identity
         u = ((x.abs() - i.eye_spacing * 0.97 - 0.02) / i.brow_length).clamp(-1.5, 1.5)
         middle = self.brow(u)[1]

@@ -9,12 +9,27 @@ what a face has once, [B, 1, H, W] for pixels. Units and frame: tables.py.
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import torch
 
 from .parameters import Parameters
 
-Triple = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Vector = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # x, y, z
+
+
+class View(NamedTuple):
+    """How a head is seen and lit, in the head's frame.
+
+    origin, ray: of the camera's rays, one a pixel. light: direction towards it. up: of the camera. pixel: its side.
+    """
+
+    origin: Vector
+    ray: Vector
+    light: Vector
+    up: Vector
+    pixel: torch.Tensor
+
 
 CAMERA_DISTANCE = 6.0  # from the middle of the picture, in head units at scale 1
 _PIVOT = (0.0, -0.05, 0.28)  # the head turns about this point of its frame; forward, so that the face stays in place
@@ -40,16 +55,16 @@ def bump(squared: torch.Tensor) -> torch.Tensor:
     return (1 - squared).clamp_min(0).square()
 
 
-def dot(a: Triple, b: Triple) -> torch.Tensor:
+def dot(a: Vector, b: Vector) -> torch.Tensor:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def normalised(a: Triple) -> Triple:
+def normalised(a: Vector) -> Vector:
     scale = torch.rsqrt(dot(a, a).clamp_min(1e-12))
     return a[0] * scale, a[1] * scale, a[2] * scale
 
 
-def along(origin: Triple, direction: Triple, distance: torch.Tensor) -> Triple:
+def along(origin: Vector, direction: Vector, distance: torch.Tensor) -> Vector:
     return tuple(o + d * distance for o, d in zip(origin, direction, strict=True))
 
 
@@ -71,14 +86,14 @@ class Pose:
         self.scale = attributes.scale
         self._place = (attributes.shift_x, attributes.shift_y + _MIDDLE_Y, torch.zeros_like(yaw))
 
-    def to_head(self, direction: Triple) -> Triple:
+    def to_head(self, direction: Vector) -> Vector:
         """A direction of the camera's frame in that of the head."""
         return tuple(dot((self._rows[0][i], self._rows[1][i], self._rows[2][i]), direction) for i in range(3))
 
-    def to_camera(self, direction: Triple) -> Triple:
+    def to_camera(self, direction: Vector) -> Vector:
         return tuple(dot(row, direction) for row in self._rows)
 
-    def rays(self, screen_x: torch.Tensor, screen_y: torch.Tensor) -> tuple[Triple, Triple]:
+    def rays(self, screen_x: torch.Tensor, screen_y: torch.Tensor) -> tuple[Vector, Vector]:
         """The camera and the unit directions of its rays through points of the picture, both in the head's frame."""
         place = self._place
         camera = (-place[0] / self.scale, -place[1] / self.scale, (CAMERA_DISTANCE - place[2]) / self.scale)
@@ -86,7 +101,7 @@ class Pose:
         depth = torch.full_like(screen_x, -CAMERA_DISTANCE)
         return origin, normalised(self.to_head((screen_x, screen_y, depth)))
 
-    def project(self, point: Triple) -> tuple[torch.Tensor, torch.Tensor]:
+    def project(self, point: Vector) -> tuple[torch.Tensor, torch.Tensor]:
         """Points of the head's frame in the picture, x right and y up, each -1..1 inside it."""
         turned = self.to_camera(tuple(c - p for c, p in zip(point, _PIVOT, strict=True)))
         x, y, z = (t * self.scale + p for t, p in zip(turned, self._place, strict=True))
@@ -144,7 +159,7 @@ class Head:
             - 0.05 * bump(eye * (1 / 0.035))
         )  # fmt: skip
 
-    def field(self, point: Triple) -> torch.Tensor:
+    def field(self, point: Vector) -> torch.Tensor:
         """About the distance to the surface, negative inside."""
         x, y, z = point
         front = (z * 2.2 + 0.3).clamp(0, 1)
@@ -157,11 +172,11 @@ class Head:
         z_share = raised * torch.where(raised > 0, 1 / _FRONT, 1 / _BACK)
         return ((x_share.square() + y_share + z_share.square()).clamp_min(1e-9).sqrt() - 1) * _RADIUS
 
-    def closest(self, origin: Triple, direction: Triple) -> torch.Tensor:
+    def closest(self, origin: Vector, direction: Vector) -> torch.Tensor:
         """Distance along each ray to where it comes nearest to the middle of the head, as the ellipsoid sees it."""
         return _closest(origin, direction, (1 / self.width.square(), 1 / self.top.square(), 1 / 0.55))
 
-    def trace(self, origin: Triple, direction: Triple) -> tuple[Triple, torch.Tensor]:
+    def trace(self, origin: Vector, direction: Vector) -> tuple[Vector, torch.Tensor]:
         """Where rays meet the head, and their signed distance to its outline (negative inside), in head units.
 
         A ray that misses ends near its closest approach.
@@ -177,7 +192,7 @@ class Head:
             distance = torch.minimum(distance + step, middle)
         return along(origin, direction, distance), outline
 
-    def normal(self, point: Triple) -> Triple:
+    def normal(self, point: Vector) -> Vector:
         """Unit normals by differences of the field."""
         x, y, z = point
         here, step = self.field(point), _NORMAL_STEP
@@ -189,7 +204,7 @@ class Head:
             )
         )
 
-    def on_front(self, x: torch.Tensor, y: torch.Tensor) -> Triple:
+    def on_front(self, x: torch.Tensor, y: torch.Tensor) -> Vector:
         """The point of the front surface at x and y of the head's frame."""
         x, y = torch.broadcast_tensors(x, y)
         z = torch.full_like(x, _LOWEST)
@@ -213,11 +228,11 @@ class HairShell:
         self._front = _FRONT + 0.06 + 0.35 * identity.hair_volume
         self._back = _BACK + identity.hair_volume
 
-    def field(self, point: Triple) -> torch.Tensor:
+    def field(self, point: Vector) -> torch.Tensor:
         """As Head.field."""
         return (self._shares(point)[1] - 1) * _RADIUS
 
-    def _shares(self, point: Triple) -> tuple[Triple, torch.Tensor]:
+    def _shares(self, point: Vector) -> tuple[Vector, torch.Tensor]:
         """Coordinates divided by the radii squared, and by how much the point lies outside (1 on the surface)."""
         x, y, z = point
         z = z - self._middle_z
@@ -227,7 +242,7 @@ class HairShell:
         pull = (x / side.square(), above / self.top.square(), z / depth.square())
         return pull, (x * pull[0] + above * pull[1] + z * pull[2]).clamp_min(1e-9).sqrt()
 
-    def trace(self, origin: Triple, direction: Triple) -> tuple[Triple, torch.Tensor, Triple]:
+    def trace(self, origin: Vector, direction: Vector) -> tuple[Vector, torch.Tensor, Vector]:
         """As Head.trace, and the points of closest approach, where the outline is."""
         weights = (1 / self.side.square(), 0 * self.side, 1 / 0.7)
         level = along(origin, direction, _closest(origin, direction, weights))[1]
@@ -243,10 +258,10 @@ class HairShell:
             distance = torch.minimum(distance + (1 - outside) / slope.clamp_max(-0.05), middle)
         return along(origin, direction, distance), outline, edge
 
-    def normal(self, point: Triple) -> Triple:
+    def normal(self, point: Vector) -> Vector:
         return normalised(self._shares(point)[0])
 
 
-def _closest(origin: Triple, direction: Triple, weights: Triple) -> torch.Tensor:
+def _closest(origin: Vector, direction: Vector, weights: Vector) -> torch.Tensor:
     weighted = tuple(d * w for d, w in zip(direction, weights, strict=True))
     return -dot(origin, weighted) / dot(direction, weighted)

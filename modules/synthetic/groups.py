@@ -16,7 +16,7 @@ from .parameters import Parameters, sample_attributes, sample_identities
 _STREAM = 3  # 0 to 2 are those of identities, attributes and triples
 
 
-class Picture(NamedTuple):
+class GroupPicture(NamedTuple):
     """Person and scene of a picture, counted over all groups."""
 
     person: int
@@ -26,12 +26,12 @@ class Picture(NamedTuple):
 class GroupTriple(NamedTuple):
     """Source (A, scene 1), driving image (B, scene 2) and truth (A, scene 2)."""
 
-    source: Picture
-    driving: Picture
-    truth: Picture
+    source: GroupPicture
+    driving: GroupPicture
+    truth: GroupPicture
 
 
-def group_pictures(group: int, side: int) -> list[Picture]:
+def group_pictures(group: int, side: int) -> list[GroupPicture]:
     """The side * side pictures of a group, by person first. Its people and scenes are group * side and following.
 
     Raises ValueError for a negative group or a side below 2, which has no triple.
@@ -39,10 +39,10 @@ def group_pictures(group: int, side: int) -> list[Picture]:
     if group < 0 or side < 2:
         raise ValueError(f"Groups are numbered from 0 and have a side of 2 or more; got group {group}, side {side}.")
     numbers = range(group * side, (group + 1) * side)
-    return [Picture(person, scene) for person in numbers for scene in numbers]
+    return [GroupPicture(person, scene) for person in numbers for scene in numbers]
 
 
-def picture_parameters(pictures: list[Picture], seed: int) -> tuple[Parameters, Parameters]:
+def picture_parameters(pictures: list[GroupPicture], seed: int) -> tuple[Parameters, Parameters]:
     """Identities and attributes of pictures, as sample_identities and sample_attributes give them by their numbers."""
     return (
         sample_identities([picture.person for picture in pictures], seed),
@@ -69,5 +69,5 @@ def group_triples(group: int, side: int, seed: int, per_picture: int) -> list[Gr
         people = [person for person in others if person != truth.person]
         for pair in generator.choice((side - 1) ** 2, per_picture, replace=False).tolist():
             scene, person = scenes[pair // (side - 1)], people[pair % (side - 1)]
-            triples.append(GroupTriple(Picture(truth.person, scene), Picture(person, truth.scene), truth))
+            triples.append(GroupTriple(GroupPicture(truth.person, scene), GroupPicture(person, truth.scene), truth))
     return triples

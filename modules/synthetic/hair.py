@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import torch
 
-from .geometry import HairShell, Triple, bump, dot
-from .shading import Light, colour, cover, hair_colour, smooth
+from .geometry import HairShell, View, bump, dot
+from .shading import Light, Surface, colour, cover, hair_colour, smooth
 
 
 class Hair:
@@ -39,15 +39,10 @@ class Hair:
         uneven = 0.025 * torch.sin(17 * x + 9 * i.hair_parting) + i.hair_waves * torch.sin(11 * x)
         return -i.hair_length - 0.10 * x.square() - y + uneven
 
-    def front(
-        self, origin: Triple, ray: Triple, light: Light, direction: Triple, up: Triple, pixel: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The hair's near side, linear [B, 3, H, W], and its cover [B, 1, H, W]; the same of what hangs behind.
-
-        origin, ray: of the camera; direction: towards the light; up: of the camera; in the head's frame.
-        """
-        i = self.identity
-        point, outline, edge = self.shell.trace(origin, ray)
+    def front(self, view: View, light: Light) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The hair's near side, linear [B, 3, H, W], and its cover [B, 1, H, W]; the same of what hangs behind."""
+        i, pixel = self.identity, view.pixel
+        point, outline, edge = self.shell.trace(view.origin, view.ray)
         x, y, z = point
         free = torch.maximum(self.opening(x, y), -z)
         end = self._end(x, y)
@@ -61,8 +56,9 @@ class Hair:
         occlusion = 1 - 0.35 * smooth(-free, -0.07, 0.01) * smooth(z, 0, 0.2)
         occlusion = occlusion * (1 - 0.35 * smooth(-y, 0.1, 0.9))
         gloss = (0.03 + 0.16 * self._colour[:, 1:2]) * (1 + 0.5 * strands).clamp_min(0)
-        shaded = light.shade(albedo, normal, dot(normal, up), direction, ray, occlusion, gloss, power=3)
+        surface = Surface(albedo, normal, occlusion, gloss)
+        shaded = light.shade(surface, dot(normal, view.up), view.light, view.ray, power=3)
         # behind: seen past the head, in its shade
         behind = cover(torch.maximum(outline, self._end(edge[0], edge[1])), pixel, 0.01)
-        facing = (0.55 + 0.45 * dot(self.shell.normal(edge), direction)).clamp_min(0)
+        facing = (0.55 + 0.45 * dot(self.shell.normal(edge), view.light)).clamp_min(0)
         return shaded, mask, self._colour * (0.10 + 0.30 * facing) * colour(1.0, 0.97, 0.95, x), behind

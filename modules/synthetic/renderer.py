@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from .features import Features
-from .geometry import Head, Pose, columns, dot
+from .geometry import Head, Pose, View, columns, dot
 from .hair import Hair
 from .landmarks import five_points, place_landmarks
 from .parameters import Parameters
@@ -85,26 +85,25 @@ def _render(identity_values: Parameters, attribute_values: Parameters, size: int
     pixel = on_screen / pose.scale
     origin, ray = pose.rays(screen_x, screen_y)
     up = pose.to_head((0 * pose.scale, 0 * pose.scale + 1, 0 * pose.scale))
-    direction = pose.to_head(light.direction)
+    view = View(origin, ray, pose.to_head(light.direction), up, pixel)
 
-    hair_front, hair_mask, hair_behind, behind_mask = hair.front(origin, ray, light, direction, up, pixel)
+    hair_front, hair_mask, hair_behind, behind_mask = hair.front(view, light)
     point, outline = head.trace(origin, ray)
     normal = head.normal(point)
-    painted = features.paint(point, normal, origin, ray, direction, pixel)
+    painted = features.paint(point, normal, view)
     shadow = hair.shadow(point[0], point[1])
-    frame_colour, frame, glass = glasses(identity, attributes, features.eye_z, origin, ray, point, outline, pixel)
+    frame_colour, frame, glass = glasses(identity, attributes, features.eye_z, view, (point, outline))
     # the underside of the jaw gets little light from around
     below = smooth(-dot(painted.normal, up), 0.1, 0.9)
-    face = light.shade(
-        painted.albedo, painted.normal, dot(painted.normal, up), direction, ray,
-        painted.occlusion * shadow * (1 - 0.5 * below), painted.gloss, power=4,
-    ) * (0.55 + 0.45 * shadow) * (0.72 + 0.28 * painted.occlusion)  # fmt: skip
+    shaded = replace(painted, occlusion=painted.occlusion * shadow * (1 - 0.5 * below))
+    face = light.shade(shaded, dot(painted.normal, up), view.light, ray, power=4)
+    face = face * (0.55 + 0.45 * shadow) * (0.72 + 0.28 * painted.occlusion)
     head_mask = cover(outline, pixel)
 
     picture = background(attributes, screen_x, screen_y, on_screen)
     picture = torch.lerp(picture, hair_behind, behind_mask)
     picture, body_mask = Body(identity, attributes, head, pose).over(picture, light, screen_x, screen_y, on_screen)
-    ear, ear_mask = ears(identity, head, origin, ray, light, direction, up, pixel)
+    ear, ear_mask = ears(identity, head, view, light)
     picture = torch.lerp(picture, ear, ear_mask)
     picture = torch.lerp(picture, face, head_mask)
     picture = torch.lerp(picture, picture * 0.86 + 0.02, glass * 0.8)

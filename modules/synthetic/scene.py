@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import torch
 
-from .geometry import Head, Pose, Triple, along, bump, dot, normalised
-from .shading import Light, channels, colour, cover, skin_colour, smooth
+from .geometry import Head, Pose, Vector, View, along, bump, dot, normalised
+from .shading import Light, Surface, channels, colour, cover, skin_colour, smooth
 
 _EAR_Y, _EAR_Z = -0.05, -0.10
 
@@ -62,9 +62,8 @@ class Body:
         normal = (share, -0.15 + 0 * share, flat)
         ray = (0 * share, 0 * share, 0 * share - 1)
         shadow = 1 - 0.62 * smooth(y - self._chin_y, -0.26, 0.10)
-        skin = light.shade(
-            self._skin * (0.45 + 0.55 * shadow), normal, 0 * share, light.direction, ray, shadow, 0.03, power=4
-        )
+        surface = Surface(self._skin * (0.45 + 0.55 * shadow), normal, shadow, gloss=0.03)
+        skin = light.shade(surface, 0 * share, light.direction, ray, power=4)
         picture = torch.lerp(picture, skin, neck)
         shoulder_y = self._y + 0.06 - 0.30 * aside.square() - 0.05 * aside.abs()
         rounded = (2.4 - 2.0 * a.collar_shape) * aside.square()
@@ -74,21 +73,14 @@ class Body:
         fabric = channels(a.clothing_red, a.clothing_green, a.clothing_blue).square()
         hem = cover((y - cloth_y).abs() - 0.035, pixel)
         normal = normalised((0.55 * aside, 0.35 + 0 * aside, 1 + 0 * aside))
-        fabric = light.shade(fabric * (1 - 0.35 * hem), normal, normal[1], light.direction, ray, 0.9, 0.0, power=1)
+        surface = Surface(fabric * (1 - 0.35 * hem), normal, occlusion=0.9, gloss=0.0)
+        fabric = light.shade(surface, normal[1], light.direction, ray, power=1)
         return torch.lerp(picture, fabric, cloth), torch.maximum(neck, cloth)
 
 
-def ears(
-    identity: SimpleNamespace,
-    head: Head,
-    origin: Triple,
-    ray: Triple,
-    light: Light,
-    direction: Triple,
-    up: Triple,
-    pixel: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
+def ears(identity: SimpleNamespace, head: Head, view: View, light: Light) -> tuple[torch.Tensor, torch.Tensor]:
     """Both ears: linear [B, 3, H, W] and cover [B, 1, H, W]. They are ellipsoids behind the head's outline."""
+    origin, ray = view.origin, view.ray
     middle = along(origin, ray, head.closest(origin, ray))
     side = torch.where(middle[0] >= 0, 1.0, -1.0)
     radii = (0.055 + 0.6 * identity.ear_spread, identity.ear_size, 0.13)
@@ -106,29 +98,27 @@ def ears(
     distance = -half - ((1 - miss).clamp_min(0) / length).sqrt()
     ball = tuple(f + i * distance for f, i in zip(from_ear, into, strict=True))
     normal = normalised(tuple(b / r for b, r in zip(ball, radii, strict=True)))
-    mask = cover((miss.clamp_min(0).sqrt() - 1) * 0.09, pixel)
+    mask = cover((miss.clamp_min(0).sqrt() - 1) * 0.09, view.pixel)
     fold = bump(((miss - 0.42) * (1 / 0.30)).square()) * (1 - 0.5 * smooth(-ball[1], 0.3, 0.9))
     albedo = skin_colour(identity) * (colour(-0.35, -0.85, -0.85, miss) * (0.25 + 0.8 * fold)).exp()
-    shaded = light.shade(albedo, normal, dot(normal, up), direction, ray, 1 - 0.45 * fold, 0.03, power=4)
-    return shaded, mask
+    surface = Surface(albedo, normal, 1 - 0.45 * fold, gloss=0.03)
+    return light.shade(surface, dot(normal, view.up), view.light, ray, power=4), mask
 
 
 def glasses(
     identity: SimpleNamespace,
     attributes: SimpleNamespace,
     eye_z: torch.Tensor,
-    origin: Triple,
-    ray: Triple,
-    surface: Triple,
-    outline: torch.Tensor,
-    pixel: torch.Tensor,
+    view: View,
+    traced: tuple[Vector, torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Frame of the glasses: colour [B, 3, 1, 1], cover of the frame and of the glass, [B, 1, H, W].
 
-    eye_z: depth of the eyes in the head's frame. surface, outline: from Head.trace, for the temples, which lie on it.
+    eye_z: depth of the eyes in the head's frame. traced: of Head.trace, for the temples, which lie on it.
     """
-    a = attributes
-    point = along(origin, ray, (eye_z + 0.13 - origin[2]) / ray[2])
+    a, pixel = attributes, view.pixel
+    surface, outline = traced
+    point = along(view.origin, view.ray, (eye_z + 0.13 - view.origin[2]) / view.ray[2])
     ax, y = point[0].abs(), point[1] - identity.eye_height + 0.015
     half_x, half_y = a.glasses_size, a.glasses_size * (0.70 + 0.28 * a.glasses_roundness)
     centre = torch.maximum(identity.eye_spacing, half_x + 0.035)

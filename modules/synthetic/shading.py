@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
 
-from .geometry import Triple, dot, normalised
+from .geometry import Vector, dot, normalised
 
 # linear skin colours at melanin 0, 0.5 and 1
 _SKIN = ((0.88, 0.66, 0.54), (0.50, 0.26, 0.155), (0.085, 0.042, 0.028))
@@ -68,13 +69,27 @@ def iris_colour(identity: SimpleNamespace) -> torch.Tensor:
     return 1.15 * result * identity.iris_lightness
 
 
+@dataclass
+class Surface:
+    """What light falls on.
+
+    albedo: [B, 3, H, W]. normal: unit. occlusion: [B, 1, H, W], 0..1, how much of the surroundings reaches the point.
+    gloss: [B, 1, H, W], strength of the highlight. Both may be numbers.
+    """
+
+    albedo: torch.Tensor
+    normal: Vector
+    occlusion: torch.Tensor | float
+    gloss: torch.Tensor | float
+
+
 class Light:
     """The light of one scene: one direction, and from everywhere. attributes: columns() of them."""
 
     def __init__(self, attributes: SimpleNamespace):
         radians = torch.pi / 180
         azimuth, elevation = attributes.light_azimuth * radians, attributes.light_elevation * radians
-        self.direction: Triple = (
+        self.direction: Vector = (
             torch.sin(azimuth) * torch.cos(elevation),
             torch.sin(elevation),
             torch.cos(azimuth) * torch.cos(elevation),
@@ -85,30 +100,33 @@ class Light:
 
     def shade(
         self,
-        albedo: torch.Tensor,
-        normal: Triple,
+        surface: Surface,
         up: torch.Tensor,
-        direction: Triple,
-        ray: Triple,
-        occlusion: torch.Tensor | float,
-        gloss: torch.Tensor | float,
+        direction: Vector,
+        ray: Vector,
         power: int,
     ) -> torch.Tensor:
-        """What the camera sees of a surface, linear.
+        """What the camera sees of a surface, linear [B, 3, H, W].
 
-        normal, direction (towards the light), ray (from the camera): unit, in one frame. up: cosine of the normal with
-        the camera's up. occlusion: 0..1, how much of the surroundings reaches the point. gloss: strength of the
-        highlight. power: the highlight's exponent is 2 to this.
+        Args:
+            surface: to light.
+            up: cosine of its normal with the camera's up.
+            direction: towards the light, unit, in the normal's frame.
+            ray: from the camera, unit, in the normal's frame.
+            power: the highlight's exponent is 2 to this.
         """
+        normal, occlusion = surface.normal, surface.occlusion
         facing = dot(normal, direction)
         diffuse = ((facing + _WRAP) * (1 / (1 + _WRAP))).clamp_min(0)
         half = normalised(tuple(d - r for d, r in zip(direction, ray, strict=True)))
         highlight = dot(normal, half).clamp(0, 1)
         for _ in range(power):
             highlight = highlight * highlight
-        highlight = highlight * gloss * (facing * 4).clamp(0, 1)
+        highlight = highlight * surface.gloss * (facing * 4).clamp(0, 1)
         around = self._ambient * (0.78 + 0.22 * up) * occlusion
-        return albedo * (self._colour * (diffuse * (0.35 + 0.65 * occlusion)) + around) + self._colour * highlight
+        return (
+            surface.albedo * (self._colour * (diffuse * (0.35 + 0.65 * occlusion)) + around) + self._colour * highlight
+        )
 
 
 def to_picture(linear: torch.Tensor) -> torch.Tensor:

@@ -36,7 +36,7 @@ class TripleParameters:
 
 
 @dataclass(frozen=True)
-class Triples:
+class RenderedTriples:
     """N triples and what they show."""
 
     source: Rendered
@@ -75,10 +75,12 @@ def sample_triples(indices: int | Iterable[int], seed: int, identities: range | 
     )
 
 
-def render_triples(parameters: TripleParameters, size: int = 128, device: torch.device | str | None = None) -> Triples:
+def render_triples(
+    parameters: TripleParameters, size: int = 128, device: torch.device | str | None = None
+) -> RenderedTriples:
     """The pictures of triples; size, device and errors as in render."""
     p = parameters
-    return Triples(
+    return RenderedTriples(
         render(p.source_identity, p.source_attributes, size, device),
         render(p.driving_identity, p.driving_attributes, size, device),
         render(p.source_identity, p.driving_attributes, size, device),
@@ -92,7 +94,7 @@ def triples(
     size: int = 128,
     device: torch.device | str | None = None,
     identities: range | None = None,
-) -> Triples:
+) -> RenderedTriples:
     """sample_triples and render_triples in one."""
     return render_triples(sample_triples(indices, seed, identities), size, device)
 

@@ -171,7 +171,7 @@ def list_group_triples(options: argparse.Namespace, numbers: range) -> Iterator[
             }
 
 
-def group_path(picture: groups.Picture) -> str:
+def group_path(picture: groups.GroupPicture) -> str:
     return f"images/{picture.person:06}_{picture.scene:06}.png"
 
 
