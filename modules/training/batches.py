@@ -29,7 +29,7 @@ def in_parts(triples: Triples, encoders: Encoders, count: int, at_once: int, res
     """The first `count` triples of a list as they stand, in batches of `at_once` or less."""
     count = min(count, len(triples))
     parts = [np.arange(first, min(first + at_once, count)) for first in range(0, count, at_once)]
-    return list(itertools.islice(read_batches(triples, encoders, parts.__getitem__, 0, resolution, 0), len(parts)))
+    return list(itertools.islice(read_batches(triples, encoders, parts.__getitem__, 0, resolution), len(parts)))
 
 
 class Order:
@@ -61,9 +61,21 @@ def cached_batches(triples: Triples, encoded: Encoded, order: Order, start: int,
 
 
 def read_batches(
-    triples: Triples, encoders: Encoders, order: Order, start: int, resolution: int, workers: int
+    triples: Triples, encoders: Encoders, order: Order, start: int, resolution: int, *, workers: int = 0
 ) -> Iterator[Batch]:
-    """The same from the picture files: read by `workers` processes, encoded here."""
+    """The same from the picture files, which are encoded here.
+
+    Args:
+        triples: a list.
+        encoders: of its pictures.
+        order: which triples a micro-step has.
+        start: the first micro-step.
+        resolution: side of all pictures in pixels.
+        workers: processes that read pictures; 0 reads them here.
+
+    Raises:
+        UnusablePicture: one cannot be read, or has another size.
+    """
     pictures = _Pictures(triples, resolution, encoders.clip_input)
     loader = DataLoader(pictures, batch_sampler=_Sampler(order, start), num_workers=workers, collate_fn=_collate)
     for loaded in loader:

@@ -25,33 +25,42 @@ def export_model(
     networks: Networks,
     averages: dict[str, torch.Tensor],
     encoders: Encoders,
-    says: checkpoint.Settings,
+    own: checkpoint.Settings,
+    *,
     prediction: str,
     dtype: str = "fp32",
 ) -> None:
-    """Write the model to `folder`, whole or not at all; one that is there is replaced.
+    """Write a model folder, whole or not at all; one that is there is replaced.
 
-    averages: name -> moving average of a parameter, in the place of the parameter; may be empty. says: what the folder
-    says of itself. dtype: of DTYPES.
-    Raises OSError when the disk is full, with the old folder still in its place.
+    Args:
+        folder: of the model.
+        networks: that were trained.
+        averages: name -> moving average of a parameter, in the place of the parameter; may be empty.
+        encoders: whose folders are copied into it.
+        own: what the model says of itself.
+        prediction: of the UNet, "v_prediction" or "epsilon".
+        dtype: of the weights, one of DTYPES.
+
+    Raises:
+        OSError: the disk is full, say; the folder that was there is still in its place.
     """
     try:
         with replaced_folder(folder) as part:
             weights = {**networks.state_dict(), **averages}
             for name in checkpoint.NETWORKS:
                 getattr(networks, name).save_config(part / name)
-                own = {
+                tensors = {
                     key.removeprefix(f"{name}."): value.detach().to("cpu", DTYPES[dtype]).contiguous()
                     for key, value in weights.items()
                     if key.startswith(f"{name}.")
                 }
-                save_file(own, part / name / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+                save_file(tensors, part / name / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
             for name, source in zip((checkpoint.VAE, checkpoint.IMAGE_ENCODER), encoders.folders, strict=True):
                 _copy_network(source, part / name)
             training_scheduler(prediction).save_config(part / "scheduler")
             usual = asdict(checkpoint.Settings())
             always = ("routing", "resolution")
-            settings = {name: value for name, value in asdict(says).items() if name in always or value != usual[name]}
+            settings = {name: value for name, value in asdict(own).items() if name in always or value != usual[name]}
             (part / checkpoint.SETTINGS_FILE).write_text(json.dumps(settings) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise OSError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,17 +38,27 @@ class Networks(nn.Module):
                 for name, parameter in net.named_parameters():
                     parameter.requires_grad_(".attentions." in name)
 
-    def forward(self, source_latents, driving_latents, source_embeds, driving_embeds, noisy, timesteps):
-        """What the UNet predicts for `noisy`, [B * draws, C, h, w]; the draws of a triple stand side by side.
+    def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, references: Sequence[torch.Tensor]) -> torch.Tensor:
+        """What the UNet predicts for noisy latents.
 
-        source_latents, driving_latents: [B, C, h, w], scaled. source_embeds, driving_embeds: [B, 1, width].
-        timesteps: [B * draws]. The unconditional training has zeros for source latents and embedding.
+        Args:
+            noisy: [B * draws, C, h, w]; the draws of a triple stand side by side.
+            timesteps: int64 [B * draws].
+            references: the arguments of states(), in their order. The unconditional training has zeros for source
+                latents and embedding.
+
+        Returns:
+            v or epsilon, [B * draws, C, h, w].
         """
-        states = self.states(source_latents, driving_latents, source_embeds, driving_embeds)
-        return self.predict(noisy, timesteps, source_embeds, driving_embeds, states)
+        return self.predict(noisy, timesteps, *references[2:], self.states(*references))
 
     def states(self, source_latents, driving_latents, source_embeds, driving_embeds) -> dict[str, torch.Tensor]:
-        """Layer -> states of source and driving image, [B, 2 * tokens, channels]."""
+        """Layer -> states of source and driving image, [B, 2 * tokens, channels].
+
+        Args:
+            source_latents, driving_latents: [B, C, h, w], scaled.
+            source_embeds, driving_embeds: [B, 1, width].
+        """
         source = self.record_source(source_latents, source_embeds)
         driving = self.record_driving(driving_latents, driving_embeds)
         return {layer: torch.cat([source[layer], driving[layer]], dim=1) for layer in source}

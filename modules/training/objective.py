@@ -11,7 +11,7 @@ from diffusers import DDPMScheduler
 
 from ..model import ddpm
 from .batches import Batch
-from .settings import Settings
+from .settings import TrainingSettings
 
 _LESS_THAN_ANY = 1e-3  # of the learning rate: where the cosine ends
 
@@ -65,13 +65,12 @@ def loss_of(networks, batch: Batch, drawn: Drawn, scheduler: DDPMScheduler) -> t
         target = drawn.noise
     else:
         target = scheduler.get_velocity(truth, drawn.noise, drawn.timesteps)
-    predicted = networks(
-        source_latents, batch.driving_latents, source_embeds, batch.driving_embeds, noisy, drawn.timesteps
-    )
+    references = (source_latents, batch.driving_latents, source_embeds, batch.driving_embeds)
+    predicted = networks(noisy, drawn.timesteps, references)
     return torch.nn.functional.mse_loss(predicted.float(), target)
 
 
-def learning_rate(settings: Settings, step: int) -> float:
+def learning_rate(settings: TrainingSettings, step: int) -> float:
     """That of optimizer step `step` (from 0): a linear warm-up, then constant or a cosine to almost nothing."""
     rate = settings.learning_rate * min(1.0, (step + 1) / (settings.warmup + 1))
     if settings.lr_schedule == "cosine" and step >= settings.warmup:

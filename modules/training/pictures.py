@@ -16,16 +16,30 @@ from ..synthetic.tables import ATTRIBUTES, IDENTITY
 
 
 def read_lines(*list_files: Path) -> list[dict]:
-    """The objects of lists, one list after the other, with `image` as a whole path; in a list it is relative to it.
+    """Read lists of single pictures, one list after the other.
 
-    Raises ValueError that names a line which is no object, or a list without any.
+    Args:
+        list_files: JSON lines, an object a line, with `image`, a path relative to the list; tools/demo_model of the
+            repository, which does not ship, makes such lists of synthetic faces.
+
+    Returns:
+        The objects, with `image` as a whole path.
+
+    Raises:
+        ValueError: naming a line that is no object or has no `image`, or a list without any.
     """
     lines = []
     for list_file in list_files:
         before = len(lines)
-        lines += [{**entry, "image": list_file.parent / entry["image"]} for _, entry in read_json_lines(list_file)]
+        for origin, entry in read_json_lines(list_file):
+            if not isinstance(entry.get("image"), str):
+                raise ValueError(f"{origin} has no `image`, the path of a picture relative to the list. Add it.")
+            lines.append({**entry, "image": list_file.parent / entry["image"]})
         if len(lines) == before:
-            raise ValueError(f"{list_file} is empty. tools/demo_model/make_synthetic_faces.py writes such lists.")
+            raise ValueError(
+                f"{list_file} is empty. Each line is a JSON object with `image`, the path of a picture relative to the "
+                "list; the tools in the pack's repository make such lists of synthetic faces."
+            )
     return lines
 
 

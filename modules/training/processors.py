@@ -47,6 +47,7 @@ class ReferenceProcessor:
         hidden_states: torch.Tensor,
         encoder_hidden_states: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        *,
         record: Record | None = None,
         states: dict[str, torch.Tensor] | None = None,
     ) -> torch.Tensor:

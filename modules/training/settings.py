@@ -18,7 +18,7 @@ COURSE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class TrainingSettings:
     """Lengths in optimizer steps and pixels, times in minutes."""
 
     data: tuple[Path, ...]

@@ -7,10 +7,10 @@ import torch
 from ..model import checkpoint
 from .encoders import Encoders
 from .networks import Networks, load_networks, make_networks
-from .settings import Settings
+from .settings import TrainingSettings
 
 
-def make_start(settings: Settings) -> Networks:
+def make_start(settings: TrainingSettings) -> Networks:
     """The networks that the settings name, before any step; ValueError for a model that was trained another way."""
     options = (settings.routing, settings.trained_reference)
     if settings.unet_config is not None:
@@ -41,7 +41,7 @@ def check_fit(networks: Networks, encoders: Encoders) -> None:
         )
 
 
-def make_optimizer(settings: Settings, parameters: list) -> torch.optim.Optimizer:
+def make_optimizer(settings: TrainingSettings, parameters: list) -> torch.optim.Optimizer:
     """AdamW, or bitsandbytes' 8-bit one; ImportError with the next step when that is not installed."""
     options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     if settings.optimizer == "adamw":

@@ -23,9 +23,9 @@ from .cache import Encoded, encode_pictures
 from .encoders import Encoders
 from .engine import DiffusersEngine
 from .export import export_model
-from .journal import Journal
+from .log import TrainingLog
 from .objective import draw, learning_rate, loss_of, training_scheduler
-from .settings import FIXED, Settings
+from .settings import FIXED, TrainingSettings
 from .start import check_fit, make_optimizer, make_start
 from .state import CheckpointNotWritten, Trained, load_checkpoint, newest_checkpoint, random_state, save_checkpoint
 from .triples import Triples, UnusablePicture, load_picture, read_triples
@@ -34,7 +34,7 @@ logger = logging.getLogger("face_anonymizer")
 
 MODEL_FOLDER = "model"
 _VALIDATION_TRIPLES = 64
-_TOLD = (CheckpointNotWritten, UnusablePicture, OSError, ValueError)  # kinds of errors that processes tell each other
+_SHARED_ERRORS = (CheckpointNotWritten, UnusablePicture, OSError, ValueError)  # a process raises them for another
 
 Result = TypeVar("Result")
 
@@ -46,7 +46,7 @@ class TrainingStopped(RuntimeError):
 class Training:
     """A training from its settings to its model folder: Training(settings).run()."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: TrainingSettings):
         settings.check()
         self.settings = settings
         self.began = time.monotonic()
@@ -84,7 +84,7 @@ class Training:
         if settings.compile:
             self.networks.unet.compile()
         self.model, self.stepper = self.accelerator.prepare(self.networks, self.optimizer)
-        self.journal = self._shared(lambda: Journal(settings.output, self.step, self.accelerator.is_main_process))
+        self.log = self._shared(lambda: TrainingLog(settings.output, self.step, self.accelerator.is_main_process))
         self.encoded: list[Encoded] = []
         self.batches, self.phase = iter(()), -1
         self.saved_step, self.saved_at = self.step, time.monotonic()
@@ -117,7 +117,7 @@ class Training:
             spent += time.monotonic() - before
             self.step += 1
             if self.step % settings.log_every == 0:
-                self.journal.write(
+                self.log.write(
                     self.step,
                     loss=sum(losses) / len(losses),
                     learning_rate=learning_rate(settings, self.step - 1),
@@ -180,7 +180,7 @@ class Training:
         if settings.cache:
             self.batches = cached_batches(triples, self.encoded[phase], order, start, accelerator.device)
         else:
-            self.batches = read_batches(triples, self.encoders, order, start, self.resolution, settings.workers)
+            self.batches = read_batches(triples, self.encoders, order, start, self.resolution, workers=settings.workers)
 
     def _next_batch(self) -> Batch:
         if self.settings.cache:  # every picture was read before
@@ -219,8 +219,8 @@ class Training:
             sampler = SamplerSettings(steps=settings.validation_steps, guidance_scale=settings.guidance_scale)
             sampled = validation.sample_swaps(engine, few, sampler)
             sheet = validation.picture_sheet(self.encoders, few, sampled)
-        self.journal.write(self.step, validation_loss=loss)
-        self.journal.write_sheet(self.step, sheet)
+        self.log.write(self.step, validation_loss=loss)
+        self.log.write_sheet(self.step, sheet)
 
     @contextmanager
     def _averages_in_place(self) -> Iterator[None]:
@@ -266,11 +266,11 @@ class Training:
                 error = raised
         if not self._any_process(error is not None):
             return result
-        kind = next((kind for kind in _TOLD if isinstance(error, kind)), RuntimeError)
-        told = gather_object([None if error is None else (kind, str(error))])
+        kind = next((kind for kind in _SHARED_ERRORS if isinstance(error, kind)), RuntimeError)
+        errors = gather_object([None if error is None else (kind, str(error))])
         if error is not None:
             raise error
-        kind, message = next(each for each in told if each is not None)
+        kind, message = next(each for each in errors if each is not None)
         raise kind(message)
 
     def _elapsed(self) -> float:
@@ -318,9 +318,8 @@ class Training:
             averages = dict(zip(self.networks.trained(), ema.shadow_params, strict=True)) if ema else {}
             start = checkpoint.Settings() if settings.model is None else checkpoint.read_settings(settings.model)
             own = replace(start, routing=settings.routing, resolution=self.resolution)
-            export_model(
-                folder, self.networks, averages, self.encoders, own, settings.prediction, settings.export_dtype
-            )
+            how = {"prediction": settings.prediction, "dtype": settings.export_dtype}
+            export_model(folder, self.networks, averages, self.encoders, own, **how)
 
         self._shared(export, self.accelerator.is_main_process)
         return folder

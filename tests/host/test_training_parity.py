@@ -88,10 +88,8 @@ def test_forward(tmp_path, routing):
         )
         # the two draws of a triple stand side by side
         side_by_side = [0, 2, 1, 3]
-        ours = networks(
-            source_latents, batch.driving_latents, source_embeds, batch.driving_embeds,
-            noisy[side_by_side], timesteps[side_by_side],
-        )[side_by_side]  # fmt: skip
+        references = (source_latents, batch.driving_latents, source_embeds, batch.driving_embeds)
+        ours = networks(noisy[side_by_side], timesteps[side_by_side], references)[side_by_side]
         report(f"{routing}, {half}", golden.relative(ours, theirs))
 
 
@@ -100,7 +98,7 @@ def test_routings_differ(tmp_path):
     batch = some_batch()
     given = (batch.source_latents, batch.driving_latents, batch.source_embeds, batch.driving_embeds)
     first, second = (
-        load_both(model_folder(tmp_path / routing, routing))[1](*given, batch.truth_latents, torch.tensor([500, 500]))
+        load_both(model_folder(tmp_path / routing, routing))[1](batch.truth_latents, torch.tensor([500, 500]), given)
         for routing in ROUTINGS
     )
     assert golden.relative(first, second) > 1e-3
@@ -131,7 +129,7 @@ def test_exported_model_is_loaded_and_sampled(tmp_path, routing, prediction):
         averages,
         encoders,
         checkpoint.Settings(routing=routing, resolution=128),
-        prediction,
+        prediction=prediction,
     )
     networks.load_state_dict(averages, strict=False)
     model = loading.load_model_folder(tmp_path / "model")

@@ -45,7 +45,7 @@ def test_cached_and_read_batches_are_the_same(tmp_path, encoders, workers):
     triples = read_triples([make_set(tmp_path, 6)])
     encoded = cache.encode_pictures(triples, encoders, 32, tmp_path / "cache.safetensors")
     cached = cached_batches(triples, encoded, Order(6, 2, 0), 5, "cpu")
-    read = read_batches(triples, encoders, Order(6, 2, 0), 5, 32, workers)
+    read = read_batches(triples, encoders, Order(6, 2, 0), 5, 32, workers=workers)
     for _ in range(3):
         for ours, theirs in zip(next(cached), next(read), strict=True):
             assert ours.dtype == theirs.dtype == torch.float32

@@ -31,7 +31,7 @@ def inputs(batch=2, draws=1, size=4):
     latents = [normal(batch, 4, size, size) for _ in range(2)]
     embeds = [normal(batch, 1, 64) for _ in range(2)]
     noisy = normal(batch * draws, 4, size, size)
-    return (*latents, *embeds, noisy, torch.randint(1000, (batch * draws,), generator=generator))
+    return noisy, torch.randint(1000, (batch * draws,), generator=generator), (*latents, *embeds)
 
 
 def gradients(networks, given):
@@ -77,10 +77,10 @@ def test_gradients_reach_what_the_states_come_from(small, routing, trained):
 def test_states_are_those_of_a_whole_pass(small):
     networks = small()
     given = inputs()
-    stopped = networks.states(*given[:4])
+    stopped = networks.states(*given[2])
     networks.referencenet.enable_gradient_checkpointing()
     networks.conditioning_referencenet.enable_gradient_checkpointing()
-    whole = networks.states(*given[:4])
+    whole = networks.states(*given[2])
     assert stopped.keys() == whole.keys()
     assert len(stopped) == 3  # a down block, the middle, an up block
     for layer, state in stopped.items():
@@ -91,7 +91,7 @@ def test_routings_read_other_states(small):
     networks, per_layer = small(), small("per_layer")
     with torch.no_grad():
         assert not torch.equal(networks(*inputs()), per_layer(*inputs()))
-        assert len(per_layer.states(*inputs()[:4])) == 4  # the up block has two layers
+        assert len(per_layer.states(*inputs()[2])) == 4  # the up block has two layers
 
 
 def test_draws_of_a_triple_are_independent(small):
@@ -101,7 +101,7 @@ def test_draws_of_a_triple_are_independent(small):
     with torch.no_grad():
         together = networks(*given)
         for draw in range(3):
-            alone = networks(*given[:4], given[4][draw::3], given[5][draw::3])
+            alone = networks(given[0][draw::3], given[1][draw::3], given[2])
             torch.testing.assert_close(together[draw::3], alone, rtol=1e-5, atol=1e-6)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from face_anonymizer.modules.training.arguments import parse_arguments
 from face_anonymizer.modules.training.batches import Batch
 from face_anonymizer.modules.training.objective import Drawn, draw, learning_rate, loss_of, training_scheduler
-from face_anonymizer.modules.training.settings import Settings
-from face_anonymizer.scripts import train as command
+from face_anonymizer.modules.training.settings import TrainingSettings
 
-PAPER = Settings(data=(Path("data.jsonl"),), output=Path("out"), model=Path("model"))
+PAPER = TrainingSettings(data=(Path("data.jsonl"),), output=Path("out"), model=Path("model"))
 
 
 def some_batch(size=3):
@@ -38,8 +38,8 @@ def test_defaults_are_the_papers():
 
 
 def test_command_line_has_the_same_defaults():
-    assert command.parse_arguments(["out", "--data", "data.jsonl", "--model", "model"]) == PAPER
-    given = command.parse_arguments(["out", "--data", "a", "b", "--model", "model", "--cache", "--time-limit", "2.5"])
+    assert parse_arguments("", ["out", "--data", "data.jsonl", "--model", "model"]) == PAPER
+    given = parse_arguments("", ["out", "--data", "a", "b", "--model", "model", "--cache", "--time-limit", "2.5"])
     assert given == replace(PAPER, data=(Path("a"), Path("b")), cache=True, time_limit=2.5)
 
 
@@ -77,8 +77,8 @@ def test_loss_is_that_of_the_formula(prediction):
     target = noise if prediction == "epsilon" else alphas.sqrt() * noise - (1 - alphas).sqrt() * truth
     torch.testing.assert_close(loss.double(), target.double().square().mean(), rtol=1e-5, atol=0)
     noisy = alphas.sqrt() * truth + (1 - alphas).sqrt() * noise
-    torch.testing.assert_close(recorder.given[4].double(), noisy.double(), rtol=1e-4, atol=1e-5)
-    assert torch.equal(recorder.given[5], timesteps)
+    torch.testing.assert_close(recorder.given[0].double(), noisy.double(), rtol=1e-4, atol=1e-5)
+    assert torch.equal(recorder.given[1], timesteps)
 
 
 def test_unconditional_triples_lose_the_source_alone():
@@ -87,7 +87,7 @@ def test_unconditional_triples_lose_the_source_alone():
     recorder = Recorder(torch.zeros(3, 4, 4, 4))
     drawn = Drawn(torch.zeros(3, 4, 4, 4), torch.zeros(3, dtype=torch.long), null)
     loss_of(recorder, batch, drawn, training_scheduler("v_prediction"))
-    source, driving, source_embeds, driving_embeds = recorder.given[:4]
+    source, driving, source_embeds, driving_embeds = recorder.given[2]
     assert source[1].abs().max() == source_embeds[1].abs().max() == 0
     assert torch.equal(source[::2], batch.source_latents[::2])
     assert torch.equal(source_embeds[::2], batch.source_embeds[::2])

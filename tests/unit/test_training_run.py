@@ -182,9 +182,9 @@ def test_full_disk_at_the_export_leaves_the_model_before(tmp_path):
     training = train(settings)
     model = settings.output / "model"
     before = {file: file.read_bytes() for file in model.rglob("*.*")}
-    arguments = (training.encoders, checkpoint.Settings(routing="per_layer", resolution=32), "epsilon")
+    arguments = (training.encoders, checkpoint.Settings(routing="per_layer", resolution=32))
     with full_disk(), pytest.raises(OSError, match=r"model could not be written .*--resume --steps 0"):
-        export.export_model(model, training.networks, {}, *arguments)
+        export.export_model(model, training.networks, {}, *arguments, prediction="epsilon")
     assert {file: file.read_bytes() for file in model.rglob("*.*")} == before
     assert not list(settings.output.glob("model.*"))
 

@@ -8,7 +8,7 @@ import numpy as np
 from accelerate.state import AcceleratorState, PartialState
 from PIL import Image
 
-from face_anonymizer.modules.training.settings import Settings
+from face_anonymizer.modules.training.settings import TrainingSettings
 from face_anonymizer.modules.training.trainer import Training
 
 TINY = Path(__file__).resolve().parents[1] / "fixtures" / "face_anon" / "tiny"
@@ -64,7 +64,7 @@ def unit_vae(folder: Path) -> Path:
     return target
 
 
-def settings_for(folder: Path, data: Path, **options) -> Settings:
+def settings_for(folder: Path, data: Path, **options) -> TrainingSettings:
     """A training from scratch in `folder`/out."""
     defaults = {
         "data": (data,),
@@ -80,10 +80,10 @@ def settings_for(folder: Path, data: Path, **options) -> Settings:
         "log_every": 1,
         "workers": 0,
     }
-    return Settings(**{**defaults, **options})
+    return TrainingSettings(**{**defaults, **options})
 
 
-def train(settings: Settings, **options) -> Training:
+def train(settings: TrainingSettings, **options) -> Training:
     """The training, run to its end, in an Accelerator of its own."""
     AcceleratorState._reset_state()
     PartialState._reset_state()

@@ -16,7 +16,7 @@ from .validation import save_sheet
 logger = logging.getLogger("face_anonymizer")
 
 
-class Journal:
+class TrainingLog:
     """step: where the training stands; what the files hold beyond it, of a run that was killed, is dropped.
 
     Only the main process writes. Without TensorBoard the other two are written all the same.
