@@ -22,112 +22,90 @@ Exit status: 0 done, 1 refused (the message says why), 2 wrong arguments, 130 in
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
-from face_anonymizer.modules.faces.settings import DetectSettings
+from face_anonymizer.modules.evaluation import folder_evaluation, synthetic_evaluation
+from face_anonymizer.modules.evaluation.download import download
+from face_anonymizer.modules.evaluation.settings import BACKENDS, DOWNLOADS, IDENTITIES, EvaluationSettings
 from face_anonymizer.modules.host.location import HostMissing, find_comfyui
-
-DEGREES = (0.3, 0.6, 0.9, 1.2, 1.25, 1.4, 1.5)
-IDENTITIES = 200
-BACKENDS = ("dlib", "sface", "auraface", "landmarks")
-DOWNLOADS = ("sface", "auraface")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse_arguments(arguments)
+    downloads, weights, settings = parse_arguments(arguments)
     try:
-        options.weights = options.weights or find_comfyui() / "models" / "face_anon_evaluation"
-        if options.download:
-            from face_anonymizer.modules.evaluation.download import download
-
-            for name in options.download:
-                print(download(name, options.weights))
+        weights = weights or find_comfyui() / "models" / "face_anon_evaluation"
+        for name in downloads:
+            print(download(name, weights))
+        if settings is None:
             return 0
-        if options.originals:
-            from face_anonymizer.modules.evaluation import folders as _evaluation_folders
-
-            _evaluation_folders.evaluate(options)
-        else:
-            evaluate_model(options)
+        measures = synthetic_evaluation if settings.originals is None else folder_evaluation
+        measures.evaluate(dataclasses.replace(settings, weights=weights), say)
     except (ValueError, FileNotFoundError, RuntimeError, HostMissing) as error:
-        print(error, file=sys.stderr)
+        say(error)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted; pictures that are painted are kept, and the same command goes on.", file=sys.stderr)
+        say("\nInterrupted; pictures that are painted are kept, and the same command goes on.")
         return 130
-    print((options.output / "report.md").read_text(encoding="utf-8"))
+    print((settings.output / "report.md").read_text(encoding="utf-8"))
     return 0
 
 
-def evaluate_model(options: argparse.Namespace) -> None:
-    from face_anonymizer.modules.evaluation import synthetic as _evaluation_synthetic
-    from face_anonymizer.modules.synthetic import regressor
-
-    options.identities = options.identities or IDENTITIES
-    impostors = options.calibration * (options.calibration - 1)
-    if impostors * options.false_accept_rate < 1:  # before hours of painting
-        raise ValueError(
-            f"{options.calibration} people make {impostors} impostor pairs, too few for a false accept rate of "
-            f"{options.false_accept_rate:g}: raise --calibration or --false-accept-rate."
-        )
-    _evaluation_synthetic.evaluate(options, options.regressor or regressor.WEIGHTS)
+def say(text: object) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
-def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, nargs="?", help="folder of the report; made if need be")
+def parse_arguments(arguments: list[str] | None) -> tuple[list[str], Path | None, EvaluationSettings | None]:
+    """(recognisers to download, folder of their weights, settings); settings are None where it is a download alone."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,  # what is not given stays at the default of EvaluationSettings
+    )
+    parser.add_argument("output", type=Path, nargs="?", default=None, help="folder of the report; made if need be")
     parser.add_argument("--model", help="a model folder, or its name in models/face_anon of ComfyUI or the pack")
     parser.add_argument("--originals", type=Path, metavar="DIR", help="photos as they were")
     parser.add_argument("--results", type=Path, metavar="DIR", help="the same photos, anonymized")
     parser.add_argument("--download", nargs="+", choices=DOWNLOADS, help="fetch recognisers, and nothing else")
     parser.add_argument("--identities", type=int, help=f"how many people; {IDENTITIES} synthetic ones, all in folders")
-    parser.add_argument("--false-accept-rate", type=float, default=0.001, help="of the threshold; 0.001 by default")
+    parser.add_argument("--false-accept-rate", type=float, help="of the threshold; 0.001 by default")
     parser.add_argument("--no-plots", dest="plots", action="store_false", help="without matplotlib")
-    parser.add_argument("--device", choices=("default", "cpu"), default="default", help="default: what ComfyUI takes")
-    parser.add_argument("--weight-dtype", default="default", help="as the loader's: default, fp32, fp16, bf16, ...")
+    parser.add_argument("--device", choices=("default", "cpu"), help="default: what ComfyUI takes")
+    parser.add_argument("--weight-dtype", help="as the loader's: default, fp32, fp16, bf16, ...")
     model = parser.add_argument_group("a model on synthetic people")
-    model.add_argument("--seed", type=int, default=2, help="of the people; 2 by default, training has 1")
-    model.add_argument("--degrees", type=float, nargs="+", default=list(DEGREES), metavar="D")
-    model.add_argument("--degree", type=float, default=1.25, help="of ablation, seeds and linking; 1.25 by default")
+    model.add_argument("--seed", type=int, help="of the people; 2 by default, training has 1")
+    model.add_argument("--degrees", type=float, nargs="+", metavar="D")
+    model.add_argument("--degree", type=float, help="of ablation, seeds and linking; 1.25 by default")
     model.add_argument("--no-ablation", dest="ablation", action="store_false")
-    model.add_argument("--seeds", type=int, default=10, help="seeds for each of the first 20 people; 10 by default")
+    model.add_argument("--seeds", type=int, help="seeds for each of the first 20 people; 10 by default")
     model.add_argument("--steps", type=int, help="the model's own by default")
     model.add_argument("--guidance", type=float, help="the model's own by default")
-    model.add_argument("--sampler", default="ddpm (paper)", help='"ddpm (paper)" by default, or one of ComfyUI')
-    model.add_argument("--scheduler", default="karras", help="of ComfyUI's samplers")
-    model.add_argument("--noise-seed", type=int, default=0, help="picture i is painted with this seed + i")
-    model.add_argument("--batch", type=int, default=50, help="faces at once")
+    model.add_argument("--sampler", help='"ddpm (paper)" by default, or one of ComfyUI')
+    model.add_argument("--scheduler", help="of ComfyUI's samplers")
+    model.add_argument("--noise-seed", type=int, help="picture i is painted with this seed + i")
+    model.add_argument("--batch", type=int, help="faces at once")
     model.add_argument("--regressor", type=Path, help="other weights than models/synthetic_regressor.safetensors")
-    model.add_argument("--calibration", type=int, default=200, help="people that the threshold is calibrated on")
+    model.add_argument("--calibration", type=int, help="people that the threshold is calibrated on")
     folders = parser.add_argument_group("two folders of photos")
-    folders.add_argument("--backend", nargs="+", choices=BACKENDS, default=["dlib"], help="dlib by default")
+    folders.add_argument("--backend", nargs="+", choices=BACKENDS, help="dlib by default")
     folders.add_argument("--labels", type=Path, metavar="FILE", help="who is who: .csv, .json or .jsonl")
-    folders.add_argument("--min-score", type=float, default=DetectSettings().min_score, help="of the detector, 0..1")
+    folders.add_argument("--min-score", type=float, help="of the detector, 0..1")
     folders.add_argument(
         "--weights", type=Path, help="of recognisers; ComfyUI's models/face_anon_evaluation by default"
     )
-    options = parser.parse_args(arguments)
-    if options.download:
-        return options
-    if options.output is None or (options.originals is None) != (options.results is None):
+    values = vars(parser.parse_args(arguments))
+    downloads, weights = values.pop("download", []), values.pop("weights", None)
+    if downloads:
+        return downloads, weights, None
+    if values["output"] is None:
         parser.error("name an output folder, and --model, or both --originals and --results")
-    if options.model is None and options.originals is None:
-        parser.error("--model, or --originals and --results, say what is measured")
-    ranges = {
-        **{"identities": (2, 100_000), "seed": (0, 2**32), "seeds": (0, 99), "steps": (1, 1000), "batch": (1, 10_000)},
-        **{"noise_seed": (0, 2**63), "degree": (0, 2), "calibration": (2, 100_000), "min_score": (0.01, 1)},
-        "false_accept_rate": (1e-9, 0.5),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(options, name)
-        if value is not None and not low <= value <= high:
-            parser.error(f"--{name.replace('_', '-')} is {low} to {high}, not {value}")
-    if any(not 0 < degree <= 2 for degree in options.degrees):
-        parser.error("--degrees are above 0 and at most 2; degree 0 is the swap, which is always made")
-    return options
+    try:
+        return [], weights, EvaluationSettings(cpu=values.pop("device", None) == "cpu", **values)
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

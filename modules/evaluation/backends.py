@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,14 +12,19 @@ from ..host.process import find_model
 from . import face_dlib, face_landmarks, face_onnx, face_points
 
 
-def make_backends(options: argparse.Namespace) -> list:
-    """In the order of the command line; the detector's own points always come first."""
+def make_backends(names: Sequence[str], weights: Path) -> list:
+    """The back-ends of these names, in their order, behind the detector's own points.
+
+    Args:
+        names: of settings.BACKENDS.
+        weights: folder of the recognisers' weights.
+    """
     made = [face_points.PointsBackend()]
-    for name in options.backend:
+    for name in names:
         if name == "dlib":
             made.append(face_dlib.DlibBackend())
         elif name in face_onnx.RECOGNISERS:
-            made.append(face_onnx.OnnxBackend(name, options.weights))
+            made.append(face_onnx.OnnxBackend(name, weights))
         elif name == "landmarks":
             made.append(face_landmarks.LandmarkBackend(load_landmarker()))
     return made

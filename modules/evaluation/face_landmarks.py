@@ -63,6 +63,7 @@ def _read(entry: Mapping | None, turn: np.ndarray) -> dict[str, np.ndarray]:
     expression = np.array([scores[name] for name in sorted(scores)], np.float64)
     matrix = np.asarray(entry["transformation_matrix"], np.float64)[:3, :3]
     left, _, right = np.linalg.svd(matrix)
+    left[:, -1] *= np.sign(np.linalg.det(left @ right))  # the nearest rotation, not a reflection
     return {
         "pose": quaternion(turn @ (left @ right)),
         "gaze": _gaze(points),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from ..faces.types import FIVE_POINTS, Face
 from .measured import Measured
@@ -53,17 +54,5 @@ def rotation(points: np.ndarray) -> np.ndarray:
 
 
 def quaternion(matrix: np.ndarray) -> np.ndarray:
-    """Of a rotation [3, 3]: unit, float64 [4], real part first; its sign is free.
-
-    The eigenvector of the largest eigenvalue of I. Bar-Itzhack's matrix (J. Guidance 2000), at any angle.
-    """
-    m = matrix
-    k = np.array(
-        [
-            [m[0, 0] + m[1, 1] + m[2, 2], m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]],
-            [0, m[0, 0] - m[1, 1] - m[2, 2], m[1, 0] + m[0, 1], m[0, 2] + m[2, 0]],
-            [0, 0, m[1, 1] - m[0, 0] - m[2, 2], m[2, 1] + m[1, 2]],
-            [0, 0, 0, m[2, 2] - m[0, 0] - m[1, 1]],
-        ]
-    )
-    return np.linalg.eigh(np.triu(k).T + np.triu(k, 1))[1][:, -1]
+    """The unit quaternion of a rotation [3, 3]: float64 [4], real part first; its sign is free."""
+    return np.roll(Rotation.from_matrix(matrix).as_quat(), 1)

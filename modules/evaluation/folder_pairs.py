@@ -18,13 +18,15 @@ _ENDINGS = ("", "_anonymized", "_redacted", "_swapped")  # of the names that res
 _SAME_PLACE = 0.2  # least overlap of two boxes, intersection over union: a changed face keeps its place
 
 
-class Pair(NamedTuple):
+class PhotoPair(NamedTuple):
+    """A photo and what was made of it. name: of the original, without its suffix."""
+
     name: str
     original: Path
     result: Path
 
 
-def pair_files(originals: Path, results: Path) -> tuple[list[Pair], list[str]]:
+def pair_files(originals: Path, results: Path) -> tuple[list[PhotoPair], list[str]]:
     """(pairs by name, names of originals without a result). NAME.* and NAME_anonymized.* belong together.
 
     Raises ValueError when a folder is missing, two files of one folder have one name, or nothing fits.
@@ -36,7 +38,7 @@ def pair_files(originals: Path, results: Path) -> tuple[list[Pair], list[str]]:
         if found is None:
             alone.append(name)
         else:
-            pairs.append(Pair(name, original, found))
+            pairs.append(PhotoPair(name, original, found))
     if not pairs:
         raise ValueError(
             f"No picture in {results} belongs to one in {originals}: results are called like their originals, or "

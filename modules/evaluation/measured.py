@@ -16,8 +16,11 @@ from ..faces.types import Face
 
 
 class Aspect(NamedTuple):
-    """What a face is compared in. unit: of its distance, which is 0 for equal faces; a share of the range of what a
-    back-end reads, or of the distance of the eyes."""
+    """Something in which two faces are compared.
+
+    title: as tables name it. unit: of the distance, which is 0 for equal faces. A share is one of the range of the
+    values that a back-end reads, or for the face's shape of the distance between the eyes.
+    """
 
     title: str
     unit: str
@@ -39,10 +42,13 @@ KEPT = (POSE, GAZE, EXPRESSION, LIGHT)  # what a changed face is to keep
 class Measured:
     """What a back-end read off N faces; None for an aspect that it cannot see.
 
-    found: bool [N]; what is not found is not measurable, and all its values are NaN.
-    identity: float [N, D], centred on the population, any length. pose: unit quaternions [N, 4], real part first.
-    gaze: unit directions [N, 3] relative to the head. expression, shape, light: float [N, K], scaled so that the sum
-    of absolute differences is the distance. features: float [N, F], what Fréchet distances are taken of.
+    Attributes:
+        found: bool [N]; a face that is not found is not measurable, and all its values are NaN.
+        identity: float [N, D], centred on the population, any length.
+        pose: unit quaternions [N, 4], real part first.
+        gaze: unit directions [N, 3], relative to the head.
+        expression, shape, light: float [N, K], scaled so that the sum of absolute differences is the distance.
+        features: float [N, F], what Fréchet distances are taken of.
     """
 
     found: torch.Tensor

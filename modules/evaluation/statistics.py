@@ -59,7 +59,10 @@ def mean_of_pairs(distances: torch.Tensor) -> Interval:
 
 
 def _resampled(count: int) -> np.ndarray:
-    """How often each of `count` identities is in each draw, float64 [DRAWS, count]."""
+    """How often each of `count` identities is in each draw, float64 [DRAWS, count].
+
+    By hand, as scipy.stats.bootstrap has no weights: with them a mean over pairs is one product of matrices.
+    """
     generator = np.random.default_rng(_SEED)
     return generator.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from ..faces.types import Face
 from ..synthetic.parameters import Parameters
@@ -28,9 +29,13 @@ _SHAPE = (
 
 
 class SyntheticBackend:
-    """regressor: as modules/synthetic/regressor.load_regressor gives it; its `reliability` weighs what it reads.
+    """Reads the renderer's parameters off pictures.
 
-    reliability: the mean of that over all parameters, 0..1.
+    Args:
+        regressor: of synthetic.regressor.load_regressor; its `reliability`, of each parameter, weighs its values.
+
+    Attributes:
+        reliability: the mean over all parameters, 0..1.
     """
 
     name = "synthetic truth"
@@ -56,8 +61,15 @@ class SyntheticBackend:
         return self._from_values(values, torch.ones(len(values), dtype=torch.bool))
 
     def _from_values(self, values: torch.Tensor, found: torch.Tensor) -> Measured:
-        """values: [N, 101], normalised. Identity is all 57 parameters: one that a picture does not show, such as the
-        place of a mole that is not there, is read as its average, and counts for nothing."""
+        """Measured of parameters.
+
+        Identity is all 57 parameters of it. A parameter that a picture does not show (the position of a mole, on a face
+        without moles) is taken as its average, so that it adds nothing to a distance.
+
+        Args:
+            values: [N, 101], normalised, identity before attributes.
+            found: bool [N].
+        """
         count = len(IDENTITY)
         average = torch.tensor([-parameter.absent for parameter in (*IDENTITY, *ATTRIBUTES)], dtype=torch.float64)
         weighted = (values - average) * self._reliability.sqrt()
@@ -75,7 +87,8 @@ class SyntheticBackend:
         )
 
     def _weighed(self, values: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
-        """So that the sum of absolute differences is their mean, weighed by reliability, as a share of the range."""
+        """Values scaled so that their sum of absolute differences is a mean, weighed by the reliability of each, as a
+        share of the range."""
         place = [parameter.name for parameter in (*IDENTITY, *ATTRIBUTES)]
         columns = [place.index(name) for name in names]
         weights = self._reliability[columns].clamp(min=1e-6)
@@ -83,31 +96,20 @@ class SyntheticBackend:
 
 
 def quaternions(yaw: torch.Tensor, pitch: torch.Tensor, roll: torch.Tensor) -> torch.Tensor:
-    """Unit quaternions [N, 4] of the head's rotation to the camera, from degrees [N]: yaw, then pitch, then roll, with
-    the signs of modules/synthetic/geometry.Pose."""
-    zero = torch.zeros_like(yaw)
-    halves = [(angle / 2).deg2rad() for angle in (yaw, -pitch, -roll)]
-    about_y, about_x, about_z = (
-        torch.stack([half.cos(), *(half.sin() if axis == i else zero for i in range(3))], 1)
-        for half, axis in zip(halves, (1, 0, 2), strict=True)
-    )
-    return _product(about_z, _product(about_x, about_y))
+    """The head's rotation to the camera.
+
+    Args:
+        yaw, pitch, roll: degrees, float64 [N], turned in this order, with the signs of modules/synthetic/geometry.Pose.
+
+    Returns:
+        Unit quaternions [N, 4], real part first.
+    """
+    angles = torch.stack([yaw, -pitch, -roll], 1).numpy()
+    turned = Rotation.from_euler("yxz", angles, degrees=True).as_quat()  # about the camera's axes: lower case
+    return torch.from_numpy(turned).roll(1, dims=1)
 
 
 def directions(right: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     """Unit vectors [N, 3], x right, y up, z ahead, from degrees [N]."""
     right, up = right.deg2rad(), up.deg2rad()
     return torch.stack([right.sin() * up.cos(), up.sin(), right.cos() * up.cos()], 1)
-
-
-def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    (aw, ax, ay, az), (bw, bx, by, bz) = a.unbind(1), b.unbind(1)
-    return torch.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        1,
-    )

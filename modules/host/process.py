@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from . import memory_mode
@@ -31,6 +33,24 @@ def prepare_host(cpu: bool, like_main: bool = False) -> None:
     if like_main and not args.cpu:
         memory_mode.before_torch()
         memory_mode.after_torch(host)
+
+
+@contextlib.contextmanager
+def quiet_host(cpu: bool) -> Iterator[None]:
+    """`import comfy` works in the block, without ComfyUI's progress bars, and without gradients, as its nodes run.
+
+    cpu: even where there is a GPU.
+    """
+    prepare_host(cpu)
+    import comfy.utils
+    import torch
+
+    shown, comfy.utils.PROGRESS_BAR_ENABLED = comfy.utils.PROGRESS_BAR_ENABLED, False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        comfy.utils.PROGRESS_BAR_ENABLED = shown
 
 
 def find_model(name: str) -> Path:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_anonymizer.modules.evaluation import conditions, folder_pairs, plots, report, sheet, synthetic_set
+from face_anonymizer.modules.evaluation import conditions, folder_pairs, plots, report_files, sheet, synthetic_set
+from face_anonymizer.modules.evaluation.claims import Verdict
 from face_anonymizer.modules.evaluation.statistics import Interval
 from face_anonymizer.modules.evaluation.store import PictureStore
 from face_anonymizer.modules.evaluation.tables import Table
-from face_anonymizer.modules.evaluation.verdicts import Verdict
 from face_anonymizer.modules.faces.types import FIVE_POINTS, Face
 from face_anonymizer.modules.files import sha256_of_folder
 
@@ -48,7 +48,7 @@ def test_a_table_says_the_same_in_all_formats():
 def test_a_report_is_replaced_and_nothing_else_is(tmp_path):
     verdicts = [Verdict("it works", True, "0.9"), Verdict("it is new", None, "")]
     for _ in range(2):
-        report.write_report(tmp_path, {"steps": 25}, [table()], verdicts, ["identity.png"])
+        report_files.write_report(tmp_path, {"steps": 25}, [table()], verdicts, ["identity.png"])
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| it works | holds | 0.9 |" in page and "| steps | 25 |" in page and "plots/identity.png" in page
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["verdicts"][0]["holds"] is True
@@ -57,14 +57,14 @@ def test_a_report_is_replaced_and_nothing_else_is(tmp_path):
     for content in ('{"tool": "other"}', "[]", "not JSON"):
         (tmp_path / "report.json").write_text(content)
         with pytest.raises(ValueError, match="Nothing is overwritten"):
-            report.write_report(tmp_path, {}, [table()])
+            report_files.write_report(tmp_path, {}, [table()])
         assert (tmp_path / "report.json").read_text() == content
 
 
 def test_a_page_of_somebody_else_is_kept(tmp_path):
     (tmp_path / "report.md").write_text("mine")
     with pytest.raises(ValueError, match="belongs to no evaluation"):
-        report.write_report(tmp_path, {}, [table()])
+        report_files.write_report(tmp_path, {}, [table()])
     assert (tmp_path / "report.md").read_text() == "mine"
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from face_anonymizer.modules.evaluation import conditions as c
-from face_anonymizer.modules.evaluation import synthetic_report, verdicts
+from face_anonymizer.modules.evaluation import synthetic_results
+from face_anonymizer.modules.evaluation.claims import markdown
 from face_anonymizer.modules.evaluation.identification import pair_cosines
 from face_anonymizer.modules.evaluation.statistics import calibrate
 from face_anonymizer.modules.evaluation.synthetic_backend import SyntheticBackend
@@ -68,7 +69,7 @@ class World:
             if name not in (c.ORIGINAL, c.JPEG):
                 pictures[name] += 3 if name == c.RECONSTRUCTION else 3 + background
         mask = torch.ones(COUNT, SIZE, SIZE)
-        return synthetic_report.SyntheticResults(
+        return synthetic_results.SyntheticResults(
             SyntheticSet(self.identity, self.attributes, *[originals] * 3, mask, 0 * mask),
             pictures,
             faces,
@@ -181,7 +182,7 @@ def test_degrees_that_were_not_painted_leave_claims_open(world):
     results.by_degree = {1.25: results.by_degree[1.25]}
     claims = outcome(results)
     assert of(claims, "rises") == [None] and of(claims, "a tenth as often") == [None]
-    assert "| open |" in verdicts.markdown(results.verdicts)
+    assert "| open |" in markdown(results.verdicts)
 
 
 def test_identity_is_read_as_the_brief_of_the_back_end_says(world):

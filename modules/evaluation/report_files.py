@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..files import replace_whole
-from . import verdicts
+from . import claims
 from .tables import Table
 
 PAGE, DATA, TABLES, PLOTS = "report.md", "report.json", "tables", "plots"
@@ -32,7 +32,7 @@ def write_report(
     output: Path,
     settings: Mapping,
     tables: Sequence[Table],
-    judged: Sequence[verdicts.Verdict] = (),
+    judged: Sequence[claims.Verdict] = (),
     plots: Sequence[str] = (),
 ) -> None:
     """OUTPUT/report.md, report.json and tables/NAME.md, .csv, .json; a report of an earlier evaluation is replaced.
@@ -56,7 +56,7 @@ def write_report(
     }
     page = ["# Evaluation", "", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in settings.items()), ""]
     page += ["Figures: the mean and its 95 % interval by bootstrap over identities.", ""]
-    page += [verdicts.markdown(judged)] if judged else []
+    page += [claims.markdown(judged)] if judged else []
     page += [table.markdown() for table in tables]
     page += [f"![{name.removesuffix('.png')}]({PLOTS}/{name})\n" for name in plots]
     replace_whole(output / PAGE, "\n".join(page).encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,17 +12,25 @@ from tqdm import tqdm
 from ..faces import alignment, types
 from ..faces.detect import detection
 from ..faces.settings import DetectSettings
-from . import folder_pairs, folder_report, quality
+from . import folder_pairs, quality
+from .conditions import ORIGINAL
+from .folder_tables import JPEG, RECONSTRUCTION, RESULT
 
 SHARPNESS_SIDE = 256  # of the aligned crops that sharpness is measured on
-ORIGINAL, RESULT, JPEG = folder_report.ORIGINAL, folder_report.RESULT, folder_report.JPEG
-RECONSTRUCTION = folder_report.RECONSTRUCTION
 SHARPNESS, SCORE = "sharpness", "detector's score"
 OUTSIDE, EQUAL = "outside the face squares", "equal outside the face squares"
 
 
-class Seen:
-    """What was gathered: people, the number of the picture of each face; measured, parts by back-end and condition."""
+class FolderMeasures:
+    """What was measured of the faces of all pairs, face by face.
+
+    Attributes:
+        people: for each face the number of its picture.
+        lost: how many faces of originals have none in their place in the result.
+        resized: how many results have another size than their original.
+        measured: back-end -> condition -> parts of Measured, to be joined.
+        values: condition -> column of the table of quality -> value of each face or picture.
+    """
 
     def __init__(self, backends: list, conditions: list[str]):
         self.people: list[int] = []
@@ -38,25 +46,34 @@ class Seen:
         }
 
 
-def look(pairs: list, backends: list, min_score: float, reconstruct: Callable | None) -> Seen:
-    """Find and measure the faces of all pairs, one pair at a time."""
+def measure_pairs(
+    pairs: Sequence[folder_pairs.PhotoPair], backends: list, min_score: float, reconstruct: Callable | None
+) -> FolderMeasures:
+    """Find and measure the faces of all pairs, one pair at a time.
+
+    Args:
+        pairs: of photos.
+        backends: that measure.
+        min_score: of the detector, 0..1.
+        reconstruct: what a VAE makes of aligned crops, as backends.load_reconstruction gives it, or None.
+    """
     conditions = [ORIGINAL, RESULT, JPEG, *([RECONSTRUCTION] if reconstruct else [])]
-    seen, networks = Seen(backends, conditions), detection.load_face_networks()
+    measures, networks = FolderMeasures(backends, conditions), detection.load_face_networks()
 
     def find(picture: np.ndarray, max_faces: int = 0):
         return detection.detect_faces(networks, as_image(picture), DetectSettings(min_score, max_faces))
 
-    for number, pair in enumerate(tqdm(pairs, unit="picture", desc="looking")):
+    for number, pair in enumerate(tqdm(pairs, unit="picture", desc="faces")):
         original, result = folder_pairs.read_picture(pair.original), folder_pairs.read_picture(pair.result)
         faces = find(original).faces
         if not faces:
             continue
-        seen.people += [number] * len(faces)
+        measures.people += [number] * len(faces)
         same_size = original.shape == result.shape
-        seen.resized += not same_size
+        measures.resized += not same_size
         # a result of another size has its faces elsewhere: none of them is measurable
         in_result = folder_pairs.match_faces(faces, find(result).faces) if same_size else [None] * len(faces)
-        seen.lost += in_result.count(None)
+        measures.lost += in_result.count(None)
         jpeg = quality.as_jpeg(original[None])[0]
         shown = {
             ORIGINAL: ([original] * len(faces), list(faces)),
@@ -69,14 +86,14 @@ def look(pairs: list, backends: list, min_score: float, reconstruct: Callable | 
             shown[RECONSTRUCTION] = (pictures, [next(iter(find(picture, 1)), None) for picture in pictures])
         for title, (pictures, found) in shown.items():
             for backend in backends:
-                seen.measured[backend.name][title].append(backend.measure(pictures, found))
-            seen.values[title][SCORE] += [face.score if face else 0.0 for face in found]
-            seen.values[title][SHARPNESS] += sharpness(pictures, found)
+                measures.measured[backend.name][title].append(backend.measure(pictures, found))
+            measures.values[title][SCORE] += [face.score if face else 0.0 for face in found]
+            measures.values[title][SHARPNESS] += sharpness(pictures, found)
         if same_size:
             difference, equal = outside(original, result, one_picture(faces, original))
-            seen.values[RESULT][OUTSIDE].append(difference)
-            seen.values[RESULT][EQUAL].append(equal)
-    return seen
+            measures.values[RESULT][OUTSIDE].append(difference)
+            measures.values[RESULT][EQUAL].append(equal)
+    return measures
 
 
 def sharpness(pictures: list[np.ndarray], faces: list) -> list[float]:

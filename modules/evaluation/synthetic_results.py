@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from . import claims, identification, plots, protocols, quality
 from . import conditions as c
-from . import identification, plots, protocols, quality, verdicts
 from .measured import ASPECTS, EXPRESSION, GAZE, IDENTITY, KEPT, POSE, SHAPE, Measured, distance
 from .statistics import Threshold, mean
 from .synthetic_set import SyntheticSet, swap_sources
@@ -41,7 +41,7 @@ class SyntheticResults:
     degrees: Sequence[float]
     main: float
     tables: list[Table] = field(default_factory=list)
-    verdicts: list[verdicts.Verdict] = field(default_factory=list)
+    verdicts: list[claims.Verdict] = field(default_factory=list)
 
     def __post_init__(self):
         self.originals = self.faces[c.ORIGINAL]
@@ -70,14 +70,12 @@ class SyntheticResults:
         ]
         main = self.by_degree[self.main]
         self.verdicts = [
-            *verdicts.judge_swaps(
-                self.faces[c.SWAP], self.sources, self.originals, self.truth, self.faces[c.SWAP_TRUTH]
-            ),
-            *verdicts.judge_degrees(self.by_degree, self.originals, self.strangers, self.main),
-            *verdicts.judge_spread(main, self.originals),
-            *verdicts.judge_ablation(main, self.reduced, self.originals),
+            *claims.judge_swaps(self.faces[c.SWAP], self.sources, self.originals, self.truth, self.faces[c.SWAP_TRUTH]),
+            *claims.judge_degrees(self.by_degree, self.originals, self.strangers, self.main),
+            *claims.judge_spread(main, self.originals),
+            *claims.judge_ablation(main, self.reduced, self.originals),
             *(
-                verdicts.judge_background(errors[c.anonymized(self.main)], errors[c.RECONSTRUCTION], region)
+                claims.judge_background(errors[c.anonymized(self.main)], errors[c.RECONSTRUCTION], region)
                 for region, errors in self._errors().items()
             ),
         ]
@@ -85,7 +83,7 @@ class SyntheticResults:
             apart, _ = protocols.seed_spread(self.runs)
             random_apart = mean(distance(IDENTITY, self.strangers, self.originals))
             same = mean(distance(IDENTITY, others, self.originals))
-            self.verdicts.append(verdicts.judge_seeds(apart, random_apart, same))
+            self.verdicts.append(claims.judge_seeds(apart, random_apart, same))
 
     def _swaps(self, baselines: Mapping[str, Measured]) -> list[Table]:
         exact, swapped = {"rendered from the exact truth": self.faces[c.SWAP_TRUTH]}, {"swap": self.faces[c.SWAP]}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from . import identification, protocols, quality
+from .conditions import ORIGINAL
 from .measured import IDENTITY, Measured
 from .statistics import Threshold, calibrate, mean
 from .tables import Table
@@ -27,9 +28,6 @@ class FolderFaces:
     people: torch.Tensor
     pictures: torch.Tensor
     labelled: bool
-
-
-ORIGINAL = "original"
 
 
 def face_tables(faces: FolderFaces, far: float) -> list[Table]:
