@@ -65,7 +65,7 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
             if left:
                 if own.notice:
                     say(reports.format_banner(f"{options.painted_by}: {own.notice}"))
-                do_jobs(options, FolderRun(journal, prompts), prompts, left, errors, say)
+                do_jobs(options, FolderRun(journal, prompts), left, errors, say)
         finally:
             if journal.entries or errors:
                 made = reports.make_report(settings, list_files(found, jobs, journal, left, errors))
@@ -94,13 +94,11 @@ def open_journal(output: Path, settings: Mapping) -> Journal:
         ) from None
 
 
-def do_jobs(
-    options: FolderOptions, run: FolderRun, prompts: Mapping[str, dict], jobs: list[Job], errors: dict, say: Say
-) -> None:
+def do_jobs(options: FolderOptions, run: FolderRun, jobs: list[Job], errors: dict[str, str], say: Say) -> None:
     """Do the jobs on the servers that the options name, or on one of our own. errors: source -> why, filled here."""
     with use_servers(options.servers, say) as servers:
         for server in servers:
-            check_server(server, set().union(*map(node_classes, prompts.values())), options.painted_by)
+            check_server(server, set().union(*map(node_classes, run.prompts.values())), options.painted_by)
         clients = clients_for(servers, options.workers or len(servers))
         many, alone = len(jobs) > 1, len(clients) == 1
         with (

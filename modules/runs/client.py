@@ -1,6 +1,8 @@
 """Talk to a running ComfyUI: queue prompts, follow them, fetch their pictures.
 
-Only the standard library at import; aiohttp (the websocket) and Pillow, which ComfyUI brings, where they are used.
+Plain requests go by urllib, as they are made from threads: aiohttp would need an event loop in each of them, around
+every request, and is taken for the websocket alone. It and Pillow, which ComfyUI brings, are imported where they are
+used, so that this module needs only the standard library.
 """
 
 import asyncio
@@ -71,9 +73,17 @@ class Client:
     ) -> str:
         """Put a file into a folder of the server, replacing one of that name; what LoadImage and LoadVideo call it.
 
-        source: a path, or an open file, which needs a name. kind: "input", or "temp", which ComfyUI empties when it
-        starts and ends. digest: a hashlib object that is updated with the bytes that are sent. Files of any size, a
-        megabyte in memory at a time. PromptFailed when the server's limit is lower.
+        Files of any size, a megabyte in memory at a time.
+
+        Args:
+            source: a path, or an open file, which needs a name.
+            name: of the file there; None for the source's own.
+            kind: "input", or "temp", which ComfyUI empties when it starts and ends.
+            digest: a hashlib object that is updated with the bytes that are sent.
+
+        Raises:
+            PromptFailed: the server takes only smaller files.
+            OSError: the server cannot be reached, or the file became shorter meanwhile.
         """
         if isinstance(source, (Path, str)):
             with open(source, "rb") as file:

@@ -43,6 +43,15 @@ class Outcome(NamedTuple):
     error: str | None = None
 
 
+class Done(NamedTuple):
+    """What the server did. sha256: of the source; started: by time.monotonic()."""
+
+    prompt: dict
+    history: dict
+    sha256: str
+    started: float
+
+
 class UnreadablePhoto(ValueError):
     """The file is not one whole picture."""
 
@@ -83,7 +92,7 @@ class FolderRun:
 
     def __init__(self, journal: Journal, prompts: Mapping[str, dict]):
         self._journal = journal
-        self._prompts = prompts
+        self.prompts = prompts
         self._stopped = threading.Event()
 
     def do(
@@ -102,10 +111,10 @@ class FolderRun:
         waiting: SimpleQueue[Job] = SimpleQueue()
         for job in jobs:
             waiting.put(job)
-        told: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
+        messages: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
         # Daemons: a server that hangs must not keep this process.
         threads = [
-            threading.Thread(target=self._report_end, args=(client, waiting, told, show_step), daemon=True)
+            threading.Thread(target=self._report_end, args=(client, waiting, messages, show_step), daemon=True)
             for client in clients
         ]
         for thread in threads:
@@ -115,7 +124,7 @@ class FolderRun:
             while running:
                 # With a timeout, as Windows hears Ctrl-C only between waits.
                 with contextlib.suppress(Empty):
-                    message = told.get(timeout=0.5)
+                    message = messages.get(timeout=0.5)
                     if isinstance(message, Outcome):
                         on_outcome(message)
                         continue
@@ -132,14 +141,14 @@ class FolderRun:
             for thread in threads:
                 thread.join(timeout=10)
 
-    def _report_end(self, client: Client, waiting: SimpleQueue, told: SimpleQueue, show_step) -> None:
+    def _report_end(self, client: Client, waiting: SimpleQueue, messages: SimpleQueue, show_step) -> None:
         try:
-            self._work(client, waiting, told, show_step)
-            told.put(None)
+            self._work(client, waiting, messages, show_step)
+            messages.put(None)
         except BaseException as error:
-            told.put(error)
+            messages.put(error)
 
-    def _work(self, client: Client, waiting: SimpleQueue, told: SimpleQueue, show_step) -> None:
+    def _work(self, client: Client, waiting: SimpleQueue, messages: SimpleQueue, show_step) -> None:
         """Do jobs until there are none. RunStopped when this client cannot go on."""
         while not self._stopped.is_set():
             try:
@@ -147,7 +156,7 @@ class FolderRun:
             except Empty:
                 return
             try:
-                told.put(Outcome(job, self._do_one(client, job, show_step)))
+                messages.put(Outcome(job, self._do_one(client, job, show_step)))
             except (Cancelled, ServerFailed) as error:
                 waiting.put(job)
                 raise RunStopped(str(error)) from None
@@ -158,35 +167,36 @@ class FolderRun:
                 if not _answers(client):
                     waiting.put(job)
                     raise RunStopped(f"{client.url} does not answer any more ({error}).") from None
-                told.put(Outcome(job, None, _explained(error)))
+                messages.put(Outcome(job, None, _explained(error)))
 
     def _do_one(self, client: Client, job: Job, show_step) -> dict:
+        """Upload, wait, fetch and publish; the job's line of the journal."""
         started = time.monotonic()
         kind = job.source.kind
         loaded, sha256 = _upload(client, job)
-        prompt = with_source(self._prompts[kind], kind, loaded)
+        prompt = with_source(self.prompts[kind], kind, loaded)
         prompt_id = client.queue(prompt)
         try:
             history = client.wait(prompt_id, show_step and show_step(job, prompt))
-            return self._keep(client, job, prompt, history, sha256, started)
+            return self._keep(client, job, Done(prompt, history, sha256, started))
         finally:
             with contextlib.suppress(OSError):
                 client.forget(prompt_id)
 
-    def _keep(self, client: Client, job: Job, prompt: dict, history: dict, sha256: str, started: float) -> dict:
+    def _keep(self, client: Client, job: Job, done: Done) -> dict:
         """Fetch a job's result and publish it; its line of the journal."""
-        summary = summarize(find_report(prompt, history), job.source.kind)
+        summary = summarize(find_report(done.prompt, done.history), job.source.kind)
         target = self._journal.output / job.result
         target.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(target) as part:
-            client.download(_only_file(saved_files(prompt, history), target), part)
+            client.download(_only_file(saved_files(done.prompt, done.history), target), part)
             entry = {
                 "source": job.source.name,
-                "sha256": sha256,
+                "sha256": done.sha256,
                 "kind": job.source.kind,
                 "result": job.result,
                 "result_sha256": sha256_of(part),
-                "seconds": round(time.monotonic() - started, 2),
+                "seconds": round(time.monotonic() - done.started, 2),
                 **summary,
             }
             # On the disk before the result gets its name: see journal.py.

@@ -1,4 +1,4 @@
-"""Run a command no longer than the process that started this one lives: `comfy_guard.py FOLDER COMMAND ...`.
+"""Run a command no longer than the process that started this one lives: `guard.py FOLDER COMMAND ...`.
 
 Standard input is a pipe that only that process holds. When it ends, even by kill -9, the pipe closes: the command and
 its children are ended and FOLDER, with the pictures in it, is removed. When the command ends by itself, this ends with

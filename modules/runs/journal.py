@@ -8,7 +8,8 @@ other one is a finished file:
 
 A line is on the disk before its result gets its name. So a result without a line is somebody else's file, and a line
 without its result is a file that was not finished: it is done again. A last line that was cut off counts for nothing.
-The journal is locked while a run has it open; the lock ends with the process. Only the standard library.
+The journal is locked while a run has it open; the lock ends with the process. The lock is by hand, as those of filelock
+are files of their own, which would lie beside the results. Only the standard library.
 """
 
 from __future__ import annotations

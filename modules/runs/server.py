@@ -19,6 +19,8 @@ from .client import Client
 PACK_NAME = "ComfyUI-FaceAnonymizer"
 NODE_PREFIX = "FaceAnon"
 _GUARD = Path(__file__).with_name("guard.py")
+# Ctrl-C in the terminal ends no ComfyUI of its own group: this process cancels its prompt and ends it in order.
+_OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
 
 
 class ServerFailed(RuntimeError):
@@ -28,14 +30,22 @@ class ServerFailed(RuntimeError):
 class Server(Client):
     """The ComfyUI of `find_comfyui`, run headless for the length of a `with` block, with this pack and no other.
 
-    models: kinds of models to folders to add, for example {"face_anon": folder, "vae": folder}. own_models: there are
-    no others, whatever the user's ComfyUI has.
-    cpu: None for the CPU where there is no other device. python: an interpreter with ComfyUI's requirements.
-    require_pack: raise unless the pack's nodes are registered. arguments: more of main.py's.
+    Args:
+        models: kinds of models to folders to add, for example {"face_anon": folder, "vae": folder}.
+        own_models: there are no others, whatever the user's ComfyUI has.
+        cpu: None for the CPU where there is no other device.
+        require_pack: raise unless the pack's nodes are registered.
+        python: an interpreter with ComfyUI's requirements.
+        arguments: more of main.py's.
+        start_timeout: seconds in which it must answer.
+
+    Raises:
+        HostMissing: there is no ComfyUI.
+        ServerFailed: it does not start, ends, or does not load the pack; on entering the block.
 
     Input, output, temp and user folders and the database are temporary (`folder`), so that nothing of the user's is
     written; models come from where the user's ComfyUI has them, unless own_models. `log` is its log file, deleted with
-    the folder. A kill of this process ends ComfyUI and deletes the folder too (comfy_guard.py).
+    the folder. A kill of this process ends ComfyUI and deletes the folder too (guard.py).
     """
 
     def __init__(
@@ -76,8 +86,7 @@ class Server(Client):
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-                    # Its own group: Ctrl-C reaches it as a cancelled prompt.
-                    start_new_session=True,
+                    **_OWN_GROUP,
                 )
             self._wait_until_up()
             if self._require_pack:
