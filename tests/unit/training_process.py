@@ -50,7 +50,7 @@ CASES = {
     "last checkpoint": ({}, (trainer, "save_checkpoint", no_room([4]))),
     "every checkpoint": ({"checkpoint_every": 1}, (trainer, "save_checkpoint", no_room([1, 2, 3, 4]))),
     "model": ({}, (trainer, "export_model", failing(OSError("no room")))),
-    "journal": ({}, (trainer.Journal, "_cut", failing(OSError("read-only")))),
+    "journal": ({}, (trainer.TrainingLog, "_cut", failing(OSError("read-only")))),
     "cached picture": ({"data": "broken"}, None),
     "held-out picture": ({"validation_data": "broken"}, None),
     "validation": (
