@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import torch
 
 from .geometry import Head, Vector, View, bump, dot, normalised
-from .shading import Surface, colour, cover, hair_colour, iris_colour, skin_colour, smooth
+from .shading import Surface, colour, cover, hair_colour, iris_colour, skin_colour, smoothstep
 
 _RADIANS = torch.pi / 180
 _BALL = 1.12  # radius of an eyeball, in halves of the eye's width
@@ -143,7 +143,7 @@ class Features:
         warped_x, warped_y = x + 0.03 * torch.sin(23 * y + 1), y + 0.03 * torch.sin(19 * x + 2)
         dots = torch.sin(68 * warped_x) * torch.sin(63 * warped_y) + 0.35 * torch.sin(31 * x - 43 * y)
         area = bump((x.abs() - 0.20).square() * 9 + (y + 0.20).square() * 16)
-        freckles = smooth(dots, 0.35, 1.1) * (area * 1.6).clamp_max(1) * (0.8 * i.freckles)
+        freckles = smoothstep(dots, 0.35, 1.1) * (area * 1.6).clamp_max(1) * (0.8 * i.freckles)
         painted.albedo = painted.albedo * (colour(-0.75, -1.2, -1.3, x) * freckles).exp()
         away = ((x - i.mole_x).square() + (y - i.mole_y).square()).sqrt() - i.mole_size
         mole = cover(away, pixel) * (i.mole_size * 60).clamp(0, 1)
@@ -157,12 +157,12 @@ class Features:
         border = -0.86 + i.beard_extent + 0.8 * ax.square() * (1 + i.beard_extent) - 0.3 * drop
         around = mouth_y + 0.12 - (ax / (self.mouth_width + 0.11)).square() * 0.5
         border = torch.maximum(border, around - 0.20 + 0.6 * i.beard_extent).clamp_max(-0.16)
-        chin = smooth(border - y, -0.03, 0.07)
+        chin = smoothstep(border - y, -0.03, 0.07)
         reach = self.mouth_width * 1.12
         above = (y - mouth_y - 0.035 + 0.30 * ax.square() - 0.02 * a.smile) / (
             0.075 * (1.15 - (ax / reach).square()).clamp_min(0.2)
         )
-        lip = smooth(1.2 - above.abs(), 0.0, 0.5) * smooth(reach - ax, -0.01, 0.05)
+        lip = smoothstep(1.2 - above.abs(), 0.0, 0.5) * smoothstep(reach - ax, -0.01, 0.05)
         grain = 0.92 + 0.08 * torch.sin(75 * x + 2 * torch.sin(25 * y)) * torch.sin(50 * y)
         density = torch.maximum(chin * i.beard_density, lip * i.moustache) * grain
         painted.albedo = torch.lerp(painted.albedo, self._hair * 0.8 + self._skin * 0.06, density.clamp_max(0.93))
@@ -186,7 +186,7 @@ class Features:
         upper_shade = 1 - 0.18 * cover(upper - y, pixel, 0.02)
         painted.albedo = torch.lerp(painted.albedo, lips * upper_shade, shape * 0.95)
         painted.gloss = painted.gloss + 0.10 * shape * cover((y - lower + 0.4 * i.lower_lip).abs() - 0.015, pixel, 0.03)
-        shut = 1 - smooth(a.mouth_opening * (1 - u.square()), 0.02, 0.12)
+        shut = 1 - smoothstep(a.mouth_opening * (1 - u.square()), 0.02, 0.12)
         inside = cover(torch.maximum(y - upper, lower - y), pixel) * (1 - shut)
         depth = (upper - y).clamp_min(0)
         cavity = colour(0.05, 0.010, 0.012, x) + colour(0.42, 0.10, 0.10, x) * bump(
@@ -229,7 +229,9 @@ class Features:
         away = tuple(n - g for n, g in zip(normal, gaze, strict=True))
         radius = dot(away, away).sqrt() * (1 / _IRIS_ANGLE)  # chords: an angle's length to 1 % at this size
         unit = pixel / (self._ball * _IRIS_ANGLE)
-        iris = iris_colour(i) * (0.62 + 0.75 * (radius - _PUPIL).clamp(0, 1)) * (1 - 0.72 * smooth(radius, 0.72, 1.0))
+        iris = (
+            iris_colour(i) * (0.62 + 0.75 * (radius - _PUPIL).clamp(0, 1)) * (1 - 0.72 * smoothstep(radius, 0.72, 1.0))
+        )
         ball = torch.lerp(colour(0.80, 0.77, 0.745, x) * (1 - 0.20 * u.square()), iris, cover(radius - 1, unit, 0.10))
         ball = torch.lerp(ball, colour(0.008, 0.007, 0.007, x), cover(radius - _PUPIL, unit, 0.08))
         # the light's reflection, on the iris wherever the light is
@@ -253,7 +255,7 @@ class Features:
         i = self.identity
         u = ((x.abs() - i.eye_spacing * 0.97 - 0.02) / i.brow_length).clamp(-1.5, 1.5)
         middle = self.brow(u)[1]
-        thickness = i.brow_thickness * (1 - 0.55 * smooth(u, -0.3, 1.0))
+        thickness = i.brow_thickness * (1 - 0.55 * smoothstep(u, -0.3, 1.0))
         edge = torch.maximum((y - middle).abs() - thickness, (u.abs() - 1) * i.brow_length)
         hairs = 0.93 + 0.07 * torch.sin(70 * x.abs() + 45 * y)
         brow = cover(edge, pixel, 0.016) * hairs * i.brow_darkness

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 
 from .geometry import HairShell, View, bump, dot
-from .shading import Light, Surface, colour, cover, hair_colour, smooth
+from .shading import Light, Surface, colour, cover, hair_colour, smoothstep
 
 
 class Hair:
@@ -31,8 +31,8 @@ class Hair:
 
     def shadow(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Share of light that the hair leaves to the skin, at x and y of the head's frame."""
-        length = smooth(self.identity.hair_length + y, -0.05, 0.1)
-        return 1 - 0.42 * smooth(self.opening(x, y), -0.15, 0.01) * length
+        length = smoothstep(self.identity.hair_length + y, -0.05, 0.1)
+        return 1 - 0.42 * smoothstep(self.opening(x, y), -0.15, 0.01) * length
 
     def _end(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         i = self.identity
@@ -51,10 +51,10 @@ class Hair:
         strands = torch.sin(46 * fan + 2.2 * torch.sin(7 * fan + 4 * y) + 35 * i.hair_waves * torch.sin(9 * y))
         strands = strands + 0.5 * torch.sin(101 * fan + 3 * torch.sin(3 * y))
         normal = self.shell.normal(point)
-        parting = bump(((x - i.hair_parting) * (1 / 0.035)).square()) * smooth(y - i.hairline, -0.05, 0.15)
+        parting = bump(((x - i.hair_parting) * (1 / 0.035)).square()) * smoothstep(y - i.hairline, -0.05, 0.15)
         albedo = self._colour * (0.84 + 0.13 * strands) * (1 - 0.35 * parting)
-        occlusion = 1 - 0.35 * smooth(-free, -0.07, 0.01) * smooth(z, 0, 0.2)
-        occlusion = occlusion * (1 - 0.35 * smooth(-y, 0.1, 0.9))
+        occlusion = 1 - 0.35 * smoothstep(-free, -0.07, 0.01) * smoothstep(z, 0, 0.2)
+        occlusion = occlusion * (1 - 0.35 * smoothstep(-y, 0.1, 0.9))
         gloss = (0.03 + 0.16 * self._colour[:, 1:2]) * (1 + 0.5 * strands).clamp_min(0)
         surface = Surface(albedo, normal, occlusion, gloss)
         shaded = light.shade(surface, dot(normal, view.up), view.light, view.ray, power=3)

@@ -12,7 +12,7 @@ from .hair import Hair
 from .landmarks import five_points, place_landmarks
 from .parameters import Parameters
 from .scene import Body, background, ears, glasses
-from .shading import Light, colour, cover, smooth, to_picture
+from .shading import Light, colour, cover, smoothstep, to_picture
 from .tables import ATTRIBUTES, IDENTITY
 
 # Pixels that are rendered at once: on a CPU what its cache holds, on a GPU what keeps it busy in 1 to 2 GiB.
@@ -94,7 +94,7 @@ def _render(identity_values: Parameters, attribute_values: Parameters, size: int
     shadow = hair.shadow(point[0], point[1])
     frame_colour, frame, glass = glasses(identity, attributes, features.eye_z, view, (point, outline))
     # the underside of the jaw gets little light from around
-    below = smooth(-dot(painted.normal, up), 0.1, 0.9)
+    below = smoothstep(-dot(painted.normal, up), 0.1, 0.9)
     shaded = replace(painted, occlusion=painted.occlusion * shadow * (1 - 0.5 * below))
     face = light.shade(shaded, dot(painted.normal, up), view.light, ray, power=4)
     face = face * (0.55 + 0.45 * shadow) * (0.72 + 0.28 * painted.occlusion)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 
 from .geometry import Head, Pose, Vector, View, along, bump, dot, normalised
-from .shading import Light, Surface, channels, colour, cover, skin_colour, smooth
+from .shading import Light, Surface, channels, colour, cover, skin_colour, smoothstep
 
 _EAR_Y, _EAR_Z = -0.05, -0.10
 
@@ -25,7 +25,7 @@ def background(attributes: SimpleNamespace, x: torch.Tensor, y: torch.Tensor, pi
     angle = a.background_angle * (torch.pi / 180)
     along_gradient = x * torch.cos(angle) + y * torch.sin(angle)
     across = y * torch.cos(angle) - x * torch.sin(angle)
-    result = torch.lerp(first, second, smooth(along_gradient, -1.2, 1.2))
+    result = torch.lerp(first, second, smoothstep(along_gradient, -1.2, 1.2))
     wave = torch.sin(a.background_frequency * across + a.background_phase * (torch.pi / 180))
     stripes = cover(wave * (1 / a.background_frequency), pixel, 0.12) * a.background_stripes
     result = result * (1 - 0.45 * stripes)
@@ -57,11 +57,11 @@ class Body:
         aside = x - self._x
         widening = 0.22 * (self._y + 0.10 - y).clamp_min(0)
         share = aside / (self._half + widening)
-        neck = cover((share.abs() - 1) * self._half, pixel) * smooth(self._chin_y + 0.45 - y, 0.0, 0.1)
+        neck = cover((share.abs() - 1) * self._half, pixel) * smoothstep(self._chin_y + 0.45 - y, 0.0, 0.1)
         flat = (1 - share.square().clamp_max(0.98)).sqrt()
         normal = (share, -0.15 + 0 * share, flat)
         ray = (0 * share, 0 * share, 0 * share - 1)
-        shadow = 1 - 0.62 * smooth(y - self._chin_y, -0.26, 0.10)
+        shadow = 1 - 0.62 * smoothstep(y - self._chin_y, -0.26, 0.10)
         surface = Surface(self._skin * (0.45 + 0.55 * shadow), normal, shadow, gloss=0.03)
         skin = light.shade(surface, 0 * share, light.direction, ray, power=4)
         picture = torch.lerp(picture, skin, neck)
@@ -99,7 +99,7 @@ def ears(identity: SimpleNamespace, head: Head, view: View, light: Light) -> tup
     ball = tuple(f + i * distance for f, i in zip(from_ear, into, strict=True))
     normal = normalised(tuple(b / r for b, r in zip(ball, radii, strict=True)))
     mask = cover((miss.clamp_min(0).sqrt() - 1) * 0.09, view.pixel)
-    fold = bump(((miss - 0.42) * (1 / 0.30)).square()) * (1 - 0.5 * smooth(-ball[1], 0.3, 0.9))
+    fold = bump(((miss - 0.42) * (1 / 0.30)).square()) * (1 - 0.5 * smoothstep(-ball[1], 0.3, 0.9))
     albedo = skin_colour(identity) * (colour(-0.35, -0.85, -0.85, miss) * (0.25 + 0.8 * fold)).exp()
     surface = Surface(albedo, normal, 1 - 0.45 * fold, gloss=0.03)
     return light.shade(surface, dot(normal, view.up), view.light, ray, power=4), mask

@@ -36,7 +36,7 @@ def cover(distance: torch.Tensor, pixel: torch.Tensor, softness: float = 0.0) ->
     return (0.5 - distance / (pixel + softness)).clamp(0, 1)
 
 
-def smooth(value: torch.Tensor, low: float, high: float) -> torch.Tensor:
+def smoothstep(value: torch.Tensor, low: float, high: float) -> torch.Tensor:
     """0 below low, 1 above high, smooth in between."""
     share = ((value - low) * (1 / (high - low))).clamp(0, 1)
     return share * share * (3 - 2 * share)
