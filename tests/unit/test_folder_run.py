@@ -190,6 +190,7 @@ def killed_at(monkeypatch, moment: str, count: int) -> None:
     monkeypatch.setattr(os, name, kill_here)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the run that is killed is a fork")
 @pytest.mark.parametrize(
     "moment", ["download", "write before", "write half", "write after", "link before", "link after"]
 )

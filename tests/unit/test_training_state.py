@@ -1,7 +1,6 @@
 """Checkpoints: everything comes back, and what is there stays there when the next one cannot be written."""
 
 import random
-import resource
 from contextlib import contextmanager
 
 import numpy as np
@@ -55,6 +54,7 @@ def assert_equal(ours, theirs):
 @contextmanager
 def full_disk(limit=100_000):
     """No file grows beyond `limit` bytes: a write fails in the middle, as on a full disk."""
+    resource = pytest.importorskip("resource")  # Windows has none
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
