@@ -1,8 +1,8 @@
 """Train the demo model in the background, at the lowest priority, over days.
 
-    python tools/demo_model/run.py start     # go on where it was; at once when it runs already
-    python tools/demo_model/run.py status
-    python tools/demo_model/run.py stop      # with a checkpoint
+    python tools/run.py demo_model.run start     # go on where it was; at once when it runs already
+    python tools/run.py demo_model.run status
+    python tools/run.py demo_model.run stop      # with a checkpoint
 
 What is trained, and from what: stages.py beside this file. Everything is kept in --folder; `worker.log` there is what
 the commands print. It stands still (SIGSTOP) while anybody holds the lock of tools/busy.py: benchmarks, .ci/run and
