@@ -1,1 +1,1 @@
-"""The method (this folder) and the faces in photos (`faces/`); see the README for the house."""
+"""The method (this folder) and the faces in photos (`faces/`); see CONTRIBUTING.md for the house."""
