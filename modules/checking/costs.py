@@ -72,7 +72,7 @@ def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: 
         meter = Meter(face[what], device, counting=False)
         painted = work.whole_face(model, pixels, steps, what, kernel=kernel, meter=meter)
         if what == OURS:
-            whole = painted.isfinite().all().item() and tuple(painted.shape) == tuple(pixels.shape)
+            whole = bool(painted.isfinite().all()) and tuple(painted.shape) == tuple(pixels.shape)
             checks.check("a face", whole, f"{tuple(painted.shape[1:3])} pixels, all values finite: {whole}")
         say(f"a face of {steps} steps, {what}: {face[what].seconds[0]:.2f} s")
     seconds = [face[what].seconds[0] for what in (OURS, OFFICIAL)]

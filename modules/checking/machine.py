@@ -75,7 +75,7 @@ def describe(checks: Checks) -> None:
     checks.tell("memory mode", memory_mode())
     kernel = attention.optimized_attention.__name__.removeprefix("attention_")
     tf32 = f"convolutions {_is_on(torch.backends.cudnn.allow_tf32)}, products "
-    tf32 += _is_on(torch.backends.cuda.matmul.allow_tf32)
+    tf32 += _is_on(bool(torch.backends.cuda.matmul.allow_tf32))
     checks.tell("arithmetic", f"attention {kernel}; TF32 in float32 where the card has it: {tf32}")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -144,7 +145,7 @@ def _name(dtype: torch.dtype) -> str:
 
 @contextlib.contextmanager
 def _without_tf32() -> Iterator[None]:
-    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     allowed = [backend.allow_tf32 for backend in backends]
     try:
         for backend in backends:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import comfy.samplers
@@ -168,7 +168,7 @@ def _check_painting(checks: Checks, model: FaceAnonModel, crops: torch.Tensor, f
         checks.check(f"pose, {what}", statistics.median(shifts) <= MOST_SHIFT, found)
 
 
-def _mean_distance(faces: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> float:
+def _mean_distance(faces: Iterable[torch.Tensor], others: Sequence[torch.Tensor]) -> float:
     return sum(distance(one, other) for one, other in zip(faces, others, strict=True)) / len(others)
 
 

@@ -64,9 +64,8 @@ def render(
     parts = []
     for start in range(0, count, at_once):
         rows = slice(start, min(start + at_once, count))
-        parts.append(
-            _render(*(Parameters(p.table, p.values.expand(count, -1)[rows]) for p in (identity, attributes)), size)
-        )
+        of_person, of_scene = (Parameters(p.table, p.values.expand(count, -1)[rows]) for p in (identity, attributes))
+        parts.append(_render(of_person, of_scene, size))
     if not parts:
         shapes = ((size, size, 3), (68, 2), (5, 2), *[(size, size)] * 3)
         return Rendered(*(torch.zeros((0, *shape), device=device) for shape in shapes))

@@ -67,7 +67,8 @@ def sample_triples(indices: int | Iterable[int], seed: int, identities: range | 
         )
         numbers = np.array(identities, np.int64)[places]
     return TripleParameters(
-        *numbers,
+        numbers[0],
+        numbers[1],
         sample_identities(numbers[0], seed),
         sample_identities(numbers[1], seed),
         sample_attributes(2 * indices, seed),

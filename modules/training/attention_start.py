@@ -39,6 +39,7 @@ def start_from_lookup(unet: UNet2DConditionModel, seed: int) -> None:
 def _pass(layer: nn.Linear | nn.Conv2d) -> None:
     """Make a projection the identity; a convolution of one pixel is one too."""
     layer.weight.copy_(torch.eye(*layer.weight.shape[:2]).view_as(layer.weight))
+    assert layer.bias is not None  # diffusers' projections have one
     layer.bias.zero_()
 
 

@@ -53,6 +53,7 @@ def start_from_colours(autoencoder: AutoencoderKL) -> None:
 
 def _carry(conv: nn.Conv2d, group: int, taps: tuple[tuple[int, int], ...]) -> None:
     """x of the first three channels, the mean over `taps`; then -x; then constants up to the end of the first group."""
+    assert conv.bias is not None  # diffusers' convolutions have one
     conv.weight[:group] = 0
     conv.bias[:group] = 0
     for colour in range(_COLOURS):
@@ -66,6 +67,7 @@ def _carry(conv: nn.Conv2d, group: int, taps: tuple[tuple[int, int], ...]) -> No
 def _read(conv: nn.Conv2d, group: int) -> None:
     """The first three outputs from the pairs behind normalisation and silu; other outputs stay as they are."""
     deviation = _CONSTANT * ((group - 2 * _COLOURS) / group) ** 0.5  # of the group, nearly: what it was divided by
+    assert conv.bias is not None
     conv.weight[:_COLOURS] = 0
     conv.bias[:_COLOURS] = 0
     for colour in range(_COLOURS):

@@ -50,6 +50,7 @@ def encode_pictures(triples: Triples, encoders: Encoders, resolution: int, file:
         encoded.embeds[start : start + len(pictures)] = embeds
         if start % _EVERY == 0:
             logger.info("encoded %d of %d pictures", start + len(pictures), len(triples.pictures))
+    assert encoded is not None  # a list without a picture is refused where it is read
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         with replaced_whole(file) as part:

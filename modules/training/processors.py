@@ -60,7 +60,7 @@ class ReferenceProcessor:
             record.add(self.layer, hidden_states)
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query, key, value = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
-        if states is not None and self.layer is not None:
+        if states is not None and self.reads is not None:
             reference = states[self.reads]
             draws = len(hidden_states) // len(reference)
             key = torch.cat([key, _repeat(attn.to_k(reference), draws)], dim=1)

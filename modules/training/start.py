@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ..model import checkpoint
@@ -17,6 +19,7 @@ def make_start(settings: TrainingSettings) -> Networks:
         return make_networks(settings.unet_config, settings.seed, *options)
     if settings.unet is not None:
         return load_networks([settings.unet] * 3, *options)
+    assert settings.model is not None  # one of the three, as Settings.check has it
     own = {
         "routing": checkpoint.read_settings(settings.model).routing,
         "prediction": checkpoint.read_prediction_type(settings.model),
@@ -43,7 +46,7 @@ def check_fit(networks: Networks, encoders: Encoders) -> None:
 
 def make_optimizer(settings: TrainingSettings, parameters: list) -> torch.optim.Optimizer:
     """AdamW, or bitsandbytes' 8-bit one; ImportError with the next step when that is not installed."""
-    options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    options: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(parameters, fused=True, **options)
     try:

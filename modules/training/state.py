@@ -107,7 +107,9 @@ def load_checkpoint(folder: Path, trained: Trained, rank: int) -> dict:
 def random_state() -> dict[str, torch.Tensor]:
     """The global generators of Python, NumPy, torch and its devices. Nothing here draws from them; libraries may."""
     _, python, _ = random.getstate()
-    _, numpy_keys, position, has_gauss, gauss = np.random.get_state()
+    numpy_state = np.random.get_state()
+    assert isinstance(numpy_state, tuple)  # a dict where it is asked for
+    _, numpy_keys, position, has_gauss, gauss = numpy_state
     states = {
         "python": torch.tensor(python, dtype=torch.int64),
         "numpy": torch.from_numpy(numpy_keys.astype(np.int64)),
@@ -134,6 +136,7 @@ def _devices() -> dict[str, ModuleType]:
 
 
 def _shadow(trained: Trained) -> dict[str, torch.Tensor]:
+    assert trained.ema is not None
     return dict(zip(trained.networks.trained(), trained.ema.shadow_params, strict=True))
 
 
