@@ -3,8 +3,10 @@
 The pack's root never goes on sys.path: its `nodes` and `modules` would shadow ComfyUI's own.
 """
 
+import functools
 import importlib.util
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -35,12 +37,6 @@ def _make_importable() -> None:
 _make_importable()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "xdist_group(name): tests that pytest-xdist keeps in one process")
-    if hasattr(config, "workerinput"):
-        config.option.loadgroup = True  # the choice of pytest_cmdline_main, of which a process of its own is not told
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Run whole folders in two processes, unless `-n` gives another number, where pytest-xdist is installed.
@@ -55,7 +51,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.numprocesses = PROCESSES
     if getattr(option, "numprocesses", 0) and option.dist == "no":
         # In the order of the folders: the long files of tests/host come first, the short ones of tests/unit fill up.
-        option.dist, option.loadscopereorder = "loadgroup", False
+        option.dist, option.loadscopereorder = "loadfile", False
         if any((ROOT / "tests" / "host").is_relative_to(Path(name).resolve()) for name in config.args):
             _find_host()
 
@@ -70,15 +66,24 @@ def _find_host() -> None:
         raise pytest.UsageError(str(missing)) from None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let pytest-xdist keep the tests of a file in one process, and all that need the server or its page too.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """With `loadfile`, the files whose tests need the server or its page go to one process too: it starts them once."""
+    if config.option.dist != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
 
-    So each costly fixture is made once.
-    """
-    served = {item.path for item in items if "server" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("server" if item.path in served else item.path.stem))
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "server" if needs_server(config.rootpath / file) else file
+
+    return Scheduling(config, log)
+
+
+@functools.cache
+def needs_server(file: Path) -> bool:
+    return re.search(r"^def \w+\(.*\b(server|frontend)\b", file.read_text(encoding="utf-8"), re.MULTILINE) is not None
 
 
 @pytest.fixture(scope="session")
