@@ -26,7 +26,7 @@ def boxes(count: int, side: int = 40) -> list[list[dict]]:
 def test_a_hundred_faces(model):
     image = noise(1, 260, 1010, 3)
     faces = pack.FaceAnonDetectFaces.execute(image, bboxes=boxes(100))[0]
-    crops, cropped = pack.FaceAnonCropFaces.execute(image, faces, 128).result
+    crops, cropped = pack.FaceAnonCropFaces.execute(image, faces, 64).result
     painted = pack.FaceAnonAnonymizeCrops.execute(*model, crops, cropped, steps=1, faces_at_once=25)[0]
     pasted, mask, report = pack.FaceAnonPasteFaces.execute(image, cropped, painted, seed=9).result
     assert report.count() == {"anonymized": 100}

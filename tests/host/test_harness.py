@@ -102,9 +102,9 @@ def test_a_failure_names_node_and_cause(server):
 
 def test_a_timeout_cancels_the_prompt(server):
     slow = prompt()
-    slow["1"]["inputs"].update(width=4096, height=4096, batch_size=6)
+    slow["1"]["inputs"].update(width=4096, height=4096, batch_size=3)
     with pytest.raises(TimeoutError):
-        server.run(slow, timeout=0.5)
+        server.run(slow, timeout=0.25)
     assert server.wait(server.queue(prompt(filename_prefix="after")), timeout=120)["status"]["completed"]
 
 
