@@ -38,6 +38,13 @@ def original(request):
     return Image.open(request.config.rootpath / "assets" / "astronaut.jpg").convert("RGB")
 
 
+@pytest.fixture(scope="module")
+def face(networks, original):
+    """The one of the photo, as both networks find it."""
+    (found,) = detection.detect_faces(networks, tensor(original))
+    return found
+
+
 def tensor(picture):
     return torch.from_numpy(np.array(picture)).float()[None] / 255
 
@@ -68,8 +75,7 @@ def test_wrong_shapes_are_refused(network, shape):
         network(torch.zeros(shape))
 
 
-def test_face_and_no_face(network, networks, original):
-    (face,) = detection.detect_faces(networks, tensor(original))
+def test_face_and_no_face(network, face, original):
     x0, y0, x1, y1 = (round(v) for v in face.box)
     portrait = tensor(original.crop((x0, y0, x1, y1)).resize((48, 48))).permute(0, 3, 1, 2)
     cloth = tensor(original.crop((20, 400, 120, 500)).resize((48, 48))).permute(0, 3, 1, 2)
@@ -77,8 +83,7 @@ def test_face_and_no_face(network, networks, original):
     assert probability[0] > 0.99 and probability[1] < 0.1
 
 
-def test_points_are_where_the_eye_sees_them(networks, original):
-    (face,) = detection.detect_faces(networks, tensor(original))
+def test_points_are_where_the_eye_sees_them(networks, face, original):
     (coarse,) = detection.detect_faces(networks.centerface, tensor(original))
     errors = [np.hypot(*(f.points - BY_EYE).T).mean() for f in (face, coarse)]
     assert errors[0] < 1.5 and errors[1] > 2  # measured 1.2 and 2.8
@@ -86,9 +91,8 @@ def test_points_are_where_the_eye_sees_them(networks, original):
     assert face.score == coarse.score
 
 
-def test_a_face_taken_for_upside_down_is_turned(networks, original):
+def test_a_face_taken_for_upside_down_is_turned(networks, face, original):
     picture = tensor(original).permute(0, 3, 1, 2)
-    (face,) = detection.detect_faces(networks, tensor(original))
     box = face.box[None]
     for quarters in (1, 2, 3):
         wrong = refinement.turn_points(face.points[None] + 0.5, box, quarters)
