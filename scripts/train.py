@@ -21,7 +21,7 @@ try:
     from face_anonymizer.modules.training import trainer
     from face_anonymizer.modules.training.arguments import parse_arguments
 except ModuleNotFoundError as missing:
-    # transformers, so that pip takes a diffusers that goes with the version that this ComfyUI has
+    # transformers 4 fails with the huggingface_hub that diffusers brings; where both are named, pip lifts it along
     packages = "diffusers accelerate tensorboard transformers"
     sys.exit(f"Training needs {missing.name}: {sys.executable} -m pip install {packages}")
 
