@@ -119,7 +119,7 @@ def _denoise_once(applied: Applied, latents: torch.Tensor, timestep: int) -> tup
     sigma = applied.model.get_model_object("model_sampling").sigmas[timestep].item()
     noised = latents + sigma * torch.randn(latents.shape, generator=torch.Generator().manual_seed(SEED))
 
-    def predict(model, x, sigmas, extra_args, callback, disable):
+    def predict(model, x, sigmas, *, extra_args, **_):
         return model(noised.to(x), sigmas[:1].expand(x.shape[0]), **extra_args)
 
     guider = comfy.samplers.CFGGuider(applied.model)

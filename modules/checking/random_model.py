@@ -29,7 +29,7 @@ class Architecture(NamedTuple):
 
 
 def _architecture(
-    widths, heads, vae_widths, encoder: tuple[int, int, int, int], layers: int, groups: int, resolution: int
+    *, widths, heads, vae_widths, encoder: tuple[int, int, int, int], layers: int, groups: int, resolution: int
 ) -> Architecture:
     """The published architecture with other sizes. encoder: width, layers, heads and side of its pictures."""
     levels = len(widths)

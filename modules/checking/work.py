@@ -82,7 +82,7 @@ def variant(applied, formulation: str, kernel: Callable):
 def guided_step(applied, meter=_UNMEASURED) -> torch.Tensor:
     """One guided prediction, both halves of it, in the middle of the schedule: the denoised latents."""
 
-    def predict(model, x, sigmas, extra_args, callback, disable):
+    def predict(model, x, sigmas, *, extra_args, **_):
         sigma = sigmas[:1].expand(x.shape[0])
         if x.device.type != "cpu":
             model(x, sigma, **extra_args)  # after a change of models the first call may still move weights

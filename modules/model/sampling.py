@@ -181,7 +181,7 @@ class _DDPM(comfy.samplers.KSAMPLER):
         # The paper starts from plain N(0, 1) at every first timestep; the host scales it down unless it is the last.
         return True
 
-    def _sample(self, model, x, sigmas, extra_args, callback, disable):
+    def _sample(self, model, x, sigmas, *, extra_args, callback, disable):
         scales = (1 + sigmas**2).sqrt()
 
         def denoise(x, i):

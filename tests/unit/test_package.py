@@ -80,3 +80,24 @@ def test_nothing_is_installed_into_the_users_comfyui():
 def test_the_nodes_need_what_comfyui_brings(file):
     """Inside of functions too; tests/host/test_requirements.py loads the pack with everything else hidden."""
     assert not {name.partition(".")[0] for name in imported(file)} - KNOWN
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: str(file.relative_to(ROOT)))
+def test_functions_take_few_parameters(file):
+    """At most five by position and eight in all; what travels together is a dataclass. An execute has its inputs."""
+    long = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef) or (node.name == "execute" and file.parent.name == "nodes"):
+            continue
+        names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+        positional = len(names) - (names[:1] in (["self"], ["cls"]))
+        if positional > 5 or positional + len(node.args.kwonlyargs) > 8:
+            long.append(f"{node.name}, line {node.lineno}")
+    assert not long
+
+
+def test_every_command_is_arguments_and_one_call():
+    lengths = {
+        file.name: len(file.read_text(encoding="utf-8").splitlines()) for file in (ROOT / "scripts").glob("*.py")
+    }
+    assert not {name: length for name, length in lengths.items() if length > 120}

@@ -163,6 +163,7 @@ def render(frames: range = range(LENGTH)) -> torch.Tensor:
 def simulate(
     shown: list[list[Shown]],
     seed: int = 0,
+    *,
     noise: float = 0.015,
     dropouts: float = 0.1,
     false_positives: float = 0.1,
