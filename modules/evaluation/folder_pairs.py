@@ -12,8 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ..faces import boxes as box_math
 from ..faces.types import Face
 from ..runs.labels import read_labels
+from ..runs.photos import PHOTO_SUFFIXES
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 _ENDINGS = ("", "_anonymized", "_redacted", "_swapped")  # of the names that results have
 _SAME_PLACE = 0.2  # least overlap of two boxes, intersection over union: a changed face keeps its place
 
@@ -51,13 +51,13 @@ def _pictures(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder.")
     found: dict[str, Path] = {}
-    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()):
+    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()):
         name = file.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise ValueError(f"{found[name]} and {file} have one name: rename or move one of them.")
         found[name] = file
     if not found:
-        raise ValueError(f"There is no picture in {folder}: {', '.join(sorted(SUFFIXES))} are read.")
+        raise ValueError(f"There is no picture in {folder}: {', '.join(sorted(PHOTO_SUFFIXES))} are read.")
     return found
 
 
@@ -78,7 +78,7 @@ def identities_of(names: Sequence[str], labels: Path) -> list[str]:
     known = {}
     for name, identity in read.items():
         path = Path(name)
-        known[path.with_suffix("").as_posix() if path.suffix.lower() in SUFFIXES else name] = identity
+        known[path.with_suffix("").as_posix() if path.suffix.lower() in PHOTO_SUFFIXES else name] = identity
     missing = [name for name in names if name not in known]
     if missing:
         raise ValueError(f"{labels} does not say who is in {len(missing)} pictures, such as {missing[0]}: add them.")

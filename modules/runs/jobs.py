@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from ..files import sha256_of
 from .journal import JOURNAL_NAME, Journal, JournalRefused
+from .photos import PHOTO_SUFFIXES
 
 PHOTO, VIDEO = "photo", "video"
-PHOTO_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
 VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"))
 
 

@@ -23,8 +23,8 @@ from ..faces.settings import DetectSettings, SelectSettings
 from ..files import remove_parts, sha256_of, written_whole
 from ..host.process import prepare_host
 from ..model import checkpoint
-from ..runs.folder_run import UnreadablePhoto, as_png
 from ..runs.journal import Journal, JournalRefused
+from ..runs.photos import UnreadablePhoto, as_png
 from . import triples
 from .pairing import Pair
 
