@@ -22,8 +22,9 @@ from face_anonymizer.modules import files
 from face_anonymizer.modules.runs import client as comfy_client
 from face_anonymizer.modules.runs import folder_report as reports
 from face_anonymizer.modules.runs import folder_run as runs
-from face_anonymizer.modules.runs import jobs, photos, prompts
+from face_anonymizer.modules.runs import jobs, prompts
 from face_anonymizer.modules.runs import journal as journals
+from face_anonymizer.modules.runs.photos import as_png
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = ROOT / "modules" / "runs" / "guard.py"
@@ -242,17 +243,17 @@ def test_photos_are_sent_upright_with_their_profile_alone():
     exif[0x0112], exif[0x010E] = 6, "Secret"
     file = io.BytesIO()
     picture.save(file, "JPEG", exif=exif, icc_profile=profile)
-    sent = Image.open(photos.as_png(file.getvalue()))
+    sent = Image.open(as_png(file.getvalue()))
     assert set(sent.info) == {"icc_profile"} and sent.info["icc_profile"] == profile
     expected = np.rot90(np.asarray(Image.open(file)), -1)
     assert np.array_equal(np.asarray(sent), expected)
     for mode, sent_mode in (("P", "RGB"), ("CMYK", "RGB"), ("1", "RGB"), ("L", "L"), ("RGBA", "RGBA")):
         file = io.BytesIO()
         picture.convert(mode).save(file, "TIFF")
-        assert Image.open(photos.as_png(file.getvalue())).mode == sent_mode
+        assert Image.open(as_png(file.getvalue())).mode == sent_mode
     file = io.BytesIO()
     Image.new("I;16", (4, 4)).save(file, "PNG")
-    assert photos.as_png(file.getvalue()) is None
+    assert as_png(file.getvalue()) is None
 
 
 # Prompts ---------------------------------------------------------------------------------------------------------
