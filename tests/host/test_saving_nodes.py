@@ -26,6 +26,12 @@ ENCODES_WEBM = "webm" in Types.VideoContainer.as_input()  # ComfyUI up to 0.33.0
 REPORT = Report(1, 96, 160, (ANONYMIZED,))
 
 
+@pytest.fixture(autouse=True)
+def _own_temp_folder(monkeypatch, tmp_path):
+    """One that holds what the test left there, and not what others did."""
+    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path / "temp"))
+
+
 def noise(*shape):
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).float() / 255
 
