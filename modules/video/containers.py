@@ -8,7 +8,7 @@ from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
-import av
+import av.container
 
 from ..files import written_whole
 from ..output.xmp import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
@@ -41,6 +41,13 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     return stream
+
+
+def tick(stream: av.VideoStream) -> Fraction:
+    """Seconds a tick of the stream's times. Raises ValueError where the file does not say."""
+    if stream.time_base is None:
+        raise ValueError("The video track does not say what its times count in: choose another file.")
+    return stream.time_base
 
 
 def audio_streams(container: av.container.InputContainer) -> list[av.AudioStream]:
@@ -79,7 +86,7 @@ def clean_output(target: Path, video: av.VideoStream, mark: bool = False) -> Ite
     options = {"fflags": "+bitexact"}
     if has_boxes:
         # In its own ticks a track that starts late starts exactly then; the usual ones are milliseconds.
-        options |= {"movflags": "+faststart", "movie_timescale": str(video.time_base.denominator)}
+        options |= {"movflags": "+faststart", "movie_timescale": str(tick(video).denominator)}
     with written_whole(target) as part:
         with av.open(str(part), "w", format=muxer, container_options=options) as output:
             if mark and not has_boxes:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
+import av.container
+import av.error
 import torch
 
 from .containers import (
@@ -21,6 +22,7 @@ from .containers import (
     muxer_of,
     opened,
     start_output,
+    tick,
     video_stream,
 )
 from .frames import FrameReader, FrameWriter, upright_size
@@ -84,9 +86,9 @@ def read_chunks(source: Source, chunk: int, window: Window = WHOLE) -> Iterator[
     """
     with opened(source) as container:
         stream = video_stream(container)
-        reader = FrameReader(stream.time_base)
+        reader = FrameReader(tick(stream))
         first, pictures = 0, []
-        for frame in _media(container, stream, (), window):
+        for frame in _frames(container, stream, window):
             pictures.append(reader.picture(frame))
             if len(pictures) == chunk:
                 yield first, torch.stack(pictures)
@@ -114,8 +116,8 @@ def read_frames(source: Source, numbers: Collection[int], window: Window = WHOLE
         return
     with opened(source) as container:
         stream = video_stream(container)
-        reader = FrameReader(stream.time_base)
-        for number, frame in enumerate(_media(container, stream, (), window)):
+        reader = FrameReader(tick(stream))
+        for number, frame in enumerate(_frames(container, stream, window)):
             if number in wanted:
                 yield number, reader.picture(frame)
             else:
@@ -162,7 +164,7 @@ def rewrite(
     frame_count = probe(source, window).frame_count if progress else 0
     with opened(source) as container, clean_output(target, video_stream(container)) as output:
         stream = video_stream(container)
-        reader, writer = FrameReader(stream.time_base), FrameWriter(output, stream, first)
+        reader, writer = FrameReader(tick(stream)), FrameWriter(output, stream, first)
         audio = copied_streams(output, audio_streams(container), target)
         start_output(output, target)
         offset = _offset(container, [stream, *audio], stream, window)
@@ -186,7 +188,7 @@ def rewrite(
 
         for item in _media(container, stream, tuple(audio), window):
             if isinstance(item, av.Packet):
-                mux_copy(output, item, audio[item.stream], offset * stream.time_base)
+                mux_copy(output, item, audio[item.stream], offset * tick(stream))
                 continue
             pictures.append(reader.picture(item))
             timings.append((None if item.pts is None else item.pts - offset, item.duration))
@@ -225,8 +227,8 @@ def copy_clean(source: Source, target: Path, mark: bool = False) -> None:
 def _ticks(stream: av.VideoStream, window: Window) -> tuple[int, int | None]:
     """Start and end of a window in ticks of the stream, rounded as ComfyUI rounds them; no end: None."""
     start_s, duration_s = window
-    end = int((start_s + duration_s) / stream.time_base) if duration_s else None
-    return int(start_s / stream.time_base), end
+    end = int((start_s + duration_s) / tick(stream)) if duration_s else None
+    return int(start_s / tick(stream)), end
 
 
 def _media(
@@ -234,7 +236,7 @@ def _media(
 ) -> Iterator[av.VideoFrame | av.Packet]:
     """Frames of `video` and packets of the `audio` streams inside the window, in the order of the file."""
     start, end = _ticks(video, window)
-    start_s, end_s = start * video.time_base, None if end is None else end * video.time_base
+    start_s, end_s = start * tick(video), None if end is None else end * tick(video)
     if start:
         container.seek(start, stream=video)
     open_streams = {video, *audio}
@@ -252,11 +254,17 @@ def _media(
                     break
                 yield frame
         elif not is_end(packet):
-            begins_s = (packet.dts if packet.pts is None else packet.pts) * packet.time_base
+            begins = packet.dts if packet.pts is None else packet.pts
+            begins_s = start_s if begins is None else begins * packet.time_base  # broken files have some without a time
             if end_s is not None and begins_s >= end_s:
                 open_streams.discard(packet.stream)
             elif begins_s >= start_s or not start:
                 yield packet
+
+
+def _frames(container: av.container.InputContainer, video: av.VideoStream, window: Window) -> Iterator[av.VideoFrame]:
+    """Frames of `video` inside the window."""
+    return (item for item in _media(container, video, (), window) if isinstance(item, av.VideoFrame))
 
 
 def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
@@ -269,7 +277,7 @@ def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
 
 def _first_frame(source: Source, window: Window) -> av.VideoFrame:
     with opened(source) as container:
-        frame = next(_media(container, video_stream(container), (), window), None)
+        frame = next(_frames(container, video_stream(container), window), None)
     if frame is None:
         raise ValueError("The video has no frame in this window: choose an earlier start or another file.")
     return frame
@@ -281,7 +289,7 @@ def _frame_count(source: Source, window: Window) -> int:
     if count is not None:
         return count
     with opened(source) as container:
-        return sum(1 for _ in _media(container, video_stream(container), (), window))
+        return sum(1 for _ in _frames(container, video_stream(container), window))
 
 
 def _packet_count(container: av.container.InputContainer, window: Window) -> int | None:
@@ -311,5 +319,5 @@ def _offset(container: av.container.InputContainer, streams: list, video: av.Vid
     start, _ = _ticks(video, window)
     if not start and container.format.flags & _TIMES_START_ANYWHERE:
         starts_s = [stream.start_time * stream.time_base for stream in streams if stream.start_time is not None]
-        return round(min(starts_s, default=Fraction(0)) / video.time_base)
+        return round(min(starts_s, default=Fraction(0)) / tick(video))
     return start

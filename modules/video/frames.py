@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-import av
+import av.container
+import av.filter
 import numpy as np
 import torch
 from av.video.reformatter import ColorRange, VideoReformatter
+
+from .containers import tick
 
 _RGB, _BT709, _UNSPECIFIED = 0, 1, 2  # AVColorSpace
 _CRF = "18"  # of x264: visually lossless
@@ -72,7 +75,7 @@ class FrameReader:
             right, below = -frame.width % 32, -frame.height % 32
             graph = av.filter.Graph()
             entrance = graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format.name, time_base=self._time_base
+                width=frame.width, height=frame.height, format=frame.format, time_base=self._time_base
             )
             pad = graph.add("pad", f"{frame.width + right}:{frame.height + below}:0:0")
             fill = graph.add("fillborders", f"left=0:right={right}:top=0:bottom={below}:mode=smear")
@@ -107,7 +110,7 @@ class FrameWriter:
         self._format = ("yuv444p" if width % 2 or height % 2 else "yuv420p") + ("10le" if bit_depth(stream) > 8 else "")
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self._format
-        context.time_base = stream.time_base
+        context.time_base = tick(stream)
         # With B-frames the durations in MP4 follow the order of decoding: a variable frame rate would be lost.
         context.max_b_frames = 0
         if aspect := stream.sample_aspect_ratio:
@@ -120,9 +123,9 @@ class FrameWriter:
         context.color_range = self._range if full else first.color_range
         context.color_primaries, context.color_trc = stream.color_primaries, stream.color_trc
         self._reformatter = VideoReformatter()
-        self._usual_duration = max(1, round(1 / (rate * stream.time_base)))
+        self._usual_duration = max(1, round(1 / (rate * tick(stream))))
         self._last_pts: int | None = None
-        self._durations: dict[int, int] = {}
+        self._durations: dict[int | None, int] = {}
 
     def write(self, picture: torch.Tensor, pts: int | None, duration: int) -> None:
         """Encode the next picture.

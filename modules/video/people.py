@@ -64,7 +64,7 @@ class PeoplePainter:
             painting, runs(len(best), painting) + sum(runs(count, painting) for count in batches)
         )
         self._synthetic: torch.Tensor | None = None  # a crop for each person
-        self._row_of_track = {track: row for row, track in enumerate(best)}
+        self._row_of_track: dict[int | None, int] = {track: row for row, track in enumerate(best)}
         if best:
             crops = crops_at(list(best.values()))
             self._synthetic = anonymize_crops(model, crops, list(best), painting, self._progress)

@@ -6,7 +6,7 @@ import os
 import uuid
 from pathlib import Path
 
-import av
+import av.error
 import folder_paths
 from comfy_api.latest import InputImpl, Types
 
