@@ -175,7 +175,7 @@ def published_files(repository: str, revision: str) -> dict[str, Published]:
         info = HfApi(endpoint=os.environ.get("HF_ENDPOINT")).model_info(
             repository, revision=revision, files_metadata=True
         )
-    if COMMIT.fullmatch(revision) and info.sha != revision:
+    if info.sha is None or (COMMIT.fullmatch(revision) and info.sha != revision):
         raise GetModelsError(f"the hub answers with commit {info.sha} of {repository}, asked for {revision}.")
     files = {}
     for file in info.siblings or []:

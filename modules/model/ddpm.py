@@ -7,7 +7,7 @@ every number of steps (tests/unit/test_ddpm.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -92,7 +92,7 @@ def face_generators(seeds: Iterable[int]) -> list[torch.Generator]:
 
 
 def draw_noise(
-    generators: list[torch.Generator], shape: tuple[int, int, int], dtype: torch.dtype = torch.float32
+    generators: list[torch.Generator], shape: Sequence[int], dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
     """The next draw of every generator: unit normal [faces, *shape] on the CPU."""
     return torch.cat([torch.randn((1, *shape), generator=generator, dtype=dtype) for generator in generators])

@@ -20,9 +20,11 @@ class Progress(Protocol):
 
     def start_run(self) -> None:
         """Called before each run."""
+        ...
 
     def step(self, step: int, denoised: torch.Tensor, x: torch.Tensor, steps: int) -> None:
         """Called after step number `step` (from 0) of the `steps` of the current run; see Engine.sample."""
+        ...
 
 
 class Engine(Protocol):
@@ -34,18 +36,23 @@ class Engine(Protocol):
     @property
     def resolution(self) -> int:
         """Side in pixels of the faces that the model was trained on."""
+        ...
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latents of images: the mean of the VAE's posterior. A fourth channel, alpha, is left out."""
+        ...
 
     def embed(self, images: torch.Tensor) -> ImageEmbeds:
         """CLIP embeddings of images, of degree 0."""
+        ...
 
     def source_states(self, latents: torch.Tensor, embeds: ImageEmbeds) -> ReferenceStates:
         """States of the source ReferenceNet, with their unconditional half."""
+        ...
 
     def driving_states(self, latents: torch.Tensor, embeds: ImageEmbeds) -> ReferenceStates:
         """States of the driving ReferenceNet."""
+        ...
 
     def sample(
         self,
@@ -58,9 +65,12 @@ class Engine(Protocol):
 
         on_step is called after each step with (step from 0, denoised latents, x, number of steps).
         """
+        ...
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Images of latents, float32."""
+        ...
 
     def progress(self, settings: PaintSettings, runs: int) -> Progress:
         """Progress of a job of so many sampler runs, shown as the engine shows it."""
+        ...

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import comfy.model_management
+import comfy.model_patcher
 import comfy.sample
 import comfy.samplers
 import comfy.utils
@@ -29,7 +30,7 @@ class Applied(NamedTuple):
         latent: a LATENT of zeros, of the size and batch of the references.
     """
 
-    model: object
+    model: comfy.model_patcher.ModelPatcher
     positive: list
     negative: list
     latent: dict

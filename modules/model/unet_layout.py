@@ -39,7 +39,8 @@ class _ChannelRatio(Fraction):
     def __mul__(self, other):
         return int(Fraction(self) * other)
 
-    __rmul__ = __mul__
+    def __rmul__(self, other):
+        return self * other
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ def source_image(prompt: Mapping[str, Mapping], node_id: str, input_name: str = 
     waiting = [_linked(prompt.get(node_id), input_name)]
     visited = {node_id}
     while waiting:
-        node_id = waiting.pop()
-        if node_id is None or node_id in visited or node_id not in prompt:
+        upstream = waiting.pop()
+        if upstream is None or upstream in visited or upstream not in prompt:
             continue
-        visited.add(node_id)
-        node = prompt[node_id]
+        visited.add(upstream)
+        node = prompt[upstream]
         if isinstance(file := node["inputs"].get("image"), str):
             return file
         waiting += [_linked(node, name) for name in reversed(_UPSTREAM_INPUTS)]

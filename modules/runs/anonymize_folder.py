@@ -77,7 +77,7 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
 def find_own_settings(options: FolderOptions) -> checkpoint.Settings:
     """What the model says of itself, where it is on this machine; else what holds for the published one."""
     bases = [] if options.servers else [find_comfyui() / "models" / "face_anon"]
-    folder = checkpoint.find_model_folders([*bases, checkpoint.PACK_MODELS]).get(options.painted_by)
+    folder = checkpoint.find_model_folders([*bases, checkpoint.PACK_MODELS]).get(options.painted_by or "")
     try:
         return checkpoint.read_settings(folder) if folder else checkpoint.Settings()
     except ValueError as error:

@@ -82,12 +82,15 @@ class Client:
             digest: a hashlib object that is updated with the bytes that are sent.
 
         Raises:
+            ValueError: an open file without a name.
             PromptFailed: the server takes only smaller files.
             OSError: the server cannot be reached, or the file became shorter meanwhile.
         """
         if isinstance(source, (Path, str)):
             with open(source, "rb") as file:
                 return self.upload(file, name or Path(source).name, kind, digest)
+        if name is None:
+            raise ValueError("An open file needs a name: give one.")
         size = source.seek(0, os.SEEK_END)
         source.seek(0)
         self._check_upload_size(size)
@@ -224,11 +227,11 @@ class Client:
                     raise Cancelled("Cancelled.")
                 if deadline is not None and time.monotonic() > deadline:
                     raise TimeoutError(f"The prompt was not done after {timeout:g} s.")
-                if messages is None:
+                if messages is None or on_progress is None:
                     time.sleep(0.2)
                 else:
                     _report(messages, prompt_id, on_progress)
-            if messages is not None:
+            if messages is not None and on_progress is not None:
                 _report(messages, prompt_id, on_progress)
         except BaseException:
             with contextlib.suppress(OSError):

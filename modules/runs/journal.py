@@ -26,6 +26,7 @@ from ..files import PART_PATTERN, json_lines
 JOURNAL_NAME = "face_anonymizer_journal.jsonl"
 SCHEMA = "face-anonymizer/journal/1"
 _LOCKED_BYTE = 1 << 40  # on Windows, which locks ranges: far behind the end, so that the journal can be read
+_CLOSED = -1  # in place of a descriptor
 
 
 class JournalRefused(RuntimeError):
@@ -78,13 +79,13 @@ class Journal:
 
     def close(self) -> None:
         """Give the lock back. A journal without a line is removed, so that a refused command binds nobody."""
-        if self._file is None:
+        if self._file == _CLOSED:
             return
         empty = self._size() == 0
         if empty and os.name != "nt":
             self.path.unlink(missing_ok=True)  # while it is still ours
         os.close(self._file)
-        self._file = None
+        self._file = _CLOSED
         if empty:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)

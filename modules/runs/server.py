@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..host.location import PACK, find_comfyui, has_accelerator
 from .client import Client
@@ -20,7 +21,9 @@ PACK_NAME = "ComfyUI-FaceAnonymizer"
 NODE_PREFIX = "FaceAnon"
 _GUARD = Path(__file__).with_name("guard.py")
 # Ctrl-C in the terminal ends no ComfyUI of its own group: this process cancels its prompt and ends it in order.
-_OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+_OWN_GROUP: dict[str, Any] = (
+    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+)
 
 
 class ServerFailed(RuntimeError):
@@ -98,9 +101,8 @@ class Server(Client):
 
     def __exit__(self, *_) -> None:
         if self._process is not None:
-            # The guard ends ComfyUI now, as it would if this process had been killed.
-            self._process.stdin.close()
-            self._process.wait()
+            # Its input closed, the guard ends ComfyUI now, as it would if this process had been killed.
+            self._process.communicate()
         if self._link is not None:
             # Before the tree: what the link points at is the pack itself.
             _unlink(self._link)
