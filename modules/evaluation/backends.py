@@ -10,20 +10,22 @@ import torch
 
 from ..host.process import find_model
 from . import face_dlib, face_landmarks, face_onnx, face_points
+from .measured import Backend
 
 
-def make_backends(names: Sequence[str], weights: Path) -> list:
+def make_backends(names: Sequence[str], weights: Path | None) -> list[Backend]:
     """The back-ends of these names, in their order, behind the detector's own points.
 
     Args:
         names: of settings.BACKENDS.
-        weights: folder of the recognisers' weights.
+        weights: folder of the recognisers' weights; dlib and landmarks need none.
     """
-    made = [face_points.PointsBackend()]
+    made: list[Backend] = [face_points.PointsBackend()]
     for name in names:
         if name == "dlib":
             made.append(face_dlib.DlibBackend())
         elif name in face_onnx.RECOGNISERS:
+            assert weights is not None  # scripts/evaluate.py always names one
             made.append(face_onnx.OnnxBackend(name, weights))
         elif name == "landmarks":
             made.append(face_landmarks.LandmarkBackend(load_landmarker()))

@@ -33,10 +33,11 @@ class PointsBackend:
 
     def measure(self, pictures: Sequence[np.ndarray], faces: Sequence[Face | None]) -> Measured:
         """See Backend; the pictures themselves are not looked at. Faces without five points are not measurable."""
-        usable = [face is not None and face.layout == FIVE_POINTS for face in faces]
-        rotations = [rotation(face.points) if good else np.eye(3) for face, good in zip(faces, usable, strict=True)]
+        points = [face.points if face is not None and face.layout == FIVE_POINTS else None for face in faces]
+        rotations = [np.eye(3) if five is None else rotation(five) for five in points]
         pose = np.array([quaternion(matrix) for matrix in rotations]).reshape(-1, 4)
-        return Measured(found=torch.tensor(usable, dtype=torch.bool), pose=torch.from_numpy(pose))
+        found = torch.tensor([five is not None for five in points], dtype=torch.bool)
+        return Measured(found=found, pose=torch.from_numpy(pose))
 
 
 def rotation(points: np.ndarray) -> np.ndarray:

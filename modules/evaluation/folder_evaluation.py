@@ -28,6 +28,7 @@ def evaluate(settings: EvaluationSettings, say: Callable[[str], None]) -> None:
         ValueError: the folders or labels do not fit, or nothing is measurable.
         RuntimeError: a package or a file of a back-end is missing.
     """
+    assert settings.originals is not None and settings.results is not None  # else a model is measured
     report_files.check_output(settings.output)
     if settings.plots:
         plots.need_matplotlib()
@@ -36,11 +37,10 @@ def evaluate(settings: EvaluationSettings, say: Callable[[str], None]) -> None:
         say(folder_tables.counted(alone, "originals have no result and are left out"))
     labels = folder_pairs.identities_of([pair.name for pair in pairs], settings.labels) if settings.labels else None
     pairs, labels = limited(pairs, labels, settings.identities)
-    with_model = settings.model is not None
-    runs_models = with_model or "landmarks" in settings.backend
+    runs_models = settings.model is not None or "landmarks" in settings.backend
     with quiet_host(settings.cpu) if runs_models else contextlib.nullcontext():
         backends = make_backends(settings.backend, settings.weights)
-        reconstruct = load_reconstruction(settings.model, settings.weight_dtype) if with_model else None
+        reconstruct = None if settings.model is None else load_reconstruction(settings.model, settings.weight_dtype)
         gathered = measure_pairs(pairs, backends, settings.min_score, reconstruct)
     if not gathered.people:
         raise ValueError(

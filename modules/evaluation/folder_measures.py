@@ -116,7 +116,7 @@ def outside(original: np.ndarray, result: np.ndarray, faces) -> tuple[float, flo
     y, x = np.mgrid[:height, :width]
     free = np.ones((height, width), bool)
     for face in cropped:
-        u, v = (row[0] * x + row[1] * y + row[2] for row in face.matrix)
+        u, v = (row[0] * x + row[1] * y + row[2] for row in face.crop_place()[0])
         free &= ~((u > -1) & (u < size) & (v > -1) & (v < size))
     if not free.any():
         return float("nan"), float("nan")
@@ -126,7 +126,8 @@ def outside(original: np.ndarray, result: np.ndarray, faces) -> tuple[float, flo
 
 def one_picture(faces, picture: np.ndarray):
     """These faces as those of one picture."""
-    return types.Faces(1, *picture.shape[:2], tuple(replace(face, image_index=0) for face in faces))
+    height, width = picture.shape[:2]
+    return types.Faces(1, height, width, tuple(replace(face, image_index=0) for face in faces))
 
 
 def as_image(picture: np.ndarray) -> torch.Tensor:

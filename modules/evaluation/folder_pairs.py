@@ -100,7 +100,7 @@ def match_faces(faces: Sequence[Face], others: Sequence[Face]) -> list[Face | No
     overlaps = box_math.iou(boxes, other_boxes)
     matched: list[Face | None] = [None] * len(faces)
     while overlaps.size and overlaps.max() >= _SAME_PLACE:
-        row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        row, column = divmod(int(overlaps.argmax()), len(others))
         matched[row] = others[column]
         overlaps[row], overlaps[:, column] = -1, -1
     return matched

@@ -9,7 +9,7 @@ import torch
 
 from . import identification, protocols, quality
 from .conditions import ORIGINAL
-from .measured import IDENTITY, Measured
+from .measured import FEATURES, IDENTITY, Measured
 from .statistics import Threshold, calibrate, mean
 from .tables import Table
 
@@ -126,7 +126,7 @@ def frechet_table(faces: FolderFaces) -> Table | None:
             continue
         table.columns.append(backend)
         for title, measured in conditions.items():
-            cell = quality.frechet_distance(measured.features, conditions[ORIGINAL].features)
+            cell = quality.frechet_distance(measured.of(FEATURES), conditions[ORIGINAL].of(FEATURES))
             table.rows.setdefault(title, {})[backend] = cell
     return table if table.columns else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .measured import Measured, similarities, unit
+from .measured import IDENTITY, Measured, similarities, unit
 from .statistics import Threshold
 
 
@@ -41,10 +41,10 @@ def euclidean_distances(faces: Measured) -> torch.Tensor:
     Faces near the average have short vectors, whose directions are noise: many copies of one average face can lie far
     apart by cosine. They do not by this.
     """
-    return torch.cdist(faces.identity, faces.identity, compute_mode="donot_use_mm_for_euclid_dist")
+    return torch.cdist(faces.of(IDENTITY), faces.of(IDENTITY), compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def pair_cosines(first: Measured, second: Measured) -> tuple[torch.Tensor, torch.Tensor]:
     """(genuine [N], impostor [N (N - 1)]): cosines of two pictures of each of N people, and of different people."""
-    cosines = unit(first.identity) @ unit(second.identity).T
+    cosines = unit(first.of(IDENTITY)) @ unit(second.of(IDENTITY)).T
     return cosines.diagonal(), cosines[~torch.eye(len(cosines), dtype=torch.bool)]

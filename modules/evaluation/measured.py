@@ -35,6 +35,7 @@ ASPECTS: dict[str, Aspect] = {
     SHAPE: Aspect("face shape", "share"),
     LIGHT: Aspect("light", "share of range"),
 }
+FEATURES = "features"  # no aspect: only populations are compared by them
 KEPT = (POSE, GAZE, EXPRESSION, LIGHT)  # what a changed face is to keep
 
 
@@ -84,6 +85,13 @@ class Measured:
         named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "found"}
         return {name: values for name, values in named.items() if values is not None}
 
+    def of(self, name: str) -> torch.Tensor:
+        """The values of an aspect, or FEATURES. Raises ValueError when the back-end does not measure them."""
+        values = getattr(self, name)
+        if values is None:
+            raise ValueError(f"This back-end does not measure {ASPECTS[name].title if name in ASPECTS else name}.")
+        return values
+
     @property
     def aspects(self) -> tuple[str, ...]:
         return tuple(aspect for aspect in ASPECTS if getattr(self, aspect) is not None)
@@ -107,9 +115,7 @@ def distance(aspect: str, a: Measured, b: Measured) -> torch.Tensor:
     2025, arXiv 2411.00762), which compares quaternions. Identity: 1 - cosine. Gaze: the angle between both directions.
     Raises ValueError when a back-end does not measure the aspect or the numbers of faces differ.
     """
-    first, second = getattr(a, aspect), getattr(b, aspect)
-    if first is None or second is None:
-        raise ValueError(f"This back-end does not measure {ASPECTS[aspect].title}.")
+    first, second = a.of(aspect), b.of(aspect)
     if len(first) != len(second):
         raise ValueError(f"{len(first)} faces cannot be compared one by one with {len(second)}.")
     if aspect == IDENTITY:
@@ -125,7 +131,7 @@ def distance(aspect: str, a: Measured, b: Measured) -> torch.Tensor:
 
 def similarities(probes: Measured, gallery: Measured) -> torch.Tensor:
     """Cosines of identity vectors, float64 [P, G]; NaN where either is not measurable."""
-    return unit(probes.identity) @ unit(gallery.identity).T
+    return unit(probes.of(IDENTITY)) @ unit(gallery.of(IDENTITY)).T
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:

@@ -54,7 +54,7 @@ class Painter:
         others: np.ndarray,
         conditions: Sequence[Condition],
         store: PictureStore,
-        progress: Callable[[int], None] = lambda _: None,
+        progress: Callable[[int], object] = lambda _: None,
     ) -> None:
         """Paint what `store` lacks of the conditions, and the VAE's reconstruction of the originals.
 

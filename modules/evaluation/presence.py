@@ -18,7 +18,7 @@ _SIDE = 256  # faces of 128-pixel crops are looked for at twice their size
 
 
 def face_scores(
-    networks: FaceNetworks, pictures: np.ndarray, progress: Callable[[int], None] = lambda _: None
+    networks: FaceNetworks, pictures: np.ndarray, progress: Callable[[int], object] = lambda _: None
 ) -> np.ndarray:
     """The best score of a face in each aligned crop, float32 [N]; 0 where the detector finds none.
 

@@ -129,7 +129,7 @@ def seed_spread(runs: list[Measured]) -> tuple[Interval, Interval]:
     for person in range(len(runs[0])):
         faces = Measured(
             found=torch.stack([run.found[person] for run in runs]),
-            identity=torch.stack([run.identity[person] for run in runs]),
+            identity=torch.stack([run.of(IDENTITY)[person] for run in runs]),
         )
         cosine.append(mean_of_pairs(identification.cosine_distances(faces)).value)
         length.append(mean_of_pairs(identification.euclidean_distances(faces)).value)

@@ -30,14 +30,14 @@ def mean(values: torch.Tensor, people: torch.Tensor | None = None) -> Interval:
     of it is NaN.
     """
     usable = ~values.isnan()
-    values = values.double()[usable].numpy()
+    each = values.double()[usable].numpy()
     if people is not None:
         _, place = np.unique(people[usable].numpy(), return_inverse=True)
-        values = np.bincount(place, values) / np.bincount(place) if len(values) else values
-    if not len(values):
+        each = np.bincount(place, each) / np.bincount(place) if len(each) else each
+    if not len(each):
         return Interval(float("nan"), float("nan"), float("nan"), 0)
-    drawn = _resampled(len(values)) @ values / len(values)
-    return _interval(values.mean(), drawn, len(values))
+    drawn = _resampled(len(each)) @ each / len(each)
+    return _interval(each.mean(), drawn, len(each))
 
 
 def mean_of_pairs(distances: torch.Tensor) -> Interval:
@@ -95,16 +95,16 @@ def calibrate(genuine: torch.Tensor, impostor: torch.Tensor, far: float, pairs: 
     that are not tested: a threshold from the tested scores makes its own result. Raises ValueError for a rate outside
     0..1, no genuine pair, or so few impostor pairs that not one of them is let through.
     """
-    genuine, impostor = (values.flatten()[~values.flatten().isnan()].double().numpy() for values in (genuine, impostor))
+    same, different = (values.flatten()[~values.flatten().isnan()].double().numpy() for values in (genuine, impostor))
     if not 0 < far < 1:
         raise ValueError(f"A false accept rate lies between 0 and 1, not at {far}.")
-    if not len(genuine):
+    if not len(same):
         raise ValueError("A threshold needs pairs of pictures of one person, and there is none: name more pictures.")
-    if far * len(impostor) < 1:
+    if far * len(different) < 1:
         raise ValueError(
-            f"{len(impostor)} impostor pairs are too few for a false accept rate of {far:g}, which needs "
+            f"{len(different)} impostor pairs are too few for a false accept rate of {far:g}, which needs "
             f"{int(np.ceil(1 / far))}: take more pictures, or a higher --false-accept-rate."
         )
-    allowed = int(far * len(impostor))
-    value = float(np.sort(impostor)[::-1][allowed])
-    return Threshold(value, far, float((genuine > value).mean()), len(genuine), len(impostor), pairs)
+    allowed = int(far * len(different))
+    value = float(np.sort(different)[::-1][allowed])
+    return Threshold(value, far, float((same > value).mean()), len(same), len(different), pairs)

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from ..faces.types import Face
 from ..synthetic.parameters import Parameters
+from ..synthetic.regressor import SyntheticRegressor
 from ..synthetic.tables import ATTRIBUTES, IDENTITY
 from .measured import Measured
 
@@ -41,17 +42,17 @@ class SyntheticBackend:
     name = "synthetic truth"
     licence = "Apache-2.0, trained by tools/demo_model/train_regressors.py on rendered faces"
 
-    def __init__(self, regressor: torch.nn.Module):
+    def __init__(self, regressor: SyntheticRegressor):
         self._regressor = regressor
         self._reliability = regressor.reliability.detach().cpu().double()
         self.reliability = round(self._reliability.mean().item(), 3)
 
-    def measure(self, pictures: Sequence[np.ndarray], faces: Sequence[Face | None]) -> Measured:
+    def measure(self, pictures: Sequence[np.ndarray] | np.ndarray, faces: Sequence[Face | None]) -> Measured:
         """Of pictures uint8 [S, S, 3] of one size, each an aligned crop. faces: only whether there is one matters."""
         values = torch.zeros(0, len(IDENTITY) + len(ATTRIBUTES))
         with torch.no_grad():
             for start in range(0, len(pictures), _AT_ONCE):
-                batch = torch.from_numpy(np.stack(pictures[start : start + _AT_ONCE])).float() / 255
+                batch = torch.from_numpy(np.array(pictures[start : start + _AT_ONCE])).float() / 255
                 values = torch.cat([values, self._regressor(batch).float().cpu()])
         return self._from_values(values.double(), torch.tensor([face is not None for face in faces], dtype=torch.bool))
 

@@ -46,6 +46,7 @@ def evaluate(settings: EvaluationSettings, say: Callable[[str], None]) -> None:
         ValueError: the output folder holds another evaluation, there are too few people, or no face was found.
         RuntimeError: matplotlib is missing.
     """
+    assert settings.model is not None  # else folders are measured
     report_files.check_output(settings.output)
     _check_calibration(settings)
     backend = synthetic_backend.SyntheticBackend(regressor.load_regressor(settings.regressor or regressor.WEIGHTS))
@@ -53,16 +54,15 @@ def evaluate(settings: EvaluationSettings, say: Callable[[str], None]) -> None:
         plots.need_matplotlib()
     folder = find_model(settings.model)
     own = checkpoint.read_settings(folder)
+    identities = settings.identities or IDENTITIES
     settings = dataclasses.replace(
         settings,
-        identities=settings.identities or IDENTITIES,
+        identities=identities,
         steps=settings.steps or own.steps,
         guidance=own.guidance_scale if settings.guidance is None else settings.guidance,
     )
     plan = list(
-        conditions.plan(
-            settings.degrees, settings.degree, settings.ablation, settings.seeds, min(20, settings.identities)
-        )
+        conditions.plan(settings.degrees, settings.degree, settings.ablation, settings.seeds, min(20, identities))
     )
     painted_with = {
         "model": sha256_of_folder(folder, (".json", ".safetensors")),
@@ -71,8 +71,8 @@ def evaluate(settings: EvaluationSettings, say: Callable[[str], None]) -> None:
         "renderer": synthetic_set.renderer_digest(),
     }
     store = PictureStore(settings.output / "images", painted_with)
-    say(f"rendering {settings.identities} people")
-    test_set = synthetic_set.make_set(settings.identities, store, settings.seed, own.resolution)
+    say(f"rendering {identities} people")
+    test_set = synthetic_set.make_set(identities, store, settings.seed, own.resolution)
     store.keep(conditions.JPEG, quality.as_jpeg(test_set.originals))
     synthetic_set.make_calibration_pairs(settings.calibration, store, settings.seed, own.resolution)
     paint(settings, folder, test_set, plan, store)
@@ -151,6 +151,7 @@ def paint(
         from ..model.settings import SamplerSettings
         from .painting import Painter
 
+        assert settings.steps is not None and settings.guidance is not None  # evaluate takes the model's own
         sampler = SamplerSettings(settings.sampler, settings.scheduler, settings.steps, settings.guidance)
         model = load_model_folder(folder, weight_dtype=settings.weight_dtype)
         painter = Painter(model, settings.noise_seed, sampler, settings.batch)

@@ -11,7 +11,7 @@ import torch
 
 from . import claims, identification, plots, protocols, quality
 from . import conditions as c
-from .measured import ASPECTS, EXPRESSION, GAZE, IDENTITY, KEPT, POSE, SHAPE, Measured, distance
+from .measured import ASPECTS, EXPRESSION, FEATURES, GAZE, IDENTITY, KEPT, POSE, SHAPE, Measured, distance
 from .statistics import Threshold, mean
 from .synthetic_set import SyntheticSet, swap_sources
 from .tables import Table
@@ -60,7 +60,7 @@ class SyntheticResults:
         self.tables = [
             protocols.identity_table(baselines | painted, self.originals, others, self.threshold),
             protocols.attribute_table(baselines | random | painted, self.originals),
-            *self._swaps(baselines),
+            *self._swaps(),
             *([self._ablation(baselines)] if self.reduced else []),
             self._galleries(),
             self._spread(),
@@ -85,7 +85,7 @@ class SyntheticResults:
             same = mean(distance(IDENTITY, others, self.originals))
             self.verdicts.append(claims.judge_seeds(apart, random_apart, same))
 
-    def _swaps(self, baselines: Mapping[str, Measured]) -> list[Table]:
+    def _swaps(self) -> list[Table]:
         exact, swapped = {"rendered from the exact truth": self.faces[c.SWAP_TRUTH]}, {"swap": self.faces[c.SWAP]}
         untouched = {"the driving image as it is": self.originals}
         rows = untouched | {_TITLES[c.RECONSTRUCTION]: self.faces[c.RECONSTRUCTION]} | exact | swapped
@@ -99,7 +99,7 @@ class SyntheticResults:
         attributes.note = "Face shape is the driving person's here: a swap is to change it."
         return [identity, attributes]
 
-    def _ablation(self, baselines: Mapping[str, Measured]) -> Table:
+    def _ablation(self, baselines: dict[str, Measured]) -> Table:
         """Table 2 of the paper."""
         rows = baselines | {f"full method, d = {self.main:g}": self.by_degree[self.main]} | self.reduced
         table = protocols.attribute_table(rows, self.originals, "ablation", "Ablation")
@@ -166,7 +166,7 @@ class SyntheticResults:
         names = [c.ORIGINAL, c.OTHER, c.JPEG, c.RECONSTRUCTION, c.SWAP_TRUTH, c.SWAP, *map(c.anonymized, self.degrees)]
         names += [c.reduced(reduction) for reduction in self.reduced]
         for name in names:
-            distance_to = quality.frechet_distance(self.faces[name].features, self.originals.features)
+            distance_to = quality.frechet_distance(self.faces[name].of(FEATURES), self.originals.of(FEATURES))
             sharp = mean(quality.sharpness(self.pictures[name]))
             table.put(
                 name, dict(zip(table.columns, [distance_to, sharp, mean(torch.tensor(self.scores[name]))], strict=True))

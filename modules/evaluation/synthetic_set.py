@@ -80,7 +80,8 @@ def make_calibration_pairs(
             _pictures(identity, a, size) for a in (sample_attributes(numbers, seed), _other_attributes(numbers, seed))
         ]
 
-    return tuple(_kept(store, CALIBRATION, count, pairs))
+    first, second = _kept(store, CALIBRATION, count, pairs)
+    return first, second
 
 
 def renderer_digest() -> str:

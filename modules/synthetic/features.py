@@ -83,8 +83,7 @@ class Features:
         """Everything on the skin, before light, at the points that the rays of the view meet."""
         x, y, _ = point
         pixel = view.pixel
-        painted = self._skin_surface(x, y)
-        painted.normal = normal
+        painted = self._skin_surface(x, y, normal)
         self._lines(painted, x, y, pixel)
         self._marks(painted, x, y, pixel)
         self._beard(painted, x, y)
@@ -94,7 +93,7 @@ class Features:
         self._brows(painted, x, y, pixel)
         return painted
 
-    def _skin_surface(self, x, y) -> Surface:
+    def _skin_surface(self, x, y, normal: Vector) -> Surface:
         i, head = self.identity, self.head
         ax = x.abs()
         rosy = bump((ax - 0.34).square() * 16 + (y + 0.27).square() * 24)
@@ -111,7 +110,7 @@ class Features:
         beside_nose = bump((ax - i.nose_width * 1.25).square() * 250 + (y - head.tip_y).square() * 60)
         occlusion = (1 - 0.26 * under_nose) * (1 - 0.30 * sockets) * (1 - 0.28 * under_lip) * (1 - 0.22 * beside_nose)
         gloss = 0.05 + 0.07 * bump(x.square() * 50 + (y - head.tip_y - 0.03).square() * 30)
-        return Surface(albedo, (), occlusion, gloss)
+        return Surface(albedo, normal, occlusion, gloss)
 
     def _lines(self, painted: Surface, x, y, pixel) -> None:
         i, a = self.identity, self.attributes
@@ -240,6 +239,7 @@ class Features:
         lid_shadow = 1 - 0.55 * cover(upper - height - 0.012, pixel, 0.05)
         ball = ball * lid_shadow + glint * 0.9
         painted.albedo = torch.lerp(painted.albedo, ball, opening)
+        assert isinstance(painted.occlusion, torch.Tensor)  # as _skin_surface makes it
         painted.occlusion = torch.lerp(painted.occlusion, torch.ones_like(x), opening * 0.7)
         painted.gloss = painted.gloss * (1 - opening)
         soft = tuple(0.6 * n + 0.4 * b for n, b in zip(painted.normal, normal, strict=True))

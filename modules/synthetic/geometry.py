@@ -15,7 +15,7 @@ import torch
 
 from .parameters import Parameters
 
-Vector = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # x, y, z
+Vector = tuple[torch.Tensor, ...]  # x, y, z
 
 
 class View(NamedTuple):
@@ -262,6 +262,6 @@ class HairShell:
         return normalised(self._shares(point)[0])
 
 
-def _closest(origin: Vector, direction: Vector, weights: Vector) -> torch.Tensor:
+def _closest(origin: Vector, direction: Vector, weights: tuple[torch.Tensor | float, ...]) -> torch.Tensor:
     weighted = tuple(d * w for d, w in zip(direction, weights, strict=True))
     return -dot(origin, weighted) / dot(direction, weighted)

@@ -37,6 +37,8 @@ class _Block(nn.Module):
 class SyntheticRegressor(nn.Module):
     """reliability: float32 [101], the share of each parameter's variance that is explained on held-out faces, 0..1."""
 
+    reliability: torch.Tensor
+
     def __init__(self):
         super().__init__()
         stages, before = [], 3
