@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from .cache import Encoded
 from .encoders import ClipInput, Encoders
 from .triples import Triples, UnusablePicture, load_picture
+
+MicroSteps = Callable[[int], np.ndarray]  # micro-step -> its triples, as an Order gives them
 
 
 class Batch(NamedTuple):
@@ -61,7 +63,7 @@ def cached_batches(triples: Triples, encoded: Encoded, order: Order, start: int,
 
 
 def read_batches(
-    triples: Triples, encoders: Encoders, order: Order, start: int, resolution: int, *, workers: int = 0
+    triples: Triples, encoders: Encoders, order: MicroSteps, start: int, resolution: int, *, workers: int = 0
 ) -> Iterator[Batch]:
     """The same from the picture files, which are encoded here.
 
@@ -109,7 +111,7 @@ def _collate(items: list):
 
 
 class _Sampler:
-    def __init__(self, order: Order, start: int):
+    def __init__(self, order: MicroSteps, start: int):
         self.order, self.start = order, start
 
     def __iter__(self) -> Iterator[list[int]]:

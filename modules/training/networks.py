@@ -50,7 +50,7 @@ class Networks(nn.Module):
         Returns:
             v or epsilon, [B * draws, C, h, w].
         """
-        return self.predict(noisy, timesteps, *references[2:], self.states(*references))
+        return self.predict(noisy, timesteps, *references[2:], states=self.states(*references))
 
     def states(self, source_latents, driving_latents, source_embeds, driving_embeds) -> dict[str, torch.Tensor]:
         """Layer -> states of source and driving image, [B, 2 * tokens, channels].

@@ -193,6 +193,7 @@ def read_crop(file: Path, size: int) -> torch.Tensor:
 
 def find_swaps(settings: PairSettings, size: int, pairs: list[Pair], left_out: LeftOut) -> dict[str, str]:
     """Swap -> its path, of those that --swapped DIR has whole and in size."""
+    assert settings.swapped is not None  # make_pairs asks only then
     found = {}
     for pair in tqdm(pairs, desc="swaps", unit=""):
         file = (settings.swapped / f"{pair.swap}.png").resolve()

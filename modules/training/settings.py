@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..model.checkpoint import BLOCK_FIRST
+from ..model.checkpoint import BLOCK_FIRST, IMAGE_ENCODER, VAE
 from .networks import ATTENTION
 
 # What a checkpoint was trained with; another value would make its weights another method's.
@@ -75,8 +75,7 @@ class TrainingSettings:
         if len(starts) != 1:
             given = ", ".join(f"--{name.replace('_', '-')}" for name in starts) or "none"
             raise ValueError(f"Exactly one of --model, --unet and --unet-config says where to start; given: {given}.")
-        if self.model is None and (self.vae is None or self.image_encoder is None):
-            raise ValueError("--unet and --unet-config need --vae and --image-encoder beside them.")
+        self.encoder_folders()
         counts = ("batch", "accumulate", "draws", "checkpoint_every", "log_every", "validate_every")
         for name in (*counts, "validation_count", "validation_steps"):
             if getattr(self, name) < 1:
@@ -87,6 +86,14 @@ class TrainingSettings:
             raise ValueError(f"--null-share {self.null_share} and --ema {self.ema} are shares: 0 to 1.")
         if self.resolution is not None and (self.resolution < 8 or self.resolution % 8):
             raise ValueError(f"--resolution {self.resolution} is not a positive multiple of 8 pixels.")
+
+    def encoder_folders(self) -> tuple[Path, Path]:
+        """Of the VAE and the image encoder: those that are named, or the model's. ValueError where there is neither."""
+        if self.model is not None:
+            return self.vae or self.model / VAE, self.image_encoder or self.model / IMAGE_ENCODER
+        if self.vae is None or self.image_encoder is None:
+            raise ValueError("--unet and --unet-config need --vae and --image-encoder beside them.")
+        return self.vae, self.image_encoder
 
     def recorded(self, processes: int) -> dict:
         """What state.json of a checkpoint holds of the settings: JSON values only."""

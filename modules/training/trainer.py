@@ -64,10 +64,7 @@ class Training:
         if settings.data_phase_2:
             self.phases.append(read_triples(settings.data_phase_2))
         self.resolution = settings.resolution or len(load_picture(self.phases[0].pictures[0], None))
-        self.encoders = Encoders(
-            settings.vae or settings.model / checkpoint.VAE,
-            settings.image_encoder or settings.model / checkpoint.IMAGE_ENCODER,
-        ).to(self.accelerator.device)
+        self.encoders = Encoders(*settings.encoder_folders()).to(self.accelerator.device)
         self.networks = make_start(settings)
         check_fit(self.networks, self.encoders)
         if settings.gradient_checkpointing:
@@ -126,7 +123,7 @@ class Training:
                 )
                 losses, spent = [], 0.0
             if settings.validation_data and self.step % settings.validate_every == 0:
-                self._shared(lambda: self._validate(held_out), self.accelerator.is_main_process)
+                self._on_main(lambda: self._validate(held_out))
             if self._is_checkpoint_due():
                 try:
                     self._save()
@@ -194,10 +191,8 @@ class Training:
             with self.accelerator.autocast():
                 return encode_pictures(triples, self.encoders, self.resolution, file)
 
-        is_main = self.accelerator.is_main_process
-        first = self._shared(encode, is_main)
-        others = self._shared(encode, not is_main)  # which read the file
-        return first if is_main else others
+        first = self._on_main(encode)
+        return self._shared(lambda: encode() if first is None else first)  # the others read the file
 
     def _held_out(self) -> list[Batch]:
         """The first triples of --validation-data; none on other processes than the main one."""
@@ -209,7 +204,7 @@ class Training:
             with self.accelerator.autocast():
                 return in_parts(triples, self.encoders, max(at_once, _VALIDATION_TRIPLES), at_once, self.resolution)
 
-        return self._shared(read, self.accelerator.is_main_process) or []
+        return self._on_main(read) or []
 
     def _validate(self, held_out: list[Batch]) -> None:
         settings, few = self.settings, held_out[0]
@@ -253,25 +248,26 @@ class Training:
             return here
         return self.accelerator.reduce(torch.tensor(float(here), device=self.accelerator.device), "sum").item() > 0
 
-    def _shared(self, work: Callable[[], Result], here: bool = True) -> Result | None:
-        """work() in the processes that it is for; where it fails in one, all raise its error.
+    def _on_main(self, work: Callable[[], Result]) -> Result | None:
+        """As _shared, for work of the main process; None in the others."""
+        return self._shared(lambda: work() if self.accelerator.is_main_process else None)
+
+    def _shared(self, work: Callable[[], Result]) -> Result:
+        """work() in all processes; where it fails in one, all raise its error.
 
         One that raised, or went on, alone would leave the others waiting for it.
         """
-        result, error = None, None
-        if here:
-            try:
-                result = work()
-            except Exception as raised:
-                error = raised
-        if not self._any_process(error is not None):
-            return result
-        kind = next((kind for kind in _SHARED_ERRORS if isinstance(error, kind)), RuntimeError)
-        errors = gather_object([None if error is None else (kind, str(error))])
-        if error is not None:
-            raise error
-        kind, message = next(each for each in errors if each is not None)
-        raise kind(message)
+        try:
+            result = work()
+        except Exception as error:
+            self._any_process(True)
+            kind = next((kind for kind in _SHARED_ERRORS if isinstance(error, kind)), RuntimeError)
+            gather_object([(kind, str(error))])
+            raise
+        if self._any_process(False):
+            kind, message = next(each for each in gather_object([None]) if each is not None)
+            raise kind(message)
+        return result
 
     def _elapsed(self) -> float:
         """Seconds, with those of the calls before."""
@@ -284,10 +280,7 @@ class Training:
         self.saved_at = time.monotonic()
         scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
         state = {"step": self.step, "elapsed": self._elapsed(), "scaler": scaler, "settings": self._recorded()}
-        self._shared(
-            lambda: save_checkpoint(self.settings.output, self.trained, state, random_states),
-            self.accelerator.is_main_process,
-        )
+        self._on_main(lambda: save_checkpoint(self.settings.output, self.trained, state, random_states))
         self.saved_step = self.step
 
     def _recorded(self) -> dict:
@@ -321,5 +314,5 @@ class Training:
             how = {"prediction": settings.prediction, "dtype": settings.export_dtype}
             export_model(folder, self.networks, averages, self.encoders, own, **how)
 
-        self._shared(export, self.accelerator.is_main_process)
+        self._on_main(export)
         return folder

@@ -74,10 +74,7 @@ FAULTS = {
     ),
     "a checkpoint that cannot be written leaves processes waiting": Fault(
         "modules/training/trainer.py",
-        """        self._shared(
-            lambda: save_checkpoint(self.settings.output, self.trained, state, random_states),
-            self.accelerator.is_main_process,
-        )
+        """        self._on_main(lambda: save_checkpoint(self.settings.output, self.trained, state, random_states))
 """,
         """        try:
             if self.accelerator.is_main_process:
