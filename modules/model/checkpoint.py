@@ -16,7 +16,7 @@ SOURCE_REFERENCE_NET = "referencenet"
 DRIVING_REFERENCE_NET = "conditioning_referencenet"
 VAE = "vae"
 IMAGE_ENCODER = "image_encoder"
-SETTINGS_FILE = "face_anon.json"  # see Settings; the published model has none
+SETTINGS_FILE = "face_anon.json"  # see ModelSettings; the published model has none
 NETWORKS = (UNET, SOURCE_REFERENCE_NET, DRIVING_REFERENCE_NET)
 
 BLOCK_FIRST = "block_first"
@@ -135,7 +135,7 @@ def _listed_files(folder: Path) -> list[Path]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ModelSettings:
     """The contents of a model folder's optional face_anon.json; the defaults are the published weights'.
 
     Args:
@@ -168,15 +168,17 @@ _ALLOWED = {
 }
 
 
-def read_settings(folder: Path) -> Settings:
-    """Read the Settings of a model folder; other keys of the file do not count.
+def read_settings(folder: Path) -> ModelSettings:
+    """Read the ModelSettings of a model folder; other keys of the file do not count.
 
     Raises:
         ValueError: names the file, the setting and the values that it may have.
     """
     path = folder / SETTINGS_FILE
     given = read_json(path) if path.is_file() else {}
-    settings = Settings(**{field.name: given[field.name] for field in fields(Settings) if field.name in given})
+    settings = ModelSettings(
+        **{field.name: given[field.name] for field in fields(ModelSettings) if field.name in given}
+    )
     for name, (allowed, which) in _ALLOWED.items():
         if not allowed(getattr(settings, name)):
             raise ValueError(f"{path}: {name} is {json.dumps(given[name])}, but has to be {which}.")

@@ -74,12 +74,12 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
     return not (errors or found.unreadable)
 
 
-def find_own_settings(options: FolderOptions) -> checkpoint.Settings:
+def find_own_settings(options: FolderOptions) -> checkpoint.ModelSettings:
     """What the model says of itself, where it is on this machine; else what holds for the published one."""
     bases = [] if options.servers else [find_comfyui() / "models" / "face_anon"]
     folder = checkpoint.find_model_folders([*bases, checkpoint.PACK_MODELS]).get(options.painted_by or "")
     try:
-        return checkpoint.read_settings(folder) if folder else checkpoint.Settings()
+        return checkpoint.read_settings(folder) if folder else checkpoint.ModelSettings()
     except ValueError as error:
         raise PlanRefused(str(error)) from None
 

@@ -88,7 +88,7 @@ class FolderOptions:
         """The name of the model that paints; None for a redaction."""
         return None if self.redact else self.model or checkpoint.DEMO
 
-    def of_results(self, own: checkpoint.Settings) -> dict:
+    def of_results(self, own: checkpoint.ModelSettings) -> dict:
         """Everything that makes results what they are, as the journal keeps it. own: what the model says of itself."""
         common = {name: getattr(self, name) for name in ("min_score", "thorough", "format", "quality")}
         if self.redact:

@@ -25,7 +25,7 @@ def export_model(
     networks: Networks,
     averages: dict[str, torch.Tensor],
     encoders: Encoders,
-    own: checkpoint.Settings,
+    own: checkpoint.ModelSettings,
     *,
     prediction: str,
     dtype: str = "fp32",
@@ -58,7 +58,7 @@ def export_model(
             for name, source in zip((checkpoint.VAE, checkpoint.IMAGE_ENCODER), encoders.folders, strict=True):
                 _copy_network(source, part / name)
             training_scheduler(prediction).save_config(part / "scheduler")
-            usual = asdict(checkpoint.Settings())
+            usual = asdict(checkpoint.ModelSettings())
             always = ("routing", "resolution")
             settings = {name: value for name, value in asdict(own).items() if name in always or value != usual[name]}
             (part / checkpoint.SETTINGS_FILE).write_text(json.dumps(settings) + "\n", encoding="utf-8")

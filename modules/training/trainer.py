@@ -309,7 +309,7 @@ class Training:
         def export() -> None:
             ema = self.trained.ema
             averages = dict(zip(self.networks.trained(), ema.shadow_params, strict=True)) if ema else {}
-            start = checkpoint.Settings() if settings.model is None else checkpoint.read_settings(settings.model)
+            start = checkpoint.ModelSettings() if settings.model is None else checkpoint.read_settings(settings.model)
             own = replace(start, routing=settings.routing, resolution=self.resolution)
             how = {"prediction": settings.prediction, "dtype": settings.export_dtype}
             export_model(folder, self.networks, averages, self.encoders, own, **how)

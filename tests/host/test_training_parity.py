@@ -128,7 +128,7 @@ def test_exported_model_is_loaded_and_sampled(tmp_path, routing, prediction):
         networks,
         averages,
         encoders,
-        checkpoint.Settings(routing=routing, resolution=128),
+        checkpoint.ModelSettings(routing=routing, resolution=128),
         prediction=prediction,
     )
     networks.load_state_dict(averages, strict=False)

@@ -10,7 +10,7 @@ from face_anonymizer.modules.model.checkpoint import (
     DEMO,
     GET_MODELS,
     PACK_MODELS,
-    Settings,
+    ModelSettings,
     find_model_folders,
     read_settings,
 )
@@ -43,14 +43,14 @@ def test_folders_that_are_missing_or_hold_no_model_are_passed_over(tmp_path):
 
 
 def test_a_folder_without_settings_is_the_published_model(tmp_path):
-    assert read_settings(tmp_path) == Settings()
-    assert asdict(Settings()) == DEFAULTS
-    assert Settings().notice == ""
+    assert read_settings(tmp_path) == ModelSettings()
+    assert asdict(ModelSettings()) == DEFAULTS
+    assert ModelSettings().notice == ""
 
 
 def test_what_a_folder_says_of_itself(tmp_path):
     says = {"routing": "per_layer", "resolution": 128, "steps": 25, "guidance_scale": 2}
-    given = Settings(**says, demonstration="It paints nobody.")
+    given = ModelSettings(**says, demonstration="It paints nobody.")
     (tmp_path / "face_anon.json").write_text(json.dumps(asdict(given) | {"of a later version": 1}))
     assert read_settings(tmp_path) == given
     assert given.notice.startswith("It paints nobody.") and GET_MODELS in given.notice
@@ -59,9 +59,9 @@ def test_what_a_folder_says_of_itself(tmp_path):
 def test_settings_are_read_and_given_by_name_alone():
     """By their place they would be others as soon as a new one comes in front."""
     with pytest.raises(TypeError):
-        Settings()[0]
+        ModelSettings()[0]
     with pytest.raises(TypeError):
-        Settings("per_layer")
+        ModelSettings("per_layer")
 
 
 @pytest.mark.parametrize(

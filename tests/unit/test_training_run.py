@@ -55,7 +55,7 @@ def test_model_folder(tmp_path, options):
     settings = settings_for(tmp_path, make_set(tmp_path / "set", 4), steps=2, export_dtype="fp16", **options)
     training = train(settings)
     folder = settings.output / "model"
-    assert checkpoint.read_settings(folder) == checkpoint.Settings(routing=settings.routing, resolution=32)
+    assert checkpoint.read_settings(folder) == checkpoint.ModelSettings(routing=settings.routing, resolution=32)
     assert checkpoint.read_prediction_type(folder) == settings.prediction
     assert checkpoint.find_model_folders([settings.output]) == {"model": folder}
     for name in (checkpoint.VAE, checkpoint.IMAGE_ENCODER):
@@ -182,7 +182,7 @@ def test_full_disk_at_the_export_leaves_the_model_before(tmp_path):
     training = train(settings)
     model = settings.output / "model"
     before = {file: file.read_bytes() for file in model.rglob("*.*")}
-    arguments = (training.encoders, checkpoint.Settings(routing="per_layer", resolution=32))
+    arguments = (training.encoders, checkpoint.ModelSettings(routing="per_layer", resolution=32))
     with full_disk(), pytest.raises(OSError, match=r"model could not be written .*--resume --steps 0"):
         export.export_model(model, training.networks, {}, *arguments, prediction="epsilon")
     assert {file: file.read_bytes() for file in model.rglob("*.*")} == before

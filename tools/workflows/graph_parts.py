@@ -19,7 +19,7 @@ face without a box stays as it is. Body, clothes, text and voice are not touched
 CLEAN = """The file is saved without the prompt, the workflow and the source's metadata, which name the original."""
 
 # What to set for the published weights.
-_PUBLISHED = checkpoint.Settings()
+_PUBLISHED = checkpoint.ModelSettings()
 CROP_SIZE = f"the size of *Crop Faces* to {_PUBLISHED.resolution}"
 IMAGE_SIZE = f"width and height of *Upscale Image* to {_PUBLISHED.resolution}"
 STEPS = f"steps to {_PUBLISHED.steps}"
