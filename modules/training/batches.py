@@ -28,14 +28,25 @@ class Batch(NamedTuple):
 
 
 def in_parts(triples: Triples, encoders: Encoders, count: int, at_once: int, resolution: int) -> list[Batch]:
-    """The first `count` triples of a list as they stand, in batches of `at_once` or less."""
+    """Encode the first triples of a list as they stand, in batches.
+
+    Args:
+        triples: a list.
+        encoders: of its pictures.
+        count: how many triples; all of a shorter list.
+        at_once: the most triples of a batch.
+        resolution: side of all pictures in pixels.
+
+    Raises:
+        UnusablePicture: one cannot be read, or has another size.
+    """
     count = min(count, len(triples))
     parts = [np.arange(first, min(first + at_once, count)) for first in range(0, count, at_once)]
     return list(itertools.islice(read_batches(triples, encoders, parts.__getitem__, 0, resolution), len(parts)))
 
 
 class Order:
-    """Which triples a process sees in a micro-step: all of a list once, shuffled, before any comes again."""
+    """Which triples a process gets in a micro-step: all of a list once, shuffled, before any comes again."""
 
     def __init__(self, triples: int, batch: int, seed: int, rank: int = 0, processes: int = 1):
         self.triples, self.batch, self.seed, self.rank, self.processes = triples, batch, seed, rank, processes
@@ -54,7 +65,15 @@ class Order:
 
 
 def cached_batches(triples: Triples, encoded: Encoded, order: Order, start: int, device) -> Iterator[Batch]:
-    """Batches from micro-step `start` on, without end, out of tensors that hold every picture."""
+    """Batches from micro-step `start` on, without end, out of tensors that hold every picture.
+
+    Args:
+        triples: a list.
+        encoded: of all its pictures.
+        order: which triples a micro-step has.
+        start: the first micro-step, from 0.
+        device: where the batches lie.
+    """
     for micro_step in itertools.count(start):
         rows = torch.from_numpy(triples.indices[order(micro_step)])
         latents = encoded.latents[rows.flatten()].view(*rows.shape, *encoded.latents.shape[1:]).to(device).float()
@@ -65,13 +84,13 @@ def cached_batches(triples: Triples, encoded: Encoded, order: Order, start: int,
 def read_batches(
     triples: Triples, encoders: Encoders, order: MicroSteps, start: int, resolution: int, *, workers: int = 0
 ) -> Iterator[Batch]:
-    """The same from the picture files, which are encoded here.
+    """Batches as of cached_batches, from the picture files, which are encoded here.
 
     Args:
         triples: a list.
-        encoders: of its pictures.
+        encoders: of its pictures; the batches lie on their device.
         order: which triples a micro-step has.
-        start: the first micro-step.
+        start: the first micro-step, from 0.
         resolution: side of all pictures in pixels.
         workers: processes that read pictures; 0 reads them here.
 

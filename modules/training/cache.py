@@ -1,4 +1,4 @@
-"""Every picture of a list encoded once, kept in one safetensors file and used as long as nothing has changed."""
+"""Every picture of a list encoded once, stored in one safetensors file and used as long as nothing has changed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,17 @@ class Encoded(NamedTuple):
 def encode_pictures(triples: Triples, encoders: Encoders, resolution: int, file: Path) -> Encoded:
     """Read `file` if it holds these pictures of these encoders, else encode them and write it, whole or not at all.
 
-    float16 rounds latents of unit scale by 5e-4 at most, far below the noise that they are trained under.
-    Raises ValueError for an unreadable picture or one of another size.
+    float16 rounds latents of unit scale by 5e-4 at most, far below the noise that they are trained under. A file that
+    cannot be written is a warning: the next start encodes again.
+
+    Args:
+        triples: a list; each of its pictures is encoded once.
+        encoders: of the pictures.
+        resolution: side of all pictures in pixels.
+        file: of the cache; its folder is made if need be.
+
+    Raises:
+        UnusablePicture: a ValueError; a picture cannot be read, or has another size.
     """
     key = f"{triples.fingerprint()} {encoders.digest()} {resolution}"
     kept = _read(file, key)

@@ -29,9 +29,13 @@ class ClipInput(NamedTuple):
 
 
 class Encoders:
-    """vae_folder, encoder_folder: config.json and safetensors, as diffusers and transformers save them.
+    """VAE and image encoder, float32 and frozen, on the CPU until `to` moves them.
 
-    Raises FileNotFoundError or ValueError that name the folder when weights are missing or not safetensors.
+    Args:
+        vae_folder, encoder_folder: config.json and safetensors, as diffusers and transformers save them.
+
+    Raises:
+        FileNotFoundError, ValueError: weights are missing or not safetensors; the message names the folder.
     """
 
     def __init__(self, vae_folder: Path, encoder_folder: Path):
@@ -50,13 +54,16 @@ class Encoders:
 
     @property
     def latent_channels(self) -> int:
+        """The number of channels of a latent."""
         return self.vae.config.latent_channels
 
     @property
     def width(self) -> int:
+        """The width of an embedding."""
         return self.clip.config.hidden_size
 
     def to(self, device) -> Encoders:
+        """Move both encoders to a device; returns this object."""
         self.vae.to(device)
         self.clip.to(device)
         return self
@@ -71,7 +78,7 @@ class Encoders:
 
     @torch.no_grad()
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The same of float pixels [B, 3, H, W], -1..1."""
+        """The same latents from float pixels [B, 3, H, W], -1..1."""
         latents = self.vae.encode(pixels.to(self.vae.device)).latent_dist.mean * self.vae.config.scaling_factor
         return latents.float().contiguous()  # channels last, as they come, crash the UNet's backward on CPUs
 
@@ -91,7 +98,7 @@ class Encoders:
         return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0].float()
 
     def digest(self) -> str:
-        """Of both configs and all weights: what is cached belongs to these encoders."""
+        """A digest of both configs and all weights, by which a cache knows its encoders."""
         files = ([folder / "config.json", *checkpoint.weight_files(folder)] for folder in self.folders)
         return sha256_of(*itertools.chain.from_iterable(files))
 

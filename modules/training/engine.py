@@ -16,7 +16,7 @@ from .networks import Networks
 
 
 class DiffusersEngine:
-    """An Engine (modules/model/engine.py says what each method takes and gives) of the networks that are trained.
+    """An Engine of the networks that are trained; modules/model/engine.py defines what each method takes and gives.
 
     Latents are scaled. Layers of states have diffusers' names, and the routing is the networks' own.
     """
@@ -35,13 +35,16 @@ class DiffusersEngine:
         self.resolution = resolution
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Latents of images, scaled; see Engine.encode."""
         return self.encoders.encode(images[..., :3].movedim(3, 1).float() * 2 - 1)
 
     def embed(self, images: torch.Tensor) -> ImageEmbeds:
+        """CLIP embeddings of images; see Engine.embed."""
         return ImageEmbeds(self.encoders.embeds(preprocess(images, *self.encoders.clip_input)).float())
 
     @torch.no_grad()
     def source_states(self, latents: torch.Tensor, embeds: ImageEmbeds) -> ReferenceStates:
+        """States of the source ReferenceNet; see Engine.source_states."""
         context = embeds.embeds.expand(len(latents), -1, -1)
         record = self.networks.record_source
         null = record(torch.zeros_like(latents[:1]), torch.zeros_like(context[:1]))
@@ -49,6 +52,7 @@ class DiffusersEngine:
 
     @torch.no_grad()
     def driving_states(self, latents: torch.Tensor, embeds: ImageEmbeds) -> ReferenceStates:
+        """States of the driving ReferenceNet; see Engine.driving_states."""
         context = embeds.embeds.expand(len(latents), -1, -1)
         return self._states(DRIVING, self.networks.record_driving(latents, context), {}, latents, embeds.degree)
 
@@ -71,7 +75,18 @@ class DiffusersEngine:
         sampler: SamplerSettings,
         on_step: Callable | None = None,
     ) -> torch.Tensor:
-        """See Engine.sample; ValueError for another sampler than the paper's and for references that do not fit."""
+        """Latents of faces by the paper's sampler, see Engine.sample; the result lies on the device of the references.
+
+        Args:
+            references: of the faces, made by this engine.
+            seeds: one a face.
+            sampler: with the name DDPM.
+            on_step: called after each step with (step from 0, denoised latents, x, number of steps).
+
+        Raises:
+            ValueError: another sampler than the paper's, references that do not fit, or another number of seeds than of
+                faces.
+        """
         if sampler.name != DDPM:
             raise ValueError(f"The sampler {sampler.name} is one of ComfyUI's; this engine has {DDPM} alone.")
         faces = references.check("", self.networks.unet.config.cross_attention_dim)
@@ -109,9 +124,11 @@ class DiffusersEngine:
         return ddpm.sample(denoise, noise, schedule, generators, show_step)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Images of scaled latents, clamped to 0..1; see Engine.decode."""
         return ((self.encoders.decode_pixels(latents) + 1) / 2).clamp(0, 1).movedim(1, 3)
 
     def progress(self, settings: PaintSettings, runs: int) -> SilentProgress:
+        """A Progress that shows nothing."""
         return SilentProgress()
 
 
@@ -119,9 +136,11 @@ class SilentProgress:
     """A Progress that shows nothing."""
 
     def start_run(self) -> None:
+        """Do nothing."""
         pass
 
     def step(self, step: int, denoised: torch.Tensor, x: torch.Tensor, steps: int) -> None:
+        """Do nothing."""
         pass
 
 

@@ -64,7 +64,17 @@ class Networks(nn.Module):
         return {layer: torch.cat([source[layer], driving[layer]], dim=1) for layer in source}
 
     def predict(self, noisy, timesteps, source_embeds, driving_embeds, states) -> torch.Tensor:
-        """v or epsilon, [B * draws, C, h, w]; see forward."""
+        """What the UNet predicts with states that are there already; see forward.
+
+        Args:
+            noisy: [B * draws, C, h, w]; the draws of a triple stand side by side.
+            timesteps: int64 [B * draws].
+            source_embeds, driving_embeds: [B, 1, width]; zeros for the unconditional source.
+            states: layer -> states of source and driving image, [B, 2 * tokens, channels], as states() gives them.
+
+        Returns:
+            v or epsilon, [B * draws, C, h, w].
+        """
         context = torch.cat([source_embeds, driving_embeds], dim=1)
         if len(noisy) != len(context):
             context = context.repeat_interleave(len(noisy) // len(context), dim=0)
@@ -72,11 +82,11 @@ class Networks(nn.Module):
         return self.unet(noisy, timesteps, context, cross_attention_kwargs=options, return_dict=False)[0]
 
     def record_source(self, latents: torch.Tensor, embeds: torch.Tensor) -> Record:
-        """Layer -> states of source images, [B, tokens, channels]; see forward."""
+        """Layer -> states of source images, [B, tokens, channels]; for latents and embeddings see states()."""
         return self._record(self.referencenet, latents, embeds)
 
     def record_driving(self, latents: torch.Tensor, embeds: torch.Tensor) -> Record:
-        """The same of driving images."""
+        """Layer -> states of driving images, [B, tokens, channels]; for latents and embeddings see states()."""
         return self._record(self.conditioning_referencenet, latents, embeds)
 
     def _record(self, net: UNet2DConditionModel, latents: torch.Tensor, embeds: torch.Tensor) -> Record:
@@ -87,6 +97,7 @@ class Networks(nn.Module):
         return record
 
     def enable_gradient_checkpointing(self) -> None:
+        """Trade time for memory: all three networks compute blocks again in the backward pass."""
         for net in (self.unet, self.referencenet, self.conditioning_referencenet):
             net.enable_gradient_checkpointing()
 
@@ -98,17 +109,31 @@ class Networks(nn.Module):
 def load_networks(folders: list[Path], routing: str, trained_reference: str) -> Networks:
     """Networks from three folders of the diffusers layout (config.json and safetensors), in float32.
 
-    Raises FileNotFoundError or ValueError that name folder and tensor when weights are missing, left over, or when the
-    three are not of one architecture.
+    Args:
+        folders: in the order of checkpoint.NETWORKS.
+        routing: see UNetLayout.routes.
+        trained_reference: ATTENTION (the paper) or ALL: what of the ReferenceNets is trained.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: names folder and tensor where weights are missing or left over, and the config.json where the three
+            are not of one architecture.
     """
     nets = [load_unet(folder) for folder in folders]
     return _join(nets, [folder / "config.json" for folder in folders], routing, trained_reference)
 
 
 def make_networks(config: Path, seed: int, routing: str, trained_reference: str) -> Networks:
-    """Networks from scratch: a diffusers UNet config, and one start for all three, as `seed` decides.
+    """Networks from scratch: all three have the same start, random but for the self-attention (start_from_lookup).
 
-    Random but for the self-attention: start_from_lookup.
+    Args:
+        config: a diffusers UNet config.
+        seed: of the start.
+        routing: see UNetLayout.routes.
+        trained_reference: ATTENTION (the paper) or ALL: what of the ReferenceNets is trained.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such config, or ComfyUI could not load a model of it.
     """
     nets = []
     for _ in checkpoint.NETWORKS:
@@ -120,7 +145,15 @@ def make_networks(config: Path, seed: int, routing: str, trained_reference: str)
 
 
 def load_unet(folder: Path) -> UNet2DConditionModel:
-    """One UNet of the diffusers layout in float32, every parameter filled and every tensor used."""
+    """One UNet of the diffusers layout in float32, every parameter filled and every tensor used; to be trained.
+
+    Args:
+        folder: config.json and safetensors.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: weights and config.json do not fit each other.
+    """
     config = _read_config(folder / "config.json")
     with torch.device("meta"):  # its own random weights would only be thrown away
         unet = UNet2DConditionModel.from_config(config)

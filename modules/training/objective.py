@@ -17,7 +17,13 @@ _LESS_THAN_ANY = 1e-3  # of the learning rate: where the cosine ends
 
 
 class Drawn(NamedTuple):
-    """One micro-step of one process. noise: [B * draws, C, h, w]; timesteps: [B * draws]; null: bool [B]."""
+    """What is drawn for one micro-step of one process.
+
+    Args:
+        noise: float32 [B * draws, C, h, w]; the draws of a triple stand side by side.
+        timesteps: int64 [B * draws], 0..999.
+        null: bool [B], which triples are trained without their source.
+    """
 
     noise: torch.Tensor
     timesteps: torch.Tensor
@@ -40,9 +46,16 @@ def training_scheduler(prediction: str) -> DDPMScheduler:
 
 
 def draw(latents: torch.Tensor, draws: int, null_share: float, course: tuple[int, ...]) -> Drawn:
-    """Noise, timesteps and unconditional triples for truth latents [B, C, h, w].
+    """Draw noise, timesteps and the unconditional triples of a micro-step.
 
-    course: (seed, step, micro-step, rank), which alone decide what is drawn, on the CPU as everywhere.
+    Args:
+        latents: of the truth, [B, C, h, w].
+        draws: of noise and timestep, for each triple.
+        null_share: of triples that are trained without their source, 0..1.
+        course: (seed, step, micro-step, rank), which alone decide what is drawn, on the CPU as everywhere.
+
+    Returns:
+        Drawn, on the device of the latents.
     """
     seed = int(np.random.SeedSequence(course).generate_state(1, np.uint64)[0] >> 1)
     generator = torch.Generator().manual_seed(seed)
@@ -54,7 +67,17 @@ def draw(latents: torch.Tensor, draws: int, null_share: float, course: tuple[int
 
 
 def loss_of(networks, batch: Batch, drawn: Drawn, scheduler: DDPMScheduler) -> torch.Tensor:
-    """The mean over all draws, a scalar. networks: Networks, or what accelerate made of them."""
+    """The mean squared error of what the networks predict for noised truth latents (section 3.1 of the paper).
+
+    Args:
+        networks: Networks, or what accelerate made of them.
+        batch: B triples.
+        drawn: for these.
+        scheduler: of training_scheduler; it decides whether v or epsilon is predicted.
+
+    Returns:
+        The mean over all draws, a scalar with a gradient.
+    """
     present = ~drawn.null.view(-1, 1, 1, 1)
     source_latents = torch.where(present, batch.source_latents, 0.0)
     source_embeds = torch.where(present[..., 0], batch.source_embeds, 0.0)
@@ -71,7 +94,12 @@ def loss_of(networks, batch: Batch, drawn: Drawn, scheduler: DDPMScheduler) -> t
 
 
 def learning_rate(settings: TrainingSettings, step: int) -> float:
-    """That of optimizer step `step` (from 0): a linear warm-up, then constant or a cosine to almost nothing."""
+    """The learning rate of an optimizer step: a linear warm-up, then constant or a cosine to almost nothing.
+
+    Args:
+        settings: of the training.
+        step: from 0.
+    """
     rate = settings.learning_rate * min(1.0, (step + 1) / (settings.warmup + 1))
     if settings.lr_schedule == "cosine" and step >= settings.warmup:
         done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)

@@ -16,12 +16,12 @@ from .pair_pictures import LeftOut, PairSettings, crop_path, find_swaps, make_cr
 
 
 def make_pairs(settings: PairSettings, left_out: LeftOut, say: Callable[[str], None]) -> None:
-    """Crops, swaps and lists of triples from photos of labelled people.
+    """Make crops, swaps and lists of triples from photos of labelled people.
 
     Args:
         settings: what is asked for.
         left_out: filled with the files that do not get into the lists.
-        say: takes the lines that tell what was made.
+        say: takes a line for each thing that was made.
 
     Raises:
         OSError, ValueError, JournalRefused: with the next step.
@@ -82,7 +82,15 @@ def find_identities(settings: PairSettings, left_out: LeftOut) -> dict[str, str]
 
 
 def write_list(file: Path, lines: Iterable[dict], say: Callable[[str], None]) -> None:
-    """JSON lines, whole or not at all. Another list of that name is kept beside it, as NAME.1.jsonl and so on."""
+    """Write JSON lines, whole or not at all.
+
+    Another list of that name is renamed first, to NAME.1.jsonl and so on; an equal one stays as it is.
+
+    Args:
+        file: where to.
+        lines: one object a line.
+        say: takes a line where an older list was renamed.
+    """
     data = json_lines(lines)
     if file.exists():
         if file.read_bytes() == data:

@@ -94,18 +94,39 @@ class LeftOut:
         self._say = say
 
     def add(self, file: str, why: str, failed: bool = False) -> None:
+        """Note a file that does not get into the lists.
+
+        Args:
+            file: its name.
+            why: the reason.
+            failed: whether it should have got into the lists.
+        """
         self.lines.append({"file": file, "why": why})
         self.failed |= failed
         self._say(f"Left out: {file}: {why}")
 
 
 def crop_path(name: str) -> str:
-    """Relative to OUT, as lists name it."""
+    """The path of a crop relative to the output folder, as lists name it; for its name see pairing.photo_names."""
     return f"{CROPS}/{name}.png"
 
 
 def make_crops(settings: PairSettings, size: int, names: dict[str, str], left_out: LeftOut) -> list[str]:
-    """The names of the photos whose main face is in OUT/crops, in their order."""
+    """Cut the main face out of every photo that has no crop yet.
+
+    Args:
+        settings: what is asked for.
+        size: side of a crop in pixels.
+        names: name of a crop -> its photo, relative to settings.photos.
+        left_out: gets the photos that cannot be read and those without a face.
+
+    Returns:
+        The names of the photos whose main face is in OUT/crops, in their order.
+
+    Raises:
+        JournalRefused: a photo or a crop has changed since the crop was made, or the settings are others than those of
+            OUT/crops.
+    """
     networks, device = detection.load_face_networks(), "cuda" if torch.cuda.is_available() else "cpu"
     found = []
     with Journal(settings.output / CROPS, {"size": size, "min_score": settings.min_score}) as journal:
@@ -130,7 +151,11 @@ def make_crops(settings: PairSettings, size: int, names: dict[str, str], left_ou
 
 
 def read_photo(file: Path) -> torch.Tensor:
-    """float32 [1, H, W, 3], 0..1, upright. Raises OSError or UnreadablePhoto."""
+    """A photo, upright, float32 [1, H, W, 3], 0..1.
+
+    Raises:
+        OSError, UnreadablePhoto: it cannot be read.
+    """
     png = as_png(file.read_bytes())
     if png is None:
         raise UnreadablePhoto("It has more than 8 bits of gray: save it with 8 bits.")
@@ -139,7 +164,18 @@ def read_photo(file: Path) -> torch.Tensor:
 
 
 def main_face(photo: torch.Tensor, size: int, networks, device: str, min_score: float) -> torch.Tensor | None:
-    """The aligned crop [size, size, 3] of the largest face; None where there is none."""
+    """The aligned crop of the largest face of a photo.
+
+    Args:
+        photo: float32 [1, H, W, 3], 0..1.
+        size: side of the crop in pixels.
+        networks: of detection.load_face_networks; moved to the device.
+        device: that the detector runs on.
+        min_score: of the detector, 0..1.
+
+    Returns:
+        [size, size, 3], 0..1; None where there is no face.
+    """
     faces = detection.detect_faces(networks, photo, DetectSettings(min_score), device=device)
     largest, _ = selection.select_faces(faces, SelectSettings(largest=1))
     crops, _ = alignment.crop_faces(photo, largest, size)
@@ -147,7 +183,21 @@ def main_face(photo: torch.Tensor, size: int, networks, device: str, min_score: 
 
 
 def make_swaps(settings: PairSettings, size: int, model_folder: Path, pairs: list[Pair]) -> dict[str, str]:
-    """Swap -> its path, of all: those that OUT/swaps lacks are made."""
+    """Make the swaps that OUT/swaps lacks.
+
+    Args:
+        settings: what is asked for.
+        size: side of all pictures in pixels.
+        model_folder: of the model that swaps.
+        pairs: whose crops are in OUT/crops.
+
+    Returns:
+        Swap -> its path relative to OUT, of all pairs.
+
+    Raises:
+        JournalRefused: a crop or a swap has changed since the swap was made, or the settings are others than those of
+            OUT/swaps.
+    """
     weights = hashlib.sha256("".join(map(sha256_of, checkpoint.weight_files(model_folder / checkpoint.UNET))).encode())
     made_with = {"model": weights.hexdigest(), "size": size}
     made_with |= {name: getattr(settings, name) for name in ("seed", "steps", "guidance")}
@@ -163,7 +213,17 @@ def make_swaps(settings: PairSettings, size: int, model_folder: Path, pairs: lis
 
 
 def swap_faces(settings: PairSettings, size: int, model_folder: Path, pairs: list[Pair]) -> Iterator[torch.Tensor]:
-    """The swapped picture [size, size, 3] of each pair, by the model in this process, a batch at a time."""
+    """Swap faces with a model in this process, a batch at a time.
+
+    Args:
+        settings: what is asked for.
+        size: side of all pictures in pixels.
+        model_folder: of the model that swaps.
+        pairs: without any, the model is not loaded.
+
+    Yields:
+        The picture of each pair in their order, [size, size, 3], 0..1.
+    """
     if not pairs:
         return  # without waiting for the model
     prepare_host(cpu=False)
@@ -188,11 +248,26 @@ def swap_faces(settings: PairSettings, size: int, model_folder: Path, pairs: lis
 
 
 def read_crop(file: Path, size: int) -> torch.Tensor:
+    """Read a crop from its file, float32 [size, size, 3], 0..1.
+
+    Raises:
+        UnusablePicture: it is unreadable or of another size.
+    """
     return torch.tensor(triples.load_picture(triples.Picture(str(file), 0, 0, "swaps.jsonl"), size)).float() / 255
 
 
 def find_swaps(settings: PairSettings, size: int, pairs: list[Pair], left_out: LeftOut) -> dict[str, str]:
-    """Swap -> its path, of those that --swapped DIR has whole and in size."""
+    """Look for the swaps that another tool made.
+
+    Args:
+        settings: what is asked for; `swapped` is set.
+        size: side of all pictures in pixels.
+        pairs: whose swaps are looked for, as SWAP.png in settings.swapped.
+        left_out: gets the swaps that are missing, unreadable or of another size.
+
+    Returns:
+        Swap -> its path relative to OUT, of those that are whole and of this size.
+    """
     assert settings.swapped is not None  # make_pairs asks only then
     found = {}
     for pair in tqdm(pairs, desc="swaps", unit=""):
@@ -210,7 +285,16 @@ def find_swaps(settings: PairSettings, size: int, pairs: list[Pair], left_out: L
 
 
 def is_done(journal: Journal, source: str, sha256: str) -> bool:
-    """Whether an earlier run made this result. JournalRefused when the source or the result changed since."""
+    """Whether an earlier run made a result.
+
+    Args:
+        journal: of the folder of results.
+        source: the name of what the result is made from.
+        sha256: of what it is made from, as `keep` recorded it.
+
+    Raises:
+        JournalRefused: the source or the result has changed since.
+    """
     entry = journal.entries.get(source)
     if entry is None or not (result := journal.output / entry["result"]).is_file():
         return False
@@ -221,7 +305,18 @@ def is_done(journal: Journal, source: str, sha256: str) -> bool:
 
 
 def keep(journal: Journal, source: str, sha256: str, name: str, picture: torch.Tensor) -> None:
-    """Write a picture whole, with its line in the journal on the disk before it gets its name."""
+    """Write a picture whole, with its line in the journal on the disk before it gets its name.
+
+    Args:
+        journal: of the folder of results.
+        source: the name of what the picture was made from.
+        sha256: of what it was made from.
+        name: of the PNG in that folder.
+        picture: [H, W, 3], 0..1.
+
+    Raises:
+        OSError: it cannot be written, or the name is taken.
+    """
     png = io.BytesIO()
     levels = (picture.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     Image.fromarray(levels).save(png, "PNG", compress_level=4)

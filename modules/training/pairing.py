@@ -19,7 +19,15 @@ People = dict[str, list[str]]  # identity -> its photos, both sorted
 
 
 class Pair(NamedTuple):
-    """The names of photos. face: whose face is swapped onto `photo`. Sources: other photos of these two people."""
+    """A swap that is planned, by the names of photos.
+
+    Args:
+        photo: onto which the face is swapped.
+        face: whose face is swapped onto it.
+        photo_source: another photo of the person in `photo`.
+        face_source: another photo of the person in `face`.
+        photo_identity, face_identity: these two people.
+    """
 
     photo: str
     face: str
@@ -34,7 +42,12 @@ class Pair(NamedTuple):
         return f"{self.photo}__{self.face}"
 
     def triples(self, crop: Callable[[str], str], swapped: str) -> list[dict[str, str]]:
-        """Both lines of a list, that with the synthesized driving image first. crop: photo -> path of its crop."""
+        """Both triples of the pair as lines of a list, that with the synthesized driving image first.
+
+        Args:
+            crop: photo -> path of its crop.
+            swapped: path of the swapped picture.
+        """
         photo = crop(self.photo)
         return [
             {
@@ -86,9 +99,19 @@ def group(identities: Mapping[str, str]) -> People:
 
 
 def select_people(people: People, min_photos: int, identities: int) -> tuple[People, dict[str, str]]:
-    """Those with `min_photos` photos or more; and of the others each photo -> why it is left out.
+    """Select the people with enough photos.
 
-    Raises ValueError when fewer than `identities` are left; it says how many there are.
+    Args:
+        people: identity -> its photos.
+        min_photos: of a person, 2 or more.
+        identities: people that there must be at least, 2 or more.
+
+    Returns:
+        These people; and of all others each photo -> why it is left out.
+
+    Raises:
+        ValueError: fewer people than `identities` are left (the message names the number), or `min_photos` or
+            `identities` is below 2.
     """
     if min_photos < 2 or identities < 2:
         raise ValueError(
@@ -115,10 +138,17 @@ def select_people(people: People, min_photos: int, identities: int) -> tuple[Peo
 
 
 def plan_pairs(people: Mapping[str, Sequence[str]], per_photo: int, seed: int) -> list[Pair]:
-    """For every photo `per_photo` pairs, each with another person; the same ones always.
+    """Plan the pairs of every photo, each with another person; the same ones always.
 
-    A photo's pairs depend on the seed, its own name and the people alone. Raises ValueError when there are too few
-    people, or when two swaps would have one name.
+    A photo's pairs depend on the seed, its own name and the people alone.
+
+    Args:
+        people: identity -> its photos, two or more.
+        per_photo: pairs of each photo, 1 to the number of other people.
+        seed: of the choice.
+
+    Raises:
+        ValueError: there are too few people, or two swaps would have one name.
     """
     if not 1 <= per_photo < len(people):
         raise ValueError(

@@ -1,6 +1,6 @@
 """Attention as the three networks need it in training: states are recorded in two of them and read in the third.
 
-Both ride on diffusers' `cross_attention_kwargs`, so that nothing is kept between calls and gradient checkpointing
+Both ride on diffusers' `cross_attention_kwargs`, so that nothing is stored between calls and gradient checkpointing
 computes a block again from the same arguments.
 """
 
@@ -29,6 +29,15 @@ class Record(dict):
         self.wanted, self.stop = wanted, stop
 
     def add(self, layer: str, state: torch.Tensor) -> None:
+        """Record the state of a layer if it is wanted.
+
+        Args:
+            layer: its name.
+            state: [B, tokens, channels].
+
+        Raises:
+            AllRecorded: it was the last one that is wanted, and `stop` is set.
+        """
         if layer in self.wanted:
             self[layer] = state
             if self.stop and len(self) == len(self.wanted):

@@ -26,10 +26,18 @@ _LOG_SECONDS = 60
 
 @dataclass(frozen=True)
 class Course:
-    """steps: at most. minutes: ends earlier, with the learning rate at its end; None: no limit.
+    """How a small network is trained.
 
     Minutes on a CPU are those that the thread was running: of a process that is held back by others, or stopped for a
     while, they do not go by. On a GPU they are the clock's. Either way checkpoints and their measurements are free.
+
+    Args:
+        steps: at most.
+        minutes: after which it ends earlier, with the learning rate at its end; None: no limit.
+        batch: pictures of a step.
+        learning_rate: after the warm-up; a cosine takes it to 0.
+        seed: of the batches, and of what the loss draws.
+        warmup: steps in which the learning rate rises.
     """
 
     steps: int
@@ -42,10 +50,13 @@ class Course:
 
 @dataclass(frozen=True)
 class Keeping:
-    """Where a course can be resumed from: one safetensors file in `folder`, beside a log.jsonl of its figures.
+    """Where a course can be resumed from: one safetensors file in a folder, beside a log.jsonl of its figures.
 
-    minutes: between two checkpoints. measure: figures for the log at each of them; it draws no random numbers.
-    stop: asked after every step; the course then ends with a checkpoint.
+    Args:
+        folder: made if need be.
+        minutes: between two checkpoints.
+        measure: figures for the log at each of them; it draws no random numbers.
+        stop: asked after every step; True ends the course with a checkpoint.
     """
 
     folder: Path
@@ -59,11 +70,23 @@ Loss = Callable[[torch.Tensor, float, torch.Generator], tuple[torch.Tensor, floa
 
 
 def fit(network: nn.Module, pictures: int, loss: Loss, course: Course, keeping: Keeping | None = None) -> bool:
-    """AdamW on random batches out of `pictures` numbers, under a cosine. ValueError: a loss that is no number.
+    """Train with AdamW on random batches of pictures, under a cosine.
 
-    With `keeping`, a checkpoint in its folder is continued; a longer course than the one it is from goes on as the
-    longer one would. A course of steps that was interrupted ends with the weights of an unbroken one, bit for bit.
-    Returns whether the course is at its end (or was stopped).
+    A checkpoint in the folder of `keeping` is continued; a longer course than the one it is from goes on as the longer
+    one would. A course of steps that was interrupted ends with the weights of an unbroken one, bit for bit.
+
+    Args:
+        network: changed in place.
+        pictures: how many there are; the loss gets their numbers.
+        loss: see Loss.
+        course: how long, and with which settings.
+        keeping: where checkpoints go; None: there are none.
+
+    Returns:
+        Whether the course is at its end; False where keeping.stop ended it.
+
+    Raises:
+        ValueError: a loss is not finite, or the checkpoint is damaged or of another network.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=course.learning_rate, weight_decay=0.01, fused=True)
     run = _Run(network, optimizer, torch.Generator().manual_seed(course.seed))

@@ -28,7 +28,13 @@ _AVAILABLE = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}  
 
 
 class Trained(NamedTuple):
-    """What a checkpoint is made of. ema: over networks.trained() in their order, or None."""
+    """What a checkpoint is made of.
+
+    Args:
+        networks: all three.
+        optimizer: of their trained parameters.
+        ema: over networks.trained() in their order, or None.
+    """
 
     networks: Networks
     optimizer: torch.optim.Optimizer
@@ -40,10 +46,19 @@ class CheckpointNotWritten(OSError):
 
 
 def save_checkpoint(output: Path, trained: Trained, state: dict, random_states: list[dict]) -> Path:
-    """Write a checkpoint of step state["step"] and remove the older ones; returns its folder.
+    """Write the checkpoint of a step and remove the older ones.
 
-    state: JSON values, kept as they are. random_states: one of random_state() for each process.
-    Raises CheckpointNotWritten, with everything that was there still there.
+    Args:
+        output: folder of the training.
+        trained: networks, optimizer and averages.
+        state: JSON values, "step" among them, as load_checkpoint gives them back.
+        random_states: one of random_state() for each process, in the order of their ranks.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        CheckpointNotWritten: everything that was there is still there.
     """
     folder = output / FOLDER / f"{state['step']:08d}"
     try:
@@ -79,9 +94,18 @@ def newest_checkpoint(output: Path) -> Path | None:
 
 
 def load_checkpoint(folder: Path, trained: Trained, rank: int) -> dict:
-    """Put a checkpoint into `trained` and this process's random state; returns its state.json.
+    """Put a checkpoint into `trained`, and its random state into this process.
 
-    Raises ValueError or FileNotFoundError naming the file that is damaged, missing or of another model.
+    Args:
+        folder: of the checkpoint.
+        trained: networks, optimizer and averages of the same shapes; changed in place.
+        rank: of this process; one that the checkpoint has no random state for keeps its own.
+
+    Returns:
+        The state that save_checkpoint was given.
+
+    Raises:
+        FileNotFoundError, ValueError: names the file that is damaged, missing or of another model.
     """
     state = read_json(folder / "state.json")
     networks = _load(folder / "networks.safetensors")
@@ -105,7 +129,7 @@ def load_checkpoint(folder: Path, trained: Trained, rank: int) -> dict:
 
 
 def random_state() -> dict[str, torch.Tensor]:
-    """The global generators of Python, NumPy, torch and its devices. Nothing here draws from them; libraries may."""
+    """The state of the global generators of Python, NumPy, torch and its devices, which libraries may draw from."""
     _, python, _ = random.getstate()
     numpy_state = np.random.get_state()
     assert isinstance(numpy_state, tuple)  # a dict where it is asked for
@@ -120,7 +144,7 @@ def random_state() -> dict[str, torch.Tensor]:
 
 
 def set_random_state(states: dict[str, torch.Tensor]) -> None:
-    """Undo random_state(). What a device had drawn that this machine lacks is left aside."""
+    """Put back what random_state() gave; the state of a device that this machine lacks is left aside."""
     random.setstate((3, tuple(states["python"].tolist()), None))
     position, has_gauss, gauss = states["numpy_rest"].tolist()
     np.random.set_state(("MT19937", states["numpy"].numpy().astype(np.uint32), int(position), int(has_gauss), gauss))
@@ -145,7 +169,7 @@ def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def flatten(state_dict: dict) -> tuple[dict[str, torch.Tensor], dict]:
-    """An optimizer's state as named tensors and the JSON values beside them."""
+    """Split an optimizer's state_dict into named tensors and the JSON values beside them."""
     tensors, values = {}, {}
     for number, state in state_dict["state"].items():
         for name, value in state.items():
@@ -162,7 +186,7 @@ def flatten(state_dict: dict) -> tuple[dict[str, torch.Tensor], dict]:
 
 
 def unflatten(tensors: dict[str, torch.Tensor], rest: dict) -> dict:
-    """Undo flatten(); rest may have been JSON meanwhile."""
+    """Put back together what flatten() split; `rest` may have been JSON meanwhile."""
     state: dict[int, dict] = {int(number): dict(values) for number, values in rest["state"].items()}
     for name, value in tensors.items():
         number, _, key = name.partition(".")

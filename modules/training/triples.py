@@ -1,7 +1,7 @@
 """Lists of training triples: JSON lines or webdataset shards, and the pictures that they name.
 
 A triple is (source, driving, truth): source and truth show one person, driving and truth the same pose, expression,
-gaze and background (section 3.1 of the paper). A list of many triples over few pictures is kept as indices.
+gaze and background (section 3.1 of the paper). A list of many triples over few pictures is stored as indices.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ class UnusablePicture(ValueError):
 
 
 class Picture(NamedTuple):
-    """A picture in a file. offset, size: its bytes within a shard; size 0: the whole file. origin: who names it."""
+    """A picture in a file or in a shard.
+
+    Args:
+        path: of the file or shard.
+        offset: of its first byte in the file.
+        size: in bytes; 0: the whole file.
+        origin: the line or sample that names it, for messages.
+    """
 
     path: str
     offset: int
@@ -44,13 +51,18 @@ class Picture(NamedTuple):
 
     @property
     def place(self) -> tuple[str, int, int]:
-        """What tells it from others: two lists may name one picture."""
+        """What distinguishes it from others: two lists may name one picture."""
         return self.path, self.offset, self.size
 
 
 @dataclass(frozen=True)
 class Triples:
-    """pictures: each distinct one once. indices: int64 [triples, 3], source, driving and truth of each triple."""
+    """A list of triples.
+
+    Args:
+        pictures: each distinct one once.
+        indices: int64 [triples, 3], the numbers of source, driving image and truth of each triple.
+    """
 
     pictures: list[Picture]
     indices: np.ndarray
@@ -74,7 +86,10 @@ def read_triples(files: Iterable[Path]) -> Triples:
     A line is an object with `source`, `driving` and `truth`, or the official code's `source_image`,
     `conditioning_image` and `ground_truth`; other keys are ignored. In a shard the members of a triple share their
     name up to the first dot: 00012.source.png, 00012.driving.png, 00012.truth.png.
-    Raises FileNotFoundError for a list or picture that is missing, ValueError for a line that is none.
+
+    Raises:
+        FileNotFoundError: a list or a picture is missing.
+        ValueError: a line or a sample is no triple, a shard is damaged, or there is no triple at all.
     """
     numbers: dict[tuple, int] = {}
     pictures: list[Picture] = []
@@ -102,9 +117,17 @@ def read_triples(files: Iterable[Path]) -> Triples:
 
 
 def load_picture(picture: Picture, resolution: int | None) -> np.ndarray:
-    """uint8 [resolution, resolution, 3]; resolution None takes any square whose side is a multiple of 8.
+    """Read a picture as RGB.
 
-    Raises UnusablePicture.
+    Args:
+        picture: of a list.
+        resolution: side in pixels that it must have; None takes any square whose side is a multiple of 8.
+
+    Returns:
+        uint8 [side, side, 3].
+
+    Raises:
+        UnusablePicture: it cannot be read, or has another size.
     """
     try:
         with open(picture.path, "rb") as file:
