@@ -21,7 +21,15 @@ _COUNTED_KERNELS = ("pytorch", "sub_quad", "split", "basic")  # whose FLOPs torc
 
 
 def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: Callable[[str], None]) -> None:
-    """A guided step and a face of `steps` steps of the model in `folder`, ours beside the official formulation."""
+    """Measure a guided step and a whole face, ours beside the official formulation, and add the verdicts.
+
+    Args:
+        checks: gets the verdicts.
+        folder: of the model.
+        steps: of the whole face.
+        full_size: whether the model has the published architecture, whose share of the official work is known.
+        say: takes lines of progress.
+    """
     device = machine.device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     with Meter(Cost(), device, counting=False) as load:

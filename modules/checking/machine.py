@@ -56,7 +56,7 @@ def device() -> torch.device:
 
 
 def describe(checks: Checks) -> None:
-    """A line each of the card, the versions and how the host uses them."""
+    """Add a line each about the device, the versions and how the host uses them."""
     on = device()
     if on.type == "cuda":
         properties = torch.cuda.get_device_properties(on)
@@ -90,6 +90,7 @@ def driver() -> str:
 
 
 def host_version() -> str:
+    """The version of ComfyUI; "unknown" where it does not name one."""
     try:
         from comfyui_version import __version__
     except ImportError:

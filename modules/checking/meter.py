@@ -17,7 +17,13 @@ OURS, OFFICIAL = "ours", "official"  # the formulations that are compared, see w
 
 @dataclass
 class Cost:
-    """Of one piece of work: seconds of each repeat, FLOPs of one, the highest memory in use during any, in bytes."""
+    """What one piece of work costs.
+
+    Args:
+        seconds: of each repeat.
+        flops: floating-point operations of one run.
+        peak: the highest memory in use during any run, in bytes.
+    """
 
     seconds: list[float] = field(default_factory=list)
     flops: int = 0
@@ -25,14 +31,20 @@ class Cost:
 
     @property
     def median(self) -> float:
+        """The median of the repeats, in seconds."""
         return statistics.median(self.seconds)
 
 
 class Meter:
-    """Adds what its `with` block costs to a Cost: FLOPs when `counting`, else seconds; peak memory always.
+    """Adds what its `with` block costs to a Cost.
 
     Memory is what torch holds on a CUDA device, with the weights that ComfyUI's dynamic VRAM holds beside it; else the
     resident memory of the process, sampled.
+
+    Args:
+        cost: to add to.
+        device: that the block computes on.
+        counting: count FLOPs instead of seconds; the highest memory is noted either way.
     """
 
     def __init__(self, cost: Cost, device: torch.device, counting: bool):
@@ -74,9 +86,17 @@ class Meter:
 def measure(
     name: str, works: dict[str, Callable], device: torch.device, repeats: int, say: Callable[[str], None]
 ) -> tuple[dict, dict]:
-    """Run each of `works` (formulation -> function of a Meter) once to count and `repeats` times in turn to time.
+    """Run each work once to count, then all of them in turn to time.
 
-    say: takes lines of progress. Returns (formulation -> Cost, formulation -> result of its first run).
+    Args:
+        name: of the work, for the lines of progress.
+        works: formulation -> the work, a function of a Meter, which it enters where the measuring begins.
+        device: that the work runs on.
+        repeats: timed runs of each.
+        say: takes lines of progress.
+
+    Returns:
+        Formulation -> Cost, and formulation -> result of its first run.
     """
     costs, results = {what: Cost() for what in works}, {}
     for what, work in works.items():

@@ -1,8 +1,8 @@
 """What a device computes beside what the CPU computes from the same weights. Touches the host: runs its models.
 
 The CPU is the reference: tests/host/test_parity.py holds it to the official code's recordings, and there the host
-computes in float32. The weights are numbers that every dtype has (random_model.py), so what is left is the rounding of
-the device's arithmetic, whose size its dtype says.
+computes in float32. The weights are numbers that every dtype has (random_model.py), so what is left is the rounding
+of the device's arithmetic, whose size depends on its dtype.
 """
 
 from __future__ import annotations
@@ -56,7 +56,12 @@ def tolerances(dtype: torch.dtype) -> dict[str, float]:
 def inputs(model: FaceAnonModel, latents: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
     """What the UNets are given: pictures, and what the VAE and the image encoder make of them.
 
-    latents: to decode, instead of the model's own.
+    Args:
+        model: whose VAE and image encoder run.
+        latents: to decode, instead of the model's own.
+
+    Returns:
+        Tensors by the names "VAE encode", "VAE decode" and "embedding".
     """
     side = model.resolution
     generator = torch.Generator().manual_seed(SEED)
@@ -71,7 +76,15 @@ def inputs(model: FaceAnonModel, latents: torch.Tensor | None = None) -> dict[st
 
 
 def outputs(model: FaceAnonModel, given: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the three UNets make of `given`, stage by stage."""
+    """What the three UNets make of these inputs, stage by stage.
+
+    Args:
+        model: whose UNets run.
+        given: what `inputs` gave, of this model or of the reference.
+
+    Returns:
+        Name -> tensor: each state by role, half and layer, the guided prediction, the sampled latents.
+    """
     embeds, latents = given["embedding"], given["VAE encode"]
     source_embeds, driving_embeds = ImageEmbeds(embeds * (1 - DEGREE), DEGREE), ImageEmbeds(embeds)
     recorded = model.source_reference_net.states(latents, source_embeds)
@@ -93,14 +106,22 @@ def _named_states(*states: ReferenceStates):
 
 
 def record(folder: Path) -> dict[str, torch.Tensor]:
-    """Everything of a model folder of `write_random_model`, by name; to be run on the CPU."""
+    """Everything that `inputs` and `outputs` give of a model folder of `write_random_model`; to be run on the CPU."""
     model = load_model_folder(folder, weight_dtype="fp32")
     given = inputs(model)
     return {name: value.float().contiguous() for name, value in (given | outputs(model, given)).items()}
 
 
 def errors(ours: dict[str, torch.Tensor], reference: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Stage -> largest relative error (norm) of its tensors; infinite for what is not in the reference."""
+    """The largest relative error of each stage, see relative_norm.
+
+    Args:
+        ours: name -> tensor.
+        reference: the same from the CPU.
+
+    Returns:
+        Stage -> error; infinite for what is not in the reference.
+    """
     found: dict[str, float] = {}
     for name, value in ours.items():
         stage = "states" if name.startswith("states ") else name
@@ -109,9 +130,15 @@ def errors(ours: dict[str, torch.Tensor], reference: dict[str, torch.Tensor]) ->
 
 
 def check_parity(checks: Checks, folder: Path, reference: dict[str, torch.Tensor]) -> None:
-    """A verdict on the VAE and the image encoder and one for each weight dtype; `reference`: what `record` gave.
+    """Add a verdict on each weight dtype, and on the VAE and the image encoder.
 
-    In float32 without TF32, whose roundoff is that of fp16; what TF32 makes of it, where the host allows it, is told.
+    Arithmetic in float32 goes without TF32, whose roundoff is that of fp16; what TF32 makes of it, where the host
+    allows it, is a figure that nothing is held to.
+
+    Args:
+        checks: gets the verdicts.
+        folder: of the model of `write_random_model`.
+        reference: what `record` gave of it.
     """
     for weight_dtype in WEIGHT_DTYPES:
         what = f"parity, weights {weight_dtype}"

@@ -1,7 +1,7 @@
 """Does a model folder do what the method does: reconstruct, swap, anonymize? Touches the host: runs its models.
 
-The first look at weights that nobody here has seen. Who is who is judged by pictures and five points alone: what moves,
-and which way. That a recogniser is deceived is not shown by it.
+A first look at unknown weights. Who is who is judged by pictures and five points alone: what moves, and which way.
+That a recogniser is deceived is not shown by it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,13 @@ _CELLS = 16  # a face is compared in so many cells a side
 
 
 def check_published(checks: Checks, folder: Path, assets: Path) -> None:
-    """Verdicts on a model folder, by the sample faces in `assets`."""
+    """Add the verdicts on a model folder, by sample faces.
+
+    Args:
+        checks: gets the verdicts.
+        folder: of the model.
+        assets: folder of the sample pictures, see finding.sample_pictures.
+    """
     with checks.part("the model loads"):
         model = load_model_folder(folder)
         settings = checkpoint.read_settings(folder)

@@ -20,7 +20,12 @@ from .shapes import image_encoder_shapes, unet_shapes, vae_shapes
 
 
 class Architecture(NamedTuple):
-    """The config.json of each network, and the side in pixels of the faces."""
+    """The sizes of a model.
+
+    Args:
+        unet, vae, image_encoder: the config.json of each network; all three UNets are alike.
+        resolution: side of the faces in pixels.
+    """
 
     unet: dict
     vae: dict
@@ -98,9 +103,14 @@ TINY = _architecture(
 def write_random_model(
     folder: Path, architecture: Architecture, dtype: torch.dtype, seed: int, say: Callable[[str], None]
 ) -> None:
-    """A whole model folder with random weights; all three UNets are one file on disk.
+    """Write a whole model folder with random weights; all three UNets are one file on disk.
 
-    `folder` is there and empty; `say` takes lines of progress.
+    Args:
+        folder: there, and empty.
+        architecture: FULL_SIZE or TINY.
+        dtype: of the weights in the files; their values are the same in every dtype.
+        seed: of the weights.
+        say: takes lines of progress.
     """
     generator = torch.Generator().manual_seed(seed)
     for network, config, shapes in (

@@ -15,7 +15,14 @@ from .verdicts import Checks
 
 
 class Wanted(NamedTuple):
-    """What is checked. model: a folder, or None. tiny: no model of full size. steps: of a face at full size."""
+    """What is checked.
+
+    Args:
+        model: the folder of a model to check besides, or None.
+        tiny: measure the costs of the tiny model, and write none of full size.
+        tests: run the pack's tests too.
+        steps: of the face whose costs are measured.
+    """
 
     model: Path | None = None
     tiny: bool = False
@@ -26,10 +33,14 @@ class Wanted(NamedTuple):
 def run_checks(
     checks: Checks, wanted: Wanted, pack: Path, record_on_cpu: Callable[[Path, Path], None], say: Callable[[str], None]
 ) -> None:
-    """Add the verdicts to `checks`; what breaks is one.
+    """Run all checks in their order; what breaks is a verdict too.
 
-    record_on_cpu(model folder, file): writes what parity.record gives in a process that computes on the CPU.
-    say: takes lines of progress.
+    Args:
+        checks: gets the verdicts.
+        wanted: what is checked.
+        pack: the folder of this pack.
+        record_on_cpu: of (model folder, file); writes what parity.record gives in a process that computes on the CPU.
+        say: takes lines of progress.
     """
     with checks.part("machine"):
         machine.describe(checks)

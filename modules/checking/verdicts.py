@@ -14,6 +14,14 @@ PASS, FAIL, TOLD = "PASS", "FAIL", "TOLD"  # TOLD: a figure or a fact that nothi
 
 
 class Verdict(NamedTuple):
+    """One line.
+
+    Args:
+        word: PASS, FAIL or TOLD.
+        what: was checked.
+        found: the figures.
+    """
+
     word: str
     what: str
     found: str
@@ -23,7 +31,12 @@ class Verdict(NamedTuple):
 
 
 class Checks:
-    """The verdicts of one run. say: takes each line when it is known; folders: of this machine, not to be named."""
+    """The verdicts of one run.
+
+    Args:
+        say: takes each line as soon as it is known.
+        folders: of this machine, which no line may name.
+    """
 
     def __init__(self, say: Callable[[str], None], folders: Sequence[Path] = ()):
         self.verdicts: list[Verdict] = []
@@ -32,12 +45,21 @@ class Checks:
 
     @property
     def failed(self) -> bool:
+        """Whether any verdict is FAIL."""
         return any(verdict.word == FAIL for verdict in self.verdicts)
 
     def tell(self, what: str, found: str) -> None:
+        """Add a figure or a fact that nothing is held to."""
         self._add(Verdict(TOLD, what, found))
 
     def check(self, what: str, holds: bool, found: str) -> None:
+        """Add a PASS or a FAIL.
+
+        Args:
+            what: is checked.
+            holds: whether it is a PASS.
+            found: the figures.
+        """
         self._add(Verdict(PASS if holds else FAIL, what, found))
 
     @contextlib.contextmanager
@@ -51,7 +73,7 @@ class Checks:
             self.check(what, False, f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {reason}")
 
     def report(self, title: str) -> str:
-        """Markdown to post."""
+        """All verdicts as Markdown to post, with this title."""
         counts = {word: sum(verdict.word == word for verdict in self.verdicts) for word in (PASS, FAIL, TOLD)}
         lines = [f"# {title}", "", ", ".join(f"{count} {word}" for word, count in counts.items()), ""]
         lines += ["| | | |", "|---|---|---|"]

@@ -28,7 +28,14 @@ _UNMEASURED = contextlib.nullcontext()
 
 
 def encode(model: FaceAnonModel, pixels: torch.Tensor, formulation: str, meter=_UNMEASURED) -> EncodedImages:
-    """Encode a picture [1, H, W, 3] that is source and driving image; the official VAE encodes it twice."""
+    """Encode a picture that is source and driving image at once; the official VAE encodes it twice.
+
+    Args:
+        model: whose VAE and image encoder run.
+        pixels: float [1, H, W, 3], 0..1.
+        formulation: OURS or OFFICIAL, see meter.py.
+        meter: is entered while the work runs.
+    """
     with meter:
         for _ in range(2):  # a graph of single nodes embeds once for each degree, as the official code does
             embeds = model.embed(pixels)
@@ -38,7 +45,17 @@ def encode(model: FaceAnonModel, pixels: torch.Tensor, formulation: str, meter=_
 
 
 def references(model: FaceAnonModel, encoded: EncodedImages, formulation: str, meter=_UNMEASURED) -> References:
-    """References of what `encode` gave; the official driving net sees its image twice, once for each half."""
+    """Make references of an encoded picture; the official driving net gets its image twice, once for each half.
+
+    Args:
+        model: whose ReferenceNets run.
+        encoded: what `encode` gave.
+        formulation: OURS or OFFICIAL.
+        meter: is entered while the work runs.
+
+    Returns:
+        The references of one face.
+    """
     times = 2 if formulation == OFFICIAL else 1
     driving = EncodedImages(encoded.latents.expand(times, -1, -1, -1), encoded.embeds)
     with meter:
@@ -69,7 +86,13 @@ def attention_kernels(chosen: str) -> dict[str, Callable]:
 
 
 def variant(applied, formulation: str, kernel: Callable):
-    """`applied` with the formulation and the attention kernel to measure."""
+    """A clone of applied references with the formulation and the attention kernel to measure.
+
+    Args:
+        applied: what apply_references gave.
+        formulation: OURS or OFFICIAL.
+        kernel: an attention function of the host, see attention_kernels.
+    """
     model = official_formulation(applied.model) if formulation == OFFICIAL else applied.model.clone()
 
     def attend(_, *args, **kwargs):
@@ -80,7 +103,15 @@ def variant(applied, formulation: str, kernel: Callable):
 
 
 def guided_step(applied, meter=_UNMEASURED) -> torch.Tensor:
-    """One guided prediction, both halves of it, in the middle of the schedule: the denoised latents."""
+    """One guided prediction, both halves of it, in the middle of the schedule.
+
+    Args:
+        applied: what apply_references or `variant` gave.
+        meter: is entered while the work runs, once the weights are on the device.
+
+    Returns:
+        The denoised latents.
+    """
 
     def predict(model, x, sigmas, *, extra_args, **_):
         sigma = sigmas[:1].expand(x.shape[0])
@@ -99,6 +130,16 @@ def guided_step(applied, meter=_UNMEASURED) -> torch.Tensor:
 
 
 def decode(model: FaceAnonModel, latents: torch.Tensor, meter=_UNMEASURED) -> torch.Tensor:
+    """Decode latents.
+
+    Args:
+        model: whose VAE runs.
+        latents: unscaled, [B, C, h, w].
+        meter: is entered while the work runs.
+
+    Returns:
+        Images, float32 [B, H, W, 3].
+    """
     with meter:
         return model.decode(latents)
 
@@ -106,7 +147,19 @@ def decode(model: FaceAnonModel, latents: torch.Tensor, meter=_UNMEASURED) -> to
 def whole_face(
     model: FaceAnonModel, pixels: torch.Tensor, steps: int, formulation: str, *, kernel: Callable, meter
 ) -> torch.Tensor:
-    """A picture [1, H, W, 3] to its anonymized one, as by FaceAnonApply and KSampler."""
+    """Anonymize a picture as by FaceAnonApply and KSampler, from the pixels to the pixels.
+
+    Args:
+        model: whose networks run.
+        pixels: float [1, H, W, 3], 0..1.
+        steps: of sampling.
+        formulation: OURS or OFFICIAL.
+        kernel: an attention function of the host, see attention_kernels.
+        meter: is entered while the work runs.
+
+    Returns:
+        The new picture, float32 [1, H, W, 3].
+    """
     with meter:
         encoded = encode(model, pixels, formulation)
         applied = apply_references(model.unet, references(model, encoded, formulation))

@@ -1,12 +1,12 @@
-"""Published files: what the hub says about one, its download, and the sums it is held against.
+"""Published files: what the hub publishes of one, its download, and the sums it is held against.
 
 The catalogue knows the files that are wanted, the model folder where they go. Here a file is known by what is
-published: an `Item` names it, `published_files` asks for its size and sum at a commit, and `download` fetches it, goes
-on with a download that was cut, and hands out nothing that does not match. `Record` is the checksums.json that keeps
-where each file came from. What goes wrong is a `GetModelsError`.
+published: an `Item` names it, `published_files` asks for its size and sum at a commit, and `download` fetches it,
+goes on with a download that was cut, and hands out nothing that does not match. `Record` is the checksums.json,
+which lists where each file came from. What goes wrong is a `GetModelsError`.
 
-Only the standard library at import: `huggingface_hub` is imported where it is used, so that get_models.py can say how
-to get it.
+Only the standard library at import: `huggingface_hub` is imported where it is used, so that get_models.py can name
+the way to get it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class GetModelsError(Exception):
 
 
 class HubUnreachable(GetModelsError):
+    """The hub cannot be reached, or does not answer as a hub."""
+
     exit_status = 3
 
 
@@ -57,6 +59,7 @@ class Item:
 
     @property
     def key(self) -> str:
+        """Its name in checksums.json."""
         return f"{self.part}/{self.name}"
 
 
@@ -64,14 +67,21 @@ class Item:
 
 
 def git_blob_id(path: Path) -> str:
-    """The id git gives a file's content: all that the hub tells about files that are not in LFS (the small ones)."""
+    """The id git gives a file's content: all that the hub has of files that are not in LFS (the small ones)."""
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True)
 class Published:
-    """What the hub says about one file at one commit; `digest` is a sha256, or a git blob id if not `in_lfs`."""
+    """What the hub publishes about one file at one commit.
+
+    Args:
+        commit: 40 hexadecimal digits.
+        size: in bytes.
+        digest: a SHA-256, or a git blob id where the file is not in LFS.
+        in_lfs: whether the file is in LFS.
+    """
 
     commit: str
     size: int
@@ -79,6 +89,7 @@ class Published:
     in_lfs: bool
 
     def digest_of(self, path: Path) -> str:
+        """The sum of a file on disk, of the kind of `digest`."""
         return sha256_of(path) if self.in_lfs else git_blob_id(path)
 
     def partial_in(self, work: Path) -> Path:
@@ -87,7 +98,14 @@ class Published:
 
 
 class Record:
-    """checksums.json of a model folder: for every file its sha256 and size, and where it came from."""
+    """checksums.json of a model folder: for every file its SHA-256 and size, and where it came from.
+
+    Args:
+        folder: of the model.
+
+    Raises:
+        GetModelsError: the checksums.json that is there cannot be read.
+    """
 
     def __init__(self, folder: Path):
         self.path = folder / RECORD_NAME
@@ -109,6 +127,14 @@ class Record:
         return None
 
     def add(self, item: Item, published: Published, sha256: str, size: int) -> None:
+        """Record a file, and write checksums.json.
+
+        Args:
+            item: of the catalogue.
+            published: what it was made from.
+            sha256: of the file in the folder.
+            size: of that file, in bytes.
+        """
         self.files[item.key] = {
             "sha256": sha256,
             "size": size,
@@ -168,7 +194,16 @@ def hub_errors(repository: str, revision: str) -> Iterator[None]:
 
 
 def published_files(repository: str, revision: str) -> dict[str, Published]:
-    """Path -> what the hub publishes at `revision` (a commit, branch or tag), for every file of the repository."""
+    """Path -> what the hub publishes, for every file of a repository.
+
+    Args:
+        repository: of the hub, OWNER/NAME.
+        revision: a commit, branch or tag.
+
+    Raises:
+        GetModelsError: the hub has no such repository or revision, or answers with another commit.
+        HubUnreachable: it does not answer.
+    """
     from huggingface_hub import HfApi
 
     with hub_errors(repository, revision):
@@ -187,10 +222,22 @@ def published_files(repository: str, revision: str) -> dict[str, Published]:
 
 
 def download(item: Item, published: Published, work: Path) -> Path:
-    """Download one file as it is published into `work`, going on with what an earlier run left; checked, or an error.
+    """Download one file as it is published, going on with what an earlier run left.
 
     `hf_hub_download` throws a partial file away when the process ends, and Xet transfers start anew. So the file is
     written here by the function under it, which continues at a given byte, tries again, and shows a progress bar.
+
+    Args:
+        item: of the catalogue.
+        published: what the hub publishes about it.
+        work: folder for the download; made if need be.
+
+    Returns:
+        The whole file in `work`, which matches the sum that is published.
+
+    Raises:
+        HubUnreachable: no connection; what has arrived stays.
+        GetModelsError: the file arrived damaged, or cannot be written.
     """
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get

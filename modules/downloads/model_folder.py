@@ -1,6 +1,6 @@
 """The folder of a published model: what is there, what is missing, and how it gets there.
 
-What a download says stands in lines that are handed to `say`; what goes wrong is a GetModelsError.
+A download hands its lines to `say`; what goes wrong is a GetModelsError.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ Say = Callable[[str], None]
 
 @dataclass
 class Plan:
+    """A file to download, and what the hub publishes about it."""
+
     item: Item
     published: Published
 
@@ -37,6 +39,7 @@ class ModelFolder:
         self.record = Record(folder)
 
     def path(self, item: Item) -> Path:
+        """Where a file of the catalogue has its place."""
         return self.folder / item.part / item.name
 
     def is_recorded(self, item: Item) -> bool:
@@ -59,7 +62,20 @@ class ModelFolder:
             )
 
     def plan(self, items: list[Item], overrides: dict[str, str]) -> list[Plan]:
-        """Ask the hub about `items`, and check what it says against the sums that are known."""
+        """Ask the hub about files, and check its answers against the sums that are known.
+
+        Args:
+            items: of the catalogue.
+            overrides: repository -> commit or branch, instead of the recorded or tested one.
+
+        Returns:
+            One plan an item.
+
+        Raises:
+            HubUnreachable: the hub does not answer.
+            GetModelsError: it lacks a file or offers another than the known one, or the folder has files of another
+                commit.
+        """
         plans = []
         for repository in dict.fromkeys(item.repository for item in items):
             recorded = self.record.revision(repository)
@@ -85,7 +101,14 @@ class ModelFolder:
         return plans
 
     def adopt(self, plan: Plan) -> bool:
-        """Record a file that somebody put there by hand. False: there is none; an error: it is another file."""
+        """Record a file that somebody put there by hand.
+
+        Returns:
+            Whether there is one.
+
+        Raises:
+            GetModelsError: it is another file than the published one.
+        """
         path = self.path(plan.item)
         if not path.exists():
             return False

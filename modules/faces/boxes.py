@@ -25,7 +25,15 @@ def centres(boxes: np.ndarray) -> np.ndarray:
 
 
 def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """What of each box lies in a picture; x1 <= x0 or y1 <= y0 where nothing does."""
+    """Cut boxes at the borders of a picture.
+
+    Args:
+        boxes: (N, 4).
+        height, width: of the picture, in pixels.
+
+    Returns:
+        (N, 4); x1 <= x0 or y1 <= y0 where nothing of a box lies in the picture.
+    """
     return np.clip(boxes, 0, np.tile([width, height], 2))
 
 
@@ -52,7 +60,17 @@ def share_inside(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def overlapping(boxes: np.ndarray, others: np.ndarray, max_iou: float, max_inside: float = np.inf) -> np.ndarray:
-    """Which boxes overlap any of the others (M, 4) too far; bool (N,). Arguments as for suppress."""
+    """Which boxes overlap any of some others too far.
+
+    Args:
+        boxes: (N, 4).
+        others: (M, 4).
+        max_iou: from this intersection over union on it is too far.
+        max_inside: from this share of the smaller of both boxes on it is too far.
+
+    Returns:
+        bool (N,).
+    """
     shared = shared_areas(boxes, others)
     area, other = areas(boxes)[:, None], areas(others)[None]
     inside = shared / np.maximum(np.minimum(area, other), 1e-9)

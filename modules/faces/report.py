@@ -70,6 +70,7 @@ class Entry:
         return float(np.sqrt((x1 - x0) * (y1 - y0)))
 
     def to_dict(self) -> dict:
+        """The face as the JSON has it; the schema stands in this module's docstring."""
         return {
             "image": self.image,
             "box": list(self.box),
@@ -112,6 +113,7 @@ class Report:
         }
 
     def to_json(self) -> str:
+        """The report as indented JSON that ends with a new line."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     def to_text(self) -> str:

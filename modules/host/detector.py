@@ -37,6 +37,18 @@ def detect(
     settings: DetectSettings = DetectSettings(),
     progress: Callable[[float, int], None] | None = None,
 ) -> Faces:
-    """Find the faces of one batch of pictures on the host's device. Arguments and result are those of detect_faces."""
+    """Find the faces of one batch of pictures on the host's device.
+
+    Args:
+        images: float [B, H, W, C], 0..1, C = 1, 3 or 4, any size.
+        settings: what counts as a face.
+        progress: called with (pictures done, all), see detect_faces.
+
+    Returns:
+        Faces with five points each, in each picture in reading order.
+
+    Raises:
+        ValueError: images of another shape.
+    """
     with detector() as find:
         return find(images, settings, progress=progress)

@@ -21,7 +21,7 @@ from .states import ImageEmbeds, ReferenceStates
 
 
 class FaceAnonModel(NamedTuple):
-    """All parts of one loaded model folder; an Engine (engine.py says what each method takes and gives).
+    """All parts of one loaded model folder: an Engine; engine.py defines what each method takes and gives.
 
     Latents are unscaled, as ComfyUI's VAE gives them. Results lie on the host's intermediate device.
     """
@@ -34,18 +34,23 @@ class FaceAnonModel(NamedTuple):
 
     @property
     def resolution(self) -> int:
+        """See Engine.resolution."""
         return self.source_reference_net.resolution
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """See Engine.encode."""
         return self.vae.encode(images[..., :3])
 
     def embed(self, images: torch.Tensor) -> ImageEmbeds:
+        """See Engine.embed."""
         return encode_image(self.clip_vision, images, 0.0)
 
     def source_states(self, latents: torch.Tensor, embeds: ImageEmbeds) -> ReferenceStates:
+        """See Engine.source_states."""
         return self.source_reference_net.states(latents, embeds)
 
     def driving_states(self, latents: torch.Tensor, embeds: ImageEmbeds) -> ReferenceStates:
+        """See Engine.driving_states."""
         return self.driving_reference_net.states(latents, embeds)
 
     def sample(
@@ -55,12 +60,15 @@ class FaceAnonModel(NamedTuple):
         sampler: SamplerSettings,
         on_step: Callable | None = None,
     ) -> torch.Tensor:
+        """See Engine.sample; sampling.sample has the arguments."""
         return sample(self.unet, references, seeds, sampler, on_step)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """See Engine.decode."""
         return self.vae.decode(latents).float()
 
     def progress(self, settings: PaintSettings, runs: int) -> JobProgress:
+        """The host's progress bar and previews; see Engine.progress."""
         return JobProgress(self.unet, settings.sampler.steps, runs)
 
 
@@ -70,7 +78,7 @@ class JobProgress:
     def __init__(self, unet, steps: int, runs: int):
         """
         Args:
-            unet: the MODEL, which says how its latents are previewed.
+            unet: the MODEL, which decides how its latents are previewed.
             steps: of each run.
             runs: how many there are in all.
         """
@@ -85,7 +93,17 @@ class JobProgress:
         self._started += 1
 
     def step(self, step: int, denoised: torch.Tensor, x: torch.Tensor, steps: int) -> None:
-        """Show step number `step` of the `steps` of the current run, unless the user has interrupted."""
+        """Show a step of the current run, unless the user has interrupted.
+
+        Args:
+            step: its number, from 0.
+            denoised: latents, for the preview.
+            x: noised latents.
+            steps: of the current run.
+
+        Raises:
+            InterruptProcessingException: of ComfyUI; the user has interrupted.
+        """
         comfy.model_management.throw_exception_if_processing_interrupted()
         done = (self._started - 1) * self._steps + step * self._steps // steps
         self._show(done, denoised, x, self._all)

@@ -94,7 +94,16 @@ def face_generators(seeds: Iterable[int]) -> list[torch.Generator]:
 def draw_noise(
     generators: list[torch.Generator], shape: Sequence[int], dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
-    """The next draw of every generator: unit normal [faces, *shape] on the CPU."""
+    """The next draw of every generator.
+
+    Args:
+        generators: one a face, see face_generators.
+        shape: of one face's noise, such as (C, h, w).
+        dtype: in which it is drawn.
+
+    Returns:
+        Unit normal [faces, *shape] on the CPU.
+    """
     return torch.cat([torch.randn((1, *shape), generator=generator, dtype=dtype) for generator in generators])
 
 

@@ -23,7 +23,14 @@ class Progress(Protocol):
         ...
 
     def step(self, step: int, denoised: torch.Tensor, x: torch.Tensor, steps: int) -> None:
-        """Called after step number `step` (from 0) of the `steps` of the current run; see Engine.sample."""
+        """Called after each step of a run; see Engine.sample.
+
+        Args:
+            step: its number, from 0.
+            denoised: the denoised latents, [B, C, h, w].
+            x: the noised latents, of the same shape.
+            steps: of the current run.
+        """
         ...
 
 
@@ -61,9 +68,19 @@ class Engine(Protocol):
         sampler: SamplerSettings,
         on_step: Callable | None = None,
     ) -> torch.Tensor:
-        """Latents of the faces of `references`, one seed a face.
+        """Sample latents.
 
-        on_step is called after each step with (step from 0, denoised latents, x, number of steps).
+        Args:
+            references: of B faces.
+            seeds: B of them, one a face.
+            sampler: how latents are sampled.
+            on_step: called after each step with (step from 0, denoised latents, x, number of steps); None for none.
+
+        Returns:
+            Latents of the faces, [B, C, h, w].
+
+        Raises:
+            ValueError: references that do not fit each other or this model, or another number of seeds.
         """
         ...
 

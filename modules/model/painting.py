@@ -85,7 +85,21 @@ def paint_references(
     sampler: SamplerSettings,
     on_step: Callable | None = None,
 ) -> torch.Tensor:
-    """Paint the faces of references; engine.py says what the arguments are. Returns crops, float32 [N, S, S, 3]."""
+    """Paint the faces of references.
+
+    Args:
+        engine: of the model.
+        references: of N faces.
+        seeds: N of them, one a face.
+        sampler: how latents are sampled.
+        on_step: called after each step, see Engine.sample.
+
+    Returns:
+        Crops, float32 [N, S, S, 3].
+
+    Raises:
+        ValueError: as Engine.sample does.
+    """
     return engine.decode(engine.sample(references, seeds, sampler, on_step))
 
 

@@ -44,6 +44,14 @@ def source_reference(engine: Engine, images: EncodedImages, degree: float) -> tu
     """States and embedding of source images, both at one degree: equations (2) and (1) of the paper.
 
     The states depend on the degree twice: by the embedding, which is the ReferenceNet's context, and by interpolation.
+
+    Args:
+        engine: whose source ReferenceNet runs.
+        images: the source, encoded by this engine.
+        degree: d, of anonymization; 0 keeps the source's identity.
+
+    Raises:
+        ValueError: for a degree that is no number.
     """
     embeds = images.embeds.scaled(degree)
     return interpolate_states(engine.source_states(images.latents, embeds), degree), embeds

@@ -42,6 +42,7 @@ class ImageEmbeds:
 
     @property
     def batch(self) -> int:
+        """How many images these are."""
         return self.embeds.shape[0]
 
     def scaled(self, degree: float) -> ImageEmbeds:
@@ -83,6 +84,7 @@ class ReferenceStates:
 
     @property
     def batch(self) -> int:
+        """How many images these are."""
         return next(iter(self.conditional.values())).shape[0]
 
     def part(self, images: slice | Sequence[int]) -> ReferenceStates:

@@ -62,10 +62,12 @@ class UNetLayout:
 
     @property
     def in_channels(self) -> int:
+        """The number of channels of the latents that the UNet takes."""
         return self.host_config["in_channels"]
 
     @property
     def context_dim(self) -> int:
+        """The width of the embeddings that it takes."""
         return self.host_config["context_dim"]
 
     def routes(self, routing: str) -> dict[LayerKey, LayerKey]:

@@ -75,7 +75,11 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
 
 
 def find_own_settings(options: FolderOptions) -> checkpoint.ModelSettings:
-    """What the model says of itself, where it is on this machine; else what holds for the published one."""
+    """The settings of the model's own folder, where it is on this machine; else those of the published model.
+
+    Raises:
+        PlanRefused: the model's face_anon.json is not readable.
+    """
     bases = [] if options.servers else [find_comfyui() / "models" / "face_anon"]
     folder = checkpoint.find_model_folders([*bases, checkpoint.PACK_MODELS]).get(options.painted_by or "")
     try:
@@ -95,7 +99,20 @@ def open_journal(output: Path, settings: Mapping) -> Journal:
 
 
 def do_jobs(options: FolderOptions, run: FolderRun, jobs: list[Job], errors: dict[str, str], say: Say) -> None:
-    """Do the jobs on the servers that the options name, or on one of our own. errors: source -> why, filled here."""
+    """Do the jobs on the servers that the options name, or on one of our own.
+
+    Args:
+        options: what is asked for.
+        run: of the output folder.
+        jobs: what is not done yet.
+        errors: source -> why; filled here with the jobs that fail.
+        say: takes lines of progress.
+
+    Raises:
+        RunStopped: no further job can be done.
+        PlanRefused: a server lacks the model.
+        HostMissing, ServerFailed: there is no usable ComfyUI.
+    """
     with use_servers(options.servers, say) as servers:
         for server in servers:
             check_server(server, set().union(*map(node_classes, run.prompts.values())), options.painted_by)
@@ -134,7 +151,18 @@ def _steps_on(bar: tqdm) -> Callable[[Job, dict], ShowStep]:
 
 
 def list_files(found: Found, jobs: list[Job], journal: Journal, left: list[Job], errors: dict) -> Iterator[dict]:
-    """Every file with its outcome, as the report has it."""
+    """List every file with its outcome.
+
+    Args:
+        found: everything below the paths of the command.
+        jobs: one a source.
+        journal: of the output folder.
+        left: the jobs that were not done when the run began.
+        errors: source -> why, of the jobs that failed.
+
+    Yields:
+        The files as folder_report.make_report takes them.
+    """
     again = {job.source.name for job in left}
     for job in jobs:
         name = job.source.name
@@ -153,7 +181,13 @@ def list_files(found: Found, jobs: list[Job], journal: Journal, left: list[Job],
 
 
 def write_report(report: Mapping, output: Path, say: Say) -> None:
-    """Write the report; where it cannot be written, say why, as the results are there all the same."""
+    """Write the report; where it cannot be written, that is a line and no error, as the results are there all the same.
+
+    Args:
+        report: of folder_report.make_report.
+        output: the output folder.
+        say: takes the line.
+    """
     try:
         reports.write_report(report, output)
     except OSError as error:

@@ -51,7 +51,20 @@ class Client:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def request(self, path: str, data: bytes | None = None, content_type: str = "application/json") -> bytes:
-        """GET, or POST when `data` is given; the body of the answer. urllib.error.HTTPError on a refusal."""
+        """Send a GET, or a POST when there is data.
+
+        Args:
+            path: of the route, from the slash on.
+            data: the body of a POST; None for a GET.
+            content_type: of the data.
+
+        Returns:
+            The body of the answer.
+
+        Raises:
+            urllib.error.HTTPError: the server refuses.
+            OSError: it does not answer.
+        """
         headers = {} if data is None else {"Content-Type": content_type}
         with self._opener.open(urllib.request.Request(self.url + path, data, headers), timeout=120) as answer:
             return answer.read()
@@ -155,7 +168,14 @@ class Client:
         self.post("/history", {"delete": [prompt_id]})
 
     def queue(self, prompt: Mapping) -> str:
-        """Queue a prompt in API format; its id. PromptFailed with every complaint when any part of it is invalid."""
+        """Queue a prompt in API format.
+
+        Returns:
+            Its id.
+
+        Raises:
+            PromptFailed: the server refuses it, or any part of it is invalid; the message has every complaint.
+        """
         try:
             answer = json.loads(self.post("/prompt", {"prompt": prompt, "client_id": self.client_id}))
         except urllib.error.HTTPError as error:
@@ -182,10 +202,22 @@ class Client:
         on_progress: Callable[[str, int, int], None] | None = None,
         timeout: float | None = None,
     ) -> dict:
-        """Wait for a prompt; its history entry. PromptFailed when it failed, TimeoutError after `timeout` seconds.
+        """Wait for a prompt. Whatever ends the wait early (Ctrl-C, the timeout) cancels the prompt on the server too.
 
-        on_progress(node_id, value, maximum) is called in this thread as nodes report their steps, for prompts that
-        this client queued. Whatever ends the wait early (Ctrl-C, the timeout) cancels the prompt on the server too.
+        Args:
+            prompt_id: of a prompt that was queued.
+            on_progress: called with (node id, value, maximum) in this thread as nodes report their steps, for prompts
+                that this client queued.
+            timeout: in seconds; None: no limit.
+
+        Returns:
+            Its history entry.
+
+        Raises:
+            PromptFailed: it failed or was interrupted.
+            TimeoutError: it was not done in time.
+            Cancelled: `stop` was set.
+            OSError: the server does not answer.
         """
         with self._messages() if on_progress else contextlib.nullcontext() as messages:
             return self._follow(prompt_id, messages, on_progress, timeout)
@@ -196,7 +228,19 @@ class Client:
         on_progress: Callable[[str, int, int], None] | None = None,
         timeout: float | None = None,
     ) -> dict:
-        """Queue a prompt and wait for it, as `queue` and `wait` do, without missing its first steps."""
+        """Queue a prompt and wait for it, as `queue` and `wait` do, without missing its first steps.
+
+        Args:
+            prompt: in API format.
+            on_progress: see `wait`.
+            timeout: in seconds; None: no limit.
+
+        Returns:
+            Its history entry.
+
+        Raises:
+            PromptFailed: it was refused, failed or was interrupted; and as `wait` does.
+        """
         with self._messages() if on_progress else contextlib.nullcontext() as messages:
             return self._follow(self.queue(prompt), messages, on_progress, timeout)
 

@@ -81,6 +81,7 @@ class FolderOptions:
 
     @property
     def task(self) -> str:
+        """What is done to faces: "redact" or "anonymize"."""
         return "redact" if self.redact else "anonymize"
 
     @property
@@ -89,7 +90,11 @@ class FolderOptions:
         return None if self.redact else self.model or checkpoint.DEMO
 
     def of_results(self, own: checkpoint.ModelSettings) -> dict:
-        """Everything that makes results what they are, as the journal keeps it. own: what the model says of itself."""
+        """Everything that makes results what they are, as the journal records it.
+
+        Args:
+            own: the settings of the model's own folder.
+        """
         common = {name: getattr(self, name) for name in ("min_score", "thorough", "format", "quality")}
         if self.redact:
             return {"task": self.task, **common, **{name: getattr(self, name) for name in ("mode", "shape", "detail")}}

@@ -30,7 +30,7 @@ ShowStep = Callable[[str, int, int], None]
 
 
 class RunStopped(RuntimeError):
-    """No further job can be done; the message says why. What is done is kept."""
+    """No further job can be done; the message gives the reason. Results that are done stay."""
 
 
 class Outcome(NamedTuple):
@@ -42,7 +42,14 @@ class Outcome(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What the server did. sha256: of the source; started: by time.monotonic()."""
+    """What the server did for a job.
+
+    Args:
+        prompt: that was run.
+        history: its history entry.
+        sha256: of the source.
+        started: by time.monotonic().
+    """
 
     prompt: dict
     history: dict
@@ -51,7 +58,12 @@ class Done(NamedTuple):
 
 
 class FolderRun:
-    """The jobs of one output folder. prompts: kind of source -> the graph with its settings, but for the source."""
+    """The jobs of one output folder.
+
+    Args:
+        journal: of the folder, open.
+        prompts: kind of source -> the graph with its settings, but for the source.
+    """
 
     def __init__(self, journal: Journal, prompts: Mapping[str, dict]):
         self._journal = journal
@@ -65,11 +77,19 @@ class FolderRun:
         on_outcome: Callable[[Outcome], None],
         show_step: Callable[[Job, dict], ShowStep] | None = None,
     ) -> None:
-        """Do the jobs, one at a time for each client; on_outcome is called in this thread as they are done.
+        """Do the jobs, one at a time for each client. Whatever ends this early cancels the prompts that run.
 
-        show_step(job, prompt) gives the callback for the steps of a job's nodes. A client whose server does not answer
-        any more ends; its job goes to another. RunStopped when none is left, or when the disk is full. Whatever ends
-        this early cancels the prompts that run.
+        A client whose server does not answer any more ends; its job goes to another.
+
+        Args:
+            jobs: what is to be done, in this order.
+            clients: one for each file that is done at a time.
+            on_outcome: called in this thread with each job as it is done.
+            show_step: of (job, prompt), gives the callback for the steps of a job's nodes (see Client.wait), which is
+                called in a thread of the client.
+
+        Raises:
+            RunStopped: no client is left, or the disk is full.
         """
         waiting: SimpleQueue[Job] = SimpleQueue()
         for job in jobs:

@@ -15,6 +15,7 @@ import threading
 
 
 def main() -> int:
+    """Run the command; returns its exit status, or 128 and the number of the signal that ended it."""
     folder, *command = sys.argv[1:]
     # A group of its own, so that its children can be ended with it.
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)

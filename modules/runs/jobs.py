@@ -21,11 +21,17 @@ VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"))
 
 
 class PlanRefused(ValueError):
-    """The command cannot be carried out as it is; the message says why and what to do instead."""
+    """The command cannot be carried out as it is; the message gives the reason and what to do instead."""
 
 
 class Source(NamedTuple):
-    """A file to be done. name: relative; path: where it is read; kind: PHOTO or VIDEO."""
+    """A file to be done.
+
+    Args:
+        name: its relative path, with forward slashes.
+        path: where it is read.
+        kind: PHOTO or VIDEO.
+    """
 
     name: str
     path: Path
@@ -33,8 +39,13 @@ class Source(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Everything below the named paths. skipped: name -> why; unreadable: folder -> the error, so its files are not
-    known."""
+    """Everything below the named paths.
+
+    Args:
+        sources: what is to be done.
+        skipped: name -> why.
+        unreadable: folder -> the error, so that its files are not known.
+    """
 
     sources: list[Source]
     skipped: dict[str, str]
@@ -52,8 +63,14 @@ def find_sources(paths: list[Path], output: Path) -> Found:
     """The photos and videos that the paths name: files as they are, folders with all below them, in a fixed order.
 
     Left out and listed as skipped: hidden files and folders, files that are neither photo nor video, linked folders
-    (so there are no loops), and output folders of this script, `output` among them. Raises PlanRefused when a path
-    does not exist, when two sources have one name, or when results would land in a folder that is read.
+    (so there are no loops), and output folders of this script.
+
+    Args:
+        paths: files and folders.
+        output: the output folder, which is left out.
+
+    Raises:
+        PlanRefused: a path does not exist, two sources have one name, or results would land in a folder that is read.
     """
     found = Found([], {}, {})
     output = output.resolve()
@@ -123,10 +140,16 @@ def _sort_in(path: Path, name: str, found: Found) -> None:
 def plan_jobs(
     sources: list[Source], ending: str, suffixes: Mapping[str, str], known: Mapping[str, str] | None = None
 ) -> list[Job]:
-    """What each result is called: the source's folder and stem, `ending`, and the suffix of its kind.
+    """Name the result of each source: its folder and stem, an ending, and the suffix of its kind.
 
     Sources whose results would have one name keep their suffix in it: a.jpg and a.png become a.jpg_ENDING.png and
-    a.png_ENDING.png. known: source -> result of earlier runs; these keep theirs, and no other source gets it.
+    a.png_ENDING.png.
+
+    Args:
+        sources: all of the run.
+        ending: of the stem.
+        suffixes: kind of source -> suffix of its results.
+        known: source -> result of earlier runs; these keep theirs, and no other source gets it.
     """
     known = known or {}
     owners = {result: name for name, result in known.items()}
@@ -159,8 +182,9 @@ def plan_jobs(
 def unfinished(jobs: list[Job], journal: Journal) -> list[Job]:
     """The jobs that are not done yet, in their order.
 
-    Raises JournalRefused, naming the files, when a result is there that this script did not write or that was changed
-    since, and when a source is not the one that its result was made of.
+    Raises:
+        JournalRefused: a result is there that this script did not write or that was changed since, or a source is not
+            the one that its result was made of; the message names the files.
     """
     left, foreign, changed = [], [], []
     for job in jobs:

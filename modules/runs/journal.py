@@ -30,15 +30,22 @@ _CLOSED = -1  # in place of a descriptor
 
 
 class JournalRefused(RuntimeError):
-    """The output folder cannot be gone on with; the message says why and what to do instead."""
+    """The output folder cannot be gone on with; the message gives the reason and what to do instead."""
 
 
 class Journal:
     """The journal of an output folder, open and locked; made with the folder if need be.
 
-    settings: what makes results what they are, as JSON has it. entries: source -> its last line.
-    Raises OSError when the folder cannot be written, JournalRefused when another run has it, when it was made with
-    other settings, or when the journal is damaged.
+    Args:
+        output: the output folder.
+        settings: what makes results what they are, as JSON has it.
+
+    Attributes:
+        entries: source -> its last line.
+
+    Raises:
+        OSError: the folder cannot be written.
+        JournalRefused: another run has it, it was made with other settings, or the journal is damaged.
     """
 
     def __init__(self, output: Path, settings: Mapping):

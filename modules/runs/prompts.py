@@ -44,9 +44,13 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
 
 
 def load_prompt(folder: Path, task: str, kind: str, settings: Mapping) -> dict:
-    """The graph for a task ("anonymize" or "redact") and a kind of source, with the settings that are not None.
+    """Load the graph for a task and a kind of source, with settings.
 
-    folder: of the graphs as prompts. settings: names as in _PLACES; those of other tasks and kinds are left aside.
+    Args:
+        folder: of the graphs as prompts.
+        task: "anonymize" or "redact".
+        kind: PHOTO or VIDEO.
+        settings: by the names in _PLACES; None leaves the graph's own, and those of other tasks and kinds do not count.
     """
     prompt = json.loads((folder / f"{GRAPHS[task, kind]}.json").read_text(encoding="utf-8"))
     for node in prompt.values():
@@ -70,7 +74,13 @@ def _set(prompt: Mapping, inputs: dict, name: str, value) -> None:
 
 
 def with_source(prompt: dict, kind: str, loaded: str) -> dict:
-    """A copy of the prompt that reads the uploaded file `loaded`."""
+    """A copy of a prompt that reads an uploaded file.
+
+    Args:
+        prompt: of load_prompt; it stays as it is.
+        kind: PHOTO or VIDEO.
+        loaded: the file's name on the server, as Client.upload gives it.
+    """
     prompt = copy.deepcopy(prompt)
     loader, name = ("LoadImage", "image") if kind == PHOTO else ("LoadVideo", "file")
     for node in prompt.values():
@@ -80,6 +90,7 @@ def with_source(prompt: dict, kind: str, loaded: str) -> dict:
 
 
 def node_classes(prompt: Mapping) -> set[str]:
+    """The classes of the nodes of a prompt, which a server must have."""
     return {node["class_type"] for node in prompt.values()}
 
 
@@ -94,7 +105,11 @@ def saved_files(prompt: Mapping, history: Mapping) -> list[dict]:
 
 
 def find_report(prompt: Mapping, history: Mapping) -> dict:
-    """The report of the node that changed the faces (modules/faces/report.py has its schema)."""
+    """The report of the node that changed the faces (modules/faces/report.py has its schema).
+
+    Raises:
+        LookupError: there is none.
+    """
     for number, output in history["outputs"].items():
         if prompt[number]["class_type"] in _REPORTERS and "face_anon_report" in output:
             return output["face_anon_report"][0]

@@ -37,7 +37,7 @@ def export_model(
         networks: that were trained.
         averages: name -> moving average of a parameter, in the place of the parameter; may be empty.
         encoders: whose folders are copied into it.
-        own: what the model says of itself.
+        own: settings of the model, for its face_anon.json.
         prediction: of the UNet, "v_prediction" or "epsilon".
         dtype: of the weights, one of DTYPES.
 

@@ -46,6 +46,7 @@ def join(parts: Sequence[Candidates]) -> Candidates:
 
 
 def no_candidates() -> Candidates:
+    """Candidates of which there are none."""
     return Candidates(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
 
 

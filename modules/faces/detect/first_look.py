@@ -47,7 +47,14 @@ def pyramid(height: int, width: int, long_side: int) -> list[tuple[int, int]]:
     """The sizes at which a picture goes through the network, finest first.
 
     Each is a quarter of the one before in length, the last near 320 pixels: CenterFace was trained on faces of crowds,
-    and beyond some 500 pixels its boxes cover only part of a face. Arguments as for working_size.
+    and beyond some 500 pixels its boxes cover only part of a face.
+
+    Args:
+        height, width: of the picture, in pixels.
+        long_side: of the finest, in pixels, see working_size.
+
+    Returns:
+        Heights and widths, multiples of 32.
     """
     sizes = [working_size(height, width, long_side)]
     while (longest := max(sizes[-1])) > 1.5 * _COARSE_SIDE:

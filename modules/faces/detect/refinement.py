@@ -64,7 +64,10 @@ def look_upright(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """look_again, twice for faces that O-Net believes to stand in another direction than they were taken for.
 
-    Upside down, most often. Arguments as for refine_points.
+    Upside down, most often.
+
+    Args:
+        centerface, onet, picture, boxes, points: as for refine_points.
 
     Returns:
         Boxes, scores and points as look_again gives them, of two tries the one with the better score; and O-Net's
@@ -87,7 +90,11 @@ def look_upright(
 def best_probability(onet: nn.Module, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """O-Net's probability of a face in the direction that it likes best of four.
 
-    From one patch of 48 pixels a face: cheap enough for many candidates. Arguments as for refine_points.
+    From one patch of 48 pixels a face: cheap enough for many candidates.
+
+    Args:
+        onet: the network, on any device.
+        picture, boxes, points: as for refine_points.
 
     Returns:
         float64 (N,), 0..1.

@@ -43,7 +43,16 @@ class Edge:
     def mask(
         self, placement: Placement, x: torch.Tensor, y: torch.Tensor, u: torch.Tensor, v: torch.Tensor
     ) -> torch.Tensor:
-        """The mask, 0..1, at picture pixels x, y, which lie at u, v of the crop's unit square."""
+        """The mask at some pixels of the picture.
+
+        Args:
+            placement: of the crop.
+            x, y: points in picture pixels, integers at pixel centres; broadcast against each other.
+            u, v: where they lie in the crop's unit square, of one shape: that of x and y together.
+
+        Returns:
+            float32 of the shape of u and v, 0..1.
+        """
         edge_x, edge_y = (torch.minimum(t, 1 - t) for t in (u, v))  # distance to the border, in sides
         if self.region == "crop":
             if self.feather > 0:

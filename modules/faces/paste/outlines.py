@@ -43,15 +43,18 @@ class Rectangle(_Placed):
     """A rectangle at any angle. Its distances are exact."""
 
     def distance(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The signed distance of points to the border, in pixels."""
         across, along = (axis.abs_() for axis in self.across_and_along(x, y))
         across, along = (across - 1).mul_(self.half[0]), (along - 1).mul_(self.half[1])
         inside = torch.maximum(across, along).clamp_max_(0)
         return -(torch.hypot(across.clamp_min_(0), along.clamp_min_(0)) + inside)
 
     def area(self) -> float:
+        """In square pixels."""
         return 4 * self.half[0] * self.half[1]
 
     def extremes(self, margin: float) -> np.ndarray:
+        """The four corners, each moved by the margin to the upper left and to the lower right."""
         corners = np.array([(u, v) for u in (-1, 1) for v in (-1, 1)]) @ self.inverse[:, :2].T + self.inverse[:, 2]
         return np.concatenate([corners - margin, corners + margin])
 
@@ -64,15 +67,18 @@ class Ellipse(_Placed):
     """
 
     def distance(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The signed distance of points to the border, in pixels."""
         across, along = self.across_and_along(x, y)
         radius = torch.hypot(across, along)
         slope = torch.hypot(across.div_(self.half[0]), along.div_(self.half[1])).clamp_min_(1e-12)
         return ((1 - radius).mul_(radius).div_(slope) + (radius < 1e-6) * min(self.half)).clamp_max_(min(self.half))
 
     def area(self) -> float:
+        """In square pixels."""
         return math.pi * self.half[0] * self.half[1]
 
     def extremes(self, margin: float) -> np.ndarray:
+        """Two corners of an upright box around the enlarged ellipse."""
         reach = np.hypot(self.inverse[:, 0], self.inverse[:, 1]) * (1 + margin / min(self.half))
         return np.stack([self.inverse[:, 2] - reach, self.inverse[:, 2] + reach])
 
@@ -95,6 +101,7 @@ class Hull:
         return normals / np.linalg.norm(normals, axis=1, keepdims=True)
 
     def distance(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The signed distance of points to the border, in pixels."""
         centre = self.corners.mean(0)
         offsets = ((self.corners - centre) * self.normals).sum(1)
         x, y = x - float(centre[0]), y - float(centre[1])
@@ -106,15 +113,18 @@ class Hull:
         return nearest
 
     def width(self) -> float:
+        """Twice the largest distance inside, found on a grid of 65 x 65 points."""
         low, high = self.corners.min(0), self.corners.max(0)
         x, y = (torch.linspace(float(a), float(b), 65) for a, b in zip(low, high, strict=True))
         return 2 * float(self.distance(x[None, :], y[:, None]).max())
 
     def area(self) -> float:
+        """In square pixels."""
         x, y = self.corners.T
         return abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))) / 2
 
     def extremes(self, margin: float) -> np.ndarray:
+        """The corners, with every edge moved outward by the margin."""
         before = np.roll(self.normals, 1, 0)
         cosine = (before * self.normals).sum(1, keepdims=True)
         return self.corners + margin * (before + self.normals) / (1 + cosine)
