@@ -33,7 +33,13 @@ def make_backends(names: Sequence[str], weights: Path | None) -> list[Backend]:
 
 
 def load_landmarker() -> Callable[[np.ndarray], list]:
-    """ComfyUI's MediaPipe node, with the first file of models/detection that is one; ValueError without any."""
+    """ComfyUI's MediaPipe node, as a function that LandmarkBackend takes.
+
+    It runs the first file of models/detection whose name has "mediapipe" in it.
+
+    Raises:
+        ValueError: there is no such file.
+    """
     import folder_paths
     from comfy_extras import nodes_mediapipe
 
@@ -54,7 +60,16 @@ def load_landmarker() -> Callable[[np.ndarray], list]:
 
 
 def load_reconstruction(name: str, weight_dtype: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What the VAE of a model makes of aligned crops of its resolution; `size` of it says which."""
+    """A function that sends aligned crops through the VAE of a model.
+
+    Args:
+        name: of a model folder.
+        weight_dtype: as the loader's.
+
+    Returns:
+        The function: float [N, S, S, 3], 0..1, to the same on the CPU. Its attribute `size` is the side S that the
+        model works at.
+    """
     folder = find_model(name)
     from ..model.loading import load_model_folder
     from .painting import reconstruct

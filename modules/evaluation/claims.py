@@ -14,11 +14,17 @@ from .statistics import Interval, mean, mean_of_pairs
 
 RISING = (0.3, 0.6, 0.9, 1.2, 1.4, 1.5)  # degrees over which the identity distance is to rise
 _NEARER, _REIDENTIFIED, _SPREAD = 0.9, 0.1, 0.7
-_ENOUGH = 0.5  # share of results in which a face is found; of fewer, nothing that was measured says anything
+_ENOUGH = 0.5  # share of results in which a face is found; with fewer, no measurement of the results is meaningful
 
 
 class Verdict(NamedTuple):
-    """holds: None when what it needs was not asked for or never happens. What is not measurable does not hold."""
+    """Whether one claim holds.
+
+    Attributes:
+        claim: in words.
+        holds: None when what it needs is not in the plan or never happens; what is not measurable does not hold.
+        measured: the figures behind it, in words.
+    """
 
     claim: str
     holds: bool | None
@@ -28,9 +34,23 @@ class Verdict(NamedTuple):
 def judge_swaps(
     swapped: Measured, sources: Measured, driving: Measured, truth: Measured, own: Measured
 ) -> list[Verdict]:
-    """truth: of the driving scenes, exactly known. own: measured on pictures rendered from the swaps' exact truth.
+    """Whether a swap shows the person of its source, in the pose, gaze and expression of its driving image.
 
-    An attribute follows when its error is less than half way from the back-end's own error to that of a random scene.
+    An attribute follows the driving image when its error is less than half way from the back-end's own error to that
+    of a random scene.
+
+    Args:
+        swapped: faces of N swaps.
+        sources: faces of their sources, in the same order.
+        driving: faces of their driving images.
+        truth: the driving scenes, exactly known.
+        own: measured on pictures that are rendered from the swaps' exact truth; gives the back-end's own error.
+
+    Returns:
+        One verdict on identity, and one on each of the three attributes.
+
+    Raises:
+        ValueError: the back-end does not measure one of them.
     """
     to_source, to_driving = distance(IDENTITY, swapped, sources), distance(IDENTITY, swapped, driving)
     # a swap without a face is near to nobody
@@ -51,7 +71,18 @@ def judge_swaps(
 def judge_degrees(
     by_degree: Mapping[float, Measured], originals: Measured, strangers: Measured, main: float
 ) -> list[Verdict]:
-    """strangers: row i is another person in another scene than original i. main: the degree of anonymization."""
+    """Whether the degree of anonymization does what it is for: identities go, attributes stay.
+
+    Args:
+        by_degree: degree -> faces of the results, row i made of original i; `main` is among the degrees.
+        originals: faces of the N originals.
+        strangers: row i is another person in another scene than original i.
+        main: the degree that is judged by itself.
+
+    Returns:
+        Verdicts on the rising identity distance, on re-identification, and on each attribute of KEPT that the back-end
+        measures.
+    """
     known = [degree for degree in RISING if degree in by_degree]
     distances = {degree: distance(IDENTITY, by_degree[degree], originals) for degree in known}
     steps = [mean(distances[b] - distances[a]) for a, b in itertools.pairwise(known)]
@@ -80,7 +111,10 @@ def judge_degrees(
 
 
 def judge_spread(results: Measured, originals: Measured) -> list[Verdict]:
-    """Both measures must pass: see identification.euclidean_distances."""
+    """Whether the results are different people, and not one average face; both measures of distance must pass.
+
+    Why there are two: see identification.euclidean_distances.
+    """
     verdicts = []
     for how, distances in (
         ("by cosine", identification.cosine_distances),
@@ -95,6 +129,16 @@ def judge_spread(results: Measured, originals: Measured) -> list[Verdict]:
 
 
 def judge_ablation(full: Measured, reduced: Mapping[str, Measured], originals: Measured) -> list[Verdict]:
+    """Whether the method re-identifies less than its reductions do.
+
+    Args:
+        full: faces of the results of the whole method, row i made of original i.
+        reduced: name of the reduction -> faces of its results, in the same order.
+        originals: faces of the N originals.
+
+    Returns:
+        One verdict for each reduction.
+    """
     hits, verdicts = identification.identified(full, originals), []
     for reduction, faces in reduced.items():
         other = identification.identified(faces, originals)
@@ -106,14 +150,26 @@ def judge_ablation(full: Measured, reduced: Mapping[str, Measured], originals: M
 
 
 def judge_background(result: torch.Tensor, reconstruction: torch.Tensor, region: str) -> Verdict:
-    """Errors float [N] of the same pictures, in levels of 255; they are compared picture by picture."""
+    """Whether a region outside the face changes no more than the VAE changes it by itself, compared picture by picture.
+
+    Args:
+        result: errors of the results, in levels of 255, float [N].
+        reconstruction: errors of the VAE's reconstructions of the same pictures, in levels of 255, float [N].
+        region: its name, for the claim.
+    """
     more = mean(result - reconstruction)
     text = f"{_figure(mean(result))} levels of 255, the VAE's reconstruction {_figure(mean(reconstruction))}"
     return Verdict(f"{region}: within the VAE's own error", more.low <= 0, f"{text}, difference {_figure(more)}")
 
 
 def judge_seeds(seeds: Interval, strangers: Interval, same_person: Interval) -> Verdict:
-    """Mean distances: between results of several seeds; between random people; between two pictures of one person."""
+    """Whether several seeds give different people: their results lie further apart than two pictures of one person.
+
+    Args:
+        seeds: mean identity distance between results of one picture under several seeds.
+        strangers: mean distance between random people; it is shown beside the others.
+        same_person: mean distance between two pictures of one person.
+    """
     text = (
         f"{_figure(seeds)}; random identities {_figure(strangers)}, two pictures of one person {_figure(same_person)}"
     )
@@ -121,7 +177,7 @@ def judge_seeds(seeds: Interval, strangers: Interval, same_person: Interval) -> 
 
 
 def _if_seen(verdicts: Iterable[Verdict], *results: Measured) -> list[Verdict]:
-    """None of them holds when the detector finds a face in less than half of any of these results."""
+    """The verdicts; none of them holds when the detector finds a face in less than half of any of these results."""
     seen = min((faces.found.double().mean().item() for faces in results), default=1.0)
     if seen >= _ENOUGH:
         return list(verdicts)
@@ -135,6 +191,7 @@ def _if_seen(verdicts: Iterable[Verdict], *results: Measured) -> list[Verdict]:
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
+    """The verdicts as a table in Markdown, under a heading."""
     words = {True: "holds", False: "**does not hold**", None: "open"}
     lines = [f"| {verdict.claim} | {words[verdict.holds]} | {verdict.measured} |" for verdict in verdicts]
     return "\n".join(["### What must hold", "", "| | | measured |", "|---|---|---|", *lines, ""])

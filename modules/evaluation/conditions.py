@@ -22,10 +22,16 @@ _SEED_STEP = 1_000_000_007  # apart by more than there are faces, so that no two
 
 @dataclass(frozen=True)
 class Condition:
-    """One treatment. name: also of its folder. degree: of anonymization. reduction: FULL or one of REDUCTIONS.
+    """One treatment of pictures.
 
-    pictures: ORIGINAL or OTHER, those that are driving images, and sources too unless `swaps`: then the person before
-    is. count: of how many pictures, from the first; None is all. seed_step: which of several seeds.
+    Args:
+        name: also of its folder.
+        degree: of anonymization, 0 or more.
+        reduction: FULL or one of REDUCTIONS.
+        pictures: ORIGINAL or OTHER: which are the driving images, and the sources too unless `swaps`.
+        swaps: the source of each picture is that of the person before.
+        count: of how many pictures, from the first; None is all.
+        seed_step: which of several seeds, from 0.
     """
 
     name: str
@@ -42,23 +48,34 @@ class Condition:
 
 
 def anonymized(degree: float) -> str:
+    """Name of the condition with this degree, which it gives with two digits after the point."""
     return f"anonymized_{degree:.2f}"
 
 
 def reduced(reduction: str) -> str:
+    """Name of the condition with this reduction of the method."""
     return f"ablation_{reduction.split()[0]}" if reduction != WITHOUT_UNCONDITIONAL else "ablation_unconditional"
 
 
 def seeded(number: int) -> str:
+    """Name of the condition with this one of several seeds, from 0."""
     return f"seed_{number:02}"
 
 
 def plan(
     degrees: Sequence[float], main_degree: float, ablation: bool = True, seeds: int = 10, seed_people: int = 20
 ) -> Iterator[Condition]:
-    """Everything that is painted. main_degree: of the ablation, of the seeds and of the linked pictures.
+    """All conditions that are painted for an evaluation.
 
-    Raises ValueError for degrees that cannot be told apart by two digits, for that is what folders are named by.
+    Args:
+        degrees: of anonymization, above 0.
+        main_degree: of the ablation, of the seeds and of the linked pictures; painted in full too.
+        ablation: whether the reductions are painted.
+        seeds: how many seeds are painted.
+        seed_people: of how many pictures, from the first, each seed is painted.
+
+    Raises:
+        ValueError: two degrees are equal to two digits after the point, by which folders are named.
     """
     names = [anonymized(degree) for degree in degrees]
     if len(set(names)) != len(names):

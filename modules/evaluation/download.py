@@ -16,10 +16,18 @@ _BLOCK = 1 << 20
 
 
 def download(name: str, folder: Path) -> Path:
-    """The file of this recogniser in `folder`; one that is there and right is left alone.
+    """Fetch the weights of a recogniser, unless they are in the folder already.
 
-    Raises ValueError when another file is in its place, when the network fails, or when what came does not match the
-    published sum; then nothing is left behind.
+    Args:
+        name: of face_onnx.RECOGNISERS.
+        folder: where the file goes; made if need be.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: another file is in its place (it stays), the network fails, or what came does not match the
+            published sum; no part of a download is left behind.
     """
     recogniser = face_onnx.RECOGNISERS[name]
     file = folder / recogniser.file

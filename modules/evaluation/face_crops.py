@@ -9,9 +9,15 @@ from ..faces.alignment import invert_affine
 
 
 def cut(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [size, size, 3] of uint8 [H, W, 3], bilinear, black where the picture ends.
+    """Cut an upright square crop out of a picture, bilinear, black beyond the picture's edge.
 
-    matrix: [2, 3], from pixels of the picture to those of the crop, integers at pixel centres, as crop_matrix gives it.
+    Args:
+        picture: uint8 [H, W, 3].
+        matrix: [2, 3], from pixels of the picture to those of the crop, integers at pixel centres, as of crop_matrix.
+        size: side of the crop in pixels.
+
+    Returns:
+        uint8 [size, size, 3].
     """
     to_picture = invert_affine(matrix)
     shift = to_picture[:, 2] - to_picture[:, :2].sum(1) / 2 + 0.5  # Pillow counts from the corner of a pixel

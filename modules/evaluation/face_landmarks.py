@@ -1,7 +1,7 @@
 """The back-end of pose, gaze, expression and shape of real faces: the 478 points, 52 blendshapes and the head's matrix
 that ComfyUI's own MediaPipe node gives (weights Apache-2.0, a file of models/detection).
 
-Pure: it is handed a function that runs the node (see painting.find_landmarks).
+Pure: it takes a function that runs the node (see backends.load_landmarker).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .face_crops import cut
 from .face_points import quaternion
 from .measured import Measured
 
-_CROP = 512  # the landmarker sees each face alone, upright and large
+_CROP = 512  # side of the crop in which the landmarker gets each face alone, upright and large
 _MESH, _JAW = 468, 17
 # Irises, and the inner and outer corner of each eye; the image-left eye first.
 _EYES = ((468, 33, 133), (473, 362, 263))
@@ -26,7 +26,11 @@ _REACH = 30.0  # degrees of gaze for an iris at the corner of the eye; a scale, 
 
 
 class LandmarkBackend:
-    """find: a batch of crops uint8 [N, S, S, 3] -> for each the node's face dicts (see modules/faces/adapters.py)."""
+    """Pose, gaze, expression and shape, from what the landmarker finds in upright crops.
+
+    Args:
+        find: a batch of crops, uint8 [N, S, S, 3], to the node's face dicts of each (see modules/faces/adapters.py).
+    """
 
     name = "MediaPipe landmarks"
     licence = "Apache-2.0, Google; ComfyUI's own node"
@@ -35,7 +39,7 @@ class LandmarkBackend:
         self._find = find
 
     def measure(self, pictures: Sequence[np.ndarray], faces: Sequence[Face | None]) -> Measured:
-        """See Backend. A face in which the landmarker sees none is not measurable."""
+        """Measure faces, as Backend describes. A face in which the landmarker finds none is not measurable."""
         crops = [
             np.zeros((_CROP, _CROP, 3), np.uint8)
             if face is None
@@ -54,7 +58,7 @@ class LandmarkBackend:
 
 
 def _read(entry: Mapping | None, turn: np.ndarray) -> dict[str, np.ndarray]:
-    """What one face dict says; `turn` [3, 3] takes the upright crop's frame back to the picture's."""
+    """The measurements in one face dict; `turn` [3, 3] takes the upright crop's frame back to the picture's."""
     if entry is None:
         return _EMPTY
     points = np.asarray(entry["landmarks_xy"], np.float64)

@@ -27,8 +27,18 @@ _TEMPLATE = np.array(
 
 
 class Recogniser(NamedTuple):
-    """A published network. sha256, size: of its file, in bytes. shift, scale: its input is (level - shift) / scale of
-    RGB levels 0..255. licence: of the weights."""
+    """A published network, whose input is (level - shift) / scale of RGB levels 0..255.
+
+    Attributes:
+        title: in tables.
+        file: its name.
+        url: where it is published.
+        sha256: of the file.
+        size: of the file, in bytes.
+        shift: of the input.
+        scale: of the input.
+        licence: of the weights.
+    """
 
     title: str
     file: str
@@ -66,9 +76,16 @@ RECOGNISERS = {
 
 
 class OnnxBackend:
-    """session: as onnxruntime.InferenceSession; None opens the file in `folder`.
+    """Identity by a published network.
 
-    Raises ValueError when the file is missing, RuntimeError when onnxruntime is; both name the next step.
+    Args:
+        name: of RECOGNISERS.
+        folder: that its file is in.
+        session: anything with get_inputs and run of onnxruntime.InferenceSession; None opens the file.
+
+    Raises:
+        ValueError: the file is missing; the message says how to fetch it.
+        RuntimeError: onnxruntime is missing; the message says how to install it.
     """
 
     def __init__(self, name: str, folder: Path, session=None):
@@ -78,7 +95,7 @@ class OnnxBackend:
         self._input = self._session.get_inputs()[0].name
 
     def measure(self, pictures: Sequence[np.ndarray], faces: Sequence[Face | None]) -> Measured:
-        """See Backend."""
+        """Measure faces, as Backend describes."""
         rows = [
             self._vector(picture, face) if face is not None else None
             for picture, face in zip(pictures, faces, strict=True)
@@ -95,7 +112,7 @@ class OnnxBackend:
 
 
 def template_matrix(face: Face) -> np.ndarray:
-    """[2, 3], from the picture to the crop that these networks are trained on."""
+    """The matrix [2, 3] from pixels of the picture to those of the crop that these networks are trained on."""
     if face.layout == FIVE_POINTS:
         return umeyama(face.points, _TEMPLATE)[:2]
     # without five points: by the paper's crop, in which the average face lies at known places

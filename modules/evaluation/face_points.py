@@ -1,6 +1,7 @@
 """The back-end that every picture has: head pose from the five points of the pack's own detector.
 
-Coarse: five points of an average face, seen from far away. It needs no other package, and pose is all it sees.
+Coarse: five points of an average face under a camera that is far away. It needs no other package, and measures nothing
+but pose.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ _AVERAGE = np.array(
 
 
 class PointsBackend:
+    """Head pose from five points."""
+
     name = "five points"
     licence = "Apache-2.0, the pack's own; detector CenterFace and O-Net (MIT)"
 
     def measure(self, pictures: Sequence[np.ndarray], faces: Sequence[Face | None]) -> Measured:
-        """See Backend; the pictures themselves are not looked at. Faces without five points are not measurable."""
+        """Measure faces, as Backend describes, without the pictures. Faces without five points are not measurable."""
         points = [face.points if face is not None and face.layout == FIVE_POINTS else None for face in faces]
         rotations = [np.eye(3) if five is None else rotation(five) for five in points]
         pose = np.array([quaternion(matrix) for matrix in rotations]).reshape(-1, 4)
@@ -41,10 +44,15 @@ class PointsBackend:
 
 
 def rotation(points: np.ndarray) -> np.ndarray:
-    """The rotation [3, 3] that takes an average head to five points [5, 2] of a picture, y down, under a camera that is
-    far away: least squares, whose rows are then made a rotation.
+    """The head's rotation by five points: that of an average head under a far camera which fits best in least squares.
 
     After D. DeMenthon and L. Davis, "Model-based object pose in 25 lines of code", IJCV 1995, without its iteration.
+
+    Args:
+        points: [5, 2] in pixels of a picture, y down, in the order of FIVE_POINTS.
+
+    Returns:
+        A rotation [3, 3]; x is to the right, y up, z towards the camera.
     """
     head = _AVERAGE - _AVERAGE.mean(0)
     seen = (points - points.mean(0)) * [1, -1]

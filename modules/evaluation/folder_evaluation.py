@@ -1,4 +1,4 @@
-"""Results of any method on photos of real people: what is asked for, measured, as a report."""
+"""Results of any method on photos of real people: measure them, and report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def evaluate(settings: EvaluationSettings, say: Callable[[str], None]) -> None:
     """Measure the photos of settings.results beside settings.originals, and write the report into settings.output.
 
     Args:
-        settings: what is asked for.
+        settings: the options of the evaluation.
         say: takes lines of progress.
 
     Raises:
@@ -71,7 +71,19 @@ def evaluate(settings: EvaluationSettings, say: Callable[[str], None]) -> None:
 
 
 def limited(pairs: list, labels: list[str] | None, count: int | None) -> tuple[list, list[str] | None]:
-    """The pictures of the first `count` people; ValueError when there are fewer."""
+    """The pictures of the first people alone.
+
+    Args:
+        pairs: of photos.
+        labels: who is in each; None takes each pair for another person.
+        count: how many people; None is all.
+
+    Returns:
+        Pairs and labels that are left.
+
+    Raises:
+        ValueError: there are fewer people.
+    """
     if count is None:
         return pairs, labels
     who = labels or [pair.name for pair in pairs]
@@ -83,7 +95,15 @@ def limited(pairs: list, labels: list[str] | None, count: int | None) -> tuple[l
 
 
 def save_plots(folder: Path, measured: dict) -> list[str]:
-    """Histograms of the cosine between each face and its original, of each recogniser."""
+    """Save, for each recogniser, histograms of the cosine between each face and its original.
+
+    Args:
+        folder: of the plots; made if need be.
+        measured: back-end -> condition -> Measured, with ORIGINAL among the conditions.
+
+    Returns:
+        Names of the files.
+    """
     names = []
     for backend, conditions in measured.items():
         originals = conditions[ORIGINAL]

@@ -24,6 +24,10 @@ OUTSIDE, EQUAL = "outside the face squares", "equal outside the face squares"
 class FolderMeasures:
     """What was measured of the faces of all pairs, face by face.
 
+    Args:
+        backends: that measure.
+        conditions: their names.
+
     Attributes:
         people: for each face the number of its picture.
         lost: how many faces of originals have none in their place in the result.
@@ -40,6 +44,7 @@ class FolderMeasures:
         self.values[RESULT] |= {OUTSIDE: [], EQUAL: []}
 
     def quality_rows(self) -> dict[str, dict[str, torch.Tensor]]:
+        """`values` as tensors, float64 [N] each."""
         return {
             title: {column: torch.tensor(values, dtype=torch.float64) for column, values in columns.items()}
             for title, columns in self.values.items()
@@ -55,7 +60,7 @@ def measure_pairs(
         pairs: of photos.
         backends: that measure.
         min_score: of the detector, 0..1.
-        reconstruct: what a VAE makes of aligned crops, as backends.load_reconstruction gives it, or None.
+        reconstruct: a VAE's function on aligned crops, as backends.load_reconstruction gives it, or None.
     """
     conditions = [ORIGINAL, RESULT, JPEG, *([RECONSTRUCTION] if reconstruct else [])]
     measures, networks = FolderMeasures(backends, conditions), detection.load_face_networks()
@@ -97,7 +102,7 @@ def measure_pairs(
 
 
 def sharpness(pictures: list[np.ndarray], faces: list) -> list[float]:
-    """Of aligned crops; NaN where there is no face."""
+    """Sharpness of the aligned crop of each face (see quality.sharpness); NaN where a picture has no face."""
     values = []
     for picture, face in zip(pictures, faces, strict=True):
         if face is None:
@@ -109,7 +114,17 @@ def sharpness(pictures: list[np.ndarray], faces: list) -> list[float]:
 
 
 def outside(original: np.ndarray, result: np.ndarray, faces) -> tuple[float, float]:
-    """(mean absolute difference, 1 if all is equal else 0) where no face's square is; NaN when that is nowhere."""
+    """How much a result differs from its original outside the squares of the faces' crops.
+
+    Args:
+        original: uint8 [H, W, 3].
+        result: of the same shape.
+        faces: types.Faces of the original.
+
+    Returns:
+        The mean absolute difference in levels of 255, and 1 if every value is equal, else 0. Both are NaN when the
+        squares cover the whole picture.
+    """
     size = 64
     _, cropped = alignment.crop_faces(as_image(original), faces, size)
     height, width = original.shape[:2]
@@ -131,4 +146,5 @@ def one_picture(faces, picture: np.ndarray):
 
 
 def as_image(picture: np.ndarray) -> torch.Tensor:
+    """A picture, uint8 [H, W, 3], as an image of the host: float32 [1, H, W, 3], 0..1."""
     return torch.from_numpy(picture.copy())[None].float() / 255

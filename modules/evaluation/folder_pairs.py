@@ -19,7 +19,13 @@ _SAME_PLACE = 0.2  # least overlap of two boxes, intersection over union: a chan
 
 
 class PhotoPair(NamedTuple):
-    """A photo and what was made of it. name: of the original, without its suffix."""
+    """A photo and its result.
+
+    Attributes:
+        name: of the original, without its suffix.
+        original: its file.
+        result: the file of the result.
+    """
 
     name: str
     original: Path
@@ -27,9 +33,19 @@ class PhotoPair(NamedTuple):
 
 
 def pair_files(originals: Path, results: Path) -> tuple[list[PhotoPair], list[str]]:
-    """(pairs by name, names of originals without a result). NAME.* and NAME_anonymized.* belong together.
+    """Pair the pictures of two folders by name.
 
-    Raises ValueError when a folder is missing, two files of one folder have one name, or nothing fits.
+    The result of NAME.* is NAME.*, NAME_anonymized.*, NAME_redacted.* or NAME_swapped.*, the first that exists.
+
+    Args:
+        originals: folder of the photos as they were.
+        results: folder of their results.
+
+    Returns:
+        Pairs, sorted by name, and the names of originals without a result.
+
+    Raises:
+        ValueError: a folder is missing or has no picture, two files of one folder have one name, or nothing fits.
     """
     before, after = _pictures(originals), _pictures(results)
     pairs, alone = [], []
@@ -86,7 +102,11 @@ def identities_of(names: Sequence[str], labels: Path) -> list[str]:
 
 
 def read_picture(file: Path) -> np.ndarray:
-    """uint8 [H, W, 3], turned as its EXIF data say. Raises ValueError for a file that is no picture."""
+    """A picture as uint8 [H, W, 3], turned as its EXIF data ask for.
+
+    Raises:
+        ValueError: the file is no picture.
+    """
     try:
         with Image.open(file) as image:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
@@ -95,7 +115,10 @@ def read_picture(file: Path) -> np.ndarray:
 
 
 def match_faces(faces: Sequence[Face], others: Sequence[Face]) -> list[Face | None]:
-    """For each face the other one in its place, by the greatest overlap of boxes; no other one serves two."""
+    """For each face the other one in its place, or None.
+
+    Pairs are made by the greatest overlap of boxes first; no other face serves two.
+    """
     boxes, other_boxes = (np.reshape([face.box for face in some], (-1, 4)) for some in (faces, others))
     overlaps = box_math.iou(boxes, other_boxes)
     matched: list[Face | None] = [None] * len(faces)

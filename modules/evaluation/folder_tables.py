@@ -20,8 +20,11 @@ RESULT, JPEG, RECONSTRUCTION = "result", f"original, JPEG of quality {quality.JP
 class FolderFaces:
     """Faces of the originals and what became of each: row i of everything is face i.
 
-    measured: back-end -> condition -> Measured; ORIGINAL among the conditions. people: int [N], who it is.
-    pictures: int [N], in which picture. labelled: whether people are known, or each face is taken for another person.
+    Attributes:
+        measured: back-end -> condition -> Measured, with ORIGINAL among the conditions.
+        people: int [N], who each face is.
+        pictures: int [N], in which picture it is.
+        labelled: whether people are known; else each face is taken for another person.
     """
 
     measured: Mapping[str, Mapping[str, Measured]]
@@ -31,8 +34,15 @@ class FolderFaces:
 
 
 def face_tables(faces: FolderFaces, far: float) -> list[Table]:
-    """Identity and attributes of each back-end. Raises ValueError when not one face is measurable in any original, or
-    there is but one person."""
+    """Tables of identity and attributes, by each back-end that measures them.
+
+    Args:
+        faces: all of them.
+        far: the false accept rate of the threshold, between 0 and 1.
+
+    Raises:
+        ValueError: a back-end can measure no face of any original, or there is but one person.
+    """
     tables = []
     for backend, conditions in faces.measured.items():
         originals = conditions[ORIGINAL]
@@ -103,7 +113,12 @@ def _strangers(originals: Measured, people: torch.Tensor) -> Measured:
 
 
 def quality_table(rows: Mapping[str, Mapping[str, torch.Tensor]], people: torch.Tensor) -> Table:
-    """rows: condition -> column -> value of each face or picture, float [N]."""
+    """The table of image quality and background.
+
+    Args:
+        rows: condition -> column -> value of each face or picture, float [N].
+        people: int [N], who each face is; a column with as many values is averaged by person.
+    """
     columns = list(dict.fromkeys(column for values in rows.values() for column in values))
     table = Table("quality", "Image quality and background", columns)
     for row, values in rows.items():
@@ -119,7 +134,11 @@ def quality_table(rows: Mapping[str, Mapping[str, torch.Tensor]], people: torch.
 
 
 def frechet_table(faces: FolderFaces) -> Table | None:
-    """Fréchet distance of descriptors to those of the originals, of each back-end that has some."""
+    """Fréchet distance of each condition's descriptors to those of the originals, by each back-end that has some.
+
+    Returns:
+        The table, or None when no back-end has descriptors.
+    """
     table = Table("frechet", "Likeness of populations: Fréchet distance of descriptors to the originals'", [])
     for backend, conditions in faces.measured.items():
         if conditions[ORIGINAL].features is None:
@@ -132,6 +151,12 @@ def frechet_table(faces: FolderFaces) -> Table | None:
 
 
 def counted(names: Sequence[str], what: str, limit: int = 5) -> str:
-    """A few of many names, for a message."""
+    """A message about names: how many there are, and the first of them.
+
+    Args:
+        names: all of them.
+        what: follows their number in the message.
+        limit: how many are listed.
+    """
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"{len(names)} {what}: {', '.join(names[:limit])}{more}"

@@ -9,13 +9,20 @@ from .statistics import Threshold
 
 
 def identified(probes: Measured, gallery: Measured, own: torch.Tensor | None = None) -> torch.Tensor:
-    """Float [P]: 1 where the nearest of the gallery, by cosine of identity vectors, is the probe's own person, else 0.
+    """Whether a search in the gallery finds the probe's own person: the nearest by the cosine of identity vectors.
 
     Rank-1 re-identification as in section 4 of the paper (arXiv 2411.00762): each changed face is looked up among the
     originals of the test set. The paper's gallery is the originals themselves; harder ones are other pictures of the
     same people, and changed ones ("A False Sense of Privacy", arXiv 2304.01635).
-    own: bool [P, G], which of the gallery show the probe's person; None: its row i shows that of probe i alone. NaN
-    where the probe, or its own person in the gallery, is not measurable: neither success nor failure.
+
+    Args:
+        probes: P faces that are looked up.
+        gallery: G faces among which they are looked up.
+        own: bool [P, G], which of the gallery show the probe's person; None: its row i alone shows that of probe i.
+
+    Returns:
+        Float64 [P]: 1 where the own person is found, 0 where another one is; NaN where the probe, or its own person in
+        the gallery, is not measurable: neither success nor failure.
     """
     rows = torch.arange(len(probes))
     own = rows[:, None] == torch.arange(len(gallery)) if own is None else own
@@ -26,7 +33,15 @@ def identified(probes: Measured, gallery: Measured, own: torch.Tensor | None = N
 
 
 def accepted(cosines: torch.Tensor, threshold: Threshold) -> torch.Tensor:
-    """Float [N]: 1 where a verifier at this threshold takes both for one person, 0 where not; NaN stays NaN."""
+    """Whether a verifier at this threshold takes two faces for one person.
+
+    Args:
+        cosines: of pairs of faces, float [N].
+        threshold: that the cosine must exceed.
+
+    Returns:
+        Float64 [N]: 1 where it does, 0 where it does not; NaN stays NaN.
+    """
     return torch.where(cosines.isnan(), torch.nan, (cosines > threshold.value).double())
 
 
@@ -36,15 +51,23 @@ def cosine_distances(faces: Measured) -> torch.Tensor:
 
 
 def euclidean_distances(faces: Measured) -> torch.Tensor:
-    """Distances of identity vectors as they are, float64 [N, N].
+    """Distances between identity vectors as they are, float64 [N, N].
 
     Faces near the average have short vectors, whose directions are noise: many copies of one average face can lie far
-    apart by cosine. They do not by this.
+    apart by cosine. By this distance they lie close together.
     """
     return torch.cdist(faces.of(IDENTITY), faces.of(IDENTITY), compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def pair_cosines(first: Measured, second: Measured) -> tuple[torch.Tensor, torch.Tensor]:
-    """(genuine [N], impostor [N (N - 1)]): cosines of two pictures of each of N people, and of different people."""
+    """Cosines of identity vectors between two pictures each of N people.
+
+    Args:
+        first: one picture of each person.
+        second: another one, in the same order.
+
+    Returns:
+        Those of one person, [N], and those of different people, [N (N - 1)].
+    """
     cosines = unit(first.of(IDENTITY)) @ unit(second.of(IDENTITY)).T
     return cosines.diagonal(), cosines[~torch.eye(len(cosines), dtype=torch.bool)]

@@ -1,6 +1,6 @@
 """What is read off faces, and how two faces are compared: the one interface between back-ends and protocols.
 
-A back-end is anything with the attributes and the method of Backend; back-ends leave out what they cannot see.
+A back-end is anything with the attributes and the method of Backend; back-ends leave out what they cannot measure.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from ..faces.types import Face
 class Aspect(NamedTuple):
     """Something in which two faces are compared.
 
-    title: as tables name it. unit: of the distance, which is 0 for equal faces. A share is one of the range of the
-    values that a back-end reads, or for the face's shape of the distance between the eyes.
+    Attributes:
+        title: its name in tables.
+        unit: of the distance, which is 0 for equal faces. A share is one of the range of the values that a back-end
+            reads, or for the face's shape of the distance between the eyes.
     """
 
     title: str
@@ -41,7 +43,7 @@ KEPT = (POSE, GAZE, EXPRESSION, LIGHT)  # what a changed face is to keep
 
 @dataclass(frozen=True)
 class Measured:
-    """What a back-end read off N faces; None for an aspect that it cannot see.
+    """What a back-end read off N faces; None for an aspect that it cannot measure.
 
     Attributes:
         found: bool [N]; a face that is not found is not measurable, and all its values are NaN.
@@ -50,6 +52,9 @@ class Measured:
         gaze: unit directions [N, 3], relative to the head.
         expression, shape, light: float [N, K], scaled so that the sum of absolute differences is the distance.
         features: float [N, F], what Fréchet distances are taken of.
+
+    Raises:
+        ValueError: an aspect has another number of faces than `found`.
     """
 
     found: torch.Tensor
@@ -77,7 +82,7 @@ class Measured:
 
     @classmethod
     def join(cls, parts: Sequence[Measured]) -> Measured:
-        """All faces of several, which one back-end measured."""
+        """The faces of several parts, which one back-end measured, as one."""
         named = {field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)}
         return cls(**{name: torch.cat(values) for name, values in named.items() if values[0] is not None})
 
@@ -86,7 +91,11 @@ class Measured:
         return {name: values for name, values in named.items() if values is not None}
 
     def of(self, name: str) -> torch.Tensor:
-        """The values of an aspect, or FEATURES. Raises ValueError when the back-end does not measure them."""
+        """The values of an aspect, or FEATURES.
+
+        Raises:
+            ValueError: the back-end does not measure them.
+        """
         values = getattr(self, name)
         if values is None:
             raise ValueError(f"This back-end does not measure {ASPECTS[name].title if name in ASPECTS else name}.")
@@ -94,26 +103,48 @@ class Measured:
 
     @property
     def aspects(self) -> tuple[str, ...]:
+        """The aspects that the back-end measures, in the order of ASPECTS."""
         return tuple(aspect for aspect in ASPECTS if getattr(self, aspect) is not None)
 
 
 class Backend(Protocol):
-    """name: in tables. licence: of its weights, with their source."""
+    """What measures faces.
+
+    Attributes:
+        name: in tables.
+        licence: of its weights, with their source.
+    """
 
     name: str
     licence: str
 
     def measure(self, pictures: Sequence[np.ndarray], faces: Sequence[Face | None]) -> Measured:
-        """Of the face given in each picture, uint8 [H, W, 3]; None where no face was found."""
+        """Measure one face of each picture.
+
+        Args:
+            pictures: N pictures, uint8 [H, W, 3].
+            faces: the face of each; None where none was found, which is not measurable.
+        """
         ...
 
 
 def distance(aspect: str, a: Measured, b: Measured) -> torch.Tensor:
-    """Float64 [N]: between face i of both, in the aspect's unit (see ASPECTS); NaN where either is not measurable.
+    """How far face i of one set is from face i of another in one aspect.
 
     Pose: the angle of the rotation between both, 2 arccos |q1 q2|, as in section 4 of the paper (Kung et al., WACV
     2025, arXiv 2411.00762), which compares quaternions. Identity: 1 - cosine. Gaze: the angle between both directions.
-    Raises ValueError when a back-end does not measure the aspect or the numbers of faces differ.
+    All others: the sum of absolute differences.
+
+    Args:
+        aspect: of ASPECTS.
+        a: N faces.
+        b: N faces.
+
+    Returns:
+        Float64 [N] in the aspect's unit (see ASPECTS); NaN where either face is not measurable.
+
+    Raises:
+        ValueError: a back-end does not measure the aspect, or the numbers of faces differ.
     """
     first, second = a.of(aspect), b.of(aspect)
     if len(first) != len(second):
@@ -130,10 +161,14 @@ def distance(aspect: str, a: Measured, b: Measured) -> torch.Tensor:
 
 
 def similarities(probes: Measured, gallery: Measured) -> torch.Tensor:
-    """Cosines of identity vectors, float64 [P, G]; NaN where either is not measurable."""
+    """Cosines of identity vectors, each probe with each of the gallery.
+
+    Returns:
+        Float64 [P, G]; NaN where either is not measurable.
+    """
     return unit(probes.of(IDENTITY)) @ unit(gallery.of(IDENTITY)).T
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:
-    """Scaled to length 1, [N, D]; a vector of zeros stays one."""
+    """Vectors [N, D] scaled to length 1; a vector of zeros stays one."""
     return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)

@@ -146,7 +146,15 @@ def reduced_source(
 
 
 def reconstruct(engine: Engine, images: torch.Tensor) -> torch.Tensor:
-    """What the VAE makes of crops, float [N, S, S, 3], 0..1, on the CPU: the floor under every result."""
+    """Send crops through the VAE, without any sampling: the floor under every result.
+
+    Args:
+        engine: whose VAE it is.
+        images: float [N, S, S, 3], 0..1.
+
+    Returns:
+        The same on the CPU.
+    """
     return engine.decode(engine.encode(images)).cpu()
 
 

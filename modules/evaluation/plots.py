@@ -15,7 +15,11 @@ _DPI = 110
 
 
 def need_matplotlib():
-    """matplotlib.pyplot, without a window; RuntimeError names the package where it is missing."""
+    """matplotlib.pyplot, without a window.
+
+    Raises:
+        RuntimeError: naming the package, where it is missing.
+    """
     try:
         import matplotlib
     except ImportError:
@@ -35,9 +39,14 @@ def save_curves(
     labels: Mapping[str, str],
     lines: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """One panel for each of `curves` (title -> one figure a degree), with its interval as a band.
+    """Save a figure with one panel for each curve, whose interval is a band.
 
-    labels: title -> what its vertical axis shows. lines: title -> baselines, drawn across by name.
+    Args:
+        file: a PNG.
+        degrees: along the horizontal axes.
+        curves: title -> one figure a degree.
+        labels: title -> label of its vertical axis.
+        lines: title -> baselines by name, drawn across.
     """
     plt = need_matplotlib()
     columns = min(3, len(curves))
@@ -62,7 +71,14 @@ def save_curves(
 
 
 def save_bars(file: Path, title: str, label: str, bars: Mapping[str, Interval]) -> None:
-    """Horizontal bars with their intervals, the first on top."""
+    """Save horizontal bars with their intervals, the first on top.
+
+    Args:
+        file: a PNG.
+        title: above it.
+        label: of the horizontal axis.
+        bars: name -> figure.
+    """
     plt = need_matplotlib()
     figure, axis = plt.subplots(figsize=(6.4, 0.6 + 0.42 * len(bars)), layout="constrained")
     places = np.arange(len(bars))[::-1]
@@ -80,7 +96,15 @@ def save_bars(file: Path, title: str, label: str, bars: Mapping[str, Interval]) 
 
 
 def save_histograms(file: Path, title: str, label: str, groups: Mapping[str, np.ndarray], line: float | None) -> None:
-    """Densities of several groups over one axis; line: a threshold, drawn upright."""
+    """Save the densities of several groups over one axis.
+
+    Args:
+        file: a PNG.
+        title: above it.
+        label: of the horizontal axis.
+        groups: name -> values [N]; NaN is left out, and at least one value of all is a number.
+        line: a threshold, drawn upright; None for none.
+    """
     plt = need_matplotlib()
     figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     measured = {name: finite for name, values in groups.items() if len(finite := values[~np.isnan(values)])}
@@ -99,7 +123,14 @@ def save_histograms(file: Path, title: str, label: str, groups: Mapping[str, np.
 
 
 def save_scatter(file: Path, title: str, labels: tuple[str, str], groups: Mapping[str, tuple]) -> None:
-    """Points of several groups (x, y), with the diagonal."""
+    """Save the points of several groups, with the diagonal.
+
+    Args:
+        file: a PNG.
+        title: above it.
+        labels: of the horizontal and of the vertical axis.
+        groups: name -> x [N] and y [N]; the first three are drawn.
+    """
     plt = need_matplotlib()
     figure, axis = plt.subplots(figsize=(4.2, 4.0), layout="constrained")
     for colour, (name, (x, y)) in zip((_GREY, _BLUE, _RED), groups.items(), strict=False):

@@ -20,11 +20,18 @@ _SIDE = 256  # faces of 128-pixel crops are looked for at twice their size
 def face_scores(
     networks: FaceNetworks, pictures: np.ndarray, progress: Callable[[int], object] = lambda _: None
 ) -> np.ndarray:
-    """The best score of a face in each aligned crop, float32 [N]; 0 where the detector finds none.
+    """The best score of a face in each aligned crop.
 
-    pictures: uint8 [N, S, S, 3], taken at 256 pixels. The same faces as detect_faces finds, but faster: what its first
-    look finds is found (the score of the best candidate is the maximum of the heatmap), and only the other pictures go
-    through all of it. progress: called with the number of pictures that were done.
+    The same faces as detect_faces finds, but faster: a picture in which the detector's first look finds a face is done
+    (the score of the best candidate is the maximum of the heatmap), and only the others go through all of it.
+
+    Args:
+        networks: of the detector.
+        pictures: uint8 [N, S, S, 3]; they are looked at with a side of 256 pixels.
+        progress: called with the number of pictures that were done since its last call.
+
+    Returns:
+        Float32 [N]; 0 where the detector finds no face.
     """
     scores = np.zeros(len(pictures), np.float32)
     settings = DetectSettings(MIN_SCORE, max_faces=1)
@@ -42,8 +49,15 @@ def face_scores(
 
 
 def as_faces(scores: np.ndarray, side: int) -> list[Face | None]:
-    """For back-ends that read whole crops of `side` pixels: a face that fills each crop, None where the score is less
-    than MIN_SCORE."""
+    """Faces for back-ends that read whole crops: one that fills each crop.
+
+    Args:
+        scores: of the crops, as face_scores gives them.
+        side: of the crops in pixels.
+
+    Returns:
+        A face for each crop, None where the score is less than MIN_SCORE.
+    """
     box, points = np.array([0.0, 0, side, side]), np.zeros((0, 2))
     return [
         Face(i, box, float(score), points, BOX_ONLY, "crop") if score >= MIN_SCORE else None
@@ -52,7 +66,7 @@ def as_faces(scores: np.ndarray, side: int) -> list[Face | None]:
 
 
 def enlarged(pictures: np.ndarray) -> torch.Tensor:
-    """float32 [N, 256, 256, 3], 0..1, of uint8 [N, S, S, 3]."""
+    """Pictures, uint8 [N, S, S, 3], at the size at which faces are looked for: float32 [N, 256, 256, 3], 0..1."""
     images = torch.from_numpy(np.ascontiguousarray(pictures)).float().movedim(-1, 1) / 255
     if images.shape[2:] != (_SIDE, _SIDE):
         images = functional.interpolate(images, (_SIDE, _SIDE), mode="bicubic", antialias=True, align_corners=False)

@@ -1,4 +1,4 @@
-"""The paper's protocols as tables: what is measured of every condition, beside the baselines.
+"""The paper's protocols as tables: measurements of every condition, beside the baselines.
 
 The paper: H.-W. Kung et al., "Face Anonymization Made Simple", WACV 2025, arXiv 2411.00762. Its own recognisers and
 estimators (FaceNet, 3DMM coefficients, a gaze network) are other back-ends of the same protocols.
@@ -33,9 +33,14 @@ def identity_table(
     """Re-identification (Tables 1 and 2 of the paper, rank-1 in the gallery of originals), identity distance to the
     original (Fig. 9) and detection rate (Fig. 10).
 
-    conditions: title -> faces, of which row i is made of original i. others: row i is another picture of the person of
-    original i, a gallery that a stranger would rather have. threshold: a verifier's, with which the share of results
-    that still pass for their original is given. people: int [N], who each original is; None: all different.
+    Args:
+        conditions: title -> faces, of which row i is made of original i; a condition may have fewer rows.
+        originals: N faces.
+        others: row i is another picture of the person of original i, a gallery that a stranger would rather have; None
+            leaves the column out.
+        threshold: a verifier's, by which the share of results that still pass for their original is given; None leaves
+            the column out.
+        people: int [N], who each original is; None: all different.
     """
     by_others, accepted = "re-identified by other pictures", "accepted as the original"
     columns = ["identity distance", "re-identified"]
@@ -74,7 +79,15 @@ def attribute_table(
     people: torch.Tensor | None = None,
 ) -> Table:
     """Distances of pose, gaze, expression, light and face shape to the original, which is the driving image (Fig. 11
-    and Tables 1 to 3 of the paper), of each condition; its row i is compared with row i of `originals`."""
+    and Tables 1 to 3 of the paper).
+
+    Args:
+        conditions: title -> faces, of which row i is compared with original i; a condition may have fewer rows.
+        originals: N faces; what their back-end measures makes the columns.
+        name: of the table's files.
+        title: above the table.
+        people: int [N], who each original is; None: all different.
+    """
     aspects = [aspect for aspect in (*KEPT, SHAPE) if aspect in originals.aspects]
     table = Table(name, title, [f"{ASPECTS[aspect].title}, {ASPECTS[aspect].unit}" for aspect in aspects])
     for row, faces in conditions.items():
@@ -85,10 +98,16 @@ def attribute_table(
 
 
 def swap_table(conditions: Mapping[str, Measured], sources: Measured, driving: Measured, truth: Measured) -> Table:
-    """Swaps (Table 3 of the paper): is row i nearer to the person of its source than to that of its driving image, and
-    whom does a search among all sources find; degree 0.
+    """Identity of swaps, at degree 0 (Table 3 of the paper).
 
-    sources, driving: measured on the pictures. truth: of the source people, exactly known.
+    Is a face nearer to the person of its source than to that of its driving image, and whom does a search among all
+    sources find?
+
+    Args:
+        conditions: title -> N faces, of which row i is made of source i and driving image i.
+        sources: measured on the sources' pictures.
+        driving: measured on the driving images.
+        truth: the people of the sources, exactly known.
     """
     columns = ["nearer to the source", "distance to the source", "distance to the driving image"]
     table = Table(
@@ -121,9 +140,13 @@ def spread_table(groups: Mapping[str, Measured]) -> Table:
 
 
 def seed_spread(runs: list[Measured]) -> tuple[Interval, Interval]:
-    """Mean pairwise distance between the results of one picture under several seeds, by cosine and by length.
+    """Mean pairwise distance between the results of one picture under several seeds.
 
-    runs: of the same N people, one for each seed. The interval is over people.
+    Args:
+        runs: faces of the same N people, one Measured for each seed.
+
+    Returns:
+        By cosine and by length; the intervals are over people.
     """
     cosine, length = [], []
     for person in range(len(runs[0])):

@@ -14,7 +14,15 @@ _CLEAR = 1 / 16  # of the side: how far from the person the background is that n
 
 
 def as_jpeg(pictures: np.ndarray, quality: int = JPEG_QUALITY) -> np.ndarray:
-    """Pictures after a JPEG of Pillow (chroma at half size below 90), uint8 [N, H, W, 3]: noise that nobody minds."""
+    """Pictures after a JPEG of Pillow (chroma at half size below 90): a change that nobody minds.
+
+    Args:
+        pictures: uint8 [N, H, W, 3].
+        quality: Pillow's.
+
+    Returns:
+        uint8 [N, H, W, 3].
+    """
     compressed = []
     for picture in pictures:
         file = io.BytesIO()
@@ -24,9 +32,15 @@ def as_jpeg(pictures: np.ndarray, quality: int = JPEG_QUALITY) -> np.ndarray:
 
 
 def sharpness(pictures: np.ndarray) -> torch.Tensor:
-    """Standard deviation of the Laplacian of luma, in levels of 255, float64 [N]; low for blurred pictures.
+    """Standard deviation of the Laplacian of luma; low for blurred pictures.
 
     After J. L. Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
+
+    Args:
+        pictures: uint8 [N, H, W, 3].
+
+    Returns:
+        Float64 [N], in levels of 255.
     """
     luma = torch.from_numpy(pictures).double() @ torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
     kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=torch.float64)
@@ -34,11 +48,18 @@ def sharpness(pictures: np.ndarray) -> torch.Tensor:
 
 
 def frechet_distance(features: torch.Tensor, others: torch.Tensor) -> float:
-    """Of two populations as normal distributions: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); NaN rows are left out.
+    """How unlike two populations are, as normal distributions: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
 
     M. Heusel et al., "GANs trained by a two time-scale update rule", NeurIPS 2017, whose features are Inception's (FID,
     which the paper reports); here they are the back-end's own, so that figures compare within one table only. It grows
-    as samples get fewer: compare populations of one size. NaN with fewer than two faces.
+    as samples get fewer: compare populations of one size.
+
+    Args:
+        features: [N, F]; rows with NaN are left out.
+        others: [M, F], the same.
+
+    Returns:
+        0 or more; NaN with fewer than two faces in either.
     """
     first, second = (values.double()[~values.isnan().any(1)] for values in (features, others))
     if min(len(first), len(second)) < 2:
@@ -54,9 +75,15 @@ def frechet_distance(features: torch.Tensor, others: torch.Tensor) -> float:
 
 
 def background_error(pictures: np.ndarray, originals: np.ndarray, region: torch.Tensor) -> torch.Tensor:
-    """Mean absolute difference within a region, in levels of 255, float64 [N]; NaN where the region is empty.
+    """Mean absolute difference within a region, picture by picture.
 
-    region: bool [N, H, W].
+    Args:
+        pictures: uint8 [N, H, W, 3].
+        originals: uint8 [N, H, W, 3].
+        region: bool [N, H, W].
+
+    Returns:
+        Float64 [N], in levels of 255; NaN where the region is empty.
     """
     difference = torch.from_numpy(np.abs(pictures.astype(np.int16) - originals)).double().mean(-1)
     area = region.flatten(1).sum(1)
@@ -65,11 +92,16 @@ def background_error(pictures: np.ndarray, originals: np.ndarray, region: torch.
 
 
 def regions(background: torch.Tensor, face: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Where a result is to equal its original, bool [N, S, S] each, from the renderer's masks, float [N, S, S].
+    """Where a result is to equal its original.
 
-    "background": all that the person does not cover. "background, clear of the person": the same, a sixteenth of the
-    side away from the person, where no other hair or shoulder reaches. "outside the face": all but the skin of the
-    face, hair and clothes too.
+    Args:
+        background: float [N, S, S], the renderer's mask.
+        face: float [N, S, S], the renderer's mask.
+
+    Returns:
+        Bool [N, S, S] each. "background": all that the person does not cover. "background, clear of the person": the
+        same, a sixteenth of the side away from the person, where no other hair or shoulder reaches. "outside the face":
+        all but the skin of the face, hair and clothes too.
     """
     margin = max(1, round(background.shape[-1] * _CLEAR))
     covered = (background < 0.99).float()[:, None]

@@ -15,7 +15,14 @@ _TOOL = "face_anonymizer evaluation"
 
 
 def check_output(output: Path) -> None:
-    """Raise ValueError when a report would overwrite something that is no report of an evaluation."""
+    """Make sure that a report overwrites nothing but a report of an earlier evaluation.
+
+    Args:
+        output: folder of the report; it need not exist.
+
+    Raises:
+        ValueError: something else is in its place.
+    """
     file = output / DATA
     if file.exists():
         try:
@@ -35,9 +42,17 @@ def write_report(
     judged: Sequence[claims.Verdict] = (),
     plots: Sequence[str] = (),
 ) -> None:
-    """OUTPUT/report.md, report.json and tables/NAME.md, .csv, .json; a report of an earlier evaluation is replaced.
+    """Write OUTPUT/report.md, report.json and tables/NAME.md, .csv, .json, over those of an earlier evaluation.
 
-    settings: what was evaluated and how, by name. plots: names of files in OUTPUT/plots.
+    Args:
+        output: folder of the report; made if need be.
+        settings: what was evaluated and how, by name.
+        tables: in the order of the page.
+        judged: verdicts, above the tables.
+        plots: names of files in OUTPUT/plots, shown below the tables.
+
+    Raises:
+        ValueError: as check_output.
     """
     check_output(output)
     (output / TABLES).mkdir(parents=True, exist_ok=True)
@@ -60,5 +75,5 @@ def write_report(
     page += [table.markdown() for table in tables]
     page += [f"![{name.removesuffix('.png')}]({PLOTS}/{name})\n" for name in plots]
     replace_whole(output / PAGE, "\n".join(page).encode())
-    # last, as its presence says that the report is whole
+    # last: a report is whole when this file is there
     replace_whole(output / DATA, json.dumps(data, indent=1, ensure_ascii=False).encode())

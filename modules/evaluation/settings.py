@@ -1,4 +1,4 @@
-"""What an evaluation is asked for, each default once."""
+"""The settings of an evaluation, each default once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..faces.settings import DetectSettings
 
-IDENTITIES = 200  # synthetic people that a model is measured on, unless told otherwise
+IDENTITIES = 200  # synthetic people that a model is measured on where no number is given
 BACKENDS = ("dlib", "sface", "auraface", "landmarks")
 DOWNLOADS = ("sface", "auraface")
 
@@ -21,7 +21,7 @@ _RANGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
-    """What scripts/evaluate.py is asked for: a model on synthetic people, or two folders of photos.
+    """The options of scripts/evaluate.py: a model on synthetic people, or two folders of photos.
 
     Args:
         output: folder of the report; made if need be.

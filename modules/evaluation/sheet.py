@@ -15,8 +15,13 @@ _JPEG_QUALITY = 85
 
 
 def save_sheet(file: Path, columns: Mapping[str, np.ndarray], tile: int = 128) -> None:
-    """columns: name -> uint8 [rows, S, S, 3], of one number of rows. tile: side of each picture in pixels. A JPEG,
-    whole or not at all."""
+    """Save a contact sheet as a JPEG, whole or not at all.
+
+    Args:
+        file: of the sheet.
+        columns: name -> uint8 [rows, S, S, 3]; all have the same number of rows.
+        tile: side of each picture in pixels.
+    """
     rows = len(next(iter(columns.values())))
     sheet = Image.new("RGB", (tile * len(columns), _LABEL_HEIGHT + tile * rows), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)

@@ -14,7 +14,14 @@ _SEED = 0  # the same values give the same interval
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure, and the percentile interval of its bootstrap. count: of the identities that it is of."""
+    """A figure, and the percentile interval of its bootstrap.
+
+    Attributes:
+        value: the figure.
+        low: the lower end of the interval.
+        high: the upper end.
+        count: of how many identities the figure is.
+    """
 
     value: float
     low: float
@@ -23,11 +30,16 @@ class Interval:
 
 
 def mean(values: torch.Tensor, people: torch.Tensor | None = None) -> Interval:
-    """The mean over identities, of float [N]; NaN (not measurable) is left out and counts for nothing.
+    """The mean over identities, with its percentile interval of 95 %.
 
-    people: int [N], whose each value is; an identity with several counts once, by their mean. None: one value each.
-    B. Efron, "Bootstrap methods: another look at the jackknife", 1979; percentile interval of 95 %. Of no value, all
-    of it is NaN.
+    B. Efron, "Bootstrap methods: another look at the jackknife", 1979.
+
+    Args:
+        values: float [N]; NaN (not measurable) is left out and counts for nothing.
+        people: int [N], whose each value is; an identity with several counts once, by their mean. None: one value each.
+
+    Returns:
+        The figure; all of it is NaN when no value is a number.
     """
     usable = ~values.isnan()
     each = values.double()[usable].numpy()
@@ -41,9 +53,15 @@ def mean(values: torch.Tensor, people: torch.Tensor | None = None) -> Interval:
 
 
 def mean_of_pairs(distances: torch.Tensor) -> Interval:
-    """The mean over all pairs of different identities; distances: float [N, N], symmetric, NaN rows are left out.
+    """The mean over all pairs of different identities, with its percentile interval of 95 %.
 
     A draw that holds one identity twice has no pair of it with itself.
+
+    Args:
+        distances: float [N, N], symmetric; an identity with NaN on the diagonal is left out.
+
+    Returns:
+        The figure; all of it is NaN with fewer than two identities.
     """
     usable = ~distances.diagonal().isnan()
     matrix = distances[usable][:, usable].double().numpy().copy()
@@ -77,7 +95,13 @@ def _interval(value: float, drawn: np.ndarray, count: int) -> Interval:
 class Threshold:
     """Two faces count as one person when their cosine is above `value`.
 
-    far: the false accept rate asked for. accepted: the share of genuine pairs above it. pairs: where it was calibrated.
+    Attributes:
+        value: the cosine.
+        far: the false accept rate that it was calibrated for.
+        accepted: the share of genuine pairs above it.
+        genuine: how many pairs of one person it was calibrated on.
+        impostor: how many pairs of two people.
+        pairs: where these pairs come from, in words.
     """
 
     value: float
@@ -89,11 +113,18 @@ class Threshold:
 
 
 def calibrate(genuine: torch.Tensor, impostor: torch.Tensor, far: float, pairs: str) -> Threshold:
-    """The least cosine that at most `far` of the impostor pairs exceed.
+    """The least cosine that at most a given share of the impostor pairs exceed.
 
-    genuine, impostor: cosines of pairs of one person and of two, float [N], NaN left out. Take them from originals
-    that are not tested: a threshold from the tested scores makes its own result. Raises ValueError for a rate outside
-    0..1, no genuine pair, or so few impostor pairs that not one of them is let through.
+    Take the pairs from originals that are not tested: a threshold from the tested scores makes its own result.
+
+    Args:
+        genuine: cosines of pairs of one person, float; NaN is left out.
+        impostor: cosines of pairs of two people, float; NaN is left out.
+        far: the false accept rate, between 0 and 1.
+        pairs: where the pairs come from, in words.
+
+    Raises:
+        ValueError: a rate outside 0..1, no genuine pair, or so few impostor pairs that not one of them is let through.
     """
     same, different = (values.flatten()[~values.flatten().isnan()].double().numpy() for values in (genuine, impostor))
     if not 0 < far < 1:

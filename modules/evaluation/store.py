@@ -15,7 +15,15 @@ _SETTINGS = "settings.json"
 
 
 class PictureStore:
-    """settings: all that makes the pictures what they are; a store that holds others is refused with a ValueError."""
+    """A folder of pictures, by condition and number.
+
+    Args:
+        folder: made if need be.
+        settings: all that makes the pictures what they are; written into the folder.
+
+    Raises:
+        ValueError: the folder holds pictures of other settings, or something else.
+    """
 
     def __init__(self, folder: Path, settings: Mapping):
         self.folder = folder
@@ -34,26 +42,38 @@ class PictureStore:
             replace_whole(file, json.dumps(settings, indent=1).encode())
 
     def path(self, condition: str, number: int) -> Path:
+        """The file of a picture, which need not exist."""
         return self.folder / condition / f"{number:04}.png"
 
     def has(self, condition: str, number: int) -> bool:
+        """Whether a picture is there."""
         return self.path(condition, number).is_file()
 
     def write(self, condition: str, number: int, picture: np.ndarray) -> None:
-        """picture: uint8 [H, W, 3]. Whole or not at all."""
+        """Save a picture, whole or not at all.
+
+        Args:
+            condition: that it was painted under.
+            number: of the picture, from 0.
+            picture: uint8 [H, W, 3].
+        """
         path = self.path(condition, number)
         path.parent.mkdir(exist_ok=True)
         with replaced_whole(path) as part:
             Image.fromarray(picture).save(part, "PNG")
 
     def keep(self, condition: str, pictures: np.ndarray) -> None:
-        """Write those that are not there yet; uint8 [N, H, W, 3]."""
+        """Save those pictures, uint8 [N, H, W, 3], that are not there yet."""
         for number, picture in enumerate(pictures):
             if not self.has(condition, number):
                 self.write(condition, number, picture)
 
     def read(self, condition: str, count: int) -> np.ndarray:
-        """uint8 [count, H, W, 3]. Raises ValueError when some are missing."""
+        """The first pictures of a condition, uint8 [count, H, W, 3].
+
+        Raises:
+            ValueError: some are missing.
+        """
         missing = [number for number in range(count) if not self.has(condition, number)]
         if missing:
             raise ValueError(
@@ -63,12 +83,27 @@ class PictureStore:
         return np.stack([np.asarray(Image.open(self.path(condition, i)).convert("RGB")) for i in range(count)])
 
     def remember(self, condition: str, name: str, values: list) -> None:
-        """Keep what was computed of a condition's pictures."""
+        """Save what was computed of a condition's pictures, for `recall`.
+
+        Args:
+            condition: whose pictures.
+            name: of the values.
+            values: one for each picture, as JSON can hold them.
+        """
         (self.folder / condition).mkdir(exist_ok=True)
         replace_whole(self.folder / condition / f"{name}.json", json.dumps(values).encode())
 
     def recall(self, condition: str, name: str, count: int) -> list | None:
-        """What remember kept, if it is of `count` pictures."""
+        """Values that `remember` saved.
+
+        Args:
+            condition: whose pictures.
+            name: of the values.
+            count: how many pictures the condition has.
+
+        Returns:
+            The values, or None when there are none for just so many pictures.
+        """
         file = self.folder / condition / f"{name}.json"
         values = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
         return values if len(values) == count else None

@@ -1,7 +1,7 @@
 """The back-end of synthetic faces: a network that was trained to read the renderer's parameters off a picture.
 
-Its values shrink towards the average where a picture does not tell, as those of any regressor; so what it measures on
-results stands beside what it measures on pictures of the exact truth.
+As with any regressor, its values shrink towards the average where a picture does not show them; so measurements on
+results stand beside those on pictures of the exact truth.
 """
 
 from __future__ import annotations
@@ -48,7 +48,12 @@ class SyntheticBackend:
         self.reliability = round(self._reliability.mean().item(), 3)
 
     def measure(self, pictures: Sequence[np.ndarray] | np.ndarray, faces: Sequence[Face | None]) -> Measured:
-        """Of pictures uint8 [S, S, 3] of one size, each an aligned crop. faces: only whether there is one matters."""
+        """Measure aligned crops, as Backend describes.
+
+        Args:
+            pictures: N crops of one size, uint8 [S, S, 3].
+            faces: only whether there is one matters.
+        """
         values = torch.zeros(0, len(IDENTITY) + len(ATTRIBUTES))
         with torch.no_grad():
             for start in range(0, len(pictures), _AT_ONCE):
@@ -57,7 +62,7 @@ class SyntheticBackend:
         return self._from_values(values.double(), torch.tensor([face is not None for face in faces], dtype=torch.bool))
 
     def truth(self, identity: Parameters, attributes: Parameters) -> Measured:
-        """The same of exactly known faces, without a picture."""
+        """Exactly known faces, as if `measure` had read every parameter without an error."""
         values = torch.cat([identity.values, attributes.values], 1).double()
         return self._from_values(values, torch.ones(len(values), dtype=torch.bool))
 
@@ -89,7 +94,8 @@ class SyntheticBackend:
 
     def _weighed(self, values: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
         """Values scaled so that their sum of absolute differences is a mean, weighed by the reliability of each, as a
-        share of the range."""
+        share of the range.
+        """
         place = [parameter.name for parameter in (*IDENTITY, *ATTRIBUTES)]
         columns = [place.index(name) for name in names]
         weights = self._reliability[columns].clamp(min=1e-6)
@@ -111,6 +117,6 @@ def quaternions(yaw: torch.Tensor, pitch: torch.Tensor, roll: torch.Tensor) -> t
 
 
 def directions(right: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-    """Unit vectors [N, 3], x right, y up, z ahead, from degrees [N]."""
+    """Unit vectors [N, 3], x right, y up, z ahead, of angles in degrees, [N] each."""
     right, up = right.deg2rad(), up.deg2rad()
     return torch.stack([right.sin() * up.cos(), up.sin(), right.cos() * up.cos()], 1)

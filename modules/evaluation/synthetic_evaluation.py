@@ -39,7 +39,7 @@ def evaluate(settings: EvaluationSettings, say: Callable[[str], None]) -> None:
     What was painted before is kept there and painted no second time.
 
     Args:
-        settings: what is asked for.
+        settings: the options of the evaluation.
         say: takes lines of progress.
 
     Raises:
@@ -91,7 +91,11 @@ def evaluate(settings: EvaluationSettings, say: Callable[[str], None]) -> None:
 
 
 def _check_calibration(settings: EvaluationSettings) -> None:
-    """ValueError, before hours of painting, for too few people to calibrate a threshold on."""
+    """Refuse, before hours of painting, too few people to calibrate a threshold on.
+
+    Raises:
+        ValueError: naming the options to raise.
+    """
     impostors = settings.calibration * (settings.calibration - 1)
     if impostors * settings.false_accept_rate < 1:
         raise ValueError(
@@ -107,7 +111,21 @@ def measure(
     plan: Sequence[conditions.Condition],
     store: PictureStore,
 ) -> synthetic_results.SyntheticResults:
-    """Find and measure the faces of every picture in the store. ValueError where no original has one."""
+    """Find and measure the faces of every picture in the store.
+
+    Args:
+        settings: of the evaluation; the degrees, the calibration and the false accept rate.
+        backend: that measures.
+        test_set: the people and their exact truth.
+        plan: the conditions that were painted.
+        store: that holds all their pictures, and those that were rendered.
+
+    Returns:
+        Everything that was measured; its tables and verdicts are still to be computed.
+
+    Raises:
+        ValueError: pictures are missing, no original has a face, or no threshold can be calibrated.
+    """
     counts = {name: len(test_set) for name in _rendered()}
     counts |= {name: settings.calibration for name in synthetic_set.CALIBRATION}
     counts |= {condition.name: condition.count or len(test_set) for condition in plan}
@@ -140,7 +158,15 @@ def paint(
     plan: Sequence[conditions.Condition],
     store: PictureStore,
 ) -> None:
-    """Paint what the store lacks; where it lacks nothing, ComfyUI is not started. folder: of the model."""
+    """Paint the pictures that the store lacks; where it lacks none, ComfyUI is not started.
+
+    Args:
+        settings: of the evaluation; steps and guidance are not None.
+        folder: of the model.
+        test_set: the people whose pictures are anonymized.
+        plan: the conditions to paint.
+        store: where the pictures go.
+    """
     wanted = [(condition.name, number) for condition in plan for number in range(condition.count or len(test_set))]
     lacking = sum(not store.has(*picture) for picture in wanted)
     reconstructed = all(store.has(conditions.RECONSTRUCTION, number) for number in range(len(test_set)))
@@ -160,7 +186,15 @@ def paint(
 
 
 def find_faces(store, pictures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The detector's score of every picture; what was looked at before is not looked at again."""
+    """The detector's score of every picture; scores that the store remembers are not computed again.
+
+    Args:
+        store: that remembers scores.
+        pictures: condition -> uint8 [N, S, S, 3].
+
+    Returns:
+        Condition -> scores, float [N].
+    """
     networks = detection.load_face_networks()
     scores = {}
     with tqdm(total=sum(map(len, pictures.values())), unit="picture", desc="looking for faces") as bar:
@@ -176,6 +210,7 @@ def find_faces(store, pictures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def save_sheet(file: Path, results) -> None:
+    """Save a contact sheet of the first people: originals, results of every degree, swaps and their exact truth."""
     rows = slice(0, min(SHEET_ROWS, len(results.test_set)))
     columns = {"original": conditions.ORIGINAL, "VAE": conditions.RECONSTRUCTION}
     columns |= {f"d = {degree:g}": conditions.anonymized(degree) for degree in results.degrees}

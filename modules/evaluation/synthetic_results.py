@@ -1,4 +1,4 @@
-"""All tables, figures and verdicts of a model on the synthetic test set, from what was measured of every condition."""
+"""All tables, figures and verdicts of a model on the synthetic test set, from the measurements of every condition."""
 
 from __future__ import annotations
 
@@ -25,10 +25,20 @@ _TITLES = {
 
 @dataclass
 class SyntheticResults:
-    """What was measured: condition -> pictures uint8 [N, S, S, 3], -> Measured, -> the detector's scores float [N].
+    """What was measured of every condition, and the tables and verdicts that follow from it.
 
-    truth: of the originals, exactly known. swap_truth: of the swaps. threshold: calibrated on other people.
-    degrees: painted ones, rising. main: the degree of the ablation, the seeds and the linked pictures.
+    Attributes:
+        test_set: the people and their exact truth.
+        pictures: condition -> uint8 [N, S, S, 3].
+        faces: condition -> Measured of its N pictures.
+        scores: condition -> the detector's scores, float [N].
+        truth: of the originals, exactly known.
+        swap_truth: of the swaps, exactly known.
+        threshold: calibrated on other people.
+        degrees: that were painted, rising.
+        main: the degree of the ablation, the seeds and the linked pictures.
+        tables: empty until `compute`.
+        verdicts: empty until `compute`.
     """
 
     test_set: SyntheticSet
@@ -53,6 +63,7 @@ class SyntheticResults:
         self.runs = [self.faces[name] for name in sorted(self.faces) if name.startswith("seed_")]
 
     def compute(self) -> None:
+        """Fill in the tables and the verdicts."""
         baselines = {_TITLES[name]: self.faces[name] for name in (c.JPEG, c.RECONSTRUCTION, c.OTHER)}
         painted = {f"d = {degree:g}": faces for degree, faces in self.by_degree.items()}
         random = {"two random faces": self.strangers}
@@ -178,7 +189,7 @@ class SyntheticResults:
         return table
 
     def _own_errors(self) -> Table:
-        """What the back-end reads off pictures of exactly known faces, against the truth: the floor of other tables."""
+        """The back-end's readings of pictures of exactly known faces, against the truth: the floor of other tables."""
         rows = {"originals": self.originals, "swaps, rendered from the exact truth": self.faces[c.SWAP_TRUTH]}
         table = protocols.attribute_table(rows, self.truth, "own_errors", "Against the exact truth of the scenes")
         swap = protocols.attribute_table({"swaps": self.faces[c.SWAP]}, self.truth)
@@ -189,7 +200,11 @@ class SyntheticResults:
         return table
 
     def save_plots(self, folder: Path) -> list[str]:
-        """Names of the files written."""
+        """Draw all figures into a folder.
+
+        Returns:
+            Names of the files.
+        """
         degrees, faces = list(self.by_degree), list(self.by_degree.values())
         random = {
             aspect: mean(distance(aspect, self.strangers, self.originals)).value for aspect in self.originals.aspects

@@ -1,4 +1,4 @@
-"""The synthetic test set: people that no training has seen, with two pictures each and the exact truth."""
+"""The synthetic test set: people that no training uses, with two pictures each and the exact truth."""
 
 from __future__ import annotations
 
@@ -25,10 +25,16 @@ _MASKS = ("mask_background", "mask_face")
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """N people, of whom each has the picture `originals` and another one, `others`; uint8 [N, S, S, 3].
+    """N people and their pictures.
 
-    swapped: the exact truth of a swap, person i - 1 in the scene of original i. background: float32 [N, S, S], what
-    neither person nor clothing covers in the originals. face: the same, of the skin of the face.
+    Attributes:
+        identity: of the N people.
+        attributes: of their originals.
+        originals: a picture of each, uint8 [N, S, S, 3].
+        others: another picture of each, uint8 [N, S, S, 3].
+        swapped: the exact truth of a swap, person i - 1 in the scene of original i, uint8 [N, S, S, 3].
+        background: float32 [N, S, S], 0..1, what neither person nor clothing covers in the originals.
+        face: float32 [N, S, S], 0..1, the skin of the face in the originals.
     """
 
     identity: Parameters
@@ -44,10 +50,18 @@ class SyntheticSet:
 
 
 def make_set(count: int, store: PictureStore, seed: int = TEST_SEED, size: int = 128) -> SyntheticSet:
-    """People 0 to count - 1 of this seed, as sample_identities numbers them.
+    """Render people 0 to count - 1 of a seed, as sample_identities numbers them.
 
-    The original of person i shows attributes i, the other picture attributes i + 100000. store: holds the pictures, so
-    that they are rendered once. Raises ValueError for fewer than two people, who are nobody to be taken for.
+    The original of person i shows attributes i, the other picture attributes i + 100000.
+
+    Args:
+        count: how many people, 2 or more.
+        store: holds the pictures, so that they are rendered once.
+        seed: of people and scenes, 0 or more.
+        size: side of the pictures in pixels.
+
+    Raises:
+        ValueError: fewer than two people, who are nobody to be taken for.
     """
     if count < 2:
         raise ValueError(f"{count} identities are too few: re-identification needs at least 2, and 200 say something.")
@@ -71,7 +85,17 @@ def make_set(count: int, store: PictureStore, seed: int = TEST_SEED, size: int =
 def make_calibration_pairs(
     count: int, store: PictureStore, seed: int = TEST_SEED, size: int = 128
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two pictures each of `count` people who are in no test set: uint8 [N, S, S, 3] twice."""
+    """Render two pictures each of people who are in no test set.
+
+    Args:
+        count: how many people.
+        store: holds the pictures, so that they are rendered once.
+        seed: of people and scenes, 0 or more.
+        size: side of the pictures in pixels.
+
+    Returns:
+        First and second pictures, uint8 [N, S, S, 3] each.
+    """
     numbers = range(_CALIBRATION_FIRST, _CALIBRATION_FIRST + count)
 
     def pairs() -> list[np.ndarray]:
@@ -85,7 +109,7 @@ def make_calibration_pairs(
 
 
 def renderer_digest() -> str:
-    """SHA-256 of the renderer's code: what it makes of a number is the same only while this is."""
+    """SHA-256 of the renderer's code: pictures of a number are sure to be the same only while this is."""
     return sha256_of_folder(Path(renderer.__file__).parent, (".py",))
 
 
@@ -95,7 +119,7 @@ def swap_sources(count: int) -> list[int]:
 
 
 def to_levels(images: torch.Tensor) -> np.ndarray:
-    """uint8 of float 0..1, as a PNG holds it."""
+    """Float 0..1 as uint8, as a PNG holds it."""
     return (images.clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 

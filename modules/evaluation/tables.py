@@ -14,9 +14,15 @@ Cell = Interval | float | int | str | None
 
 @dataclass
 class Table:
-    """name: of its files. title, note: above and below it. columns: of the cells; the first column names the row.
+    """A table of figures.
 
-    rows: name of the row -> its cells by column; a column that a row lacks is empty there. digits: of figures.
+    Args:
+        name: of its files.
+        title: above it.
+        columns: of the cells; the column of the rows' names comes before them.
+        rows: name of the row -> its cells by column; a column that a row lacks is empty there.
+        note: below it.
+        digits: of figures, after the point.
     """
 
     name: str
@@ -27,24 +33,33 @@ class Table:
     digits: int = 3
 
     def add(self, row: str, **cells: Cell) -> None:
-        """cells: by column, with `_` for a space where a column's name has one."""
+        """Put a row, with the cells as keywords: `_` stands for a space in a column's name."""
         self.put(row, {column.replace("_", " "): cell for column, cell in cells.items()})
 
     def put(self, row: str, cells: dict[str, Cell]) -> None:
-        """Raises KeyError for a column that the table does not have."""
+        """Put a row in, or in the place of one of this name.
+
+        Args:
+            row: its name.
+            cells: by column.
+
+        Raises:
+            KeyError: the table does not have a column.
+        """
         unknown = [column for column in cells if column not in self.columns]
         if unknown:
             raise KeyError(f"The table {self.name} has no column {', '.join(unknown)}.")
         self.rows[row] = cells
 
     def markdown(self) -> str:
+        """The table in Markdown, under a heading and above its note."""
         lines = [f"### {self.title}", "", f"| | {' | '.join(self.columns)} |", f"|---|{'--:|' * len(self.columns)}"]
         for row, cells in self.rows.items():
             lines.append(f"| {row} | {' | '.join(self._text(cells.get(column)) for column in self.columns)} |")
         return "\n".join([*lines, "", self.note, ""] if self.note else [*lines, ""])
 
     def csv(self) -> str:
-        """One line a row; a column of intervals becomes four: value, low, high and count."""
+        """The table as CSV, one line a row; a column of intervals becomes four: value, low, high and count."""
         wide = [c for c in self.columns if any(isinstance(cells.get(c), Interval) for cells in self.rows.values())]
         header = ["row"]
         for column in self.columns:
@@ -64,7 +79,7 @@ class Table:
         return text.getvalue()
 
     def as_dict(self) -> dict:
-        """For JSON, which has no NaN: null instead."""
+        """The table as JSON can hold it: null in the place of NaN."""
         rows = {row: {column: _plain(cell) for column, cell in cells.items()} for row, cells in self.rows.items()}
         return {"title": self.title, "columns": self.columns, "rows": rows, "note": self.note}
 

@@ -20,10 +20,15 @@ _PUPIL = 0.40  # of the iris
 
 
 class Features:
-    """The curves of one face under one expression. identity, attributes: columns() of them.
+    """The curves of one face under one expression, and what is painted along them.
 
     Heights of the eye's and the mouth's curves are functions of `u`, -1..1 from corner to corner (for eyes from the
     inner to the outer one); landmarks use the same ones.
+
+    Args:
+        identity: columns() of the identity.
+        attributes: columns() of the attributes.
+        head: on whose surface the face is painted.
     """
 
     def __init__(self, identity: SimpleNamespace, attributes: SimpleNamespace, head: Head):
@@ -41,7 +46,7 @@ class Features:
         self._ball_z = self.eye_z - 0.86 * self._ball
 
     def lids(self, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Heights of the upper and the lower lid above the eye's middle, along its own axis."""
+        """Heights of the upper and the lower lid above the eye's middle, along its own axis, in head units."""
         arch = 1 - u.square()
         opening = self.attributes.eye_opening
         squint = 0.16 * self.attributes.smile.clamp_min(0) * opening
@@ -50,20 +55,27 @@ class Features:
         return upper * self.eye_half_height, lower * self.eye_half_height
 
     def eye_point(self, u: torch.Tensor, height: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x and y of the right eye's own coordinates; the left eye mirrors x."""
+        """x and y in the head's frame of a point in the right eye's own coordinates; for the left eye mirror x."""
         across = u * self.identity.eye_size
         x = self.identity.eye_spacing + across * self._tilt[0] - height * self._tilt[1]
         return x, self.identity.eye_height + across * self._tilt[1] + height * self._tilt[0]
 
     def brow(self, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x and y of the right brow's middle line."""
+        """x and y of the right brow's middle line in the head's frame; u is -1..1 from the inner to the outer end."""
         slope = torch.tan((self.identity.brow_angle - 7 * self.attributes.brow_raise) * _RADIANS)
         across = u * self.identity.brow_length
         height = across * slope + self.identity.brow_arch * (1 - u.square())
         return self.identity.eye_spacing * 0.97 + 0.02 + across, self.brow_y + height
 
     def mouth(self, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Heights of the mouth's curves from above: the upper lip's edges, the lower lip's edges."""
+        """Heights of the mouth's four curves in the head's frame, from above.
+
+        Args:
+            u: -1..1 from the left corner of the mouth to the right one.
+
+        Returns:
+            The upper and the lower edge of the upper lip, then the upper and the lower edge of the lower lip.
+        """
         i, a = self.identity, self.attributes
         square = u.square()
         arch = 1 - square
@@ -80,7 +92,16 @@ class Features:
         )
 
     def paint(self, point: Vector, normal: Vector, view: View) -> Surface:
-        """Everything on the skin, before light, at the points that the rays of the view meet."""
+        """Everything on the skin, before light, at the points where the rays of the view meet the head.
+
+        Args:
+            point: where the rays meet it, in the head's frame, [B, 1, H, W] each.
+            normal: unit normals of the head there.
+            view: how the head is seen and lit; its rays are followed to the eyeballs.
+
+        Returns:
+            Colour, normal, occlusion and gloss of every pixel.
+        """
         x, y, _ = point
         pixel = view.pixel
         painted = self._skin_surface(x, y, normal)

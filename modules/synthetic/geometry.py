@@ -21,7 +21,12 @@ Vector = tuple[torch.Tensor, ...]  # x, y, z
 class View(NamedTuple):
     """How a head is seen and lit, in the head's frame.
 
-    origin, ray: of the camera's rays, one a pixel. light: direction towards it. up: of the camera. pixel: its side.
+    Attributes:
+        origin: the camera.
+        ray: unit directions of the camera's rays, one a pixel.
+        light: unit direction towards the light.
+        up: unit direction that is up for the camera.
+        pixel: side of a pixel in head units, [B, 1, 1, 1].
     """
 
     origin: Vector
@@ -56,20 +61,33 @@ def bump(squared: torch.Tensor) -> torch.Tensor:
 
 
 def dot(a: Vector, b: Vector) -> torch.Tensor:
+    """The dot product of two vectors."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def normalised(a: Vector) -> Vector:
+    """The vector scaled to length 1."""
     scale = torch.rsqrt(dot(a, a).clamp_min(1e-12))
     return a[0] * scale, a[1] * scale, a[2] * scale
 
 
 def along(origin: Vector, direction: Vector, distance: torch.Tensor) -> Vector:
+    """The points at some distances from an origin along directions.
+
+    Args:
+        origin: where the distances start.
+        direction: unit.
+        distance: of each point.
+    """
     return tuple(o + d * distance for o, d in zip(origin, direction, strict=True))
 
 
 class Pose:
-    """Where the head is: from its frame to the camera's and back. attributes: columns() of them."""
+    """Where the head is: takes directions and points from its frame to the camera's and back.
+
+    Args:
+        attributes: columns() of the attributes.
+    """
 
     def __init__(self, attributes: SimpleNamespace):
         radians = torch.pi / 180
@@ -87,14 +105,23 @@ class Pose:
         self._place = (attributes.shift_x, attributes.shift_y + _MIDDLE_Y, torch.zeros_like(yaw))
 
     def to_head(self, direction: Vector) -> Vector:
-        """A direction of the camera's frame in that of the head."""
+        """A direction of the camera's frame, in the head's frame."""
         return tuple(dot((self._rows[0][i], self._rows[1][i], self._rows[2][i]), direction) for i in range(3))
 
     def to_camera(self, direction: Vector) -> Vector:
+        """A direction of the head's frame, in the camera's frame."""
         return tuple(dot(row, direction) for row in self._rows)
 
     def rays(self, screen_x: torch.Tensor, screen_y: torch.Tensor) -> tuple[Vector, Vector]:
-        """The camera and the unit directions of its rays through points of the picture, both in the head's frame."""
+        """The camera's rays through points of the picture.
+
+        Args:
+            screen_x: -1..1, to the right.
+            screen_y: -1..1, up.
+
+        Returns:
+            The camera, and the unit directions of the rays, both in the head's frame.
+        """
         place = self._place
         camera = (-place[0] / self.scale, -place[1] / self.scale, (CAMERA_DISTANCE - place[2]) / self.scale)
         origin = tuple(c + p for c, p in zip(self.to_head(camera), _PIVOT, strict=True))
@@ -102,7 +129,7 @@ class Pose:
         return origin, normalised(self.to_head((screen_x, screen_y, depth)))
 
     def project(self, point: Vector) -> tuple[torch.Tensor, torch.Tensor]:
-        """Points of the head's frame in the picture, x right and y up, each -1..1 inside it."""
+        """Where points of the head's frame are in the picture: x to the right and y up, -1..1 inside it."""
         turned = self.to_camera(tuple(c - p for c, p in zip(point, _PIVOT, strict=True)))
         x, y, z = (t * self.scale + p for t, p in zip(turned, self._place, strict=True))
         nearer = CAMERA_DISTANCE / (CAMERA_DISTANCE - z)
@@ -110,7 +137,12 @@ class Pose:
 
 
 class Head:
-    """The surface of one head under one expression. identity, attributes: columns() of them."""
+    """The surface of one head under one expression.
+
+    Args:
+        identity: columns() of the identity.
+        attributes: columns() of the attributes.
+    """
 
     def __init__(self, identity: SimpleNamespace, attributes: SimpleNamespace):
         self.identity = identity
@@ -173,7 +205,10 @@ class Head:
         return ((x_share.square() + y_share + z_share.square()).clamp_min(1e-9).sqrt() - 1) * _RADIUS
 
     def closest(self, origin: Vector, direction: Vector) -> torch.Tensor:
-        """Distance along each ray to where it comes nearest to the middle of the head, as the ellipsoid sees it."""
+        """Distance along each ray to where it comes nearest to the middle of the head.
+
+        Near is measured with each axis in shares of the head's own size along it, so that the head is about a ball.
+        """
         return _closest(origin, direction, (1 / self.width.square(), 1 / self.top.square(), 1 / 0.55))
 
     def trace(self, origin: Vector, direction: Vector) -> tuple[Vector, torch.Tensor]:
@@ -193,7 +228,7 @@ class Head:
         return along(origin, direction, distance), outline
 
     def normal(self, point: Vector) -> Vector:
-        """Unit normals by differences of the field."""
+        """Unit normals, from differences of the field over a short step."""
         x, y, z = point
         here, step = self.field(point), _NORMAL_STEP
         return normalised(
@@ -215,7 +250,11 @@ class Head:
 
 
 class HairShell:
-    """The outside of the hair: an ellipsoid above, a hanging curtain below."""
+    """The outside of the hair: an ellipsoid above, a hanging curtain below.
+
+    Args:
+        identity: columns() of the identity.
+    """
 
     def __init__(self, identity: SimpleNamespace):
         # short hair does not stand off
@@ -243,7 +282,12 @@ class HairShell:
         return pull, (x * pull[0] + above * pull[1] + z * pull[2]).clamp_min(1e-9).sqrt()
 
     def trace(self, origin: Vector, direction: Vector) -> tuple[Vector, torch.Tensor, Vector]:
-        """As Head.trace, and the points of closest approach, where the outline is."""
+        """Where rays meet the hair.
+
+        Returns:
+            The points and the signed distance of each ray to the hair's outline (negative inside), as of Head.trace;
+            then the points of closest approach, where the outline is.
+        """
         weights = (1 / self.side.square(), 0 * self.side, 1 / 0.7)
         level = along(origin, direction, _closest(origin, direction, weights))[1]
         weights = (weights[0], (level > 0) / self.top.square(), weights[2])
@@ -259,6 +303,7 @@ class HairShell:
         return along(origin, direction, distance), outline, edge
 
     def normal(self, point: Vector) -> Vector:
+        """Unit normals of the ellipsoid at points on it; the slope of the waves is left out."""
         return normalised(self._shares(point)[0])
 
 

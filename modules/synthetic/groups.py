@@ -32,9 +32,14 @@ class GroupTriple(NamedTuple):
 
 
 def group_pictures(group: int, side: int) -> list[GroupPicture]:
-    """The side * side pictures of a group, by person first. Its people and scenes are group * side and following.
+    """The side * side pictures of a group, by person first.
 
-    Raises ValueError for a negative group or a side below 2, which has no triple.
+    Args:
+        group: its number, from 0; its people and scenes are group * side and following.
+        side: how many people and scenes it has.
+
+    Raises:
+        ValueError: a negative group, or a side below 2, which has no triple.
     """
     if group < 0 or side < 2:
         raise ValueError(f"Groups are numbered from 0 and have a side of 2 or more; got group {group}, side {side}.")
@@ -51,9 +56,19 @@ def picture_parameters(pictures: list[GroupPicture], seed: int) -> tuple[Paramet
 
 
 def group_triples(group: int, side: int, seed: int, per_picture: int) -> list[GroupTriple]:
-    """For each picture of a group, `per_picture` different triples of which it is the truth; the same ones always.
+    """For each picture of a group, different triples of which it is the truth.
 
-    Raises ValueError when a group of this side has fewer: (side - 1) ** 2.
+    Args:
+        group: its number, from 0.
+        side: how many people and scenes it has, 2 or more.
+        seed: 0 or more; the same arguments give the same triples always.
+        per_picture: how many triples each picture is the truth of, 1 to (side - 1) ** 2.
+
+    Returns:
+        side ** 2 * per_picture triples, in the order of group_pictures.
+
+    Raises:
+        ValueError: the group has fewer triples a picture, or group_pictures refuses the group.
     """
     if not 1 <= per_picture <= (side - 1) ** 2:
         raise ValueError(

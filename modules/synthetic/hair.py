@@ -11,7 +11,11 @@ from .shading import Light, Surface, colour, cover, hair_colour, smoothstep
 
 
 class Hair:
-    """The hair of one head. identity: columns() of it."""
+    """The hair of one head.
+
+    Args:
+        identity: columns() of the identity.
+    """
 
     def __init__(self, identity: SimpleNamespace):
         self.identity = identity
@@ -30,7 +34,7 @@ class Hair:
         return ((share_x.square().square() + share_y.square().square()).sqrt().sqrt() - 1) * 0.42
 
     def shadow(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Share of light that the hair leaves to the skin, at x and y of the head's frame."""
+        """Share of the light that the hair leaves to the skin, 0..1, at x and y of the head's frame."""
         length = smoothstep(self.identity.hair_length + y, -0.05, 0.1)
         return 1 - 0.42 * smoothstep(self.opening(x, y), -0.15, 0.01) * length
 
@@ -40,7 +44,11 @@ class Hair:
         return -i.hair_length - 0.10 * x.square() - y + uneven
 
     def front(self, view: View, light: Light) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The hair's near side, linear [B, 3, H, W], and its cover [B, 1, H, W]; the same of what hangs behind."""
+        """The hair as the camera sees it: its near side, and what hangs behind the head.
+
+        Returns:
+            The near side's colour, linear [B, 3, H, W], and its cover [B, 1, H, W]; then both of what hangs behind.
+        """
         i, pixel = self.identity, view.pixel
         point, outline, edge = self.shell.trace(view.origin, view.ray)
         x, y, z = point

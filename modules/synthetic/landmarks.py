@@ -11,7 +11,16 @@ _JAW_HEIGHTS = (0.0, -0.16, -0.33, -0.50, -0.66, -0.80, -0.91, -0.98)  # of the 
 
 
 def place_landmarks(features: Features, head: Head, pose: Pose) -> torch.Tensor:
-    """[B, 68, 2] in the picture, -1..1, x right and y down. Jaw: the head's edge as seen from its own front."""
+    """Where the 68 iBUG points of a face are in its picture, visible or not.
+
+    Args:
+        features: the curves of the face.
+        head: its surface; the jaw's points are the head's edge as seen from its own front.
+        pose: where the head is.
+
+    Returns:
+        Float [B, 68, 2], -1..1, x to the right before y down.
+    """
     count = len(head.width)
 
     def row(*values: float) -> torch.Tensor:
@@ -55,6 +64,13 @@ def place_landmarks(features: Features, head: Head, pose: Pose) -> torch.Tensor:
 
 
 def five_points(landmarks: torch.Tensor) -> torch.Tensor:
-    """[B, 5, 2] of [B, 68, 2]: middles of the eyes (of six points each), tip of the nose, corners of the mouth."""
+    """The middles of the eyes (of six points each), the tip of the nose and the corners of the mouth.
+
+    Args:
+        landmarks: [B, 68, 2], iBUG's.
+
+    Returns:
+        [B, 5, 2] in the same coordinates; of eyes and corners the left one of the picture first.
+    """
     left, right = landmarks[:, 36:42].mean(1), landmarks[:, 42:48].mean(1)
     return torch.stack([left, right, landmarks[:, 30], landmarks[:, 48], landmarks[:, 54]], 1)

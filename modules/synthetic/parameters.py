@@ -21,8 +21,12 @@ _STREAMS = {IDENTITY: 0, ATTRIBUTES: 1}
 class Parameters:
     """The same parameters of B faces.
 
-    table: the parameters, IDENTITY or ATTRIBUTES. values: float32 [B, P], normalised: -1 is each one's `low`, 1 its
-    `high`. Regressors learn these. Raises ValueError when the shape does not fit the table.
+    Args:
+        table: what the columns are, IDENTITY or ATTRIBUTES.
+        values: float32 [B, P], normalised: -1 is each parameter's `low`, 1 its `high`. Regressors learn these.
+
+    Raises:
+        ValueError: the shape does not fit the table.
     """
 
     table: tuple[Parameter, ...]
@@ -46,18 +50,23 @@ class Parameters:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of the parameters, in the order of the columns."""
         return tuple(parameter.name for parameter in self.table)
 
     def natural(self) -> torch.Tensor:
-        """Float32 [B, P] in the units of the table."""
+        """The values in the units of the table, float32 [B, P]."""
         low = torch.tensor([p.low for p in self.table], device=self.values.device)
         high = torch.tensor([p.high for p in self.table], device=self.values.device)
         return low + (self.values + 1) * 0.5 * (high - low)
 
     def replace(self, **normalised: float | torch.Tensor) -> Parameters:
-        """A copy with some parameters set for all faces, by name, in normalised values (number or [B]).
+        """A copy in which some parameters are set for all faces.
 
-        Raises ValueError for a name that is not in the table.
+        Args:
+            normalised: by name, the normalised value: a number, or one for each face, [B].
+
+        Raises:
+            ValueError: a name is not in the table.
         """
         values = self.values.clone()
         for name, value in normalised.items():
@@ -67,11 +76,20 @@ class Parameters:
         return Parameters(self.table, values)
 
     def to(self, device: torch.device | str | None) -> Parameters:
+        """The same parameters on a device; None leaves them where they are."""
         return Parameters(self.table, self.values.to(device))
 
     @classmethod
     def from_natural(cls, table: tuple[Parameter, ...], values: torch.Tensor) -> Parameters:
-        """From float [B, P] in the units of the table. Raises ValueError as Parameters does."""
+        """Parameters from values in the units of the table.
+
+        Args:
+            table: what the columns are, IDENTITY or ATTRIBUTES.
+            values: float [B, P].
+
+        Raises:
+            ValueError: the shape does not fit the table.
+        """
         if values.ndim != 2 or values.shape[1] != len(table):
             raise ValueError(f"Values of these parameters are [B, {len(table)}], got {list(values.shape)}.")
         low = torch.tensor([p.low for p in table], device=values.device)
@@ -80,16 +98,20 @@ class Parameters:
 
     @classmethod
     def average(cls, table: tuple[Parameter, ...], count: int = 1) -> Parameters:
-        """The middle of every range; what most faces do not have (`absent`) is absent."""
+        """Faces in the middle of every range; what at least half of the drawn faces lack (`absent`) is absent."""
         row = torch.tensor([-1.0 if p.absent >= 0.5 else 0.0 for p in table])
         return cls(table, row.repeat(count, 1))
 
 
 def sample_identities(numbers: int | Iterable[int], seed: int) -> Parameters:
-    """Identities by their numbers; a count stands for 0..count-1. CPU, float32.
+    """Identities by their numbers, on the CPU.
 
-    seed: 0 or more; it and a number give the same identity always, whatever else is drawn. Raises ValueError for
-    negative numbers or seeds.
+    Args:
+        numbers: 0 or more each; a count stands for 0..count-1.
+        seed: 0 or more; a seed and a number give the same identity always, whatever else is drawn.
+
+    Raises:
+        ValueError: a number or the seed is negative.
     """
     return _sample(IDENTITY, numbers, seed)
 

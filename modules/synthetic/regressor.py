@@ -35,7 +35,11 @@ class _Block(nn.Module):
 
 
 class SyntheticRegressor(nn.Module):
-    """reliability: float32 [101], the share of each parameter's variance that is explained on held-out faces, 0..1."""
+    """The network. Its weights hold how reliable each of its values is.
+
+    Attributes:
+        reliability: float32 [101], the share of each parameter's variance that is explained on held-out faces, 0..1.
+    """
 
     reliability: torch.Tensor
 
@@ -53,8 +57,17 @@ class SyntheticRegressor(nn.Module):
         self.register_buffer("reliability", torch.ones(OUTPUTS))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """images: float [N, S, S, 3], 0..1; another size than 128 is resized. Returns float [N, 101]: identity, then
-        attributes, in the order of the tables, normalised to -1..1 (see parameters.Parameters)."""
+        """Read the parameters off pictures.
+
+        Args:
+            images: float [N, S, S, 3], 0..1; another size than 128 is resized.
+
+        Returns:
+            Float [N, 101]: identity, then attributes, in the order of the tables, normalised to -1..1 (see Parameters).
+
+        Raises:
+            ValueError: the pictures have another shape.
+        """
         if images.ndim != 4 or images.shape[-1] != 3:
             raise ValueError(f"Pictures are [N, S, S, 3]; got {list(images.shape)}.")
         x = images.movedim(-1, 1)
@@ -65,7 +78,14 @@ class SyntheticRegressor(nn.Module):
 
 
 def load_regressor(path: Path = WEIGHTS) -> SyntheticRegressor:
-    """The regressor in `path` (safetensors), in float32 and for inference. Raises ValueError for other weights."""
+    """The regressor in a file, in float32 and for inference.
+
+    Args:
+        path: of a safetensors file, as save_regressor writes it.
+
+    Raises:
+        ValueError: the file cannot be read or holds other weights.
+    """
     regressor = SyntheticRegressor()
     try:
         regressor.load_state_dict({key: value.float() for key, value in load_file(path).items()})

@@ -23,10 +23,16 @@ MAX_SIZE = 4096
 
 @dataclass(frozen=True)
 class Rendered:
-    """images: float32 [B, S, S, 3], 0..1. landmarks: float32 [B, 68, 2], iBUG's points as pixel centres count, x before
-    y, seen or not. points: float32 [B, 5, 2], eyes' middles (the left of the picture first), tip of the nose, corners
-    of the mouth. Masks, float32 [B, S, S], 0..1: face_mask, the skin of the face without ears and what hair covers;
-    hair_mask; background_mask, what neither person nor clothing covers.
+    """B pictures and their exact truth. Points count from the centre of the first pixel.
+
+    Attributes:
+        images: float32 [B, S, S, 3], 0..1.
+        landmarks: float32 [B, 68, 2], iBUG's points in pixels, x before y, whether visible or not.
+        points: float32 [B, 5, 2], in pixels: middles of the eyes (the left one of the picture first), tip of the nose,
+            corners of the mouth.
+        face_mask: float32 [B, S, S], 0..1, the skin of the face, without ears and without what hair covers.
+        hair_mask: float32 [B, S, S], 0..1, the hair.
+        background_mask: float32 [B, S, S], 0..1, what neither person nor clothing covers.
     """
 
     images: torch.Tensor
@@ -41,11 +47,17 @@ class Rendered:
 def render(
     identity: Parameters, attributes: Parameters, size: int = 128, device: torch.device | str | None = None
 ) -> Rendered:
-    """One picture a row: face i has identity i under attributes i; one row of either serves all of the other.
+    """Render one picture a row: face i has identity i under attributes i. Any size shows the same face.
 
-    size: side of the pictures in pixels, 16 to 4096. device: where to render and leave the results; None is where the
-    identity's values are. Any size shows the same face. Raises ValueError for parameters of other tables, numbers of
-    rows that do not fit, values that are not finite, or another size.
+    Args:
+        identity: [B] identities, or one that serves all attributes.
+        attributes: [B] attributes, or one row that serves all identities.
+        size: side of the pictures in pixels, 16 to 4096.
+        device: where to render and leave the results; None is where the identity's values are.
+
+    Raises:
+        ValueError: parameters of other tables, numbers of rows that do not fit, values that are not finite, or another
+            size.
     """
     if identity.table != IDENTITY or attributes.table != ATTRIBUTES:
         raise ValueError("render takes identities first and attributes second: see sample_identities.")

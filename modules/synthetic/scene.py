@@ -13,9 +13,16 @@ _EAR_Y, _EAR_Z = -0.05, -0.10
 
 
 def background(attributes: SimpleNamespace, x: torch.Tensor, y: torch.Tensor, pixel: torch.Tensor) -> torch.Tensor:
-    """A gradient of two colours with stripes and a round and an angular shape of the third; linear [B, 3, H, W].
+    """What is behind the person: a gradient of two colours with stripes, a round and an angular shape of a third one.
 
-    x, y: of the picture, -1..1, y up.
+    Args:
+        attributes: columns() of the attributes.
+        x: -1..1 across the picture, to the right.
+        y: -1..1, up.
+        pixel: side of a pixel in the units of x and y, [B, 1, 1, 1].
+
+    Returns:
+        Linear [B, 3, H, W].
     """
     a = attributes
     first, second, third = (
@@ -38,7 +45,14 @@ def background(attributes: SimpleNamespace, x: torch.Tensor, y: torch.Tensor, pi
 
 
 class Body:
-    """Neck and clothing: they stay upright under the head, and are flat but for their shading."""
+    """Neck and clothing: they stay upright under the head, and are flat but for their shading.
+
+    Args:
+        identity: columns() of the identity.
+        attributes: columns() of the attributes.
+        head: above the neck.
+        pose: where the head is.
+    """
 
     def __init__(self, identity: SimpleNamespace, attributes: SimpleNamespace, head: Head, pose: Pose):
         self._attributes = attributes
@@ -52,7 +66,18 @@ class Body:
     def over(
         self, picture: torch.Tensor, light: Light, x: torch.Tensor, y: torch.Tensor, pixel: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The picture with neck and clothing over it, and their cover [B, 1, H, W]."""
+        """Draw neck and clothing over a picture.
+
+        Args:
+            picture: linear [B, 3, H, W].
+            light: of the scene.
+            x: -1..1 across the picture, to the right.
+            y: -1..1, up.
+            pixel: side of a pixel in the units of x and y, [B, 1, 1, 1].
+
+        Returns:
+            The picture with both over it, and their cover [B, 1, H, W].
+        """
         a = self._attributes
         aside = x - self._x
         widening = 0.22 * (self._y + 0.10 - y).clamp_min(0)
@@ -79,7 +104,17 @@ class Body:
 
 
 def ears(identity: SimpleNamespace, head: Head, view: View, light: Light) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both ears: linear [B, 3, H, W] and cover [B, 1, H, W]. They are ellipsoids behind the head's outline."""
+    """Both ears: ellipsoids behind the head's outline.
+
+    Args:
+        identity: columns() of the identity.
+        head: that they stand at.
+        view: how the head is seen and lit.
+        light: of the scene.
+
+    Returns:
+        Their colour, linear [B, 3, H, W], and their cover [B, 1, H, W].
+    """
     origin, ray = view.origin, view.ray
     middle = along(origin, ray, head.closest(origin, ray))
     side = torch.where(middle[0] >= 0, 1.0, -1.0)
@@ -112,9 +147,17 @@ def glasses(
     view: View,
     traced: tuple[Vector, torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Frame of the glasses: colour [B, 3, 1, 1], cover of the frame and of the glass, [B, 1, H, W].
+    """The glasses: a frame with a bridge and temples, and the glass in it.
 
-    eye_z: depth of the eyes in the head's frame. traced: of Head.trace, for the temples, which lie on it.
+    Args:
+        identity: columns() of the identity.
+        attributes: columns() of the attributes.
+        eye_z: depth of the eyes in the head's frame, [B, 1, 1, 1].
+        view: how the head is seen.
+        traced: what Head.trace gives for this view; the temples lie on the head.
+
+    Returns:
+        The frame's colour, linear [B, 3, 1, 1], the frame's cover and the glass's cover, [B, 1, H, W] each.
     """
     a, pixel = attributes, view.pixel
     surface, outline = traced

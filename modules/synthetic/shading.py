@@ -20,30 +20,62 @@ _WRAP = 0.25  # light that reaches around the edge of what is lit: skin is not q
 
 
 def colour(red: float, green: float, blue: float, like: torch.Tensor) -> torch.Tensor:
-    """One colour, [1, 3, 1, 1], on the device of `like`."""
+    """One colour, [1, 3, 1, 1], on the device and of the dtype of a tensor.
+
+    Args:
+        red: linear.
+        green: linear.
+        blue: linear.
+        like: the tensor.
+    """
     return torch.tensor((red, green, blue), dtype=like.dtype, device=like.device)[None, :, None, None]
 
 
 def channels(red: torch.Tensor, green: torch.Tensor, blue: torch.Tensor) -> torch.Tensor:
+    """Join the channels of colours.
+
+    Args:
+        red: [B, 1, H, W], or [B, 1, 1, 1] for one colour a face.
+        green: of the same shape.
+        blue: of the same shape.
+
+    Returns:
+        [B, 3, H, W] or [B, 3, 1, 1].
+    """
     return torch.cat((red, green, blue), dim=1)
 
 
 def cover(distance: torch.Tensor, pixel: torch.Tensor, softness: float = 0.0) -> torch.Tensor:
-    """Share of a pixel that lies inside an edge: 0..1 of a signed distance, negative inside.
+    """Share of each pixel that lies inside an edge.
 
-    pixel: side of a pixel in head units. softness: width of the edge itself, in head units.
+    Args:
+        distance: signed distance of the pixel's centre to the edge, negative inside.
+        pixel: side of a pixel, in the unit of the distance.
+        softness: width of the edge itself, in the same unit.
+
+    Returns:
+        0..1.
     """
     return (0.5 - distance / (pixel + softness)).clamp(0, 1)
 
 
 def smoothstep(value: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """0 below low, 1 above high, smooth in between."""
+    """Rise from 0 to 1 without a kink.
+
+    Args:
+        value: any shape.
+        low: 0 up to here.
+        high: above `low`; 1 from here.
+
+    Returns:
+        The cubic 3 t^2 - 2 t^3 of the place between both.
+    """
     share = ((value - low) * (1 / (high - low))).clamp(0, 1)
     return share * share * (3 - 2 * share)
 
 
 def skin_colour(identity: SimpleNamespace) -> torch.Tensor:
-    """[B, 3, 1, 1]."""
+    """The skin's colour of columns() of the identity, linear [B, 3, 1, 1]."""
     light, middle, dark = (colour(*values, identity.skin_melanin).log() for values in _SKIN)
     melanin = identity.skin_melanin
     # the parabola through the three logarithms
@@ -54,7 +86,7 @@ def skin_colour(identity: SimpleNamespace) -> torch.Tensor:
 
 
 def hair_colour(identity: SimpleNamespace) -> torch.Tensor:
-    """[B, 3, 1, 1]."""
+    """The hair's colour of columns() of the identity, linear [B, 3, 1, 1]."""
     melanin = identity.hair_melanin
     eumelanin = 0.15 + 10.0 * melanin**1.4
     pheomelanin = 0.15 + 2.6 * identity.hair_redness * (1 - 0.6 * melanin)
@@ -63,7 +95,7 @@ def hair_colour(identity: SimpleNamespace) -> torch.Tensor:
 
 
 def iris_colour(identity: SimpleNamespace) -> torch.Tensor:
-    """[B, 3, 1, 1]."""
+    """The iris's colour of columns() of the identity, linear [B, 3, 1, 1]."""
     place = identity.iris_hue * 3
     result = sum(colour(*values, place) * (1 - (place - i).abs()).clamp_min(0) for i, values in enumerate(_IRIS))
     return 1.15 * result * identity.iris_lightness
@@ -73,8 +105,11 @@ def iris_colour(identity: SimpleNamespace) -> torch.Tensor:
 class Surface:
     """What light falls on.
 
-    albedo: [B, 3, H, W]. normal: unit. occlusion: [B, 1, H, W], 0..1, how much of the surroundings reaches the point.
-    gloss: [B, 1, H, W], strength of the highlight. Both may be numbers.
+    Attributes:
+        albedo: linear colour, [B, 3, H, W].
+        normal: unit.
+        occlusion: how much of the surroundings reaches the point, 0..1, [B, 1, H, W] or one number.
+        gloss: strength of the highlight, [B, 1, H, W] or one number.
     """
 
     albedo: torch.Tensor
@@ -84,7 +119,11 @@ class Surface:
 
 
 class Light:
-    """The light of one scene: one direction, and from everywhere. attributes: columns() of them."""
+    """The light of one scene: from one direction, and from everywhere.
+
+    Args:
+        attributes: columns() of the attributes.
+    """
 
     def __init__(self, attributes: SimpleNamespace):
         radians = torch.pi / 180
@@ -106,7 +145,7 @@ class Light:
         ray: Vector,
         power: int,
     ) -> torch.Tensor:
-        """What the camera sees of a surface, linear [B, 3, H, W].
+        """Light a surface.
 
         Args:
             surface: to light.
@@ -114,6 +153,9 @@ class Light:
             direction: towards the light, unit, in the normal's frame.
             ray: from the camera, unit, in the normal's frame.
             power: the highlight's exponent is 2 to this.
+
+        Returns:
+            What the camera sees of the surface, linear [B, 3, H, W].
         """
         normal, occlusion = surface.normal, surface.occlusion
         facing = dot(normal, direction)

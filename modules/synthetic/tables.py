@@ -14,9 +14,15 @@ from dataclasses import dataclass
 class Parameter:
     """One number of a face.
 
-    low, high: the natural value at -1 and at 1; in between it is linear. unit: of these values. absent: the share of
-    drawn faces that have exactly `low` (no glasses, no beard); the others are uniform over the whole range. group: what
-    of the face it belongs to.
+    Attributes:
+        name: unique among identities and attributes.
+        low: the natural value that is normalised to -1; in between it is linear.
+        high: the natural value that is normalised to 1.
+        unit: of the natural values.
+        group: what of the face it belongs to.
+        meaning: what it does, in words.
+        absent: the share of drawn faces that have exactly `low` (no glasses, no beard); the others are uniform over the
+            whole range.
     """
 
     name: str

@@ -22,7 +22,16 @@ _STREAM = 2  # 0 and 1 are those of identities and attributes
 
 @dataclass(frozen=True)
 class TripleParameters:
-    """What N triples show. Numbers: int64 [N], of the identities A and B, as sample_identities counts."""
+    """What N triples show.
+
+    Attributes:
+        source_numbers: int64 [N], of the identities A, as sample_identities counts.
+        driving_numbers: int64 [N], of the identities B.
+        source_identity: N identities A.
+        driving_identity: N identities B.
+        source_attributes: N attributes 1.
+        driving_attributes: N attributes 2.
+    """
 
     source_numbers: np.ndarray
     driving_numbers: np.ndarray
@@ -46,11 +55,16 @@ class RenderedTriples:
 
 
 def sample_triples(indices: int | Iterable[int], seed: int, identities: range | None = None) -> TripleParameters:
-    """The parameters of triples by their indices; a count stands for 0..count-1.
+    """The parameters of triples by their indices. The attributes are new in each triple.
 
-    seed: 0 or more; it, an index and `identities` give the same triple always. identities: the numbers that A and B are
-    drawn from, always different ones; None takes new ones for each triple, 2 i and 2 i + 1, so that no person comes
-    twice. Attributes are new in each. Raises ValueError for negative numbers, or fewer than two identities.
+    Args:
+        indices: 0 or more each; a count stands for 0..count-1.
+        seed: 0 or more; a seed, an index and `identities` give the same triple always.
+        identities: the numbers that A and B are drawn from, always different ones; None takes new ones for each triple,
+            2 i and 2 i + 1, so that no person comes twice.
+
+    Raises:
+        ValueError: an index or the seed is negative, or there are fewer than two identities.
     """
     if isinstance(indices, int):
         indices = range(max(indices, 0))
@@ -79,7 +93,16 @@ def sample_triples(indices: int | Iterable[int], seed: int, identities: range | 
 def render_triples(
     parameters: TripleParameters, size: int = 128, device: torch.device | str | None = None
 ) -> RenderedTriples:
-    """The pictures of triples; size, device and errors as in render."""
+    """Render the three pictures of each triple.
+
+    Args:
+        parameters: what N triples show.
+        size: side of the pictures in pixels, 16 to 4096.
+        device: where to render and leave the results; None is where the parameters are.
+
+    Raises:
+        ValueError: another size.
+    """
     p = parameters
     return RenderedTriples(
         render(p.source_identity, p.source_attributes, size, device),
@@ -96,7 +119,18 @@ def triples(
     device: torch.device | str | None = None,
     identities: range | None = None,
 ) -> RenderedTriples:
-    """sample_triples and render_triples in one."""
+    """Draw triples and render them: sample_triples and render_triples in one.
+
+    Args:
+        indices: 0 or more each; a count stands for 0..count-1.
+        seed: 0 or more; it decides who and what the triples show.
+        size: side of the pictures in pixels, 16 to 4096.
+        device: where to render and leave the results; None is the CPU.
+        identities: the numbers that people are drawn from; None takes new people for each triple.
+
+    Raises:
+        ValueError: as sample_triples and render.
+    """
     return render_triples(sample_triples(indices, seed, identities), size, device)
 
 
