@@ -32,10 +32,6 @@ class Table:
     note: str = ""
     digits: int = 3
 
-    def add(self, row: str, **cells: Cell) -> None:
-        """Put a row, with the cells as keywords: `_` stands for a space in a column's name."""
-        self.put(row, {column.replace("_", " "): cell for column, cell in cells.items()})
-
     def put(self, row: str, cells: dict[str, Cell]) -> None:
         """Put a row in, or in the place of one of this name.
 
