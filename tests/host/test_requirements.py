@@ -108,4 +108,5 @@ def test_training_says_what_to_install(hidden, tmp_path):
     done = run(hidden, command, str(tmp_path), "--data", "triples.jsonl")
     assert done.returncode == 1
     install = f"{sys.executable} -m pip install diffusers accelerate tensorboard transformers"
-    assert done.stderr.strip() == f"Training needs diffusers: {install}"
+    # whichever of the two is imported first
+    assert done.stderr.strip() in {f"Training needs {name}: {install}" for name in ("diffusers", "accelerate")}
