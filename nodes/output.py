@@ -7,8 +7,9 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from ..modules.files import write_whole
+from ..modules.output.formats import EXTENSIONS, FORMATS, QUALITY
 from ..modules.output.icc import icc_profile
-from ..modules.output.pictures import EXTENSIONS, FORMATS, save_image
+from ..modules.output.pictures import save_image
 from ..modules.output.provenance import source_image
 from ..modules.video.saving import save_video
 from .reporting import show_report
@@ -49,7 +50,7 @@ class FaceAnonSaveImage(io.ComfyNode):
                 ),
                 io.Combo.Input("format", options=list(FORMATS), default="png"),
                 io.Int.Input(
-                    "quality", default=95, min=1, max=100, tooltip="Of JPEG and WEBP. A WEBP of 100 is lossless."
+                    "quality", default=QUALITY, min=1, max=100, tooltip="Of JPEG and WEBP. A WEBP of 100 is lossless."
                 ),
                 io.Boolean.Input(
                     "keep_icc_profile",
@@ -70,7 +71,7 @@ class FaceAnonSaveImage(io.ComfyNode):
         images,
         filename_prefix="anonymized",
         format="png",
-        quality=95,
+        quality=QUALITY,
         keep_icc_profile=True,
         mark_as_ai=True,
         report=None,

@@ -3,10 +3,11 @@
 import comfy.samplers
 from comfy_api.latest import io
 
+from ..modules.faces.settings import IDENTITIES, SAME_NOISE
 from ..modules.model.comfy_engine import FaceAnonModel
 from ..modules.model.painting import swap_crops
 from ..modules.model.settings import DDPM, PaintSettings, SamplerSettings
-from ..modules.video.people import IDENTITIES, SAME_NOISE, PeoplePainter
+from ..modules.video.people import PeoplePainter
 from .types import CATEGORY, FacesSocket, ReferenceNetSocket
 
 _PAINT = PaintSettings()

@@ -7,11 +7,10 @@ import folder_paths
 from comfy_api.latest import InputImpl, io
 
 from ..modules.faces.report import FOUND, report_faces
-from ..modules.faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
+from ..modules.faces.settings import SAME_NOISE, DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..modules.model.comfy_engine import FaceAnonModel
 from ..modules.model.settings import PaintSettings, SamplerSettings
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
-from ..modules.video.people import SAME_NOISE
 from .detect import min_score_input, thorough_input
 from .painting import model_inputs, painting_inputs
 from .paste import fallback_inputs, pasting_inputs, redaction_inputs

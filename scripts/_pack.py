@@ -22,5 +22,13 @@ def _make_importable(root: Path) -> None:
     spec.loader.exec_module(pack)
 
 
-# Unresolved, as a pack that is linked into custom_nodes belongs to the ComfyUI that it is linked into.
-_make_importable(Path(__file__).absolute().parents[1])
+def _root() -> Path:
+    """The pack's folder, by the link that the command was called through: a pack that is linked into custom_nodes
+    belongs to the ComfyUI that it is linked into, and Python has resolved this file's own name.
+    """
+    here = Path(__file__).resolve().parents[1]
+    called = Path(sys.argv[0]).absolute().parents[1] if len(Path(sys.argv[0]).absolute().parents) > 1 else here
+    return called if called.resolve() == here else here
+
+
+_make_importable(_root())

@@ -31,11 +31,12 @@ from pathlib import Path
 
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
-from face_anonymizer.modules.faces.settings import FALLBACKS, MODES, SHAPES
+from face_anonymizer.modules.faces.settings import FALLBACKS, IDENTITIES, MODES, SHAPES
 from face_anonymizer.modules.host.location import HostMissing
+from face_anonymizer.modules.output.formats import EXTENSIONS
 from face_anonymizer.modules.runs import folder_report as reports
 from face_anonymizer.modules.runs.anonymize_folder import OutputUnwritable, anonymize_folder
-from face_anonymizer.modules.runs.folder_options import SUFFIXES, FolderOptions
+from face_anonymizer.modules.runs.folder_options import FolderOptions
 from face_anonymizer.modules.runs.folder_run import RunStopped
 from face_anonymizer.modules.runs.jobs import PlanRefused
 from face_anonymizer.modules.runs.journal import JournalRefused
@@ -79,7 +80,7 @@ def parse_arguments() -> FolderOptions:
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a photo, a video, or a folder")
     parser.add_argument("--output", required=True, type=Path, help="folder for the results; made if need be")
-    parser.add_argument("--format", choices=SUFFIXES, help="of photos; png by default")
+    parser.add_argument("--format", choices=EXTENSIONS, help="of photos; png by default")
     parser.add_argument("--quality", type=int, help="1..100, of jpeg and webp")
     parser.add_argument(
         "--server", dest="servers", action="append", metavar="URL", help="a running ComfyUI; again for more of them"
@@ -97,12 +98,8 @@ def parse_arguments() -> FolderOptions:
     paint.add_argument("--steps", type=int, help="1..1000; by default the model's own for photos, 25 for videos")
     paint.add_argument("--seed", type=int, help="of each file: face i of a photo has seed + i")
     paint.add_argument("--size", type=int, help="side of a photo's crop in pixels; the model's own by default")
-    paint.add_argument("--identity", choices=("same noise", "same face"), help="of a person in a video")
-    paint.add_argument(
-        "--fallback",
-        choices=FALLBACKS,
-        help="for faces that are too small or came back broken; keep is a leak",
-    )
+    paint.add_argument("--identity", choices=IDENTITIES, help="of a person in a video")
+    paint.add_argument("--fallback", choices=FALLBACKS, help="for faces too small or broken; keep is a leak")
     redact = parser.add_argument_group("redact")
     redact.add_argument("--redact", action="store_true", help="cover faces instead, without a model")
     redact.add_argument("--mode", choices=MODES, help="solid leaves nothing")

@@ -28,8 +28,6 @@ from pathlib import Path
 
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
-from face_anonymizer.modules.evaluation import folder_evaluation, synthetic_evaluation
-from face_anonymizer.modules.evaluation.download import download
 from face_anonymizer.modules.evaluation.settings import BACKENDS, DOWNLOADS, IDENTITIES, EvaluationSettings
 from face_anonymizer.modules.host.location import HostMissing, find_comfyui
 
@@ -38,10 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
     downloads, weights, settings = parse_arguments(arguments)
     try:
         weights = weights or find_comfyui() / "models" / "face_anon_evaluation"
-        for name in downloads:
-            print(download(name, weights))
         if settings is None:
+            from face_anonymizer.modules.evaluation.download import download
+
+            for name in downloads:
+                print(download(name, weights))
             return 0
+        from face_anonymizer.modules.evaluation import folder_evaluation, synthetic_evaluation
+
         measures = synthetic_evaluation if settings.originals is None else folder_evaluation
         measures.evaluate(dataclasses.replace(settings, weights=weights), say)
     except (ValueError, FileNotFoundError, RuntimeError, HostMissing) as error:

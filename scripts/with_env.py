@@ -91,7 +91,7 @@ def choose_python(command: list[str]) -> Path:
     named = os.environ.get("FACE_ANON_PYTHON")
     if named:
         return Path(named).expanduser()
-    for_developers = command[0] == "-m" or Path(command[0]).absolute() == PACK / "tools" / "run.py"
+    for_developers = command[0] == "-m" or Path(command[0]).resolve() == PACK / "tools" / "run.py"
     needed = files if for_developers else [file for file in files if file != TEST_REQUIREMENTS]
     return Path(sys.executable) if is_installed(needed) else make_venv(files)
 

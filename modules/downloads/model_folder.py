@@ -141,7 +141,7 @@ class ModelFolder:
         target.parent.mkdir(parents=True, exist_ok=True)
         # First the record, then the file: an end between the two costs a second download, not an unknown file.
         self.record.add(item, plan.published, sha256_of(ready), ready.stat().st_size)
-        os.replace(ready, target)
+        os.replace(ready, target)  # by hand: what is downloaded is gone on with, files.py's hidden files are not
         source.unlink(missing_ok=True)
 
     def tidy(self) -> None:

@@ -1,4 +1,4 @@
-"""What measures photos of real people: the back-ends of the command line, and a model's VAE as one more baseline."""
+"""What measures photos of people, and a model's VAE as one more baseline. Touches the host: its MediaPipe nodes."""
 
 from __future__ import annotations
 

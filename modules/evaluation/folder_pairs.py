@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
 from ..faces import boxes as box_math
 from ..faces.types import Face
 from ..runs.labels import read_labels
-from ..runs.photos import PHOTO_SUFFIXES
+from ..runs.photos import PHOTO_SUFFIXES, UnreadablePhoto, open_photo
 
 _ENDINGS = ("", "_anonymized", "_redacted", "_swapped")  # of the names that results have
 _SAME_PLACE = 0.2  # least overlap of two boxes, intersection over union: a changed face keeps its place
@@ -102,16 +102,12 @@ def identities_of(names: Sequence[str], labels: Path) -> list[str]:
 
 
 def read_picture(file: Path) -> np.ndarray:
-    """A picture as uint8 [H, W, 3], turned as its EXIF data ask for.
-
-    Raises:
-        ValueError: the file is no picture.
-    """
+    """uint8 [H, W, 3], turned as its EXIF data say. Raises ValueError for a file that is no picture."""
     try:
-        with Image.open(file) as image:
+        with open_photo(file) as image:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} cannot be read as a picture: {error}. Take it away.") from None
+    except UnreadablePhoto as error:
+        raise ValueError(f"{file} cannot be read as a picture. {error} Take it away.") from None
 
 
 def match_faces(faces: Sequence[Face], others: Sequence[Face]) -> list[Face | None]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..faces.settings import DetectSettings
+from ..model.settings import PaintSettings, SamplerSettings
 
 IDENTITIES = 200  # synthetic people that a model is measured on where no number is given
 BACKENDS = ("dlib", "sface", "auraface", "landmarks")
@@ -67,13 +68,13 @@ class EvaluationSettings:
     # a model on synthetic people
     seed: int = 2
     degrees: Sequence[float] = (0.3, 0.6, 0.9, 1.2, 1.25, 1.4, 1.5)
-    degree: float = 1.25
+    degree: float = PaintSettings().degree
     ablation: bool = True
     seeds: int = 10
     steps: int | None = None
     guidance: float | None = None
-    sampler: str = "ddpm (paper)"
-    scheduler: str = "karras"
+    sampler: str = SamplerSettings().name
+    scheduler: str = SamplerSettings().scheduler
     noise_seed: int = 0
     batch: int = 50
     regressor: Path | None = None

@@ -40,7 +40,7 @@ class SyntheticBackend:
     """
 
     name = "synthetic truth"
-    licence = "Apache-2.0, trained by tools/demo_model/train_regressors.py on rendered faces"
+    licence = "Apache-2.0, trained on rendered faces"
 
     def __init__(self, regressor: SyntheticRegressor):
         self._regressor = regressor

@@ -11,7 +11,7 @@ import torch
 
 from . import claims, identification, plots, protocols, quality
 from . import conditions as c
-from .measured import ASPECTS, EXPRESSION, FEATURES, GAZE, IDENTITY, KEPT, POSE, SHAPE, Measured, distance
+from .measured import ASPECTS, EXPRESSION, FEATURES, GAZE, IDENTITY, LIGHT, POSE, SHAPE, Measured, distance
 from .statistics import Threshold, mean
 from .synthetic_set import SyntheticSet, swap_sources
 from .tables import Table
@@ -227,7 +227,7 @@ class SyntheticResults:
         chance = {"chance": 1 / len(self.originals)}
         lines |= {"re-identified": chance, "face found": {"originals": protocols.face_found(self.originals).value}}
         plots.save_curves(folder / "identity.png", degrees, values, labels, lines)
-        plots.save_curves(folder / "attributes.png", degrees, *curves([POSE, GAZE, EXPRESSION, SHAPE, KEPT[-1]]))
+        plots.save_curves(folder / "attributes.png", degrees, *curves([POSE, GAZE, EXPRESSION, SHAPE, LIGHT]))
         names = ["identity.png", "attributes.png"]
         if self.reduced:
             bars = {"full method": self.by_degree[self.main]} | self.reduced

@@ -15,6 +15,9 @@ PARTS = ("eyes", "nose", "mouth")
 MODES = ("solid", "mosaic", "blur")
 KEEP = "keep"  # the fallback that leaves a face as it is
 FALLBACKS = (*MODES, KEEP)
+# same noise: every frame is painted by itself, from the person's one start noise. same face: the person's best frame is
+# painted once, and that face is swapped onto every frame.
+SAME_NOISE, SAME_FACE = IDENTITIES = ("same noise", "same face")
 SHAPES = ("ellipse", "box", "oval", "crop")  # the best for redaction first
 DETAIL_RANGE = (2, 32)
 MAX_SMOOTHING = 30.0  # frames; beyond it the smoother's equations lose their precision

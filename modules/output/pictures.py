@@ -10,11 +10,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..files import write_whole
+from .formats import FORMATS, QUALITY
 from .icc import fitting_profile
 from .xmp import jpeg_with_xmp, xmp_packet
-
-FORMATS = ("png", "jpeg", "webp")
-EXTENSIONS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 _LARGEST_SIDE = {"png": 2**31 - 1, "jpeg": 65500, "webp": 16383}  # in pixels, of each format's own limits
 
@@ -23,7 +21,7 @@ def save_image(
     image: torch.Tensor,
     path: Path,
     format: str = "png",
-    quality: int = 95,
+    quality: int = QUALITY,
     *,
     icc_profile: bytes | None = None,
     mark: bool = False,

@@ -10,8 +10,9 @@ from tqdm import tqdm
 from ..files import remove_parts
 from ..host.location import PACK, find_comfyui
 from ..model import checkpoint
+from ..output.formats import EXTENSIONS
 from . import folder_report as reports
-from .folder_options import SUFFIXES, FolderOptions
+from .folder_options import FolderOptions
 from .folder_run import FolderRun, Outcome, ShowStep
 from .jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
 from .journal import Journal, JournalRefused
@@ -50,7 +51,7 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
     settings = options.of_results(own)
     with open_journal(options.output, settings) as journal:
         known = {source: entry["result"] for source, entry in journal.entries.items()}
-        suffixes = {PHOTO: SUFFIXES[options.format], VIDEO: ".mp4"}
+        suffixes = {PHOTO: EXTENSIONS[options.format], VIDEO: ".mp4"}
         jobs = plan_jobs(found.sources, "_redacted" if options.redact else "_anonymized", suffixes, known)
         remove_parts({journal.output, *((journal.output / job.result).parent for job in jobs)})
         left = unfinished(jobs, journal)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..faces.settings import DETAIL_RANGE, DetectSettings, PasteSettings, RedactSettings
+from ..faces.settings import DETAIL_RANGE, SAME_NOISE, DetectSettings, PasteSettings, RedactSettings
 from ..model import checkpoint
+from ..model.settings import PaintSettings
+from ..output.formats import QUALITY
 from .jobs import PHOTO
-
-SUFFIXES: Mapping[str, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}  # of photos that are saved
 
 _RANGES = {
     **{"degree": (0, 2), "steps": (1, 1000), "seed": (0, 2**64 - 1), "size": (64, 2048)},
@@ -26,7 +26,7 @@ class FolderOptions:
         paths: photos, videos, and folders with all below them.
         output: folder for the results; made if need be.
         redact: cover faces instead of painting new ones.
-        format: of photos, one of SUFFIXES.
+        format: of photos, one of EXTENSIONS.
         quality: 1..100, of jpeg and webp.
         servers: addresses of running ComfyUIs; none for one of our own.
         workers: files at a time, over all servers; None for one a server.
@@ -51,17 +51,17 @@ class FolderOptions:
     output: Path
     redact: bool = False
     format: str = "png"
-    quality: int = 95
+    quality: int = QUALITY
     servers: Sequence[str] = ()
     workers: int | None = None
     min_score: float = DetectSettings().min_score
     thorough: str = "photos"
     model: str | None = None
-    degree: float = 1.25
+    degree: float = PaintSettings().degree
     steps: int | None = None
-    seed: int = 0
+    seed: int = PaintSettings().seed
     size: int | None = None
-    identity: str = "same noise"
+    identity: str = SAME_NOISE
     fallback: str = PasteSettings().fallback
     mode: str = RedactSettings().mode
     shape: str = RedactSettings().shape

@@ -10,14 +10,16 @@ from pathlib import Path, PurePosixPath
 from ..files import read_json_lines
 
 _COLUMNS = ("file", "identity")
+# of headers that mean the same but do not say so: never a photo nor a person
+_HEADINGS = {*_COLUMNS, "path", "photo", "image", "picture", "filename", "file name", "person", "label", "subject"}
 
 
 def read_labels(file: Path) -> dict[str, str]:
     """Read who is in which photo.
 
     Args:
-        file: .csv with the columns file and identity (others are ignored), or without a header, then these two in this
-            order; .jsonl with an object of these two a line; or .json, {file: identity}. Files are paths relative to
+        file: .csv with the columns file and identity (others are ignored), or without a header, then these two come
+            first; .jsonl with an object of these two a line; or .json, {file: identity}. Files are paths relative to
             the folder of photos, identities names or numbers.
 
     Returns:
@@ -51,11 +53,12 @@ def _read_csv(file: Path) -> Iterator[tuple]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         rows = csv.reader(lines)
         first = next(rows, None)
-        if first is not None and len(first) == len(_COLUMNS) and not set(_COLUMNS) & set(first):
-            yield f"{file} line {rows.line_num}", *first
+        names = [name.strip().lower() for name in first or ()]
+        if set(_COLUMNS) <= set(names):
+            columns = [names.index(name) for name in _COLUMNS]
+        elif first is not None and len(first) >= len(_COLUMNS) and not _HEADINGS & set(names):  # no header
+            yield f"{file} line {rows.line_num}", *first[: len(_COLUMNS)]
             columns = list(range(len(_COLUMNS)))
-        elif first is not None and set(_COLUMNS) <= set(first):
-            columns = [first.index(name) for name in _COLUMNS]
         else:
             raise ValueError(f"{file} has the columns {first}; file and identity are needed: name them so.")
         for row in rows:

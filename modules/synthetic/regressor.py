@@ -90,7 +90,7 @@ def load_regressor(path: Path = WEIGHTS) -> SyntheticRegressor:
     try:
         regressor.load_state_dict({key: value.float() for key, value in load_file(path).items()})
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{path} is no regressor ({error}). tools/demo_model/train_regressors.py makes one.") from None
+        raise ValueError(f"{path} is no regressor ({error}). Get the pack's own file again.") from None
     return regressor.eval().requires_grad_(False)
 
 

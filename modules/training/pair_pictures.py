@@ -23,6 +23,7 @@ from ..faces.settings import DetectSettings, SelectSettings
 from ..files import remove_parts, sha256_of, written_whole
 from ..host.process import prepare_host
 from ..model import checkpoint
+from ..model.settings import PaintSettings, SamplerSettings
 from ..runs.journal import Journal, JournalRefused
 from ..runs.photos import UnreadablePhoto, as_png
 from . import triples
@@ -66,9 +67,9 @@ class PairSettings:
     seed: int = 0
     model: str | None = None
     swapped: Path | None = None
-    steps: int = 200
-    guidance: float = 4.0
-    batch: int = 8
+    steps: int = SamplerSettings().steps
+    guidance: float = SamplerSettings().guidance_scale
+    batch: int = PaintSettings().faces_at_once
 
     def __post_init__(self):
         if self.size is not None and (self.size < 8 or self.size % 8):
@@ -229,7 +230,6 @@ def swap_faces(settings: PairSettings, size: int, model_folder: Path, pairs: lis
     prepare_host(cpu=False)
     from ..model import loading
     from ..model.painting import swap_crops
-    from ..model.settings import PaintSettings, SamplerSettings
 
     model = loading.load_model_folder(model_folder)
     sampler = SamplerSettings(steps=settings.steps, guidance_scale=settings.guidance)

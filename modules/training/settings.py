@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..model.checkpoint import BLOCK_FIRST, IMAGE_ENCODER, VAE
+from ..model.settings import SamplerSettings
 from .networks import ATTENTION
 
 # What a checkpoint was trained with; another value would make its weights another method's.
@@ -66,7 +67,7 @@ class TrainingSettings:
     validate_every: int = 1000
     validation_count: int = 4
     validation_steps: int = 50
-    guidance_scale: float = 4.0
+    guidance_scale: float = SamplerSettings().guidance_scale
     export_dtype: str = "fp32"
 
     def check(self) -> None:

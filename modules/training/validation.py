@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..files import replaced_whole
 from ..model import ddpm
 from ..model.references import EncodedImages, References
 from ..model.settings import SamplerSettings
@@ -82,4 +83,5 @@ def picture_sheet(encoders: Encoders, batch: Batch, sampled: torch.Tensor) -> np
 def save_sheet(sheet: np.ndarray, file: Path) -> None:
     """Write a sheet to `file`, whose folder is made where it is missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(file)
+    with replaced_whole(file) as part:
+        Image.fromarray(sheet).save(part, file.suffix[1:])

@@ -92,7 +92,7 @@ def anonymize_video(
         model: what the loader gave.
         painting: degree, seed, sampler.
         pasting: how the painted crops are put back.
-        identity: one of people.IDENTITIES.
+        identity: one of faces.settings.IDENTITIES.
 
     Returns:
         The file, an .mkv in place of `target` where MP4 cannot hold the sound, and the report.

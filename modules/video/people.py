@@ -10,15 +10,12 @@ from dataclasses import replace
 
 import torch
 
+from ..faces.settings import SAME_FACE
 from ..faces.track.tracking import best_frames
 from ..faces.types import Faces
 from ..model.comfy_engine import FaceAnonModel
 from ..model.painting import anonymize_crops, runs, swap_crops
 from ..model.settings import PaintSettings
-
-# same noise: every frame is anonymized by itself, from the person's one start noise. same face: the person's best frame
-# is anonymized once, and that face is swapped onto every frame.
-SAME_NOISE, SAME_FACE = IDENTITIES = ("same noise", "same face")
 
 
 class PeoplePainter:
@@ -29,7 +26,7 @@ class PeoplePainter:
     Args:
         model: what the loader gave.
         painting: degree, seed, sampler.
-        identity: one of IDENTITIES.
+        identity: one of faces.settings.IDENTITIES.
         faces: all faces of the clip; for "same face" each has its track.
         crops_at: gives the crops of a few faces, float [N, S, S, 3], 0..1, by their places in `faces`.
         batches: how many faces each later call of paint has, for the progress bar.

@@ -15,6 +15,7 @@ from comfy_api.latest import InputImpl
 
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.report import report_faces
+from face_anonymizer.modules.faces.settings import DetectSettings, TrackSettings
 from face_anonymizer.modules.faces.track.tracking import best_frames
 from face_anonymizer.modules.host import detector
 from face_anonymizer.modules.video import frames as video_frames
@@ -157,7 +158,7 @@ def test_the_detector_is_loaded_once_and_every_frame_is_progress(video, monkeypa
     load = detector.load_face_networks
     monkeypatch.setattr(detector, "load_face_networks", lambda: loads.append(1) or load())
     clip = jobs.Clip(video.get_stream_source(), (0.0, 0.0))
-    jobs.track_video(clip, 0.3, False, jobs.Tracking(), lambda done, count: steps.append((done, count)))
+    jobs.track_video(clip, DetectSettings(), TrackSettings(), lambda done, count: steps.append((done, count)))
     assert len(loads) == 1
     assert steps == [(done, 11) for done in range(12)]
 
@@ -172,7 +173,7 @@ def test_finding_faces_in_a_video_ends_at_the_frame_of_an_interrupt(video):
 
     clip = jobs.Clip(video.get_stream_source(), (0.0, 0.0))
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        jobs.track_video(clip, 0.3, False, jobs.Tracking(), stop)
+        jobs.track_video(clip, DetectSettings(), TrackSettings(), stop)
     assert steps == [0, 1, 2, 3]
 
 

@@ -69,7 +69,7 @@ def test_a_clip_in_parts_is_the_clip_at_once():
     truth = synthetic_clip.truth()
     found = [replace(seen.face, image_index=i, track=None) for i, t in enumerate(shown) for seen in truth[t]]
     faces = Faces(len(shown), synthetic_clip.HEIGHT, synthetic_clip.WIDTH, tuple(found), (face(3),))
-    expected = track_faces(faces, find_cuts(thumbnail(frame) for frame in frames), lead=2)
+    expected = track_faces(faces, find_cuts(thumbnail(frame) for frame in frames), TrackSettings(lead=2))
     for size in (1, 8, 20):
         followed = follow_faces(parts_of(frames, faces, size), faces.image_count, TrackSettings(lead=2))
         assert (followed.image_count, followed.height, followed.width) == (20, faces.height, faces.width)

@@ -82,6 +82,13 @@ def test_the_nodes_need_what_comfyui_brings(file):
     assert not {name.partition(".")[0] for name in imported(file)} - KNOWN
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "modules").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_module_that_touches_the_host_says_so(file):
+    touches = {name.partition(".")[0] for name in imported(file)} & {*HOST.split(), "comfy_extras", "nodes"}
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    assert not touches or re.search("ComfyUI|[Hh]ost", docstring.partition("\n\n")[0])
+
+
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: str(file.relative_to(ROOT)))
 def test_functions_take_few_parameters(file):
     """At most five by position and eight in all; what travels together is a dataclass. An execute has its inputs."""

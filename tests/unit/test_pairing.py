@@ -26,6 +26,8 @@ def write(folder, name, text):
     [
         ("labels.csv", "identity,note,file\n7,x,a/1.jpg\n7,,a\\2.jpg\nbob,,./b.jpg\n"),
         ("labels.csv", "a/1.jpg,7\n\na\\2.jpg,7\nb.jpg,bob\n"),
+        ("labels.csv", "a/1.jpg,7,note\na/2.jpg,7\nb.jpg,bob,x\n"),
+        ("labels.csv", "Identity, File\n7,a/1.jpg\n7,a/2.jpg\nbob,b.jpg\n"),
         ("labels.csv", "\ufefffile,identity\na/1.jpg,7\na/2.jpg,7\nb.jpg,bob\n"),
         ("labels.json", json.dumps({"a/1.jpg": 7, "a/2.jpg": "7", "b.jpg": "bob"})),
         ("labels.jsonl", "".join(json.dumps({"file": f, "identity": i}) + "\n\n" for f, i in LABELS.items())),
@@ -41,6 +43,7 @@ def test_forms_of_labels(tmp_path, name, text):
         ("labels.txt", "", r"labels.txt is no list of labels: it is .csv, .json, .jsonl"),
         ("labels.csv", "", r"labels.csv has the columns None; file and identity are needed"),
         ("labels.csv", "name,identity\n1.jpg,x\n", r"columns \['name', 'identity'\]; file and identity"),
+        ("labels.csv", "path,person\n1.jpg,x\n", r"columns \['path', 'person'\]; file and identity"),
         ("labels.csv", "file,identity\n1.jpg,x\n2.jpg\n", "labels.csv line 3 has no file or no identity"),
         ("labels.csv", "file,identity\n", "labels.csv labels no photo"),
         ("labels.csv", "file,identity\n1.jpg,x\n1.jpg,y\n", "line 3 gives 1.jpg a second identity, y"),

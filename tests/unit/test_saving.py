@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageCms
 
 from face_anonymizer.modules import files
-from face_anonymizer.modules.output import icc, provenance, xmp
+from face_anonymizer.modules.output import formats, icc, provenance, xmp
 from face_anonymizer.modules.output import pictures as saving
 
 XMP_OF = {"png": "XML:com.adobe.xmp", "jpeg": "xmp", "webp": "xmp"}
@@ -25,7 +25,7 @@ def levels(*shape):
 
 
 def saved(tmp_path, image, format, **options):
-    path = tmp_path / f"a{saving.EXTENSIONS[format]}"
+    path = tmp_path / f"a{formats.EXTENSIONS[format]}"
     saving.save_image(image, path, format, **options)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     return path
@@ -77,7 +77,7 @@ def test_jpeg_and_lossy_webp_follow_their_quality(tmp_path):
     for format in ("jpeg", "webp"):
         sizes, errors = [], []
         for quality in (20, 95):
-            path = tmp_path / f"{quality}{saving.EXTENSIONS[format]}"
+            path = tmp_path / f"{quality}{formats.EXTENSIONS[format]}"
             saving.save_image(image, path, format, quality)
             sizes.append(path.stat().st_size)
             errors.append(np.abs(pixels(path) / 255 - image.numpy()).mean())
@@ -106,7 +106,7 @@ def test_values_outside_are_cut_off(tmp_path):
 )
 def test_the_file_has_no_other_parts(tmp_path, format, plain, full):
     assert set(chunks(saved(tmp_path, levels(20, 30, 3), format))) == plain
-    (tmp_path / f"a{saving.EXTENSIONS[format]}").unlink()
+    (tmp_path / f"a{formats.EXTENSIONS[format]}").unlink()
     path = saved(tmp_path, levels(20, 30, 3), format, icc_profile=SRGB, mark=True)
     assert set(chunks(path)) == full
     with Image.open(path) as picture:
@@ -289,3 +289,19 @@ def test_profiles_of_files(tmp_path):
     (tmp_path / "c.jpg").write_bytes(b"\xff\xd8 no picture")
     names = ("a.jpg", "b.png", "c.jpg", "none.jpg")
     assert [icc.icc_profile(tmp_path / name) for name in names] == [SRGB, None, None, None]
+
+
+def test_a_folder_that_cannot_be_renamed_leaves_the_one_that_was_there(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").touch()
+    rename = Path.rename
+
+    def refuse(self, target):
+        if self.suffix == ".part":
+            raise PermissionError("in use")  # as on Windows, where a file of it is open
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(PermissionError), files.replaced_folder(tmp_path / "model") as part:
+        (part / "new").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"] and (tmp_path / "model" / "old").is_file()

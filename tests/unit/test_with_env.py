@@ -1,5 +1,7 @@
 """Which interpreter scripts/with_env.py takes: this one wherever it has what the command needs."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,3 +42,19 @@ def test_an_interpreter_that_is_named_is_taken(files, monkeypatch):
 def test_a_pack_of_the_registry_comes_without_tests(files):
     files[1].unlink()
     assert with_env.choose_python(["-m", "pytest"]) == Path(sys.executable)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need administrator's rights there")
+def test_a_pack_that_is_linked_into_custom_nodes_finds_the_comfyui_around_the_link(tmp_path):
+    comfyui = tmp_path / "Comfy UI"
+    (comfyui / "comfy").mkdir(parents=True)
+    (comfyui / "custom_nodes").mkdir()
+    for name in ("main.py", "requirements.txt"):
+        (comfyui / name).touch()
+    link = comfyui / "custom_nodes" / "Face Anon"
+    link.symlink_to(with_env.PACK)
+    command = [sys.executable, str(link / "scripts" / "with_env.py"), "-c", "print('ran')"]
+    environment = {**os.environ, "HOME": str(tmp_path), "FACE_ANON_PYTHON": sys.executable}
+    environment.pop("COMFYUI_PATH", None)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, "ran"), done.stderr

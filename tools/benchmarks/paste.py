@@ -11,6 +11,7 @@ process's largest resident size beyond the returned images and mask, 40 faces in
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import resource
@@ -197,8 +198,11 @@ def memory() -> None:
 
 @busy()
 def main() -> None:
-    if sys.argv[1:2] == ["--crowd"]:
-        crowd(json.loads(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--crowd", type=json.loads, metavar="OPTIONS", help="measure one row of the table of memory")
+    options = parser.parse_args()
+    if options.crowd is not None:
+        crowd(options.crowd)
         return
     memory()  # first: a child's largest size starts at its parent's
     seams()

@@ -99,12 +99,17 @@ def main() -> None:
     options = parser.parse_args()
     prepare_host(cpu=not options.gpu)
     from face_anonymizer.modules.faces import types
-    from face_anonymizer.modules.faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
+    from face_anonymizer.modules.faces.settings import (
+        SAME_NOISE,
+        DetectSettings,
+        PasteSettings,
+        RedactSettings,
+        TrackSettings,
+    )
     from face_anonymizer.modules.faces.track.tracking import track_faces
     from face_anonymizer.modules.model.loading import load_model_folder
     from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
     from face_anonymizer.modules.video import jobs as clip
-    from face_anonymizer.modules.video.people import SAME_NOISE
 
     model = load_model_folder(TINY)
     pasting = PasteSettings()

@@ -92,12 +92,12 @@ def _cover_one(image: torch.Tensor, mask: torch.Tensor, shapes: FaceShapes, sett
     if left >= right or top >= bottom:
         return
     colours = image[..., : min(image.shape[2], 3)]
-    if settings.mode == "mosaic":
-        rows = _mosaic(colours, shapes.face.box, region, detail)
-    elif settings.mode == "blur":
-        rows = _blur(colours, region, max(max(x1 - x0, y1 - y0) / detail, _SMALLEST_SAMPLE))
-    else:
-        rows = _solid(colours, region)
+    cover_by = {
+        "solid": lambda: _solid(colours, region),
+        "mosaic": lambda: _mosaic(colours, shapes.face.box, region, detail),
+        "blur": lambda: _blur(colours, region, max(max(x1 - x0, y1 - y0) / detail, _SMALLEST_SAMPLE)),
+    }
+    rows = cover_by[settings.mode]()
     x = torch.arange(left, right, device=image.device)[None, :]
     for first, last in _strips(region):
         y = torch.arange(first, last, device=image.device)[:, None]
