@@ -27,8 +27,9 @@ def open_photo(file: Path | BinaryIO) -> Image.Image:
     except Exception as error:  # Pillow raises whatever a broken file leads it to
         raise UnreadablePhoto(f"It cannot be read: {error}") from error
     # A phone's MPO file has the photo first, and then its depth map or a smaller copy.
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise UnreadablePhoto(f"It holds {image.n_frames} pictures. Save each as a file of its own, or all as a video.")
+    count = getattr(image, "n_frames", 1)
+    if count > 1 and image.format != "MPO":
+        raise UnreadablePhoto(f"It holds {count} pictures. Save each as a file of its own, or all as a video.")
     return image
 
 
