@@ -10,6 +10,7 @@ from comfy_api.latest import InputImpl
 from PIL import Image
 
 from face_anonymizer.modules.runs.client import PromptFailed
+from face_anonymizer.tools.pictures import sample_clip
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -30,14 +31,22 @@ def photo(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def short_clip(tmp_path_factory) -> Path:
+    """The film of `clip`, its first five frames alone: each of its three faces is painted in each frame."""
+    path = tmp_path_factory.mktemp("short") / "Jane Doe at home.mp4"
+    sample_clip.write_clip(path, range(20, 25), metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
+    return path
+
+
 @pytest.fixture
-def opened(frontend, server, clip):
+def opened(frontend, server, short_clip):
     """A function that opens a workflow, with a photo and fewer steps; gives the page."""
 
     def open_workflow(name: str, photo: Path, steps: int = 2):
         # the shipped graphs name the picture that every ComfyUI has, and a clip
         server.upload(photo, name="example.png")
-        server.upload(clip, name="example.mp4")
+        server.upload(short_clip, name="example.mp4")
         frontend.load(ROOT / "workflows" / f"{name}.json")
         for node_type, values in (
             ("FaceAnonDDPMSampler", {"steps": steps}),
@@ -119,15 +128,15 @@ def test_a_graph_runs_as_it_is_shipped_and_says_what_its_model_is(frontend, serv
 
 
 @pytest.mark.parametrize("name", ["anonymize_video", "anonymize_long_video", "redact_video"])
-def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name, photo, clip, tmp_path):
+def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name, photo, short_clip, tmp_path):
     frontend = opened(name, photo, steps=1)
     prompt = frontend.to_api()
     history = server.wait(frontend.queue(), timeout=300)
     saver = next(n for n, node in prompt.items() if node["class_type"] in ("SaveVideo", "FaceAnonSaveVideo"))
     saved = tmp_path / "saved.mp4"
     server.download(history["outputs"][saver]["images"][0], saved)
-    before, after = (InputImpl.VideoFromFile(str(path)).get_components() for path in (clip, saved))
-    assert after.images.shape == before.images.shape == (11, 360, 640, 3)
+    before, after = (InputImpl.VideoFromFile(str(path)).get_components() for path in (short_clip, saved))
+    assert after.images.shape == before.images.shape == (5, 360, 640, 3)
     # the host's own nodes round to a thousandth of a frame a second
     assert abs(after.frame_rate - before.frame_rate) < (Fraction(1, 1000) if name == "anonymize_video" else 1e-9)
     sounds = [sound["waveform"][0, 0] for sound in (before.audio, after.audio)]
@@ -140,7 +149,7 @@ def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name,
         x, y = round((x0 + x1) / 2), round((y0 + y1) / 2)
         if 8 <= x < 632 and 8 <= y < 352:  # the least share is 0.82
             assert changed[face["image"], y - 5 : y + 5, x - 5 : x + 5].float().mean() > 0.75, face
-    assert len(report["faces"]) >= 30 and frontend.errors() == []
+    assert len(report["faces"]) >= 13 and frontend.errors() == []
     if name != "anonymize_video":
         written = saved.read_bytes()
         assert b"Jane" not in written and b"+48.1" not in written and b"FaceAnon" not in written
