@@ -27,7 +27,7 @@ def _root() -> Path:
     belongs to the ComfyUI that it is linked into, and Python has resolved this file's own name.
     """
     here = Path(__file__).resolve().parents[1]
-    called = Path(sys.argv[0]).absolute().parents[1] if len(Path(sys.argv[0]).absolute().parents) > 1 else here
+    called = Path(sys.argv[0]).absolute().parent.parent
     return called if called.resolve() == here else here
 
 
