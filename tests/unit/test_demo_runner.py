@@ -161,33 +161,37 @@ def test_status_of_an_empty_folder_and_of_one_with_figures(tmp_path):
     assert runner.stop(tmp_path / "none") == 0 and not (tmp_path / "none").exists()
 
     (tmp_path / "worker.json").write_text('{"shipped": false}')
-    kept = tmp_path / "vae_training"
-    kept.mkdir()
-    (kept / "log.jsonl").write_text('{"step": 5, "psnr": 31.25}\n{"step": 9, "loss": 0.5}\n{"st')
-    (kept / "checkpoint.safetensors").touch()
-    os.utime(kept / "checkpoint.safetensors", (time.time() - 600,) * 2)
-    text = runner.status(tmp_path, [stage for stage in runner.make_stages(tmp_path) if stage.name == "autoencoder"])
-    assert "now: autoencoder: step 9, psnr 31.25, loss 0.5" in text
-    assert "last checkpoint: vae_training/checkpoint.safetensors, 10 minutes old" in text
+    kept = tmp_path / "method" / "checkpoints" / "9"
+    kept.mkdir(parents=True)
+    (tmp_path / "method" / "log.jsonl").write_text(
+        '{"step": 5, "validation_loss": 0.25}\n{"step": 9, "loss": 0.5}\n{"st'
+    )
+    os.utime(kept, (time.time() - 600,) * 2)
+    text = runner.status(tmp_path, [stage for stage in runner.make_stages(tmp_path) if stage.name == "method"])
+    assert "now: method: step 9, validation_loss 0.25, loss 0.5" in text
+    assert "last checkpoint: method/checkpoints/9, 10 minutes old" in text
 
 
 def test_nobody_of_the_evaluation_is_trained_on_and_the_method_sees_others_than_the_encoders(tmp_path):
     from face_anonymizer.modules.evaluation.synthetic_set import TEST_SEED
-    from face_anonymizer.tools.demo_model.stages import ENCODER_CHUNKS, FIRST_CHUNKS, METHOD_CHUNKS
+    from face_anonymizer.tools.demo_model.rendered import SIDE
+    from face_anonymizer.tools.demo_model.stages import CHUNK, METHOD_CHUNKS, WEIGHTS
 
     for shipped in (False, True):
         rendering = [s.command for s in runner.make_stages(tmp_path, shipped) if s.name.startswith("pictures")]
         seeds = [int(word.partition("=")[2]) for command in rendering for word in command if word.startswith("--seed=")]
         assert len(seeds) == len(rendering) and TEST_SEED not in seeds
-    assert not {*ENCODER_CHUNKS, *FIRST_CHUNKS} & {*METHOD_CHUNKS}
+    pictures = json.loads((WEIGHTS / "log.json").read_text())[0]
+    assert pictures["stage"] == "pictures" and pictures["count"] // SIDE**2 <= CHUNK * METHOD_CHUNKS.start
 
 
 def test_shipped_weights_go_on_with_the_encoders_that_they_know(tmp_path):
-    names = [stage.name for stage in runner.make_stages(tmp_path, shipped=True)]
-    assert "autoencoder" not in names and "image encoder" not in names
     method = runner.make_stages(tmp_path, shipped=True)[-1].command
     assert "--model" in method and "--vae" not in method and "--image-encoder" not in method
-    assert "--model" not in runner.make_stages(tmp_path)[-1].command
+    other = runner.make_stages(tmp_path)[-1].command
+    assert "--model" not in other
+    for option in ("--vae", "--image-encoder", "--unet-config"):
+        assert Path(other[other.index(option) + 1]).exists()
 
 
 def test_a_signal_of_the_terminal_stops_too(tmp_path, work):

@@ -14,19 +14,18 @@ from face_anonymizer.modules.files import read_json_lines
 from face_anonymizer.modules.host.location import PACK
 
 SHIPPED = PACK / "models" / "face_anon" / "demo"
+# Autoencoder, image encoder and regressor that on_gpu.py trained: what the next method is built on.
+WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 SIDE = 6  # people and scenes of a group
 CHUNK = 100  # groups: 3600 pictures
 TRAINING_SEED = 1
 # modules/evaluation has the people of seed 2 (synthetic_set.TEST_SEED): neither trained on nor validated with.
 VALIDATION_SEED = 3
-# The method learns from other people than the encoders: an embedding knows those that it was trained on by heart.
-FIRST_CHUNKS = range(2)  # enough for the autoencoder, which does not wait for the others
-ENCODER_CHUNKS = range(20)
-METHOD_CHUNKS = range(20, 50)
+# The method learns from other people than the encoders: an embedding knows those that it was trained on by heart. These
+# had the first 2664 groups.
+METHOD_CHUNKS = range(27, 57)
 
-AUTOENCODER_MINUTES = 600  # of one core; so are the image encoder's
-ENCODER_MINUTES = 240
 METHOD_STEPS = 50_000  # of 64 samples: 3.2 million
 # Every so often the method ends and goes on, so that method/model is there to be looked at.
 METHOD_MINUTES = 240
@@ -46,18 +45,14 @@ class Stage:
 def make_stages(folder: Path, shipped: bool = False) -> list[Stage]:
     """All stages, in their order, for a folder.
 
-    shipped: the method continues the shipped model with its own autoencoder and image encoder, which are not trained.
-    Without it the method starts from scratch: its shipped weights know the latents of the shipped autoencoder alone,
-    and to a new one, however much better, they are no start.
+    shipped: the method continues the shipped model with its own autoencoder and image encoder. Without it the method
+    starts from scratch, on those of WEIGHTS: its shipped weights know the latents of the shipped autoencoder alone, and
+    to another one, however much better, they are no start.
     """
     data = folder / "data"
-    rest = [number for number in (*ENCODER_CHUNKS, *METHOD_CHUNKS) if number not in FIRST_CHUNKS]
     return [
-        *([] if shipped else [chunk_stage(data, number) for number in FIRST_CHUNKS]),
-        *([] if shipped else [autoencoder_stage(folder)]),
         validation_stage(data),
-        *(chunk_stage(data, number) for number in (METHOD_CHUNKS if shipped else rest)),
-        *([] if shipped else [image_encoder_stage(folder)]),
+        *(chunk_stage(data, number) for number in METHOD_CHUNKS),
         method_stage(folder, shipped),
     ]
 
@@ -97,39 +92,12 @@ def _pictures(name: str, output: Path, arguments: list[str], side: int, groups: 
     )
 
 
-def autoencoder_stage(folder: Path) -> Stage:
-    faces = [str(chunk(folder / "data", number) / "faces.jsonl") for number in FIRST_CHUNKS]
-    # Begun from the shipped one: that saves what it has learned, though its latents do not stay what they were.
-    course = ["--steps=10000000", f"--minutes={AUTOENCODER_MINUTES}", "--batch=8", "--held-out=252"]
-    course.append(f"--start={SHIPPED / 'vae'}")
-    return _small_network("autoencoder", "train_autoencoder", [*faces, str(folder / "vae"), *course], folder / "vae")
-
-
-def image_encoder_stage(folder: Path) -> Stage:
-    faces = [str(chunk(folder / "data", number) / "faces.jsonl") for number in ENCODER_CHUNKS]
-    course = ["--steps=10000000", f"--minutes={ENCODER_MINUTES}", "--batch=64", "--held-out=1080"]
-    output = folder / "image_encoder"
-    arguments = ["image-encoder", *faces, str(output), *course]
-    return _small_network("image encoder", "train_regressors", arguments, output)
-
-
-def _small_network(name: str, trainer: str, arguments: list[str], output: Path) -> Stage:
-    kept = output.with_name(f"{output.name}_training")
-    checkpoint = [f"--checkpoint={kept}", f"--checkpoint-minutes={CHECKPOINT_MINUTES}"]
-    return Stage(
-        name,
-        lambda: (output / "config.json").is_file(),
-        [*command(trainer), *arguments, *checkpoint],
-        lambda: figures(kept / "log.jsonl"),
-    )
-
-
 def method_stage(folder: Path, shipped: bool) -> Stage:
     data, output = folder / "data", folder / "method"
     start = ["--model", str(SHIPPED)]
     if not shipped:
-        start = ["--unet-config", str(SHIPPED / "unet" / "config.json")]
-        start += ["--vae", str(folder / "vae"), "--image-encoder", str(folder / "image_encoder")]
+        start = ["--unet-config", str(WEIGHTS / "unet_config.json")]
+        start += ["--vae", str(WEIGHTS / "vae"), "--image-encoder", str(WEIGHTS / "image_encoder")]
     lists = [str(chunk(data, number) / "triples.jsonl") for number in METHOD_CHUNKS]
     course = (
         f"--batch 8 --accumulate 2 --draws 4 --steps {METHOD_STEPS} --learning-rate {5e-4 if shipped else 1.5e-3} "

@@ -31,8 +31,12 @@ GLANCE = 72  # held-out pictures that are measured at each checkpoint
 
 def main() -> None:
     options = parse_arguments()
+    train(options, pictures.read_pictures(pictures.read_lines(*options.faces)))
+
+
+def train(options: argparse.Namespace, images: torch.Tensor) -> float:
+    """Train as the options say on pictures, uint8 [N, 3, S, S] on any device. Returns the PSNR of the held-out ones."""
     torch.manual_seed(options.seed)
-    images = pictures.read_pictures(pictures.read_lines(*options.faces))
     if len(images) <= options.held_out:
         raise SystemExit(f"There are {len(images)} pictures, not more than --held-out {options.held_out}.")
     autoencoder = AutoencoderKL(
@@ -56,9 +60,10 @@ def main() -> None:
     autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5), force_upcast=False)
     print(f"held-out pictures: PSNR {psnr:.2f} dB; latent deviation {deviation:.4f}")
     autoencoder.half().save_pretrained(options.output, safe_serialization=True)
+    return psnr
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path, nargs="+", help="lists of pictures of one size")
     parser.add_argument("output", type=Path, help="folder for config.json and weights")
@@ -75,7 +80,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     _resumable.add_options(parser)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def fit(autoencoder: AutoencoderKL, images: torch.Tensor, held_out: torch.Tensor, options: argparse.Namespace) -> None:

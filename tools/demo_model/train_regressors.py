@@ -26,10 +26,6 @@ from face_anonymizer.modules.training import pictures, small_networks
 from face_anonymizer.tools.demo_model import resumable as _resumable
 
 MEAN = STD = [0.5, 0.5, 0.5]
-# Few large patches: hardly more than a multilayer perceptron on pixels, which learns places where a transformer of many
-# patches would need millions of pictures to tell them apart.
-IMAGE_SIZE = 64
-PATCH_SIZE = 32
 
 
 class Encoder(nn.Module):
@@ -44,27 +40,31 @@ class Encoder(nn.Module):
             intermediate_size=4 * options.width,
             num_hidden_layers=options.layers,
             num_attention_heads=options.width // 16,
-            image_size=IMAGE_SIZE,
-            patch_size=PATCH_SIZE,
+            image_size=options.image_size,
+            patch_size=options.patch,
             projection_dim=options.width,
             hidden_act="quick_gelu",
         )
         self.vision = CLIPVisionModel(config)
-        whiten(self.vision, images)
+        self.size = options.image_size
+        whiten(self.vision, images, options.image_size, options.patch)
         self.head = nn.Linear(options.width, regressor.OUTPUTS, bias=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        pixels = functional.interpolate(images.movedim(-1, 1), (IMAGE_SIZE, IMAGE_SIZE), mode="bicubic", antialias=True)
+        pixels = images.movedim(-1, 1)
+        if pixels.shape[-1] != self.size:
+            pixels = functional.interpolate(pixels, (self.size, self.size), mode="bicubic", antialias=True)
         return self.head(self.vision(pixel_values=pixels * 2 - 1).pooler_output)
 
 
 @torch.no_grad()
-def whiten(vision: nn.Module, images: torch.Tensor) -> None:
+def whiten(vision: nn.Module, images: torch.Tensor, size: int, patch: int) -> None:
     """Start the patch embedding from the principal components of patches, each scaled to unit variance: pixels are so
-    alike that gradient descent alone takes long to see what is small. images: uint8 [N, 3, S, S]."""
+    alike that gradient descent alone takes long to see what is small. images: uint8 [N, 3, S, S]; size: side of what
+    the encoder sees of them; patch: side of a patch."""
     embeddings = next(module for module in vision.modules() if hasattr(module, "patch_embedding"))
-    pixels = functional.interpolate(images.float() / 127.5 - 1, (IMAGE_SIZE, IMAGE_SIZE), mode="area")
-    patches = functional.unfold(pixels, PATCH_SIZE, stride=PATCH_SIZE).movedim(1, 2).flatten(0, 1)
+    pixels = functional.interpolate(images.float() / 127.5 - 1, (size, size), mode="area")
+    patches = functional.unfold(pixels, patch, stride=patch).movedim(1, 2).flatten(0, 1)
     weight = embeddings.patch_embedding.weight
     _, deviations, components = torch.pca_lowrank(patches, weight.shape[0], niter=3)
     scaled = components.T / (deviations / len(patches) ** 0.5 + 0.02)[:, None]
@@ -74,10 +74,22 @@ def whiten(vision: nn.Module, images: torch.Tensor) -> None:
 
 def main() -> None:
     options = parse_arguments()
-    torch.manual_seed(options.seed)
     lines = pictures.read_lines(*options.faces)
-    images = pictures.read_pictures(lines)
-    truth = pictures.read_truth(lines)
+    train(options, pictures.read_pictures(lines), pictures.read_truth(lines))
+
+
+def train(options: argparse.Namespace, images: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
+    """Train one of the two as the options say.
+
+    Args:
+        options: of the command line.
+        images: uint8 [N, 3, 128, 128] on any device.
+        truth: float32 [N, 101], their parameters, normalised.
+
+    Returns:
+        Name -> R2 of every parameter on the held-out pictures.
+    """
+    torch.manual_seed(options.seed)
     if len(images) <= options.held_out:
         raise SystemExit(f"There are {len(images)} pictures, not more than --held-out {options.held_out}.")
     network = Encoder(options, images[:4096]) if options.kind == "image-encoder" else regressor.SyntheticRegressor()
@@ -86,16 +98,18 @@ def main() -> None:
     fit(network, images, truth, trained, options)
     explained = r_squared(network, images[trained:], truth[trained:], options.device)
     names = [parameter.name for parameter in (*tables.IDENTITY, *tables.ATTRIBUTES)]
-    print(json.dumps({name: round(value, 3) for name, value in zip(names, explained.tolist(), strict=True)}))
+    by_name = {name: round(value, 3) for name, value in zip(names, explained.tolist(), strict=True)}
+    print(json.dumps(by_name))
     print(f"mean R2 on {options.held_out} held-out pictures: {explained.mean():.3f}")
     if options.kind == "image-encoder":
         save_encoder(network, options.output)
     else:
         network.reliability = explained.clamp(0, 1)
         regressor.save_regressor(network, options.output)
+    return by_name
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("image-encoder", "regressor"))
     parser.add_argument("faces", type=Path, nargs="+", help="faces.jsonl of make_synthetic_faces.py, at 128 pixels")
@@ -106,11 +120,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--width", type=int, default=192, help="of the image encoder and so of the embedding")
+    # Few large patches: hardly more than a multilayer perceptron on pixels, which learns places where a transformer of
+    # many patches needs millions of pictures to tell them apart.
+    parser.add_argument("--image-size", type=int, default=64, help="side of what the image encoder sees")
+    parser.add_argument("--patch", type=int, default=32, help="side of its patches")
     parser.add_argument("--layers", type=int, default=4, help="of the image encoder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     _resumable.add_options(parser)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def fit(
@@ -118,11 +136,11 @@ def fit(
 ) -> None:
     """Mean squared error of all parameters, on the first `trained` pictures."""
 
-    def loss(chosen: torch.Tensor, _done: float, generator: torch.Generator) -> tuple[torch.Tensor, float]:
-        batch = blurred(images[chosen].float() / 255, generator).to(options.device)
+    def loss(chosen: torch.Tensor, _done: float, _generator: torch.Generator) -> tuple[torch.Tensor, float]:
+        batch = blurred((images[chosen].float() / 255).to(options.device))
         with small_networks.autocast(options.device):
             predicted = network(batch.movedim(1, -1))
-        error = functional.mse_loss(predicted.float(), truth[chosen].to(options.device))
+        error = functional.mse_loss(predicted.float(), truth[chosen.to(truth.device)].to(options.device))
         return error, error.item()
 
     def figures() -> dict[str, float]:
@@ -131,12 +149,12 @@ def fit(
     _resumable.fit(network, trained, loss, options, figures)
 
 
-def blurred(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def blurred(images: torch.Tensor) -> torch.Tensor:
     """A quarter of the pictures a little blurred, all with a little noise: what is measured later was decoded."""
     count = len(images) // 4
     small = functional.avg_pool2d(images[:count], 2)
     images[:count] = functional.interpolate(small, scale_factor=2, mode="bilinear")
-    return images + 0.01 * torch.randn(images.shape, generator=generator)
+    return images + 0.01 * torch.randn_like(images)
 
 
 @torch.no_grad()
@@ -144,6 +162,7 @@ def r_squared(network: nn.Module, images: torch.Tensor, truth: torch.Tensor, dev
     """Share of each parameter's variance that is explained: float32 [101]."""
     network.eval()
     predicted = [network((part.float() / 255).to(device).movedim(1, -1)).cpu() for part in images.split(64)]
+    truth = truth.cpu()
     error = (torch.cat(predicted) - truth).square().mean(0)
     return 1 - error / truth.var(0)
 

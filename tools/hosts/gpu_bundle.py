@@ -4,9 +4,9 @@
     (on that machine) python3 FOLDER/run.py
 
 In the folder: what the check needs of the pack, with the tests that run there and the recordings that they read, or in
-their place with --demo the demo model, as both are too much; what it needs of the ComfyUI that is found here, which is
-copied and never becomes part of the pack; and, for the packages that such a machine lacks, copies of the small ones and
-stand-ins for the others. What a machine has itself comes first.
+their place with --demo the demo model, or with --training what trains and measures that, as all are too much; what it
+needs of the ComfyUI that is found here, which is copied and never becomes part of the pack; and, for the packages that
+such a machine lacks, copies of the small ones and stand-ins for the others. What a machine has itself comes first.
 
 It must have: torch, torchvision, numpy, Pillow, safetensors, transformers, tokenizers, einops, scipy, psutil, tqdm,
 PyYAML, requests, packaging, typing_extensions; for the tests also pytest.
@@ -45,6 +45,15 @@ TESTS = (
     "tools/workflows/frontend.py",
 )
 DEMO = ("models/face_anon/demo",)
+# What tools/demo_model/on_gpu.py and scripts/evaluate.py need beside these.
+TRAINING = (
+    "tools/run.py",
+    "tools/busy.py",
+    "tools/demo_model",
+    "models/synthetic_regressor.safetensors",
+    "models/face_anon/demo/face_anon.json",
+    "models/face_anon/demo/unet/config.json",
+)
 LEFT_OUT = ("alignment.safetensors", "full_size_keys.json")  # read by other tests
 HOST = (
     *("main.py", "comfyui_version.py", "folder_paths.py", "latent_preview.py", "node_helpers.py", "cuda_malloc.py"),
@@ -116,10 +125,16 @@ sys.meta_path.append(_Finder())
 '''
 
 
-def write_bundle(output: Path, host: Path, demo: bool) -> int:
-    """Write everything into `output`, a folder that is not there yet. Returns its size in bytes."""
+def write_bundle(output: Path, host: Path, parts: tuple[str, ...]) -> int:
+    """Write everything into `output`, a folder that is not there yet. Returns its size in bytes.
+
+    Args:
+        output: the folder.
+        host: a ComfyUI.
+        parts: of the pack, beside FILES.
+    """
     output.mkdir(parents=True)
-    for name in (*FILES, *(DEMO if demo else TESTS)):
+    for name in (*FILES, *parts):
         _copy(PACK / name, output / "pack" / name)
     for name in HOST:
         if (host / name).exists():  # hosts differ
@@ -171,10 +186,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="a folder, not there yet")
     parser.add_argument("--demo", action="store_true", help="with the demo model instead of the tests")
+    parser.add_argument(
+        "--training",
+        action="store_true",
+        help="with what trains and measures the demo model, instead of the tests; that needs diffusers too",
+    )
     args = parser.parse_args(arguments)
     if args.output.exists():
         parser.error(f"{args.output} is there already.")
-    size = write_bundle(args.output, find_comfyui(), args.demo)
+    parts_of_pack = TRAINING if args.training else DEMO if args.demo else TESTS
+    size = write_bundle(args.output, find_comfyui(), parts_of_pack)
     parts = {
         part.name: sum(size for _, size in _sizes(part)) for part in sorted(args.output.iterdir()) if part.is_dir()
     }

@@ -1,0 +1,279 @@
+"""Train the whole demo model on one GPU, in minutes: pictures are rendered there, and nothing is read from a disk.
+
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --encoders tools/demo_model/weights
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --device cpu --groups 2 --seconds 5 5 5 5 5 10
+
+The same networks and losses as in the background on a CPU (stages.py), one after the other: the autoencoder, the image
+encoder, the regressor of the evaluation, the method; the method learns from other people than the encoders. Beside the
+triples of the paper, a part of each batch is predicted at a degree of 0.2 to 1.5, as the method is used, and only what
+nobody touches is compared: so the background stays the driving image's where the source is moved away.
+
+In OUT: model, the model folder; regressor.safetensors; sheet.png, swaps of people that nothing was trained on;
+log.json. With --archives also all of that in a few archives of at most 16 MB, for a machine that gives back small files
+alone, each as soon as there is something in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.model.settings import SamplerSettings
+from face_anonymizer.modules.training import networks as method_networks
+from face_anonymizer.modules.training import validation
+from face_anonymizer.modules.training.batches import Batch
+from face_anonymizer.modules.training.encoders import Encoders
+from face_anonymizer.modules.training.engine import DiffusersEngine
+from face_anonymizer.modules.training.export import export_model
+from face_anonymizer.modules.training.objective import Drawn, loss_of, training_scheduler
+from face_anonymizer.modules.training.small_networks import autocast
+from face_anonymizer.tools.demo_model import train_autoencoder, train_regressors
+from face_anonymizer.tools.demo_model.rendered import EncodedGroups, Groups, encode_groups, render_groups
+from face_anonymizer.tools.demo_model.stages import SHIPPED, TRAINING_SEED, VALIDATION_SEED
+
+SIZE = 128
+DEGREES = (0.2, 1.5)
+ARCHIVES = (("vae", "image_encoder", "regressor"), ("unet", "referencenet"), ("conditioning_referencenet", "rest"))
+_began = time.monotonic()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    options.output.mkdir(parents=True, exist_ok=True)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    log = Log(options.output / "log.json")
+    if options.encoders is None:
+        train_encoders(options, log)
+    folder = options.encoders or options.output
+    encoders = Encoders(folder / "vae", folder / "image_encoder").to(options.device)
+    numbers = range(options.groups, options.groups + options.method_groups)
+    groups = encode_groups(for_seconds(options.seconds[4], numbers, options.device), encoders)
+    log.write("latents", pictures=len(groups.latents), clear=groups.clear.float().mean().item())
+    held_out = encode_groups(render_groups(range(2), VALIDATION_SEED, SIZE, options.device), encoders)
+    networks = train_method(groups, held_out, options, log)
+    write_model(networks, encoders, options)
+    if options.archives:
+        write_archives(options.output, options.archives, ARCHIVES[1:])
+    generator = torch.Generator(options.device).manual_seed(0)
+    engine = DiffusersEngine(networks, encoders, "v_prediction", SIZE)
+    batch, _ = held_out.batch(options.sheet, generator)
+    sampled = validation.sample_swaps(engine, batch, SamplerSettings(steps=25, guidance_scale=2.0))
+    validation.save_sheet(validation.picture_sheet(encoders, batch, sampled), options.output / "sheet.png")
+    log.write("end")
+    if options.archives:
+        write_archives(options.output, options.archives, ARCHIVES[1:])
+    return 0
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, help="a folder")
+    parser.add_argument("--groups", type=int, default=5000, help="of 36 pictures, for the encoders")
+    parser.add_argument("--method-groups", type=int, help="others, for the method; default: as many")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        nargs=6,
+        default=(60, 150, 80, 60, 60, 300),
+        metavar=("PICTURES", "AUTOENCODER", "ENCODER", "REGRESSOR", "LATENTS", "METHOD"),
+        help="of each part; with PICTURES and LATENTS fewer groups may do",
+    )
+    parser.add_argument("--until", type=float, help="seconds since the start at which the method ends instead")
+    parser.add_argument(
+        "--encoders", type=Path, metavar="FOLDER", help="with vae and image_encoder, which are not trained again then"
+    )
+    parser.add_argument("--latent-channels", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=256, help="triples of a step of the method")
+    parser.add_argument("--draws", type=int, default=4, help="noises and timesteps of each of them")
+    parser.add_argument("--at-degrees", type=int, default=64, help="of them also predicted at a degree")
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="of the method")
+    parser.add_argument("--ema", type=float, default=0.999)
+    parser.add_argument("--null-share", type=float, default=0.15)
+    parser.add_argument("--sheet", type=int, default=24, help="rows of sheet.png")
+    parser.add_argument("--archives", type=Path, metavar="FOLDER", help="write archives there, each stage's at its end")
+    parser.add_argument("--device", default="cuda")
+    options = parser.parse_args(arguments)
+    options.method_groups = options.method_groups or options.groups
+    return options
+
+
+class Log:
+    """What happened, as lines on the screen and as one JSON file that is whole after each."""
+
+    def __init__(self, file: Path):
+        self.file, self.lines = file, []
+
+    def write(self, stage: str, **figures) -> None:
+        self.lines.append({"stage": stage, "seconds": round(time.monotonic() - _began, 1), **figures})
+        print(json.dumps(self.lines[-1]), flush=True)
+        self.file.write_text(json.dumps(self.lines, indent=1), encoding="utf-8")
+
+
+def for_seconds(seconds: float, numbers: range, device: str) -> Iterator[Groups]:
+    """Groups of the training, as many as are rendered in that time, and at least the first."""
+    end = time.monotonic() + seconds
+    for part in render_groups(numbers, TRAINING_SEED, SIZE, device):
+        yield part
+        if time.monotonic() > end:
+            break
+
+
+def train_encoders(options: argparse.Namespace, log: Log) -> None:
+    parts = list(for_seconds(options.seconds[0], range(options.groups), options.device))
+    images, truth = torch.cat([part.images for part in parts]), torch.cat([part.truth for part in parts])
+    del parts
+    log.write("pictures", count=len(images))
+    held_out = f"--held-out={min(1080, len(images) // 4)}"
+    usual = ["--steps=10000000", f"--device={options.device}", held_out]
+    vae, encoder, regressor = (f"--minutes={seconds / 60}" for seconds in options.seconds[1:4])
+    output = options.output
+    course = [f"--latent-channels={options.latent_channels}", "--batch=192", vae, *usual]
+    psnr = train_autoencoder.train(train_autoencoder.parse_arguments(["-", str(output / "vae"), *course]), images)
+    log.write("autoencoder", psnr=psnr)
+    course = ["--image-size=128", "--patch=16", "--batch=512", encoder, *usual]
+    arguments = ["image-encoder", "-", str(output / "image_encoder"), *course]
+    explained = train_regressors.train(train_regressors.parse_arguments(arguments), images, truth)
+    log.write("image encoder", r2=sum(explained.values()) / len(explained), **explained)
+    arguments = ["regressor", "-", str(output / "regressor.safetensors"), "--batch=256", regressor, *usual]
+    explained = train_regressors.train(train_regressors.parse_arguments(arguments), images, truth)
+    log.write("regressor", r2=sum(explained.values()) / len(explained), **explained)
+    if options.archives:
+        write_archives(output, options.archives, ARCHIVES[:1])
+
+
+def train_method(
+    groups: EncodedGroups, held_out: EncodedGroups, options: argparse.Namespace, log: Log
+) -> method_networks.Networks:
+    """The networks with the moving averages of their weights."""
+    device = options.device
+    generator = torch.Generator(device).manual_seed(TRAINING_SEED)
+    networks = method_networks.make_networks(
+        unet_config(options, groups), 0, checkpoint.BLOCK_FIRST, method_networks.ALL
+    ).to(device)
+    parameters = [parameter for parameter in networks.parameters() if parameter.requires_grad]
+    averages = [parameter.detach().clone() for parameter in parameters]
+    optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=0.01, fused=True)
+    scheduler = training_scheduler("v_prediction")
+    scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(device)
+    began, step, shown, of_background = time.monotonic(), 0, 0.0, 0.0
+    last = _began + options.until if options.until else began + options.seconds[5]
+    while (done := (time.monotonic() - began) / max(1.0, last - began)) < 1:
+        rate = options.learning_rate * min(1, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * done))
+        optimizer.param_groups[0]["lr"] = rate
+        batch, clear = groups.batch(options.batch, generator)
+        with autocast(device):
+            loss = loss_of(networks, batch, draw(batch, options.draws, options.null_share, generator), scheduler)
+            background = background_loss(networks, batch, clear, options.at_degrees, scheduler, generator)
+        optimizer.zero_grad()
+        (loss + background).backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        if not torch.isfinite(norm):  # a step less, rather than a model less
+            log.write("method", step=step, skipped=float(norm))
+            continue
+        optimizer.step()
+        decay = min(options.ema, (1 + step) / (10 + step))
+        torch._foreach_lerp_(averages, [parameter.detach() for parameter in parameters], 1 - decay)
+        step += 1
+        shown += loss.item()
+        of_background += background.item()
+        if step % 100 == 0:
+            log.write("method", step=step, loss=shown / 100, background=of_background / 100, rate=rate)
+            shown = of_background = 0.0
+    with torch.no_grad():
+        for parameter, average in zip(parameters, averages, strict=True):
+            parameter.copy_(average)
+    batch, _ = held_out.batch(1024, torch.Generator(device).manual_seed(1))
+    with autocast(device):
+        loss = validation.validation_loss(networks, [batch], "v_prediction")
+    samples = step * options.batch * options.draws
+    log.write("method", steps=step, samples=samples, validation_loss=loss)
+    return networks.eval()
+
+
+def unet_config(options: argparse.Namespace, groups: EncodedGroups) -> Path:
+    """The shipped UNet's, with as many latent channels as the autoencoder has; written into the output folder."""
+    config = checkpoint.read_json(SHIPPED / "unet" / "config.json")
+    config |= dict.fromkeys(("in_channels", "out_channels"), groups.latents.shape[1])
+    file = options.output / "unet_config.json"
+    file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    return file
+
+
+def draw(batch: Batch, draws: int, null_share: float, generator: torch.Generator) -> Drawn:
+    """As objective.draw, from a generator on the device."""
+    latents = batch.truth_latents
+    count, device = len(latents) * draws, latents.device
+    return Drawn(
+        torch.randn((count, *latents.shape[1:]), generator=generator, device=device),
+        torch.randint(1000, (count,), generator=generator, device=device),
+        torch.rand(len(latents), generator=generator, device=device) < null_share,
+    )
+
+
+def background_loss(
+    networks, batch: Batch, clear: torch.Tensor, count: int, scheduler, generator: torch.Generator
+) -> torch.Tensor:
+    """The error of what nobody touches, where the source is moved away (equations 1 and 2 of the paper).
+
+    Args:
+        networks: Networks.
+        batch: B triples.
+        clear: float32 [B, 1, h, w], 1 where nobody is.
+        count: of the triples that are used, at most B.
+        scheduler: of training_scheduler.
+        generator: on the device of the batch.
+
+    Returns:
+        The mean squared error of v, a scalar with a gradient.
+    """
+    batch, clear = Batch(*(part[:count] for part in batch)), clear[:count]
+    drawn = draw(batch, 1, 0.0, generator)
+    low, high = DEGREES
+    degree = low + (high - low) * torch.rand((len(clear), 1, 1), generator=generator, device=clear.device)
+    embeds = (1 - degree) * batch.source_embeds
+    source = networks.record_source(batch.source_latents, embeds)
+    null = networks.record_source(torch.zeros_like(batch.source_latents[:1]), torch.zeros_like(embeds[:1]))
+    driving = networks.record_driving(batch.driving_latents, batch.driving_embeds)
+    states = {
+        layer: torch.cat([(1 - degree) * source[layer] + degree * null[layer], driving[layer]], dim=1)
+        for layer in source
+    }
+    noisy = scheduler.add_noise(batch.truth_latents, drawn.noise, drawn.timesteps)
+    target = scheduler.get_velocity(batch.truth_latents, drawn.noise, drawn.timesteps)
+    predicted = networks.predict(noisy, drawn.timesteps, embeds, batch.driving_embeds, states)
+    error = (predicted.float() - target).square() * clear
+    return error.sum() / (clear.sum() * target.shape[1]).clamp(min=1)
+
+
+def write_model(networks, encoders: Encoders, options: argparse.Namespace) -> None:
+    """The model folder, with the settings and the notice of the shipped one."""
+    own = checkpoint.read_settings(SHIPPED)
+    export_model(options.output / "model", networks, {}, encoders, own, prediction="v_prediction", dtype="fp16")
+
+
+def write_archives(output: Path, folder: Path, archives: tuple[tuple[str, ...], ...]) -> None:
+    """Each with what there is of its parts, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "regressor": ["regressor.safetensors"],
+        "rest": ["sheet.png", "log.json", "model/face_anon.json", "model/scheduler"],
+    }
+    for number, names in enumerate(archives, len(ARCHIVES) - len(archives) + 1 if len(archives) > 1 else 1):
+        target = folder / f"demo_{number}.tar"
+        with tarfile.open(target.with_suffix(".part"), "w") as archive:
+            for name in names:
+                for path in files.get(name, [name if (output / name).is_dir() else f"model/{name}"]):
+                    if (output / path).exists():
+                        archive.add(output / path, path)
+        shutil.move(target.with_suffix(".part"), target)
