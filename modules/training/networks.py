@@ -92,8 +92,9 @@ class Networks(nn.Module):
     def _record(self, net: UNet2DConditionModel, latents: torch.Tensor, embeds: torch.Tensor) -> Record:
         # A checkpointed block runs twice, and both times to its end.
         record = Record(self.wanted, stop=not (net.is_gradient_checkpointing and torch.is_grad_enabled()))
+        timestep = latents.new_zeros((), dtype=torch.int64)  # a number would be copied to the device in every call
         with suppress(AllRecorded):
-            net(latents, 0, embeds, cross_attention_kwargs={"record": record}, return_dict=False)
+            net(latents, timestep, embeds, cross_attention_kwargs={"record": record}, return_dict=False)
         return record
 
     def enable_gradient_checkpointing(self) -> None:

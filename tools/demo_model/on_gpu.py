@@ -22,7 +22,7 @@ import math
 import shutil
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -100,6 +100,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="of the method")
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--null-share", type=float, default=0.15)
+    parser.add_argument("--graph", action="store_true", help="take the method's steps as a CUDA graph")
     parser.add_argument("--sheet", type=int, default=24, help="rows of sheet.png")
     parser.add_argument("--archives", type=Path, metavar="FOLDER", help="write archives there, each stage's at its end")
     parser.add_argument("--device", default="cuda")
@@ -166,30 +167,35 @@ def train_method(
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=0.01, fused=True)
     scheduler = training_scheduler("v_prediction")
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(device)
-    began, step, shown, of_background = time.monotonic(), 0, 0.0, 0.0
-    last = _began + options.until if options.until else began + options.seconds[5]
-    while (done := (time.monotonic() - began) / max(1.0, last - began)) < 1:
-        rate = options.learning_rate * min(1, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * done))
-        optimizer.param_groups[0]["lr"] = rate
+
+    def gradients() -> torch.Tensor:
+        """Leaves gradients; both losses."""
         batch, clear = groups.batch(options.batch, generator)
         with autocast(device):
             loss = loss_of(networks, batch, draw(batch, options.draws, options.null_share, generator), scheduler)
             background = background_loss(networks, batch, clear, options.at_degrees, scheduler, generator)
-        optimizer.zero_grad()
         (loss + background).backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        if not torch.isfinite(norm):  # a step less, rather than a model less
-            log.write("method", step=step, skipped=float(norm))
-            continue
+        return torch.stack([loss.detach(), background.detach()])
+
+    take_gradients = captured(gradients, optimizer, generator, log) if options.graph else eager(gradients, optimizer)
+    began, step, shown = time.monotonic(), 0, torch.zeros(2, device=device)
+    last = _began + options.until if options.until else began + options.seconds[5]
+    while (done := (time.monotonic() - began) / max(1.0, last - began)) < 1:
+        rate = options.learning_rate * min(1, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * done))
+        optimizer.param_groups[0]["lr"] = rate
+        losses = take_gradients()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         decay = min(options.ema, (1 + step) / (10 + step))
         torch._foreach_lerp_(averages, [parameter.detach() for parameter in parameters], 1 - decay)
         step += 1
-        shown += loss.item()
-        of_background += background.item()
+        shown += losses
         if step % 100 == 0:
-            log.write("method", step=step, loss=shown / 100, background=of_background / 100, rate=rate)
-            shown = of_background = 0.0
+            loss, background = (shown / 100).tolist()
+            log.write("method", step=step, loss=loss, background=background, rate=rate)
+            if not math.isfinite(loss + background):
+                raise SystemExit("The loss is no number any more: take a smaller --learning-rate.")
+            shown.zero_()
     with torch.no_grad():
         for parameter, average in zip(parameters, averages, strict=True):
             parameter.copy_(average)
@@ -199,6 +205,53 @@ def train_method(
     samples = step * options.batch * options.draws
     log.write("method", steps=step, samples=samples, validation_loss=loss)
     return networks.eval()
+
+
+def eager(gradients: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> Callable[[], torch.Tensor]:
+    """gradients(), from none."""
+
+    def take() -> torch.Tensor:
+        optimizer.zero_grad()
+        return gradients()
+
+    return take
+
+
+def captured(
+    gradients: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer, generator: torch.Generator, log: Log
+) -> Callable[[], torch.Tensor]:
+    """gradients() as a CUDA graph: thousands of small kernels launched at once rather than one by one from Python.
+
+    Args:
+        gradients: of fixed shapes; it reads nothing back from the device.
+        optimizer: of all parameters.
+        generator: that gradients() draws from.
+        log: is told what becomes of it.
+    """
+    take = eager(gradients, optimizer)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            take()
+    torch.cuda.current_stream().wait_stream(stream)
+    optimizer.zero_grad()  # to None: the graph makes gradients of its own and writes these anew each time
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(generator)
+    try:
+        with torch.cuda.graph(graph):
+            losses = gradients()
+    except RuntimeError as error:
+        log.write("no graph", error=str(error)[:500])
+        torch.cuda.synchronize()
+        return take
+    log.write("graph")
+
+    def replay() -> torch.Tensor:
+        graph.replay()
+        return losses
+
+    return replay
 
 
 def unet_config(options: argparse.Namespace, groups: EncodedGroups) -> Path:
