@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
+import av
 import av.container
 
 from ..files import written_whole
 from ..output.xmp import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
+from .codec_texts import CannotClean, clean_header, packet_cleaner
 
 Source = str | BytesIO
 
 _MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _MADE_OF_BOXES = ("mp4", "mov")
+# Of pictures, which are covers where they stand beside a video.
+_PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000", "jpegls", "targa"}
+_KINDS = {"audio": "sound track", "subtitle": "subtitle track", "data": "data track", "attachment": "attachment"}
 # What FFmpeg takes a number of channels for where a file, an AVI say, does not name them.
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
@@ -30,17 +35,65 @@ def opened(source: Source) -> Iterator[av.container.InputContainer]:
     """Open a video file, given by its path or its bytes, from the start; closed after the block."""
     if isinstance(source, BytesIO):
         source.seek(0)
-    with av.open(source) as container:
+    # titles in another encoding than UTF-8 are no reason to refuse a file
+    with av.open(source, metadata_errors="replace") as container:
         yield container
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The first video track, as ComfyUI takes it. Raises ValueError where there is none."""
-    if not container.streams.video:
-        raise ValueError("The file has no video track: choose another file.")
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
+    """The track of a file that is its video, ready to be decoded: the first, as ComfyUI takes it, that is no cover.
+
+    It is decoded in one thread: where a file is damaged, what several of FFmpeg's threads put in place of the pictures
+    differs from time to time, and the pictures that were searched for faces must be those that are written.
+
+    Raises:
+        ValueError: there is none.
+    """
+    tracks = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not tracks:
+        found = "only a cover picture" if container.streams.video else "no video track"
+        raise ValueError(f"The file has {found}: choose another file.")
+    moving = [stream for stream in tracks if stream.name not in _PICTURE_CODECS]
+    stream = (moving or tracks)[0]
+    if not moving and len(tracks) > 1:
+        stream = _longest(container, tracks)
+    stream.thread_type, stream.thread_count = "NONE", 1
     return stream
+
+
+def left_out(container: av.container.InputContainer, kept: Iterable) -> tuple[str, ...]:
+    """What a file holds beside the tracks that are kept, in words that tell nothing of what stands in it.
+
+    Args:
+        container: the source.
+        kept: its streams that the result has.
+    """
+    kept = {stream.index for stream in kept}
+    found: dict[str, int] = {}
+    for stream in container.streams:
+        if stream.index not in kept:
+            kind = _KINDS.get(stream.type, "track of another kind")
+            if stream.type == "video":
+                is_picture = _is_cover(stream) or stream.name in _PICTURE_CODECS
+                kind = "cover picture" if is_picture else "further video track"
+            found[kind] = found.get(kind, 0) + 1
+    if chapters := len(container.chapters()):
+        found["chapter"] = chapters
+    return tuple(kind if count == 1 else f"{count} {kind}s" for kind, count in found.items())
+
+
+def _is_cover(stream: av.VideoStream) -> bool:
+    unshown = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    return stream.codec_context is None or bool(stream.disposition & unshown)
+
+
+def _longest(container: av.container.InputContainer, tracks: list[av.VideoStream]) -> av.VideoStream:
+    """Of tracks that may be covers all, the one of most pictures."""
+    count = {stream.index: 0 for stream in tracks}
+    for packet in container.demux(*tracks):
+        count[packet.stream.index] += bool(packet.size)
+    container.seek(0)
+    return max(tracks, key=lambda stream: count[stream.index])
 
 
 def tick(stream: av.VideoStream) -> Fraction:
@@ -69,13 +122,17 @@ def muxer_of(target: Path) -> str:
 
 
 @contextlib.contextmanager
-def clean_output(target: Path, video: av.VideoStream, mark: bool = False) -> Iterator[av.container.OutputContainer]:
+def clean_output(
+    target: Path, video: av.VideoStream, mark: bool = False, check: Callable[[Path], None] | None = None
+) -> Iterator[av.container.OutputContainer]:
     """A new file for streams, whole or not at all, without the name of a program and without a date.
 
     Args:
         target: its path; the suffix names the container.
         video: the source's stream, whose ticks the file counts in.
         mark: say in the file that a trained model made a part of it.
+        check: called with the path of the file when all of it is written, before it gets its name; what it raises
+            passes through, and no file is left.
 
     Raises:
         ValueError: another suffix.
@@ -95,34 +152,38 @@ def clean_output(target: Path, video: av.VideoStream, mark: bool = False) -> Ite
         if mark and has_boxes:
             with open(part, "ab") as file:
                 file.write(mp4_xmp_box(xmp_packet()))
+        if check:
+            check(Path(part))
 
 
-def copied_streams(output: av.container.OutputContainer, streams: Iterable, target: Path) -> dict:
-    """Make a stream of the output for each of the source's, to take its packets; only the codec is copied.
+def copied_stream(output: av.container.OutputContainer, stream, target: Path):
+    """Make a stream of the output for one of the source's, to take its packets; only the codec is copied.
 
     Args:
         output: from clean_output.
-        streams: the source's.
+        stream: the source's.
         target: the output's path, for errors.
 
     Returns:
-        Stream of the source -> stream of the output.
+        The stream of the output.
 
     Raises:
-        CannotHold: the container takes no such stream.
+        CannotHold: the container takes no such stream, or the codec could tell more than picture and sound.
     """
-    copies = {}
-    for stream in streams:
-        try:
-            copies[stream] = output.add_stream_from_template(stream, opaque=True)
-        except ValueError as error:
-            raise CannotHold(
-                f"A {target.suffix} file cannot hold {stream.codec_context.name} {stream.type}: choose a name that "
-                "ends in .mkv."
-            ) from error
-        if stream.type == "audio" and stream.layout.name == f"{stream.channels} channels":
-            copies[stream].codec_context.layout = _USUAL_LAYOUTS.get(stream.channels, stream.layout)
-    return copies
+    try:
+        header = clean_header(stream.codec_context.codec.canonical_name, stream.codec_context.extradata or b"")
+        copy = output.add_stream_from_template(stream, opaque=True)
+    except CannotClean as error:
+        raise CannotHold(f"{stream.codec_context.name} {stream.type} can hold texts: it is encoded anew.") from error
+    except ValueError as error:
+        raise CannotHold(
+            f"A {target.suffix} file cannot hold {stream.codec_context.name} {stream.type}: choose a name that "
+            "ends in .mkv."
+        ) from error
+    copy.codec_context.extradata = header or None
+    if stream.type == "audio" and stream.layout.name == f"{stream.channels} channels":
+        copy.codec_context.layout = _USUAL_LAYOUTS.get(stream.channels, stream.layout)
+    return copy
 
 
 def start_output(output: av.container.OutputContainer, target: Path) -> None:
@@ -134,10 +195,35 @@ def start_output(output: av.container.OutputContainer, target: Path) -> None:
         raise CannotHold(f"A {target.suffix} file cannot hold {codecs}: choose a name that ends in .mkv.") from error
 
 
-def mux_copy(output: av.container.OutputContainer, packet: av.Packet, stream, offset_s: Fraction) -> None:
-    """Write a packet of the source into the output's `stream`, earlier by `offset_s` seconds."""
-    offset = round(offset_s / packet.time_base)
-    packet.pts = None if packet.pts is None else packet.pts - offset
-    packet.dts = None if packet.dts is None else packet.dts - offset
-    packet.stream = stream
-    output.mux(packet)
+class PacketCopier:
+    """Writes packets of a source's stream into one of the output's, without what they carry beside picture or sound.
+
+    Args:
+        output: from clean_output, started.
+        stream: the source's.
+        copy: the output's, of copied_stream.
+        offset_s: seconds by which everything begins earlier.
+    """
+
+    def __init__(self, output: av.container.OutputContainer, stream, copy, offset_s: Fraction):
+        self._output, self._copy, self._offset_s = output, copy, offset_s
+        context = stream.codec_context
+        self._clean = packet_cleaner(context.codec.canonical_name, context.extradata or b"")
+
+    def write(self, packet: av.Packet) -> None:
+        """Write a packet; one that is too broken to be read is left out."""
+        try:
+            data = self._clean(bytes(packet))
+        except (IndexError, ValueError):
+            return
+        if not data:
+            return
+        new = av.Packet(data)
+        offset = round(self._offset_s / packet.time_base)
+        new.time_base, new.duration, new.is_keyframe = packet.time_base, packet.duration, packet.is_keyframe
+        new.pts = None if packet.pts is None else packet.pts - offset
+        new.dts = None if packet.dts is None else packet.dts - offset
+        if packet.has_sidedata("skip_samples"):  # of sound: how much of it is silence that the codec needs
+            new.set_sidedata(packet.get_sidedata("skip_samples"))
+        new.stream = self._copy
+        self._output.mux(new)

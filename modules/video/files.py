@@ -7,33 +7,46 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import av.container
 import av.error
 import torch
 
 from .containers import (
     CannotHold,
+    PacketCopier,
     Source,
     audio_streams,
     clean_output,
-    copied_streams,
+    copied_stream,
     is_end,
-    mux_copy,
+    left_out,
     muxer_of,
     opened,
     start_output,
     tick,
     video_stream,
 )
-from .frames import FrameReader, FrameWriter, upright_size
+from .frames import FrameReader, FrameWriter
+from .reading import (
+    WHOLE,
+    Losses,
+    Window,
+    find_hidden,
+    first_frame,
+    frame_count,
+    frames,
+    has_block_alpha,
+    media,
+    read_claim,
+    shown_of,
+    ticks,
+)
+from .shown import Shown, squeeze_changes, stretch
+from .sound import SoundPlan
 
-Window = tuple[float, float]  # start and duration in seconds; a duration of 0 reaches to the end
-WHOLE: Window = (0.0, 0.0)
-
-# Where every packet is one frame, frames can be counted without decoding them.
-_INDEXED_FORMATS = {"mov", "matroska"}
-_ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
 _TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats
+_MOST_PADDING = 16  # rows or columns that a codec adds to fill its blocks; more of them are hidden on purpose
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class VideoInfo:
     """What a video file holds inside a window of time.
 
     Attributes:
-        width, height: of the upright frames, in pixels.
+        width, height: of the frames as players show them: upright, in square pixels.
         frame_count: as many as read_chunks gives.
     """
 
@@ -50,7 +63,24 @@ class VideoInfo:
     frame_count: int
 
 
-def probe(source: Source, window: Window = WHOLE) -> VideoInfo:
+@dataclass(frozen=True)
+class Written:
+    """What became of a video that was written anew.
+
+    Attributes:
+        frames: how many it has.
+        expected: how many the source should have had; at least `frames`.
+        problems: what of the source could not be read, in words; empty where all of it could.
+        left_out: what else the source held, in words that tell nothing of it.
+    """
+
+    frames: int
+    expected: int
+    problems: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def probe(source: Source, window: Window = WHOLE, decode: bool = False) -> VideoInfo:
     """The size of a video's frames, and how many there are.
 
     Frames are counted by their packets where each is one frame, else by decoding.
@@ -58,20 +88,24 @@ def probe(source: Source, window: Window = WHOLE) -> VideoInfo:
     Args:
         source: path or bytes of the file.
         window: start and duration in seconds; a duration of 0 reaches to the end.
+        decode: count by decoding in any case: of a damaged file some packets give no frame.
 
     Raises:
-        ValueError: there is no picture in the window.
+        ValueError: there is no picture in the window, or it has absurd pixels.
         FileNotFoundError, av.error.InvalidDataError: the file is missing or no video.
     """
-    width, height = upright_size(_first_frame(source, window))
-    return VideoInfo(width, height, _frame_count(source, window))
+    with opened(source) as container:
+        shown = shown_of(source, container, video_stream(container))
+    width, height = shown.size(first_frame(source, window))
+    return VideoInfo(width, height, frame_count(source, window, decode))
 
 
 def read_chunks(source: Source, chunk: int, window: Window = WHOLE) -> Iterator[tuple[int, torch.Tensor]]:
     """All frames of a video, a few at a time; one chunk is held in memory.
 
-    Frames, order, rotation and colour conversion are those of ComfyUI's VideoFromFile.get_components, bit by bit; an
-    alpha channel is left out.
+    Frames, order, rotation and colour conversion are those of ComfyUI's VideoFromFile.get_components, bit by bit.
+    Beyond that they are cut, mirrored and stretched to square pixels where players do so, and what an alpha channel
+    hides is black.
 
     Args:
         source: path or bytes of the file.
@@ -86,15 +120,17 @@ def read_chunks(source: Source, chunk: int, window: Window = WHOLE) -> Iterator[
     """
     with opened(source) as container:
         stream = video_stream(container)
-        reader = FrameReader(tick(stream))
+        shown = shown_of(source, container, stream)
+        reader, size = FrameReader(tick(stream), shown), None
         first, pictures = 0, []
-        for frame in _frames(container, stream, window):
+        for frame in frames(container, stream, window):
+            size = size or shown.size(frame)
             pictures.append(reader.picture(frame))
             if len(pictures) == chunk:
-                yield first, torch.stack(pictures)
+                yield first, stretch(torch.stack(pictures), size)
                 first, pictures = first + chunk, []
-        if pictures:
-            yield first, torch.stack(pictures)
+        if pictures and size:
+            yield first, stretch(torch.stack(pictures), size)
 
 
 def read_frames(source: Source, numbers: Collection[int], window: Window = WHOLE) -> Iterator[tuple[int, torch.Tensor]]:
@@ -116,10 +152,11 @@ def read_frames(source: Source, numbers: Collection[int], window: Window = WHOLE
         return
     with opened(source) as container:
         stream = video_stream(container)
-        reader = FrameReader(tick(stream))
-        for number, frame in enumerate(_frames(container, stream, window)):
+        shown = shown_of(source, container, stream)
+        reader = FrameReader(tick(stream), shown)
+        for number, frame in enumerate(frames(container, stream, window)):
             if number in wanted:
-                yield number, reader.picture(frame)
+                yield number, stretch(reader.picture(frame)[None], shown.size(frame))[0]
             else:
                 reader.skip(frame)
             if number == last:
@@ -133,15 +170,17 @@ def rewrite(
     *,
     chunk: int = 8,
     window: Window = WHOLE,
+    encode_sound: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> None:
+) -> Written:
     """Write a video anew with changed frames: H.264 pictures, the source's timestamps and audio packets, no metadata.
 
     Timestamps of frames and of audio packets are the source's, less the window's start (broadcast files start at 0): a
     variable frame rate stays exact. Matroska rounds to milliseconds and, where sound starts before 0 as AAC in MP4
-    does, shifts everything by that. Audio packets are copied byte by byte; a window takes those that begin inside. More
-    than 8 bits become 10. Subtitles, chapters, cover pictures, data tracks and further video tracks are left out: they
-    may show or tell what was changed.
+    does, shifts everything by that. Audio packets are copied byte by byte; a window takes those that begin inside.
+    Sound that players leave out (cut off by an editor) or whose codec carries texts is encoded anew without. More than
+    8 bits become 10. Subtitles, chapters, cover pictures, data tracks and further video tracks are left out: they may
+    show or tell what was changed.
 
     Args:
         source: path or bytes of the file.
@@ -150,45 +189,63 @@ def rewrite(
             passes through.
         chunk: the most frames that it is given at a time.
         window: start and duration in seconds; a duration of 0 reaches to the end.
+        encode_sound: encode sound that the container cannot hold, instead of CannotHold.
         progress: called with (frames done, all frames) after each chunk; what it raises passes through.
 
+    Returns:
+        What was written, and what of the source was not.
+
     Raises:
-        ValueError: another suffix of `target`, frames of another shape.
+        ValueError: another suffix of `target`, frames of another shape, times that no file can hold.
         CannotHold: the container takes no such audio; raised before the first frame.
         OSError: as files.written_whole. All else as probe.
     """
     target = Path(target)
     if muxer_of(target) == "webm":
         raise CannotHold("WEBM files hold no H.264: choose a name that ends in .mp4 or .mkv.")
-    first = _first_frame(source, window)
-    frame_count = probe(source, window).frame_count if progress else 0
-    with opened(source) as container, clean_output(target, video_stream(container)) as output:
+    first = first_frame(source, window)
+    count = probe(source, window).frame_count if progress else 0
+    hidden_s = find_hidden(source).sound_s
+    losses, done = Losses(), 0
+
+    def check(part: Path) -> None:
+        found = _count_frames(part)
+        if found != done:
+            raise ValueError(
+                f"{target.name} should have {done} frames, but {found} can be read of it: the times of the source may "
+                "be broken. Convert it first (ffmpeg -i SOURCE -c:v libx264 NEW.mp4)."
+            )
+
+    with opened(source) as container, clean_output(target, video_stream(container), check=check) as output:
         stream = video_stream(container)
-        reader, writer = FrameReader(tick(stream)), FrameWriter(output, stream, first)
-        audio = copied_streams(output, audio_streams(container), target)
+        shown = shown_of(source, container, stream)
+        size = shown.size(first)
+        reader, writer = FrameReader(tick(stream), shown), FrameWriter(output, stream, first, shown)
+        plan = SoundPlan(output, audio_streams(container), target, hidden_s, encode_sound)
         start_output(output, target)
-        offset = _offset(container, [stream, *audio], stream, window)
+        offset = _offset(container, [stream, *plan.streams], stream, window)
+        sound = plan.start(offset * tick(stream))
         pictures: list[torch.Tensor] = []
         timings: list[tuple[int | None, int]] = []
-        done = 0
 
         def write_chunk():
             nonlocal done
-            before = torch.stack(pictures)
+            stored = torch.stack(pictures)
+            before = stretch(stored, size)
             pictures.clear()
             after = change(before, done)
             if after.shape != before.shape:
                 raise ValueError(f"Frames of {list(before.shape)} were changed to {list(after.shape)}: keep the shape.")
-            for picture, timing in zip(after, timings, strict=True):
+            for picture, timing in zip(squeeze_changes(stored, before, after), timings, strict=True):
                 writer.write(picture, *timing)
             done += len(timings)
             timings.clear()
             if progress:
-                progress(done, max(done, frame_count))
+                progress(done, max(done, count))
 
-        for item in _media(container, stream, tuple(audio), window):
+        for item in media(container, stream, tuple(sound), window, losses):
             if isinstance(item, av.Packet):
-                mux_copy(output, item, audio[item.stream], offset * tick(stream))
+                sound[item.stream].write(item)
                 continue
             pictures.append(reader.picture(item))
             timings.append((None if item.pts is None else item.pts - offset, item.duration))
@@ -197,13 +254,17 @@ def rewrite(
         if pictures:
             write_chunk()
         writer.finish()
+        for track in sound.values():
+            track.finish()
+        others = left_out(container, [stream, *sound])
+    return _written(source, window, losses, done, others)
 
 
 def copy_clean(source: Source, target: Path, mark: bool = False) -> None:
-    """Copy the first video track and all audio tracks, packet by packet, without any metadata.
+    """Copy the video track and all audio tracks, packet by packet, without any metadata.
 
     Left out: title, place, dates, names of tracks and programs, prompt and workflow, cover pictures, subtitles,
-    chapters, data tracks. What stands inside the packets themselves stays.
+    chapters, data tracks, further video tracks; and inside the packets texts, captions and padding.
 
     Args:
         source: path or bytes of the file.
@@ -212,112 +273,62 @@ def copy_clean(source: Source, target: Path, mark: bool = False) -> None:
             DIGITAL_SOURCE_TYPE, which no standard names (.mkv, .webm).
 
     Raises:
-        CannotHold: the container takes no such picture or audio. All else as rewrite.
+        CannotHold: the container takes no such picture or audio, or the packets show what players do not: what an
+            editor, a crop or an alpha channel hides. Then the pictures must be encoded anew. All else as rewrite.
     """
     target = Path(target)
+    hidden = find_hidden(source)
     with opened(source) as container, clean_output(target, video_stream(container), mark) as output:
         stream = video_stream(container)
-        copies = copied_streams(output, [stream, *audio_streams(container)], target)
+        if hidden.pictures or _hides_pixels(stream, shown_of(source, container, stream)):
+            raise CannotHold("The file holds pictures that players do not show: they are encoded anew.")
+        copy = copied_stream(output, stream, target)
+        plan = SoundPlan(output, audio_streams(container), target, hidden.sound_s)
         start_output(output, target)
-        for packet in container.demux(*copies):
+        writers = {stream: PacketCopier(output, stream, copy, Fraction(0)), **plan.start(Fraction(0))}
+        for packet in container.demux(*writers):
             if not is_end(packet):
-                mux_copy(output, packet, copies[packet.stream], Fraction(0))
+                writers[packet.stream].write(packet)
+        for track in plan.streams:
+            writers[track].finish()
 
 
-def _ticks(stream: av.VideoStream, window: Window) -> tuple[int, int | None]:
-    """Start and end of a window in ticks of the stream, rounded as ComfyUI rounds them; no end: None."""
-    start_s, duration_s = window
-    end = int((start_s + duration_s) / tick(stream)) if duration_s else None
-    return int(start_s / tick(stream)), end
-
-
-def _media(
-    container: av.container.InputContainer, video: av.VideoStream, audio: tuple, window: Window
-) -> Iterator[av.VideoFrame | av.Packet]:
-    """Frames of `video` and packets of the `audio` streams inside the window, in the order of the file."""
-    start, end = _ticks(video, window)
-    start_s, end_s = start * tick(video), None if end is None else end * tick(video)
-    if start:
-        container.seek(start, stream=video)
-    open_streams = {video, *audio}
-    for packet in container.demux(video, *audio):
-        if not open_streams:
-            return
-        if packet.stream not in open_streams:
-            continue
-        if packet.stream == video:
-            for frame in _decoded(packet):
-                if frame.pts is not None and frame.pts < start:
-                    continue
-                if end is not None and frame.pts is not None and frame.pts >= end:
-                    open_streams.discard(video)
-                    break
-                yield frame
-        elif not is_end(packet):
-            begins = packet.dts if packet.pts is None else packet.pts
-            begins_s = start_s if begins is None else begins * packet.time_base  # broken files have some without a time
-            if end_s is not None and begins_s >= end_s:
-                open_streams.discard(packet.stream)
-            elif begins_s >= start_s or not start:
-                yield packet
-
-
-def _frames(container: av.container.InputContainer, video: av.VideoStream, window: Window) -> Iterator[av.VideoFrame]:
-    """Frames of `video` inside the window."""
-    return (item for item in _media(container, video, (), window) if isinstance(item, av.VideoFrame))
-
-
-def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
-    """A broken packet costs its own frames, as in ComfyUI, not the rest of the file."""
-    try:
-        return packet.decode()
-    except av.error.InvalidDataError:
-        return []
-
-
-def _first_frame(source: Source, window: Window) -> av.VideoFrame:
-    with opened(source) as container:
-        frame = next(_frames(container, video_stream(container), window), None)
-    if frame is None:
-        raise ValueError("The video has no frame in this window: choose an earlier start or another file.")
-    return frame
-
-
-def _frame_count(source: Source, window: Window) -> int:
-    with opened(source) as container:
-        count = _packet_count(container, window)
-    if count is not None:
-        return count
-    with opened(source) as container:
-        return sum(1 for _ in _frames(container, video_stream(container), window))
-
-
-def _packet_count(container: av.container.InputContainer, window: Window) -> int | None:
-    """The number of frames by that of their packets; None where a decoder may drop or add some."""
-    stream = video_stream(container)
-    if not _INDEXED_FORMATS & set(container.format.name.split(",")) or stream.name not in _ONE_FRAME_A_PACKET:
-        return None
-    start, end = _ticks(stream, window)
-    first_pts, count = None, 0
-    for packet in container.demux(stream):
-        if is_end(packet):
-            continue
-        if packet.pts is None or packet.is_corrupt:
-            return None
-        if first_pts is None:
-            if not packet.is_keyframe:
-                return None
-            first_pts = packet.pts
-        if packet.pts < first_pts:  # refers to frames before the first: decoders differ
-            return None
-        count += not packet.is_discard and packet.pts >= start and (end is None or packet.pts < end)
-    return count
+def _hides_pixels(stream: av.VideoStream, shown: Shown) -> bool:
+    """Whether the stored pictures have more in them than players show."""
+    context = stream.codec_context
+    padding = max(context.coded_width - context.width, context.coded_height - context.height)
+    alpha = has_block_alpha(stream) or (stream.format and any(part.is_alpha for part in stream.format.components))
+    return any(shown.crop) or bool(alpha) or padding >= _MOST_PADDING
 
 
 def _offset(container: av.container.InputContainer, streams: list, video: av.VideoStream, window: Window) -> int:
     """The time that becomes 0, in ticks of `video`."""
-    start, _ = _ticks(video, window)
+    start, _ = ticks(video, window)
     if not start and container.format.flags & _TIMES_START_ANYWHERE:
         starts_s = [stream.start_time * stream.time_base for stream in streams if stream.start_time is not None]
         return round(min(starts_s, default=Fraction(0)) / tick(video))
     return start
+
+
+def _count_frames(path: Path) -> int:
+    """By decoding: what another program will find in a file that was just written."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        return sum(1 for _ in container.decode(stream))
+
+
+def _written(source: Source, window: Window, losses: Losses, done: int, others: tuple[str, ...]) -> Written:
+    """What is to be said of a file that was read to the end of a window."""
+    problems, expected = [], done
+    if window == WHOLE:
+        claim = read_claim(source)
+        expected = max(done, claim.frames)
+        if claim.is_cut:
+            problems.append("the file is cut off")
+        if expected > done:
+            problems.append(f"{done} of {expected} frames")
+    if losses.damaged:
+        at = "" if losses.first_damaged_s is None else f", the first at {losses.first_damaged_s:.2f} s"
+        problems.append(f"damaged at {losses.damaged} {'place' if losses.damaged == 1 else 'places'}{at}")
+    return Written(done, expected, tuple(problems), others)

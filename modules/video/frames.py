@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -9,22 +10,24 @@ import av.container
 import av.filter
 import numpy as np
 import torch
+from av.codec.context import Flags
+from av.sidedata.sidedata import Type
 from av.video.reformatter import ColorRange, VideoReformatter
 
+from .codec_texts import packet_cleaner
 from .containers import tick
+from .shown import Orientation, Shown, orientation_of
 
 _RGB, _BT709, _UNSPECIFIED = 0, 1, 2  # AVColorSpace
 _CRF = "18"  # of x264: visually lossless
-
-
-def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
-    """Width and height in pixels of a frame after its rotation."""
-    return (frame.height, frame.width) if _quarter_turns(frame) % 2 else (frame.width, frame.height)
+_TOP_FIRST, _BOTTOM_FIRST = (2, 4), (3, 5)  # AVFieldOrder: as coded, as displayed
+_HIGHEST_RATE = 1000
 
 
 def frame_rate(stream: av.VideoStream) -> Fraction:
     """Frames a second on average, as ComfyUI reads it."""
-    return Fraction(stream.average_rate) if stream.average_rate else Fraction(1)
+    rate = Fraction(stream.average_rate) if stream.average_rate else Fraction(1)
+    return rate if 0 < rate <= _HIGHEST_RATE else Fraction(25)  # files that do not know write anything
 
 
 def bit_depth(stream: av.VideoStream) -> int:
@@ -35,32 +38,37 @@ def bit_depth(stream: av.VideoStream) -> int:
 class FrameReader:
     """Frames to RGB, bit by bit as comfy_api/latest/_input_impl/video_types.py does it, one at a time.
 
-    Every frame of the file comes here in its order, by picture or by skip: the first one decides the colour format.
+    Unlike there, they are cut and mirrored too where the file asks players for it, and what an alpha channel hides is
+    black. Every frame of the file comes here in its order, by picture or by skip: the first one decides the colour
+    format.
 
     Args:
         time_base: seconds a tick, of the source's stream.
+        shown: how players show the frames.
     """
 
-    def __init__(self, time_base: Fraction):
+    def __init__(self, time_base: Fraction, shown: Shown):
         self._time_base = time_base
+        self._shown = shown
         self._format = ""
         self._size: tuple[int, int] | None = None
         self._padding: tuple | None = None
 
     def picture(self, frame: av.VideoFrame) -> torch.Tensor:
-        """The frame as float32 [H, W, 3], 0..1, upright, without alpha. Raises as skip."""
+        """The frame as float32 [H, W, 3], 0..1, upright, in pixels of the file, without alpha. Raises as skip."""
         self.skip(frame)
         if self._format.startswith("gbr") and frame.width % 32:
             pixels = self._padded(frame)
         else:
             pixels = frame.to_ndarray(format=self._format)
-        pixels = np.rot90(pixels, k=_quarter_turns(frame), axes=(0, 1))
-        picture = torch.from_numpy(np.ascontiguousarray(pixels[..., :3]))
-        return picture if picture.is_floating_point() else picture.float() / 255.0
+        pixels = self._shown.upright(pixels, orientation_of(frame))
+        picture = torch.from_numpy(np.ascontiguousarray(pixels))
+        picture = picture if picture.is_floating_point() else picture.float() / 255.0
+        return picture if picture.shape[-1] == 3 else picture[..., :3] * picture[..., 3:].clamp(0, 1)
 
     def skip(self, frame: av.VideoFrame) -> None:
         """Pass a frame whose picture is not needed. Raises ValueError when the size of the frames changes."""
-        size = (frame.width, frame.height)
+        size = self._shown.stored_size(frame)
         if self._size is None:
             self._format, self._size = _format_of(frame), size
         if size != self._size:
@@ -94,27 +102,39 @@ class FrameWriter:
     """RGB pictures to H.264 packets that look and are timed like the frames of a source.
 
     Frame rate, time base, size, pixel aspect, matrix, range, transfer, primaries and bit depth are the source's. 4:2:0,
-    but 4:4:4 for odd sizes, which 4:2:0 cannot hold.
+    but 4:4:4 for odd sizes, which 4:2:0 cannot hold. Interlaced frames stay interlaced, and HDR keeps its light levels.
 
     Args:
         output: the container to write to.
         stream: the source's.
         first: the first frame of the source.
+        shown: how players show the frames.
     """
 
-    def __init__(self, output: av.container.OutputContainer, stream: av.VideoStream, first: av.VideoFrame):
+    def __init__(
+        self, output: av.container.OutputContainer, stream: av.VideoStream, first: av.VideoFrame, shown: Shown
+    ):
         rate = frame_rate(stream)
-        width, height = upright_size(first)
+        orientation = orientation_of(first)
+        width, height = shown.stored_size(first)
         self._output = output
-        self._stream = output.add_stream("libx264", rate=rate, options={"crf": _CRF})
+        self._clean = packet_cleaner("h264", b"")  # x264 writes its settings into the first packet
+        self._fields = _fields_of(stream, first, orientation, shown)
+        self._field_graph: tuple | None = None
+        options = {"crf": _CRF}
+        if parameters := _light_levels(first):
+            options["x264-params"] = parameters
+        self._stream = output.add_stream("libx264", rate=rate, options=options)
         self._format = ("yuv444p" if width % 2 or height % 2 else "yuv420p") + ("10le" if bit_depth(stream) > 8 else "")
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self._format
         context.time_base = tick(stream)
         # With B-frames the durations in MP4 follow the order of decoding: a variable frame rate would be lost.
         context.max_b_frames = 0
-        if aspect := stream.sample_aspect_ratio:
-            context.sample_aspect_ratio = 1 / aspect if _quarter_turns(first) % 2 else aspect
+        if stream.sample_aspect_ratio:
+            context.sample_aspect_ratio = shown.upright_aspect(orientation)
+        if self._fields:
+            context.flags |= Flags.interlaced_dct
         full = first.color_range == ColorRange.JPEG or first.format.name.startswith("yuvj")
         # What the source leaves open stays open: players then guess for the copy as they do for the source.
         self._matrix = _BT709 if first.colorspace == _RGB else int(first.colorspace)
@@ -144,6 +164,8 @@ class FrameWriter:
         )
         frame.pts = self._increasing(pts)
         frame.time_base = self._stream.codec_context.time_base
+        if self._fields:
+            frame = self._interlaced(frame)
         self._durations[frame.pts] = duration or self._usual_duration
         self._mux(self._stream.encode(frame))
 
@@ -153,8 +175,27 @@ class FrameWriter:
 
     def _mux(self, packets: Iterable[av.Packet]) -> None:
         for packet in packets:
-            packet.duration = self._durations.pop(packet.pts, self._usual_duration)
-            self._output.mux(packet)
+            new = av.Packet(self._clean(bytes(packet)))
+            new.stream, new.time_base = self._stream, packet.time_base
+            new.pts, new.dts, new.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
+            new.duration = self._durations.pop(packet.pts, self._usual_duration)
+            self._output.mux(new)
+
+    def _interlaced(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame, said to be made of two fields."""
+        if self._field_graph is None:
+            graph = av.filter.Graph()
+            entrance = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+            )
+            mark, exit_ = graph.add("setfield", self._fields), graph.add("buffersink")
+            entrance.link_to(mark)
+            mark.link_to(exit_)
+            graph.configure()
+            self._field_graph = (graph, entrance, exit_)
+        _, entrance, exit_ = self._field_graph
+        entrance.push(frame)
+        return exit_.pull()
 
     def _increasing(self, pts: int | None) -> int:
         """Broken files have frames without a time, or with one that goes backward: no container takes these."""
@@ -167,9 +208,39 @@ class FrameWriter:
         return self._last_pts
 
 
-def _quarter_turns(frame: av.VideoFrame) -> int:
-    """Counterclockwise, as the display matrix of the file asks for."""
-    return round(frame.rotation // 90)
+def _fields_of(stream: av.VideoStream, first: av.VideoFrame, orientation: Orientation, shown: Shown) -> str:
+    """FFmpeg's word for which field is shown first; empty for progressive frames, and where fields became columns."""
+    order = getattr(stream.codec_context, "field_order", 0)
+    top, bottom = order in _TOP_FIRST, order in _BOTTOM_FIRST
+    if not (top or bottom or first.interlaced_frame) or orientation.transposed:
+        return ""
+    if orientation.upside_down and not shown.stored_size(first)[1] % 2:
+        top = not top
+    if shown.crop.top % 2:
+        top = not top
+    return "tff" if top else "bff"
+
+
+def _light_levels(first: av.VideoFrame) -> str:
+    """x264's words for the light levels of HDR (SMPTE ST 2086 and CTA-861.3), where a frame has them."""
+    words = []
+    try:
+        mastering = first.side_data.get(Type.MASTERING_DISPLAY_METADATA)
+        light = first.side_data.get(Type.CONTENT_LIGHT_LEVEL)
+    except ValueError:  # beside something that PyAV does not know
+        return ""
+    if mastering is not None and len(data := bytes(mastering)) >= 88:
+        numbers = struct.unpack("=22i", data[:88])
+        if all(numbers[1:20:2]) and all(numbers[20:]):
+            r, g, b, white = (
+                [round(50000 * numbers[i] / numbers[i + 1]) for i in (start, start + 2)] for start in (0, 4, 8, 12)
+            )
+            low, high = (round(10000 * numbers[i] / numbers[i + 1]) for i in (16, 18))
+            points = "".join(f"{n}({x},{y})" for n, (x, y) in zip(("G", "B", "R", "WP"), (g, b, r, white), strict=True))
+            words.append(f"mastering-display={points}L({high},{low})")
+    if light is not None and len(data := bytes(light)) >= 8:
+        words.append("cll={},{}".format(*struct.unpack("=2I", data[:8])))
+    return ":".join(words)
 
 
 def _format_of(frame: av.VideoFrame) -> str:

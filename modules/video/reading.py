@@ -1,0 +1,269 @@
+"""What is read from a video file, in the order of the file, and what of it could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+import av.container
+import av.error
+import av.logging
+
+from .containers import Source, is_end, opened, tick, video_stream
+from .shown import Shown
+from .structure import read_structure
+
+Window = tuple[float, float]  # start and duration in seconds; a duration of 0 reaches to the end
+WHOLE: Window = (0.0, 0.0)
+
+# Where every packet is one frame, frames can be counted without decoding them.
+_INDEXED_FORMATS = {"mov", "matroska"}
+_ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
+_LISTS_ALL = {"mov"}  # a list of all frames stands in the file, also of those that are missing
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+@dataclass
+class Losses:
+    """What was read of a video so far.
+
+    Attributes:
+        frames: pictures that were read.
+        damaged: packets in which FFmpeg found an error: their pictures, and all that build on them, show something else
+            than was filmed.
+        first_damaged_s: when the first of them is shown, in seconds.
+    """
+
+    frames: int = 0
+    damaged: int = 0
+    first_damaged_s: float | None = None
+
+
+class PictureDecoder:
+    """Packets of a track to pictures; a broken packet costs its own pictures, as in ComfyUI, not the rest of the file.
+
+    Args:
+        stream: of video_stream.
+        losses: counted up.
+
+    Raises:
+        ValueError: the track has an alpha channel that this PyAV cannot read.
+    """
+
+    def __init__(self, stream: av.VideoStream, losses: Losses):
+        self._losses = losses
+        self._context = None
+        if has_block_alpha(stream):
+            # FFmpeg's own decoders leave the alpha channel out, and so show what it hides
+            try:
+                self._context = av.CodecContext.create(_ALPHA_DECODERS[stream.codec_context.name], "r")
+            except (KeyError, ValueError) as error:
+                raise ValueError(
+                    f"This {stream.codec_context.name} video has an alpha channel, which the installed PyAV cannot "
+                    "read: convert the video to one without alpha first."
+                ) from error
+
+    def decode(self, packet: av.Packet) -> list[av.VideoFrame]:
+        """The pictures that come out when a packet goes in; an empty packet ends the track."""
+        level = av.logging.get_level()
+        if level is None:
+            # what a decoder replaces in a broken picture it tells nobody but its log
+            av.logging.set_level(av.logging.ERROR)
+        with av.logging.Capture() as messages:
+            failed = False
+            try:
+                if self._context is None:
+                    frames = packet.decode()
+                else:
+                    frames = self._context.decode(None if is_end(packet) else packet)
+            except av.error.FFmpegError as error:
+                frames, failed = [], not isinstance(error, EOFError)
+            finally:
+                if level is None:
+                    av.logging.set_level(None)
+        losses = self._losses
+        losses.frames += len(frames)
+        errors = any(severity <= av.logging.ERROR for severity, _, _ in messages)
+        if failed or errors or packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+            losses.damaged += 1
+            if losses.first_damaged_s is None and packet.pts is not None:
+                losses.first_damaged_s = float(packet.pts * packet.time_base)
+        return frames
+
+
+def has_block_alpha(stream: av.VideoStream) -> bool:
+    """Whether a WEBM track has an alpha channel beside its packets."""
+    return stream.metadata.get("alpha_mode") == "1" or stream.metadata.get("ALPHA_MODE") == "1"
+
+
+def shown_of(source: Source, container: av.container.InputContainer, stream: av.VideoStream) -> Shown:
+    """What lies between the track's stored pictures and those that players show."""
+    aspect = stream.sample_aspect_ratio or 1
+    crops = read_structure(source).crops
+    attached = av.stream.Disposition.attached_pic
+    place = [s.index for s in container.streams.video if not s.disposition & attached].index(stream.index)
+    return Shown(crops[place], aspect) if place < len(crops) else Shown(aspect=aspect)
+
+
+def ticks(stream: av.VideoStream, window: Window) -> tuple[int, int | None]:
+    """Start and end of a window in ticks of the stream, rounded as ComfyUI rounds them; no end: None."""
+    start_s, duration_s = window
+    end = int((start_s + duration_s) / tick(stream)) if duration_s else None
+    return int(start_s / tick(stream)), end
+
+
+def media(
+    container: av.container.InputContainer,
+    video: av.VideoStream,
+    audio: tuple,
+    window: Window,
+    losses: Losses | None = None,
+) -> Iterator[av.VideoFrame | av.Packet]:
+    """Frames of `video` and packets of the `audio` streams inside the window, in the order of the file.
+
+    Args:
+        container: the source.
+        video: of video_stream.
+        audio: further streams.
+        window: start and duration in seconds; a duration of 0 reaches to the end.
+        losses: counted up, where given.
+    """
+    decoder = PictureDecoder(video, losses or Losses())
+    start, end = ticks(video, window)
+    start_s, end_s = start * tick(video), None if end is None else end * tick(video)
+    if start:
+        container.seek(start, stream=video)
+    open_streams = {video, *audio}
+    for packet in container.demux(video, *audio):
+        if not open_streams:
+            return
+        if packet.stream not in open_streams:
+            continue
+        if packet.stream == video:
+            for frame in decoder.decode(packet):
+                if frame.pts is not None and frame.pts < start:
+                    continue
+                if end is not None and frame.pts is not None and frame.pts >= end:
+                    open_streams.discard(video)
+                    break
+                yield frame
+        elif not is_end(packet):
+            begins = packet.dts if packet.pts is None else packet.pts
+            begins_s = start_s if begins is None else begins * packet.time_base  # broken files have some without a time
+            if end_s is not None and begins_s >= end_s:
+                open_streams.discard(packet.stream)
+            elif begins_s >= start_s or not start:
+                yield packet
+
+
+def frames(
+    container: av.container.InputContainer, video: av.VideoStream, window: Window, losses: Losses | None = None
+) -> Iterator[av.VideoFrame]:
+    """Frames of `video` inside the window; as media."""
+    return (item for item in media(container, video, (), window, losses) if isinstance(item, av.VideoFrame))
+
+
+def first_frame(source: Source, window: Window) -> av.VideoFrame:
+    """Raises ValueError where there is none."""
+    with opened(source) as container:
+        frame = next(frames(container, video_stream(container), window), None)
+    if frame is None:
+        if window == WHOLE:
+            raise ValueError("The video has no frame that can be read: choose another file.")
+        raise ValueError("The video has no frame in this window: choose an earlier start or another file.")
+    return frame
+
+
+def frame_count(source: Source, window: Window, decode: bool = False) -> int:
+    """How many frames there are: by their packets where each is one, else, or on request, by decoding them."""
+    if not decode:
+        with opened(source) as container:
+            count = _packet_count(container, window)
+        if count is not None:
+            return count
+    with opened(source) as container:
+        return sum(1 for _ in frames(container, video_stream(container), window))
+
+
+def _packet_count(container: av.container.InputContainer, window: Window) -> int | None:
+    """The number of frames by that of their packets; None where a decoder may drop or add some."""
+    stream = video_stream(container)
+    if not _INDEXED_FORMATS & set(container.format.name.split(",")) or stream.name not in _ONE_FRAME_A_PACKET:
+        return None
+    start, end = ticks(stream, window)
+    first_pts, count = None, 0
+    for packet in container.demux(stream):
+        if is_end(packet):
+            continue
+        if packet.pts is None or packet.is_corrupt:
+            return None
+        if first_pts is None:
+            if not packet.is_keyframe:
+                return None
+            first_pts = packet.pts
+        if packet.pts < first_pts:  # refers to frames before the first: decoders differ
+            return None
+        count += not packet.is_discard and packet.pts >= start and (end is None or packet.pts < end)
+    return count
+
+
+class Hidden(NamedTuple):
+    """What a file holds and players leave out, as editors' lists ask for.
+
+    Attributes:
+        pictures: packets of the video.
+        sound_s: index of a sound track -> seconds.
+    """
+
+    pictures: int
+    sound_s: dict[int, float]
+
+
+def find_hidden(source: Source) -> Hidden:
+    """Count what is left out of the video and of every sound track."""
+    pictures, sound_s = 0, {}
+    with opened(source) as container:
+        video = video_stream(container)
+        audio = [stream for stream in container.streams.audio if stream.codec_context is not None]
+        for packet in container.demux(video, *audio):
+            if is_end(packet):
+                continue
+            if packet.stream == video:
+                pictures += packet.is_discard
+                continue
+            seconds = float((packet.duration or 0) * packet.time_base) if packet.is_discard else 0.0
+            if packet.has_sidedata("skip_samples"):
+                data = bytes(packet.get_sidedata("skip_samples"))
+                samples = int.from_bytes(data[:4], "little") + int.from_bytes(data[4:8], "little")
+                seconds = max(seconds, samples / (packet.stream.codec_context.sample_rate or 1))
+            sound_s[packet.stream.index] = sound_s.get(packet.stream.index, 0.0) + seconds
+    return Hidden(pictures, sound_s)
+
+
+class Claim(NamedTuple):
+    """What a file says of itself.
+
+    Attributes:
+        frames: how many it has; 0 where it does not say.
+        is_cut: it ends before its parts do, as an unfinished download does.
+    """
+
+    frames: int
+    is_cut: bool
+
+
+def read_claim(source: Source) -> Claim:
+    """How many frames a whole file should have. Of a cut one without a list of them, its length tells it."""
+    is_cut = read_structure(source).is_cut
+    with opened(source) as container:
+        stream = video_stream(container)
+        if _LISTS_ALL & set(container.format.name.split(",")):
+            listed = sum(not entry.is_discard for entry in getattr(stream, "index_entries", ()))
+        elif is_cut and stream.average_rate:
+            listed = round(Fraction(container.duration or 0, av.time_base) * stream.average_rate)
+        else:
+            listed = 0
+    return Claim(listed, is_cut)
