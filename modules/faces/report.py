@@ -19,7 +19,9 @@ No embeddings and no names of files: a report may be published beside the pictur
           "seed": 7,                                of its noise, or null where it is not known
           "reason": ""                              why, where the action needs a reason
         }
-      ]
+      ],
+      "incomplete": "4 of 24 frames",               what of the source could not be read; only where that is so
+      "notes": ["2 subtitle tracks left out"]       what else the result has not; only where that is so
     }
 """
 
@@ -92,12 +94,16 @@ class Report:
         images: how many pictures.
         height, width: of each, in pixels.
         entries: one a face.
+        incomplete: what of the source could not be read, so that somebody has to look at the result; empty: nothing.
+        notes: what else of the source the result has not.
     """
 
     images: int
     height: int
     width: int
     entries: tuple[Entry, ...] = ()
+    incomplete: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
         """The report as its JSON has it; the schema stands in this module's docstring."""
@@ -110,6 +116,8 @@ class Report:
             "images_without_faces": [image for image in range(self.images) if image not in with_faces],
             "actions": self.count(),
             "faces": [entry.to_dict() for entry in self.entries],
+            **({"incomplete": self.incomplete} if self.incomplete else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def to_json(self) -> str:
@@ -119,7 +127,8 @@ class Report:
     def to_text(self) -> str:
         """A line for people: how many faces had which outcome, why those that have a reason, what has no face."""
         if not self.entries:
-            return f"No face found: the {'picture is' if self.images == 1 else 'pictures are'} unchanged"
+            nothing = f"No face found: the {'picture is' if self.images == 1 else 'pictures are'} unchanged"
+            return "\n".join([nothing, *self._remarks()])
         parts = [f"{_faces(count)} {action}" for action, count in self.count().items()]
         lines = [", ".join(parts)]
         reasons = Counter((entry.action, entry.reason) for entry in self.entries if entry.reason)
@@ -127,7 +136,11 @@ class Report:
         without = self.images - len({entry.image for entry in self.entries})
         if without:
             lines.append(f"{without} of {self.images} pictures without a face")
-        return "\n".join(lines)
+        return "\n".join(lines + self._remarks())
+
+    def _remarks(self) -> list[str]:
+        incomplete = [f"NOT WHOLE: {self.incomplete}. Look at the result."] if self.incomplete else []
+        return [*incomplete, *self.notes]
 
     def count(self) -> dict[str, int]:
         """Action -> number of faces, in the order of ACTIONS, without those that did not happen."""
@@ -157,7 +170,12 @@ class Report:
             key = (entry.image, entry.box)
             if key not in latest or entry.action not in (KEPT, FOUND):
                 latest[key] = entry
-        return replace(self, entries=tuple(sorted(latest.values(), key=lambda entry: entry.image)))
+        return replace(
+            self,
+            entries=tuple(sorted(latest.values(), key=lambda entry: entry.image)),
+            incomplete="; ".join(dict.fromkeys(filter(None, (earlier.incomplete, self.incomplete)))),
+            notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
+        )
 
     def shifted(self, first_image: int, images: int) -> Report:
         """This report of a part of a clip, as a part of a report of the whole.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,7 @@ from ..host.detector import detector
 from ..model.comfy_engine import FaceAnonModel
 from ..model.settings import PaintSettings
 from .containers import CannotHold, Source
-from .files import Window, probe, read_chunks, read_frames, rewrite
+from .files import Window, Written, probe, read_chunks, read_frames, rewrite
 from .people import PeoplePainter
 
 FRAMES_AT_ONCE = 8
@@ -61,14 +62,19 @@ def track_video(
     """
     count = probe(clip.source, clip.window).frame_count
     progress(0, count)
+    read = 0
 
     def parts(detect: Callable[..., Faces]) -> Iterator[tuple[torch.Tensor, Faces]]:
+        nonlocal read
         for first, frames in read_chunks(clip.source, FRAMES_AT_ONCE, clip.window):
             advance = partial(_advance, progress, first, count)
+            read = first + len(frames)
             yield frames, detect(frames, detecting, progress=advance)
 
     with detector() as detect:
-        return follow_faces(parts(detect), count, tracking)
+        faces = follow_faces(parts(detect), count, tracking)
+    # of a damaged file fewer frames can be read than it lists
+    return faces if read == count else faces.window(0, read)
 
 
 def anonymize_video(
@@ -153,6 +159,8 @@ def _advance(progress: Callable[[float, int], None], first: int, count: int, don
 
 def _check_faces(clip: Clip, faces: Faces) -> None:
     info = probe(clip.source, clip.window)
+    if faces.image_count != info.frame_count:  # of a damaged file not every packet gives a frame
+        info = probe(clip.source, clip.window, decode=True)
     if (faces.image_count, faces.height, faces.width) != (info.frame_count, info.height, info.width):
         raise ValueError(
             f"The faces belong to {faces.image_count} frames of {faces.width}x{faces.height} pixels, but the video has "
@@ -178,15 +186,33 @@ def _rewrite(
         parts.append(report.shifted(first, faces.image_count))
         return frames
 
-    def write(path: Path) -> Path:
-        rewrite(clip.source, path, change_chunk, chunk=FRAMES_AT_ONCE, window=clip.window, progress=progress)
-        return path
+    def write(path: Path, encode_sound: bool) -> tuple[Path, Written]:
+        return path, rewrite(
+            clip.source,
+            path,
+            change_chunk,
+            chunk=FRAMES_AT_ONCE,
+            window=clip.window,
+            encode_sound=encode_sound,
+            progress=progress,
+        )
 
     try:
-        written = write(target)
+        path, written = write(target, encode_sound=False)
     except CannotHold:  # raised before the first frame
-        written = write(target.with_suffix(".mkv"))
-    return written, join_reports(parts, faces.image_count, faces.height, faces.width)
+        try:
+            path, written = write(target.with_suffix(".mkv"), encode_sound=False)
+        except CannotHold:
+            path, written = write(target, encode_sound=True)
+    if written.frames != faces.image_count:
+        path.unlink()
+        raise ValueError(
+            f"The faces belong to {faces.image_count} frames, but {written.frames} could be read this time: the video "
+            "was changed meanwhile, or is damaged. Find the faces again."
+        )
+    report = join_reports(parts, faces.image_count, faces.height, faces.width)
+    notes = (f"left out: {', '.join(written.left_out)}",) if written.left_out else ()
+    return path, replace(report, incomplete="; ".join(written.problems), notes=notes)
 
 
 def _crops_at(clip: Clip, faces: Faces, places: list[int], size: int) -> torch.Tensor:

@@ -10,15 +10,16 @@ import av.error
 import folder_paths
 from comfy_api.latest import InputImpl, Types
 
-from .containers import CannotHold
-from .files import WHOLE, copy_clean
+from .containers import CannotHold, Source
+from .files import WHOLE, copy_clean, rewrite
 
 
 def save_video(video, path: Path, mark: bool) -> None:
     """Save a video of ComfyUI without metadata.
 
-    The packets of a file that no node has changed are copied; all else is encoded by ComfyUI first, into a temporary
-    file. ComfyUI copies packets too, but loses the first pictures of a Matroska file with B-frames.
+    The packets of a file that no node has changed are copied, where they show and tell nothing that players do not; of
+    other files the pictures are encoded anew. ComfyUI copies packets too, but loses the first pictures of a Matroska
+    file with B-frames.
 
     Args:
         video: ComfyUI's VideoInput.
@@ -29,17 +30,22 @@ def save_video(video, path: Path, mark: bool) -> None:
         ValueError: ComfyUI does not encode for this container, or not in this size.
         OSError: as files.written_whole.
     """
-    if isinstance(video, InputImpl.VideoFromFile) and video.get_active_trim_window() == WHOLE:
-        try:
-            copy_clean(video.get_stream_source(), path, mark)
-            return
-        except CannotHold:
-            pass
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    name = folder / f"face_anonymizer_{uuid.uuid4().hex}"
+    rewritten = name.with_suffix(".rewritten.mp4")
     # ComfyUI up to 0.33.0 encodes mp4 alone; its streams fit into mkv too
     container = path.suffix[1:] if path.suffix[1:] in Types.VideoContainer.as_input() else "mp4"
-    encoded = Path(folder_paths.get_temp_directory()) / f"face_anonymizer_{uuid.uuid4().hex}.{container}"
-    encoded.parent.mkdir(parents=True, exist_ok=True)
+    encoded = name.with_suffix(f".{container}")
     try:
+        if isinstance(video, InputImpl.VideoFromFile):
+            source, window = video.get_stream_source(), video.get_active_trim_window()
+            if window == WHOLE and _copied(source, path, mark):
+                return
+            rewrite(source, rewritten, lambda frames, _: frames, window=window, encode_sound=True)
+            if _copied(os.fspath(rewritten), path, mark):
+                return
+            video = InputImpl.VideoFromFile(os.fspath(rewritten))
         _encode(video, encoded, Types.VideoContainer(container))
         copy_clean(os.fspath(encoded), path, mark)
     except CannotHold as error:
@@ -48,7 +54,16 @@ def save_video(video, path: Path, mark: bool) -> None:
             "update ComfyUI."
         ) from error
     finally:
+        rewritten.unlink(missing_ok=True)
         encoded.unlink(missing_ok=True)
+
+
+def _copied(source: Source, path: Path, mark: bool) -> bool:
+    try:
+        copy_clean(source, path, mark)
+    except CannotHold:
+        return False
+    return True
 
 
 def _encode(video, path: Path, container: Types.VideoContainer) -> None:
