@@ -62,6 +62,7 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
             for kind in {job.source.kind for job in left}
         }
         errors: dict[str, str] = {}
+        halves: list[str] = []
         try:
             if left:
                 if own.notice:
@@ -70,9 +71,10 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
         finally:
             if journal.entries or errors:
                 made = reports.make_report(settings, list_files(found, jobs, journal, left, errors))
+                halves = reports.incomplete(made)
                 show_report(made)
                 write_report(made, journal.output, say)
-    return not (errors or found.unreadable)
+    return not (errors or found.unreadable or halves)
 
 
 def find_own_settings(options: FolderOptions) -> checkpoint.ModelSettings:

@@ -11,7 +11,9 @@
          "faces": [{"box", "size", "score", "source", "action", "seed", "reason"}]},     as in modules/faces/report.py
         {"source": "clip.mp4", "outcome": "done", "kind": "video", ..., "images": 300,
          "people": [{"track": 0, "first_image": 4, "last_image": 120, "images": 117, "size": 88.0, "score": 0.97,
-                     "actions": {"anonymized": 117}, "reasons": []}]},                   largest size, best score
+                     "actions": {"anonymized": 117}, "reasons": []}],                    largest size, best score
+         "incomplete": "4 of 24 frames",                     what could not be read of it; only where that is so
+         "notes": ["left out: 2 subtitle tracks"]},          what else the result has not, if anything
         {"source": "b.jpg", "outcome": "failed", "error": "..."},
         {"source": "notes.txt", "outcome": "skipped", "error": "neither a photo nor a video"},
         {"source": "c.jpg", "outcome": "pending"}         not reached: the same command goes on with it
@@ -41,6 +43,7 @@ _SIZES = 4  # of faces, in a row
 def summarize(report: Mapping, kind: str) -> dict:
     """What the folder report keeps of a node's report: every face of a photo, every person of a video."""
     kept = {key: report[key] for key in ("images", "width", "height", "actions")}
+    kept |= {key: report[key] for key in ("incomplete", "notes") if report.get(key)}
     if kind == "photo":
         leave = ("image", "track")
         return kept | {"faces": [{k: v for k, v in face.items() if k not in leave} for face in report["faces"]]}
@@ -80,6 +83,11 @@ def _without_faces(file: Mapping) -> bool:
     return file["outcome"] == DONE and not (file.get("faces") or file.get("people"))
 
 
+def incomplete(report: Mapping) -> list[str]:
+    """The sources that are done although not all of them could be read: somebody has to look at their results."""
+    return [file["source"] for file in report["files"] if file["outcome"] == DONE and file.get("incomplete")]
+
+
 def is_ours(path: Path) -> bool:
     """Whether nothing stands there, or the report of an earlier run, which may be replaced."""
     if not path.exists():
@@ -107,7 +115,9 @@ def format_table(report: Mapping) -> str:
     shown = files
     if len(files) > _ROWS:
         shown = [
-            file for file in files if file["outcome"] == FAILED or _without_faces(file) or "kept" in file["actions"]
+            file
+            for file in files
+            if file["outcome"] == FAILED or _without_faces(file) or "kept" in file["actions"] or file.get("incomplete")
         ]
     lines = _rows(shown[:_ROWS])
     if len(shown) < len(files):
@@ -143,6 +153,7 @@ def _row(file: Mapping) -> tuple[str, ...]:
         scores = [f"{person['score']:.2f}" for person in file["people"]]
         found = f"{len(file['people'])} in {file['images']} frames"
     found = "0: unchanged" if _without_faces(file) else found
+    found += f" (NOT WHOLE: {file['incomplete']})" if file.get("incomplete") else ""
     return (file["source"], found, _few(sizes), _few(scores), f"{file['seconds']:.1f}")
 
 

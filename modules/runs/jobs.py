@@ -17,7 +17,11 @@ from .journal import JOURNAL_NAME, Journal, JournalRefused
 from .photos import PHOTO_SUFFIXES
 
 PHOTO, VIDEO = "photo", "video"
-VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"))
+VIDEO_SUFFIXES = frozenset((
+    *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3gpp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".divx", ".wmv", ".asf"),
+    *(".ts", ".mts", ".m2ts", ".m2t", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".mod", ".tod", ".dv", ".mxf", ".flv"),
+    *(".ogv", ".ogm"),
+))  # fmt: skip
 
 
 class PlanRefused(ValueError):
