@@ -49,10 +49,12 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
     Raises:
         ValueError: there is none.
     """
-    tracks = [stream for stream in container.streams.video if not _is_cover(stream)]
+    shown = [stream for stream in container.streams.video if not _is_cover(stream)]
+    tracks = [stream for stream in shown if stream.codec_context is not None]
     if not tracks:
         found = "only a cover picture" if container.streams.video else "no video track"
-        raise ValueError(f"The file has {found}: choose another file.")
+        found = "a video track whose codec is not known here" if shown else found
+        raise ValueError(f"The file has {found}: choose another file, or convert it first.")
     moving = [stream for stream in tracks if stream.name not in _PICTURE_CODECS]
     stream = (moving or tracks)[0]
     if not moving and len(tracks) > 1:
@@ -84,7 +86,7 @@ def left_out(container: av.container.InputContainer, kept: Iterable) -> tuple[st
 
 def _is_cover(stream: av.VideoStream) -> bool:
     unshown = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-    return stream.codec_context is None or bool(stream.disposition & unshown)
+    return bool(stream.disposition & unshown)
 
 
 def _longest(container: av.container.InputContainer, tracks: list[av.VideoStream]) -> av.VideoStream:

@@ -42,7 +42,7 @@ from .reading import (
     shown_of,
     ticks,
 )
-from .shown import Shown, squeeze_changes, stretch
+from .shown import squeeze_changes, stretch
 from .sound import SoundPlan
 
 _TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats
@@ -278,10 +278,10 @@ def copy_clean(source: Source, target: Path, mark: bool = False) -> None:
     """
     target = Path(target)
     hidden = find_hidden(source)
+    if hidden.pictures or _hides_pixels(source):
+        raise CannotHold("The file holds pictures that players do not show: they are encoded anew.")
     with opened(source) as container, clean_output(target, video_stream(container), mark) as output:
         stream = video_stream(container)
-        if hidden.pictures or _hides_pixels(stream, shown_of(source, container, stream)):
-            raise CannotHold("The file holds pictures that players do not show: they are encoded anew.")
         copy = copied_stream(output, stream, target)
         plan = SoundPlan(output, audio_streams(container), target, hidden.sound_s)
         start_output(output, target)
@@ -293,12 +293,17 @@ def copy_clean(source: Source, target: Path, mark: bool = False) -> None:
             writers[track].finish()
 
 
-def _hides_pixels(stream: av.VideoStream, shown: Shown) -> bool:
+def _hides_pixels(source: Source) -> bool:
     """Whether the stored pictures have more in them than players show."""
-    context = stream.codec_context
-    padding = max(context.coded_width - context.width, context.coded_height - context.height)
-    alpha = has_block_alpha(stream) or (stream.format and any(part.is_alpha for part in stream.format.components))
-    return any(shown.crop) or bool(alpha) or padding >= _MOST_PADDING
+    with opened(source) as container:
+        stream = video_stream(container)
+        frame = next(frames(container, stream, WHOLE), None)
+        if frame is None:
+            return True
+        context = stream.codec_context
+        padding = max(context.coded_width - context.width, context.coded_height - context.height)
+        alpha = has_block_alpha(stream) or any(part.is_alpha for part in frame.format.components)
+        return any(shown_of(source, container, stream).crop) or alpha or padding >= _MOST_PADDING
 
 
 def _offset(container: av.container.InputContainer, streams: list, video: av.VideoStream, window: Window) -> int:

@@ -122,7 +122,8 @@ class FrameWriter:
         self._fields = _fields_of(stream, first, orientation, shown)
         self._field_graph: tuple | None = None
         options = {"crf": _CRF}
-        if parameters := _light_levels(first):
+        parameters = [f"{self._fields}=1"] if self._fields else []
+        if parameters := ":".join([*parameters, *_light_levels(first)]):
             options["x264-params"] = parameters
         self._stream = output.add_stream("libx264", rate=rate, options=options)
         self._format = ("yuv444p" if width % 2 or height % 2 else "yuv420p") + ("10le" if bit_depth(stream) > 8 else "")
@@ -221,14 +222,14 @@ def _fields_of(stream: av.VideoStream, first: av.VideoFrame, orientation: Orient
     return "tff" if top else "bff"
 
 
-def _light_levels(first: av.VideoFrame) -> str:
+def _light_levels(first: av.VideoFrame) -> list[str]:
     """x264's words for the light levels of HDR (SMPTE ST 2086 and CTA-861.3), where a frame has them."""
     words = []
     try:
         mastering = first.side_data.get(Type.MASTERING_DISPLAY_METADATA)
         light = first.side_data.get(Type.CONTENT_LIGHT_LEVEL)
     except ValueError:  # beside something that PyAV does not know
-        return ""
+        return []
     if mastering is not None and len(data := bytes(mastering)) >= 88:
         numbers = struct.unpack("=22i", data[:88])
         if all(numbers[1:20:2]) and all(numbers[20:]):
@@ -240,7 +241,7 @@ def _light_levels(first: av.VideoFrame) -> str:
             words.append(f"mastering-display={points}L({high},{low})")
     if light is not None and len(data := bytes(light)) >= 8:
         words.append("cll={},{}".format(*struct.unpack("=2I", data[:8])))
-    return ":".join(words)
+    return words
 
 
 def _format_of(frame: av.VideoFrame) -> str:

@@ -1,0 +1,375 @@
+"""Videos as cameras, phones, recorders and editors write them: looked at as players show them, and written so."""
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from av.codec.context import Flags
+from clips import make_clip, picture, read_clip
+
+from face_anonymizer.modules.video import files, reading
+from face_anonymizer.modules.video.structure import Crop, read_structure
+
+SIZE = (160, 96)
+SHARP = {"crf": "1"}
+
+
+def same(frames, first):
+    return frames
+
+
+def all_frames(path) -> torch.Tensor:
+    return torch.cat([frames for _, frames in files.read_chunks(str(path), 8)])
+
+
+def near(frames: torch.Tensor, expected: np.ndarray, limit: float = 0.012) -> bool:
+    return frames.shape == expected.shape and np.abs(frames.numpy() - expected / 255).mean() < limit
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_all_eight_ways_to_turn_and_mirror(tmp_path, degrees, mirrored):
+    with av.open(str(tmp_path / "a.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=10, options=SHARP)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.set_display_rotation(degrees, hflip=mirrored)
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(picture(0, *SIZE), format="rgb24")))
+        output.mux(stream.encode(None))
+    # FFmpeg turns first, counterclockwise, and mirrors what comes out
+    expected = np.rot90(picture(0, *SIZE), degrees // 90)
+    expected = expected[:, ::-1] if mirrored else expected
+    files.rewrite(str(tmp_path / "a.mp4"), tmp_path / "b.mp4", same)
+    for name in ("a.mp4", "b.mp4"):
+        assert near(all_frames(tmp_path / name)[0], expected)
+    with av.open(str(tmp_path / "b.mp4")) as container:  # for all who read it without a display matrix
+        shown = next(container.decode(video=0))
+    assert shown.rotation == 0 and near(torch.from_numpy(shown.to_ndarray(format="rgb24")) / 255, expected)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "rotation", "size"),
+    [
+        (Fraction(2), 0, (320, 96)),
+        (Fraction(1, 2), 0, (160, 192)),
+        (Fraction(12, 11), 0, (175, 96)),
+        (Fraction(2), 90, (96, 320)),
+        (Fraction(1000, 1001), 0, SIZE),
+    ],
+)
+def test_faces_are_looked_for_as_pixels_are_shown(tmp_path, aspect, rotation, size):
+    source = make_clip(tmp_path / "a.mp4", 3, aspect=aspect, rotation=rotation, sound=(), options=SHARP)
+    assert files.probe(source) == files.VideoInfo(*size, 3)
+    stored = np.rot90(picture(1, *SIZE), rotation // 90)
+
+    def change(frames, _first):
+        assert frames.shape[1:3] == size[::-1]
+        frames = frames.clone()
+        frames[:, : size[1] // 2] = 0.0
+        return frames
+
+    files.rewrite(source, tmp_path / "b.mp4", change)
+    after = read_clip(tmp_path / "b.mp4")
+    assert after.aspect == (1 / aspect if rotation else aspect)  # the stored pixels stay as many as they were
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    half = stored.shape[0] // 2
+    assert frames[1].shape == stored.shape
+    assert (
+        frames[1][: half - 2].max() < 12 and np.abs(frames[1][half + 2 :] - stored[half + 2 :].astype(float)).mean() < 3
+    )
+
+
+def test_absurd_pixels_are_refused(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", 2, aspect=Fraction(50), sound=())
+    with pytest.raises(ValueError, match=r"pixels are 50 times as wide as high.*pixel aspect"):
+        files.probe(source)
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), name) + content
+
+
+def with_clean_aperture(path: Path, width: int, height: int, right: int, down: int) -> str:
+    """Put a clap box into the picture track of an MP4 whose moov box is at the end."""
+    data = bytearray(path.read_bytes())
+    clap = box(b"clap", struct.pack(">IIIIiIiI", width, 1, height, 1, 2 * right, 2, 2 * down, 2))
+    entry = data.rfind(b"avc1") - 4  # the first stands in the list of brands
+    at = entry + struct.unpack_from(">I", data, entry)[0]
+    for parent in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
+        start = data.rfind(parent, 0, at) - 4 if parent != b"moov" else data.find(b"moov") - 4
+        struct.pack_into(">I", data, start, struct.unpack_from(">I", data, start)[0] + len(clap))
+    struct.pack_into(">I", data, entry, struct.unpack_from(">I", data, entry)[0] + len(clap))
+    path.write_bytes(bytes(data[:at]) + clap + bytes(data[at:]))
+    return str(path)
+
+
+def test_what_a_container_crops_is_gone(tmp_path):
+    make_clip(tmp_path / "a.mp4", 2, sound=(), options=SHARP)
+    source = with_clean_aperture(tmp_path / "a.mp4", 120, 64, 4, -6)
+    make_clip(tmp_path / "b.mkv", 2, sound=(), colours=(1, 1, 1, 1), options=SHARP)
+    data = bytearray((tmp_path / "b.mkv").read_bytes())
+    colour = data.find(b"\x55\xb0")  # an element as long as a crop at the left, one at the top and a void
+    length = 3 + (data[colour + 2] & 0x7F)
+    crops = b"\x54\xcc\x82\x00\x10\x54\xbb\x82\x00\x08"
+    data[colour : colour + length] = crops + bytes([0xEC, 0x80 | length - 12]) + bytes(length - 12)
+    (tmp_path / "b.mkv").write_bytes(data)
+    for path, crop in ((source, Crop(10, 22, 24, 16)), (str(tmp_path / "b.mkv"), Crop(8, 0, 16, 0))):
+        assert read_structure(path).crops == (crop,)
+        shown = picture(0, *SIZE)[crop.top : SIZE[1] - crop.bottom, crop.left : SIZE[0] - crop.right]
+        files.rewrite(path, tmp_path / "new.mp4", same)
+        assert near(all_frames(path)[0], shown) and near(all_frames(tmp_path / "new.mp4")[0], shown)
+        with pytest.raises(files.CannotHold, match="do not show"):
+            files.copy_clean(path, tmp_path / "copy.mp4")
+        (tmp_path / "new.mp4").unlink()
+
+
+def test_what_a_codec_crops_is_not_copied(tmp_path):
+    """x264 hides half of the coded picture behind the crop of its header."""
+    source = tmp_path / "a.mp4"
+    with av.open(str(source), "w") as output:
+        stream = output.add_stream("libx264", rate=10, options={"x264-params": "crop-rect=0,0,0,32"})
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(picture(0, *SIZE), format="rgb24")))
+        output.mux(stream.encode(None))
+    assert files.probe(str(source)).height == 64
+    with pytest.raises(files.CannotHold):
+        files.copy_clean(str(source), tmp_path / "copy.mp4")
+
+
+def alpha_clip(path: Path, codec: str, pixels: str) -> str:
+    """The left half is hidden by alpha."""
+    with av.open(str(path), "w") as output:
+        options = {"auto-alt-ref": "0"} if codec == "libvpx" else {}
+        stream = output.add_stream(codec, rate=10, options=options)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, pixels
+        rgba = np.dstack([np.full((SIZE[1], SIZE[0], 3), 200, np.uint8), np.zeros(SIZE[::-1], np.uint8)])
+        rgba[:, SIZE[0] // 2 :, 3] = 255
+        for _ in range(2):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format=pixels)))
+        output.mux(stream.encode(None))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [
+        ("a.mov", "prores_ks", "yuva444p10le"),
+        ("a.webm", "libvpx-vp9", "yuva420p"),
+        ("b.webm", "libvpx", "yuva420p"),
+        ("a.mkv", "ffv1", "yuva420p"),
+    ],
+)
+def test_what_alpha_hides_is_black(tmp_path, name, codec, pixels):
+    source = alpha_clip(tmp_path / name, codec, pixels)
+    files.rewrite(source, tmp_path / "new.mp4", same)
+    for path in (source, tmp_path / "new.mp4"):
+        frames = all_frames(path)
+        assert frames[:, :, : SIZE[0] // 2 - 8].max() < 0.04 and frames[:, :, SIZE[0] // 2 + 8 :].min() > 0.7
+    with pytest.raises(files.CannotHold):
+        files.copy_clean(source, tmp_path / f"copy{Path(name).suffix}")
+
+
+@pytest.mark.parametrize("first", ["cover", "video"])
+@pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
+def test_a_cover_picture_is_not_the_video(tmp_path, first, codec):
+    source = tmp_path / "a.mkv"
+    with av.open(str(source), "w") as output:
+        streams = {}
+        for kind in ("cover", "video") if first == "cover" else ("video", "cover"):
+            stream = output.add_stream("mjpeg" if kind == "cover" else codec, rate=10)
+            stream.width, stream.height = (64, 64) if kind == "cover" else SIZE
+            stream.pix_fmt = "yuvj420p" if stream.name == "mjpeg" else "yuv420p"
+            streams[kind] = stream
+        for kind, count in (("cover", 1), ("video", 4)):
+            stream = streams[kind]
+            for number in range(count):
+                frame = av.VideoFrame.from_ndarray(picture(number, stream.width, stream.height), format="rgb24")
+                output.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
+            output.mux(stream.encode(None))
+    written = files.rewrite(str(source), tmp_path / "b.mp4", same)
+    assert files.probe(str(tmp_path / "b.mp4")) == files.probe(str(source)) == files.VideoInfo(*SIZE, 4)
+    assert written.left_out == ("cover picture",)
+
+
+def test_a_second_camera_is_named(tmp_path):
+    with av.open(str(tmp_path / "a.mp4"), "w") as output:
+        for _ in range(2):
+            stream = output.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for stream in output.streams.video:
+            frame = av.VideoFrame.from_ndarray(picture(0, *SIZE), format="rgb24")
+            output.mux([*stream.encode(frame), *stream.encode(None)])
+    assert files.rewrite(str(tmp_path / "a.mp4"), tmp_path / "b.mp4", same).left_out == ("further video track",)
+
+
+@pytest.mark.parametrize("sound", ["pcm_mulaw", "adpcm_ms", "adpcm_ima_wav", "wmav2", "pcm_u8"])
+def test_sound_that_mp4_cannot_hold_is_encoded_anew(tmp_path, sound):
+    source = tmp_path / "a.mkv"
+    tone = (9000 * np.sin(np.arange(24000) * 2 * np.pi * 600 / 24000)).astype(np.int16)
+    with av.open(str(source), "w", format="avi" if sound != "wmav2" else "asf") as output:
+        stream = output.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        track = output.add_stream(sound, rate=24000, layout="mono")
+        track.bit_rate = 48000
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(picture(number, *SIZE), format="rgb24")
+            output.mux(stream.encode(frame.reformat(format="yuv420p")))
+        output.mux(stream.encode(None))
+        frame = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 24000, 0, Fraction(1, 24000)
+        output.mux([*track.encode(frame), *track.encode(None)])
+    with pytest.raises(files.CannotHold):
+        files.rewrite(str(source), tmp_path / "b.mp4", same)
+    files.rewrite(str(source), tmp_path / "b.mp4", same, encode_sound=True)
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        heard = np.concatenate([frame.to_ndarray().mean(0) for frame in container.decode(audio=0)])
+        assert container.streams.audio[0].sample_rate == 24000
+    loudness = np.abs(np.fft.rfft(heard[2400:21600]))
+    assert abs(loudness.argmax() * 24000 / 19200 - 600) < 3 and 0.9 < len(heard) / 24000 < 1.2
+
+
+def test_interlaced_frames_stay_interlaced(tmp_path):
+    for order in ("tff", "bff"):
+        source = tmp_path / f"{order}.mp4"
+        with av.open(str(source), "w") as output:
+            stream = output.add_stream("libx264", rate=25, options={"x264-params": f"{order}=1"})
+            stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+            stream.codec_context.flags |= Flags.interlaced_dct
+            graph = av.filter.Graph()
+            ends = (
+                graph.add_buffer(width=160, height=96, format="yuv420p", time_base=Fraction(1, 25)),
+                graph.add("setfield", order),
+                graph.add("buffersink"),
+            )
+            ends[0].link_to(ends[1])
+            ends[1].link_to(ends[2])
+            graph.configure()
+            for number in range(3):
+                frame = av.VideoFrame.from_ndarray(picture(number, *SIZE), format="rgb24").reformat(format="yuv420p")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                ends[0].push(frame)
+                output.mux(stream.encode(ends[2].pull()))
+            output.mux(stream.encode(None))
+        files.rewrite(str(source), tmp_path / f"new_{order}.mp4", same)
+        found = []
+        for path in (source, tmp_path / f"new_{order}.mp4"):
+            with av.open(str(path)) as container:
+                found.append([frame.interlaced_frame for frame in container.decode(video=0)])
+                found[-1].append(container.streams.video[0].codec_context.field_order)
+        assert found[0] == found[1] and found[0][:3] == [True] * 3
+
+
+def test_light_levels_of_hdr_stay(tmp_path):
+    levels = "mastering-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,50):cll=1000,400"
+    source = make_clip(
+        tmp_path / "a.mp4", 2, pixels="yuv420p10le", colours=(9, 1, 9, 16), sound=(), options={"x264-params": levels}
+    )
+    files.rewrite(source, tmp_path / "b.mp4", same)
+    found = []
+    for path in (source, tmp_path / "b.mp4"):
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0))
+            side = {data.type.name: bytes(data) for data in frame.side_data}
+        found.append({name: side[name] for name in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")})
+    assert found[0] == found[1]
+
+
+def whole_clip(path: Path, frames: int = 24) -> bytes:
+    """H.264 in MP4 with its list of frames in front, as downloads have it."""
+    make_clip(path, frames, options={"g": "6", "bf": "2"})
+    front = path.with_suffix(".front.mp4")
+    with av.open(str(path)) as source, av.open(str(front), "w", container_options={"movflags": "faststart"}) as output:
+        copies = {stream: output.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream]
+                output.mux(packet)
+    return front.read_bytes()
+
+
+def test_half_a_file_says_so(tmp_path):
+    data = whole_clip(tmp_path / "a.mp4")
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 55 // 100])
+    written = files.rewrite(str(tmp_path / "cut.mp4"), tmp_path / "b.mp4", same)
+    assert 0 < written.frames < 24 and written.expected == 24
+    assert written.problems[:2] == ("the file is cut off", f"{written.frames} of 24 frames")
+    assert files.probe(str(tmp_path / "b.mp4")).frame_count == written.frames
+    (tmp_path / "whole.mp4").write_bytes(data)
+    assert files.rewrite(str(tmp_path / "whole.mp4"), tmp_path / "c.mp4", same) == files.Written(24, 24)
+    matroska = make_clip(tmp_path / "a.mkv", 40)
+    data = Path(matroska).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(data[: len(data) * 55 // 100])
+    written = files.rewrite(str(tmp_path / "cut.mkv"), tmp_path / "d.mp4", same)
+    assert written.frames < 40 and written.problems[0] == "the file is cut off"
+    assert files.rewrite(matroska, tmp_path / "e.mp4", same) == files.Written(40, 40)
+
+
+def test_damaged_pictures_are_told(tmp_path):
+    data = bytearray(whole_clip(tmp_path / "a.mp4"))
+    start, end = (data.find(b"mdat") * (10 - part) // 10 + len(data) * part // 10 for part in (4, 6))
+    data[start:end] = bytes((i * 73) & 255 for i in range(end - start))
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    written = files.rewrite(str(tmp_path / "damaged.mp4"), tmp_path / "b.mp4", same)
+    assert any("damaged at" in problem for problem in written.problems)
+    assert files.probe(str(tmp_path / "b.mp4"), decode=True).frame_count == written.frames
+    assert files.probe(str(tmp_path / "damaged.mp4"), decode=True).frame_count == written.frames
+
+
+def test_damaged_files_decode_alike_each_time(tmp_path):
+    """Slices of HEVC in several threads do not: 3 of 25 files with flipped bytes came out differently."""
+    make_clip(tmp_path / "a.mp4", 12, codec="libx265", options={"x265-params": "log-level=none"}, sound=())
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    numbers = np.random.default_rng(3)
+    start = data.find(b"mdat")
+    for place in numbers.integers(start + 100, data.find(b"moov") - 8, 9):
+        data[place] ^= 16
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    with reading.opened(str(tmp_path / "damaged.mp4")) as container:
+        stream = reading.video_stream(container)
+        assert (stream.thread_type.name, stream.thread_count) == ("NONE", 1)
+    first = all_frames(tmp_path / "damaged.mp4")
+    assert all(torch.equal(first, all_frames(tmp_path / "damaged.mp4")) for _ in range(2))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "sound"),
+    [
+        ("a.mts", "libx264", ("ac3",)),
+        ("a.m2ts", "mpeg2video", ("ac3",)),
+        ("a.3gp", "libx264", ("aac",)),
+        ("a.avi", "mjpeg", ("pcm_s16le",)),
+        ("a.mpg", "mpeg2video", ("mp2",)),
+        ("a.flv", "libx264", ("aac",)),
+        ("a.webm", "libvpx", ("libopus",)),
+        ("a.mkv", "mpeg4", ("flac",)),
+    ],
+)
+def test_containers_of_camcorders_phones_and_browsers(tmp_path, name, codec, sound):
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    source = make_clip(tmp_path / name, 12, rate=Fraction(25), codec=codec, sound=sound, pixels=pixels)
+    written = files.rewrite(source, tmp_path / "b.mp4", same, encode_sound=True)
+    assert (written.frames, written.problems) == (12, ())
+    after = read_clip(tmp_path / "b.mp4")
+    assert after.streams == ["video", "audio"] and len(after.times) == 12
+    assert after.times[-1] - after.times[0] == pytest.approx(Fraction(11, 25), abs=0.002)
+
+
+def test_no_picture_at_all(tmp_path):
+    with av.open(str(tmp_path / "sound.mkv"), "w") as output:
+        track = output.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        output.mux([*track.encode(frame), *track.encode(None)])
+    with pytest.raises(ValueError, match="no video track"):
+        files.probe(str(tmp_path / "sound.mkv"))
+    data = bytearray(Path(make_clip(tmp_path / "a.mp4", 5, sound=())).read_bytes())
+    start = data.find(b"mdat") + 4
+    data[start : data.find(b"moov") - 4] = bytes(data.find(b"moov") - 4 - start)
+    (tmp_path / "zeros.mp4").write_bytes(data)
+    with pytest.raises(ValueError, match="no frame that can be read"):
+        files.rewrite(str(tmp_path / "zeros.mp4"), tmp_path / "b.mp4", same)
+    assert not (tmp_path / "b.mp4").exists()
