@@ -119,6 +119,7 @@ def format_table(report: Mapping) -> str:
             for file in files
             if file["outcome"] == FAILED or _without_faces(file) or "kept" in file["actions"] or file.get("incomplete")
         ]
+        shown.sort(key=lambda file: not (file["outcome"] == FAILED or file.get("incomplete")))  # the worst first
     lines = _rows(shown[:_ROWS])
     if len(shown) < len(files):
         lines.append(f"{len(files) - len(shown)} more files are done, every face of them changed.")

@@ -237,6 +237,26 @@ def test_sound_that_mp4_cannot_hold_goes_to_matroska(tmp_path, clip, faces):
     assert b"".join(data for _, data in packets(result.get_stream_source(), "audio")) == bytes([128]) * 2000
 
 
+def test_half_a_video_says_so(tmp_path, clip):
+    """The list of frames stands in front, as downloads have it, and the rest is missing."""
+    whole = tmp_path / "whole.mp4"
+    with av.open(str(clip)) as source, av.open(str(whole), "w", options={"movflags": "faststart"}) as container:
+        copies = {stream: container.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream]
+                container.mux(packet)
+    data = whole.read_bytes()
+    whole.write_bytes(data[: len(data) * 2 // 3])
+    video = InputImpl.VideoFromFile(str(whole))
+    found = tracked(video)
+    result, report = pack.FaceAnonRedactVideo.execute(video, found).result
+    count = len(times(result.get_stream_source()))
+    assert 0 < count < 11 and found.image_count == report.images == count
+    assert report.incomplete.startswith(f"the file is cut off; {count} of 11 frames")
+    assert "NOT WHOLE" in report.to_text()
+
+
 def test_selection_within_a_video(video, faces):
     chosen, rest = pack.FaceAnonSelectFaces.execute(faces, largest=1).result
     assert len({face.track for face in chosen}) == 1 and len(chosen) + len(rest) == len(faces)

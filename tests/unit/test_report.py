@@ -77,3 +77,13 @@ def test_parts_of_a_clip_are_one_report():
     assert [f.image_index for f in whole.window(2, 4).shifted(2)] == [3] and whole.window(2, 4).shifted(
         2
     ).image_count == 4
+
+
+def test_what_a_result_has_not_is_said_everywhere():
+    half = Report(4, 9, 9, incomplete="4 of 24 frames", notes=("left out: subtitle track",))
+    told = half.to_dict()
+    assert (told["incomplete"], told["notes"]) == ("4 of 24 frames", ["left out: subtitle track"])
+    assert "NOT WHOLE: 4 of 24 frames. Look at the result.\nleft out: subtitle track" in half.to_text()
+    assert not {"incomplete", "notes"} & Report(4, 9, 9).to_dict().keys()
+    later = Report(4, 9, 9, notes=("left out: subtitle track",)).after(half)
+    assert (later.incomplete, later.notes) == (half.incomplete, half.notes)
