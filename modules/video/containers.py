@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import av.container
+from av.stream import Disposition, Stream
 
 from ..files import written_whole
 from ..output.xmp import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
@@ -19,6 +20,8 @@ Source = str | BytesIO
 
 _MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _MADE_OF_BOXES = ("mp4", "mov")
+_LISTS_OF_FILES = {"concat", "hls", "dash", "imf", "sdp", "webm_dash_manifest", "applehttp"}
+_FINEST_TICK = Fraction(1, 1_000_000)  # of a file that is written; finer ones overflow in MP4 and in x264
 # Of pictures, which are covers where they stand beside a video.
 _PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000", "jpegls", "targa"}
 _KINDS = {"audio": "sound track", "subtitle": "subtitle track", "data": "data track", "attachment": "attachment"}
@@ -32,11 +35,18 @@ class CannotHold(ValueError):
 
 @contextlib.contextmanager
 def opened(source: Source) -> Iterator[av.container.InputContainer]:
-    """Open a video file, given by its path or its bytes, from the start; closed after the block."""
+    """Open a video file, given by its path or its bytes, from the start; closed after the block.
+
+    Raises:
+        ValueError: it only names other files, which would be read in its place whoever they belong to.
+        FileNotFoundError, av.error.InvalidDataError: it is missing, or no video.
+    """
     if isinstance(source, BytesIO):
         source.seek(0)
     # titles in another encoding than UTF-8 are no reason to refuse a file
     with av.open(source, metadata_errors="replace") as container:
+        if container.format.name.split(",")[0] in _LISTS_OF_FILES:
+            raise ValueError("The file is a list of other files, not a video: choose the files themselves.")
         yield container
 
 
@@ -84,8 +94,8 @@ def left_out(container: av.container.InputContainer, kept: Iterable) -> tuple[st
     return tuple(kind if count == 1 else f"{count} {kind}s" for kind, count in found.items())
 
 
-def _is_cover(stream: av.VideoStream) -> bool:
-    unshown = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+def _is_cover(stream: Stream) -> bool:
+    unshown = Disposition.attached_pic | Disposition.timed_thumbnails
     return bool(stream.disposition & unshown)
 
 
@@ -100,9 +110,15 @@ def _longest(container: av.container.InputContainer, tracks: list[av.VideoStream
 
 def tick(stream: av.VideoStream) -> Fraction:
     """Seconds a tick of the stream's times. Raises ValueError where the file does not say."""
-    if stream.time_base is None:
+    if not stream.time_base:
         raise ValueError("The video track does not say what its times count in: choose another file.")
     return stream.time_base
+
+
+def written_tick(stream: av.VideoStream) -> Fraction:
+    """Seconds a tick of the stream's times in a file that is written: its own, or the finest that files can have."""
+    own = tick(stream)
+    return own if own.denominator <= _FINEST_TICK.denominator else _FINEST_TICK
 
 
 def audio_streams(container: av.container.InputContainer) -> list[av.AudioStream]:
@@ -145,7 +161,7 @@ def clean_output(
     options = {"fflags": "+bitexact"}
     if has_boxes:
         # In its own ticks a track that starts late starts exactly then; the usual ones are milliseconds.
-        options |= {"movflags": "+faststart", "movie_timescale": str(tick(video).denominator)}
+        options |= {"movflags": "+faststart", "movie_timescale": str(written_tick(video).denominator)}
     with written_whole(target) as part:
         with av.open(str(part), "w", format=muxer, container_options=options) as output:
             if mark and not has_boxes:

@@ -29,6 +29,7 @@ from .containers import (
 )
 from .frames import FrameReader, FrameWriter
 from .reading import (
+    TIMES_START_ANYWHERE,
     WHOLE,
     Losses,
     Window,
@@ -45,7 +46,6 @@ from .reading import (
 from .shown import squeeze_changes, stretch
 from .sound import SoundPlan
 
-_TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats
 _MOST_PADDING = 16  # rows or columns that a codec adds to fill its blocks; more of them are hidden on purpose
 
 
@@ -309,7 +309,7 @@ def _hides_pixels(source: Source) -> bool:
 def _offset(container: av.container.InputContainer, streams: list, video: av.VideoStream, window: Window) -> int:
     """The time that becomes 0, in ticks of `video`."""
     start, _ = ticks(video, window)
-    if not start and container.format.flags & _TIMES_START_ANYWHERE:
+    if not start and container.format.flags & TIMES_START_ANYWHERE:
         starts_s = [stream.start_time * stream.time_base for stream in streams if stream.start_time is not None]
         return round(min(starts_s, default=Fraction(0)) / tick(video))
     return start

@@ -6,7 +6,9 @@ import struct
 from collections.abc import Iterable
 from fractions import Fraction
 
+import av
 import av.container
+import av.error
 import av.filter
 import numpy as np
 import torch
@@ -15,8 +17,8 @@ from av.sidedata.sidedata import Type
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from .codec_texts import packet_cleaner
-from .containers import tick
-from .shown import Orientation, Shown, orientation_of
+from .containers import tick, written_tick
+from .shown import Orientation, Shown, orientation_of, side_data
 
 _RGB, _BT709, _UNSPECIFIED = 0, 1, 2  # AVColorSpace
 _CRF = "18"  # of x264: visually lossless
@@ -129,7 +131,8 @@ class FrameWriter:
         self._format = ("yuv444p" if width % 2 or height % 2 else "yuv420p") + ("10le" if bit_depth(stream) > 8 else "")
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self._format
-        context.time_base = tick(stream)
+        context.time_base = written_tick(stream)
+        self._scale = tick(stream) / written_tick(stream)
         # With B-frames the durations in MP4 follow the order of decoding: a variable frame rate would be lost.
         context.max_b_frames = 0
         if stream.sample_aspect_ratio:
@@ -144,7 +147,7 @@ class FrameWriter:
         context.color_range = self._range if full else first.color_range
         context.color_primaries, context.color_trc = stream.color_primaries, stream.color_trc
         self._reformatter = VideoReformatter()
-        self._usual_duration = max(1, round(1 / (rate * tick(stream))))
+        self._usual_duration = max(1, round(1 / (rate * written_tick(stream))))
         self._last_pts: int | None = None
         self._durations: dict[int | None, int] = {}
 
@@ -163,11 +166,11 @@ class FrameWriter:
         frame = self._reformatter.reformat(
             frame, format=self._format, dst_colorspace=matrix, dst_color_range=self._range
         )
-        frame.pts = self._increasing(pts)
+        frame.pts = self._increasing(None if pts is None else round(pts * self._scale))
         frame.time_base = self._stream.codec_context.time_base
         if self._fields:
             frame = self._interlaced(frame)
-        self._durations[frame.pts] = duration or self._usual_duration
+        self._durations[frame.pts] = round(duration * self._scale) or self._usual_duration
         self._mux(self._stream.encode(frame))
 
     def finish(self) -> None:
@@ -180,7 +183,13 @@ class FrameWriter:
             new.stream, new.time_base = self._stream, packet.time_base
             new.pts, new.dts, new.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
             new.duration = self._durations.pop(packet.pts, self._usual_duration)
-            self._output.mux(new)
+            try:
+                self._output.mux(new)
+            except av.error.ArgumentError as error:
+                raise ValueError(
+                    f"The times of this video jump to {float(packet.pts * packet.time_base):.6g} s, which no file can "
+                    "hold: convert it first (ffmpeg -i SOURCE -fps_mode cfr NEW.mp4)."
+                ) from error
 
     def _interlaced(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The frame, said to be made of two fields."""
@@ -226,12 +235,12 @@ def _light_levels(first: av.VideoFrame) -> list[str]:
     """x264's words for the light levels of HDR (SMPTE ST 2086 and CTA-861.3), where a frame has them."""
     words = []
     try:
-        mastering = first.side_data.get(Type.MASTERING_DISPLAY_METADATA)
-        light = first.side_data.get(Type.CONTENT_LIGHT_LEVEL)
+        mastering = side_data(first, Type.MASTERING_DISPLAY_METADATA)
+        light = side_data(first, Type.CONTENT_LIGHT_LEVEL)
     except ValueError:  # beside something that PyAV does not know
         return []
-    if mastering is not None and len(data := bytes(mastering)) >= 88:
-        numbers = struct.unpack("=22i", data[:88])
+    if mastering is not None and len(mastering) >= 88:
+        numbers = struct.unpack("=22i", mastering[:88])
         if all(numbers[1:20:2]) and all(numbers[20:]):
             r, g, b, white = (
                 [round(50000 * numbers[i] / numbers[i + 1]) for i in (start, start + 2)] for start in (0, 4, 8, 12)
@@ -239,8 +248,8 @@ def _light_levels(first: av.VideoFrame) -> list[str]:
             low, high = (round(10000 * numbers[i] / numbers[i + 1]) for i in (16, 18))
             points = "".join(f"{n}({x},{y})" for n, (x, y) in zip(("G", "B", "R", "WP"), (g, b, r, white), strict=True))
             words.append(f"mastering-display={points}L({high},{low})")
-    if light is not None and len(data := bytes(light)) >= 8:
-        words.append("cll={},{}".format(*struct.unpack("=2I", data[:8])))
+    if light is not None and len(light) >= 8:
+        words.append("cll={},{}".format(*struct.unpack("=2I", light[:8])))
     return words
 
 

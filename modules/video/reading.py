@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import av
 import av.container
 import av.error
 import av.logging
+from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 
 from .containers import Source, is_end, opened, tick, video_stream
 from .shown import Shown
@@ -22,6 +24,8 @@ WHOLE: Window = (0.0, 0.0)
 # Where every packet is one frame, frames can be counted without decoding them.
 _INDEXED_FORMATS = {"mov", "matroska"}
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
+TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats, which also begin anywhere
+_CAN_HIDE = {"mov", "matroska", "ogg"}
 _LISTS_ALL = {"mov"}  # a list of all frames stands in the file, also of those that are missing
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -48,18 +52,22 @@ class PictureDecoder:
     Args:
         stream: of video_stream.
         losses: counted up.
+        in_the_middle: reading begins between two pictures that need no other: what comes before the first that can be
+            shown is no damage.
 
     Raises:
         ValueError: the track has an alpha channel that this PyAV cannot read.
     """
 
-    def __init__(self, stream: av.VideoStream, losses: Losses):
+    def __init__(self, stream: av.VideoStream, losses: Losses, in_the_middle: bool = False):
         self._losses = losses
-        self._context = None
+        self._in_the_middle = in_the_middle
+        self._context: VideoCodecContext | None = None
         if has_block_alpha(stream):
             # FFmpeg's own decoders leave the alpha channel out, and so show what it hides
             try:
-                self._context = av.CodecContext.create(_ALPHA_DECODERS[stream.codec_context.name], "r")
+                context = av.CodecContext.create(_ALPHA_DECODERS[stream.codec_context.name], "r")
+                self._context = cast(VideoCodecContext, context)
             except (KeyError, ValueError) as error:
                 raise ValueError(
                     f"This {stream.codec_context.name} video has an alpha channel, which the installed PyAV cannot "
@@ -86,6 +94,9 @@ class PictureDecoder:
                     av.logging.set_level(None)
         losses = self._losses
         losses.frames += len(frames)
+        if self._in_the_middle and not any(frame.key_frame for frame in frames):
+            return frames
+        self._in_the_middle = False
         errors = any(severity <= av.logging.ERROR for severity, _, _ in messages)
         if failed or errors or packet.is_corrupt or any(frame.is_corrupt for frame in frames):
             losses.damaged += 1
@@ -101,10 +112,11 @@ def has_block_alpha(stream: av.VideoStream) -> bool:
 
 def shown_of(source: Source, container: av.container.InputContainer, stream: av.VideoStream) -> Shown:
     """What lies between the track's stored pictures and those that players show."""
-    aspect = stream.sample_aspect_ratio or 1
+    aspect = stream.sample_aspect_ratio or Fraction(1)
     crops = read_structure(source).crops
-    attached = av.stream.Disposition.attached_pic
-    place = [s.index for s in container.streams.video if not s.disposition & attached].index(stream.index)
+    place = [s.index for s in container.streams.video if not s.disposition & Disposition.attached_pic].index(
+        stream.index
+    )
     return Shown(crops[place], aspect) if place < len(crops) else Shown(aspect=aspect)
 
 
@@ -131,8 +143,9 @@ def media(
         window: start and duration in seconds; a duration of 0 reaches to the end.
         losses: counted up, where given.
     """
-    decoder = PictureDecoder(video, losses or Losses())
     start, end = ticks(video, window)
+    in_the_middle = bool(start) or bool(container.format.flags & TIMES_START_ANYWHERE)
+    decoder = PictureDecoder(video, losses or Losses(), in_the_middle)
     start_s, end_s = start * tick(video), None if end is None else end * tick(video)
     if start:
         container.seek(start, stream=video)
@@ -226,8 +239,11 @@ def find_hidden(source: Source) -> Hidden:
     """Count what is left out of the video and of every sound track."""
     pictures, sound_s = 0, {}
     with opened(source) as container:
+        if not _CAN_HIDE & set(container.format.name.split(",")):
+            return Hidden(0, {})
         video = video_stream(container)
         audio = [stream for stream in container.streams.audio if stream.codec_context is not None]
+        rates = {stream.index: stream.sample_rate for stream in audio}
         for packet in container.demux(video, *audio):
             if is_end(packet):
                 continue
@@ -238,7 +254,7 @@ def find_hidden(source: Source) -> Hidden:
             if packet.has_sidedata("skip_samples"):
                 data = bytes(packet.get_sidedata("skip_samples"))
                 samples = int.from_bytes(data[:4], "little") + int.from_bytes(data[4:8], "little")
-                seconds = max(seconds, samples / (packet.stream.codec_context.sample_rate or 1))
+                seconds = max(seconds, samples / (rates[packet.stream.index] or 1))
             sound_s[packet.stream.index] = sound_s.get(packet.stream.index, 0.0) + seconds
     return Hidden(pictures, sound_s)
 

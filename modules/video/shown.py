@@ -37,15 +37,20 @@ class Orientation:
         return pixels[:: -1 if self.upside_down else 1, :: -1 if self.mirrored else 1]
 
 
+def side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
+    """What FFmpeg puts beside a frame. Raises ValueError where it puts something there that PyAV does not know."""
+    return next((bytes(data) for data in frame.side_data if data.type == kind), None)
+
+
 def orientation_of(frame: av.VideoFrame) -> Orientation:
     """What the display matrix of a frame's file, or of the frame itself, asks for; slanted ones become upright."""
     try:
-        data = frame.side_data.get(Type.DISPLAYMATRIX)
+        data = side_data(frame, Type.DISPLAYMATRIX)
     except ValueError:  # PyAV does not know all that FFmpeg puts beside a frame; it still tells the rotation
         return _TURNED[round(frame.rotation / 90) % 4]
     if data is None:
         return Orientation()
-    x_of_x, y_of_x, _, x_of_y, y_of_y = map(int, np.frombuffer(bytes(data), np.int32)[:5])
+    x_of_x, y_of_x, _, x_of_y, y_of_y = map(int, np.frombuffer(data, np.int32)[:5])
     if abs(x_of_x) + abs(y_of_y) >= abs(y_of_x) + abs(x_of_y):
         return Orientation(False, x_of_x < 0, y_of_y < 0)
     return Orientation(True, x_of_y < 0, y_of_x < 0)
@@ -80,8 +85,8 @@ class Shown:
     def stored_size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Width and height of upright(frame), in pixels of the file."""
         top, bottom, left, right = self._inside(frame.height, frame.width)
-        size = (right - left, bottom - top)
-        return size[::-1] if orientation_of(frame).transposed else size
+        width, height = right - left, bottom - top
+        return (height, width) if orientation_of(frame).transposed else (width, height)
 
     def size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Width and height in square pixels, as a viewer sees the frame. Raises ValueError for absurd pixels."""

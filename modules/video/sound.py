@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
 import av.container
@@ -68,7 +68,7 @@ class _Encoded:
     def _encode(self, frame: av.AudioFrame | None) -> None:
         rate = self._track.codec_context.sample_rate
         for part in self._resampler.resample(frame):
-            if part.pts is not None:
+            if part.pts is not None and part.time_base is not None:
                 begins = round((part.pts * part.time_base - self._offset_s) * rate)
                 # tracks that repeat themselves or go backward: no encoder takes these
                 self._next_pts = max(begins, self._next_pts)
@@ -127,7 +127,7 @@ def _encoder(output: av.container.OutputContainer, stream: av.AudioStream, targe
     rate = 48000 if codec == "libopus" else min(_AAC_RATES, key=lambda usual: abs(usual - stream.sample_rate))
     channels = min(max(stream.channels, 1), _MOST_CHANNELS)
     layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(channels, "stereo")
-    track = output.add_stream(codec, rate=rate, layout=layout)
+    track = cast(av.AudioStream, output.add_stream(codec, rate=rate, layout=layout))
     track.bit_rate = _BITS_A_CHANNEL * track.channels
     track.codec_context.flags |= Flags.bitexact  # or the encoder writes its name into the sound
     return track

@@ -3,6 +3,7 @@
 import struct
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from av.codec.context import Flags
 from clips import make_clip, picture, read_clip
 
-from face_anonymizer.modules.video import files, reading
+from face_anonymizer.modules.video import containers, files, reading
 from face_anonymizer.modules.video.structure import Crop, read_structure
 
 SIZE = (160, 96)
@@ -373,3 +374,44 @@ def test_no_picture_at_all(tmp_path):
     with pytest.raises(ValueError, match="no frame that can be read"):
         files.rewrite(str(tmp_path / "zeros.mp4"), tmp_path / "b.mp4", same)
     assert not (tmp_path / "b.mp4").exists()
+
+
+def test_times_that_are_too_fine_or_too_far_apart(tmp_path):
+    fine = Fraction(1, 1_000_000_000)
+    source = tmp_path / "fine.nut"
+    with av.open(str(source), "w", format="nut") as output:
+        stream = output.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for number in range(4):
+            frame = av.VideoFrame.from_ndarray(picture(number, *SIZE), format="rgb24").reformat(format="yuv420p")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    files.rewrite(str(source), tmp_path / "b.mp4", same)
+    times = [[float(time) for time in read_clip(path).times] for path in (source, tmp_path / "b.mp4")]
+    assert times[1] == pytest.approx(times[0])
+    with reading.opened(str(source)) as container:
+        stream = reading.video_stream(container)
+        assert containers.written_tick(stream) == stream.time_base
+        assert containers.written_tick(SimpleNamespace(time_base=fine)) == Fraction(1, 1_000_000)
+    far = make_clip(tmp_path / "far.mkv", times=[0, 1, 2, 10**12], time_base=Fraction(1, 1000), sound=())
+    with pytest.raises(ValueError, match=r"times of this video jump|should have 4 frames"):
+        files.rewrite(far, tmp_path / "c.mp4", same)
+    assert not (tmp_path / "c.mp4").exists()
+
+
+def test_a_list_of_other_files_is_no_video(tmp_path):
+    make_clip(tmp_path / "other.mp4", 2)
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with pytest.raises(ValueError, match="list of other files"):
+        files.probe(str(tmp_path / "list.mp4"))
+
+
+def test_broadcasts_that_begin_between_keyframes_are_not_damaged(tmp_path):
+    source = make_clip(tmp_path / "a.ts", 30, options={"g": "8", "bf": "2"}, sound=())
+    data = Path(source).read_bytes()
+    (tmp_path / "late.ts").write_bytes(data[188 * 12 :])
+    written = files.rewrite(str(tmp_path / "late.ts"), tmp_path / "b.mp4", same)
+    assert 10 < written.frames < 30 and written.problems == ()
+    window = (0.4, 0.5)
+    written = files.rewrite(make_clip(tmp_path / "b.mkv", sound=()), tmp_path / "c.mp4", same, window=window)
+    assert written.problems == () and 10 < written.frames < 20
