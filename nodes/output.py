@@ -8,9 +8,10 @@ from comfy_api.latest import io, ui
 
 from ..modules.files import write_whole
 from ..modules.output.formats import EXTENSIONS, FORMATS, QUALITY
-from ..modules.output.icc import icc_profile
-from ..modules.output.pictures import save_image
-from ..modules.output.provenance import source_image
+from ..modules.output.pictures import emptied, save_image
+from ..modules.output.provenance import alpha_is_a_mask, source_image
+from ..modules.photos.colour import NOTHING_SAID, colour_of_file
+from ..modules.photos.reading import hidden_pixels
 from ..modules.video.saving import save_video
 from .reporting import show_report
 from .types import CATEGORY, ReportSocket
@@ -76,12 +77,15 @@ class FaceAnonSaveImage(io.ComfyNode):
         mark_as_ai=True,
         report=None,
     ) -> io.NodeOutput:
-        profile = _source_profile(cls) if keep_icc_profile else None
+        source = _source(cls)
+        colour = colour_of_file(source) if source and keep_icc_profile else NOTHING_SAID
+        hidden = hidden_pixels(source) if source and not _has_drawn_mask(cls) else None
         folder = _Folder(filename_prefix, images.shape[2], images.shape[1])
 
         def save(number: int, image) -> ui.SavedResult:
             def write(path: Path) -> None:
-                save_image(image, path, format, quality, icc_profile=profile, mark=mark_as_ai)
+                shown = image if hidden is None else emptied(image, hidden)
+                save_image(shown, path, format, quality, icc_profile=colour.profile, mark=mark_as_ai, cicp=colour.cicp)
 
             return folder.save(EXTENSIONS[format], write, report if number == 0 else None, number)
 
@@ -186,11 +190,18 @@ class _Folder:
         return ui.SavedResult(path.name, self._subfolder, io.FolderType.output)
 
 
-def _source_profile(node: type[io.ComfyNode]) -> bytes | None:
-    """The ICC profile of the photo that a node's pictures came from; None where the prompt does not lead to one."""
+def _source(node: type[io.ComfyNode]) -> Path | None:
+    """The file of the photo that a node's pictures came from; None where the prompt does not lead to one."""
     if node.hidden is None or not node.hidden.prompt:
         return None
     name = source_image(node.hidden.prompt, str(node.hidden.unique_id))
     if name is None or not folder_paths.exists_annotated_filepath(name):
         return None
-    return icc_profile(folder_paths.get_annotated_filepath(name))
+    return Path(folder_paths.get_annotated_filepath(name))
+
+
+def _has_drawn_mask(node: type[io.ComfyNode]) -> bool:
+    """Whether the alpha of that photo is a mask that its user drew, under which nothing is hidden."""
+    prompt = node.hidden.prompt
+    name = source_image(prompt, str(node.hidden.unique_id))
+    return name is not None and alpha_is_a_mask(prompt, name)

@@ -20,8 +20,8 @@ frames is covered from those around), and faces that cannot be painted are redac
 --redact the demo model is used, which ships with the pack and paints synthetic faces of nobody: it shows that and how
 everything works, and is not for real use. Steps, guidance and crop size are those that a model says of itself.
 
-Exit status: 0 all done, 1 refused, stopped or some files failed, 2 wrong arguments, an output folder that cannot be
-written, or no usable ComfyUI, 130 interrupted.
+Exit status: 0 all done, 1 refused, stopped, some files failed or are pictures that cannot be read here, 2 wrong
+arguments, an output folder that cannot be written, or no usable ComfyUI, 130 interrupted.
 """
 
 import argparse
@@ -65,11 +65,10 @@ def say(text: object) -> None:
 
 
 def show_report(report: Mapping) -> None:
-    """Print the table and every error."""
+    """Print the table, every error, every file that was skipped and what a result does not keep of its source."""
     print(reports.format_table(report))
-    for file in report["files"]:
-        if file["outcome"] == reports.FAILED:
-            say(f"\n{file['source']}: {file['error']}")
+    for line in reports.format_remarks(report):
+        say(line)
 
 
 def parse_arguments() -> FolderOptions:

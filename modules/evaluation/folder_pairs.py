@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ImageOps
 
 from ..faces import boxes as box_math
 from ..faces.types import Face
+from ..photos.kinds import PHOTO_SUFFIXES
+from ..photos.reading import UnreadablePhoto, read_photo
 from ..runs.labels import read_labels
-from ..runs.photos import PHOTO_SUFFIXES, UnreadablePhoto, open_photo
 
 _ENDINGS = ("", "_anonymized", "_redacted", "_swapped")  # of the names that results have
 _SAME_PLACE = 0.2  # least overlap of two boxes, intersection over union: a changed face keeps its place
@@ -102,10 +102,9 @@ def identities_of(names: Sequence[str], labels: Path) -> list[str]:
 
 
 def read_picture(file: Path) -> np.ndarray:
-    """uint8 [H, W, 3], turned as its EXIF data say. Raises ValueError for a file that is no picture."""
+    """uint8 [H, W, 3], as it is looked at. Raises ValueError for a file that is no picture."""
     try:
-        with open_photo(file) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        return read_photo(file.read_bytes()).seen
     except UnreadablePhoto as error:
         raise ValueError(f"{file} cannot be read as a picture. {error} Take it away.") from None
 

@@ -34,6 +34,21 @@ def source_image(prompt: Mapping[str, Mapping], node_id: str, input_name: str = 
     return None
 
 
+def alpha_is_a_mask(prompt: Mapping[str, Mapping], file: str) -> bool:
+    """Whether the alpha of a photo is a mask for the graph, and not what the photo hides.
+
+    So it is where the page's mask editor wrote the file, or where a node reads the mask.
+
+    Args:
+        prompt: as of source_image.
+        file: the photo's name, of source_image.
+    """
+    loaders = {id for id, node in prompt.items() if node["inputs"].get("image") == file}
+    links = [value for node in prompt.values() for value in node["inputs"].values()]
+    read = any(isinstance(link, list) and len(link) == 2 and str(link[0]) in loaders and link[1] == 1 for link in links)
+    return read or file.startswith("clipspace/") or any("Mask" in prompt[id].get("class_type", "") for id in loaders)
+
+
 def _linked(node: Mapping | None, input_name: str) -> str | None:
     """The id of the node that an input is connected to, or None."""
     value = None if node is None else node["inputs"].get(input_name)

@@ -37,7 +37,7 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
         say: takes lines of progress and warnings.
 
     Returns:
-        Whether everything is done and could be read.
+        Whether everything is done and could be read: what is no picture does not count.
 
     Raises:
         PlanRefused, JournalRefused: the options, or what is in the output folder, do not allow it.
@@ -46,7 +46,8 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
     """
     found = find_sources(list(options.paths), options.output)
     if not found.sources:
-        raise PlanRefused(f"No photo or video in {', '.join(map(str, options.paths))}.")
+        why = "".join(f"\n{name}: {reason}" for name, reason in sorted((found.undone | found.skipped).items()))
+        raise PlanRefused(f"No photo or video that can be done in {', '.join(map(str, options.paths))}.{why}")
     own = find_own_settings(options)
     settings = options.of_results(own)
     with open_journal(options.output, settings) as journal:
@@ -74,7 +75,7 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
                 halves = reports.incomplete(made)
                 show_report(made)
                 write_report(made, journal.output, say)
-    return not (errors or found.unreadable or halves)
+    return not (errors or found.unreadable or found.undone or halves)
 
 
 def find_own_settings(options: FolderOptions) -> checkpoint.ModelSettings:
@@ -179,7 +180,7 @@ def list_files(found: Found, jobs: list[Job], journal: Journal, left: list[Job],
             yield {"source": name, "outcome": reports.PENDING}
     for name, error in found.unreadable.items():
         yield {"source": name, "outcome": reports.FAILED, "error": error}
-    for name, why in found.skipped.items():
+    for name, why in (found.skipped | found.undone).items():
         yield {"source": name, "outcome": reports.SKIPPED, "error": why}
 
 

@@ -8,6 +8,7 @@
       "files": [
         {"source": "sub/a.jpg", "outcome": "done", "kind": "photo", "result": "sub/a_anonymized.png", "seconds": 3.2,
          "images": 1, "width": 640, "height": 480, "actions": {"anonymized": 1},
+         "notes": ["its 16 bits a channel became 8: ..."],      what of the source the result does not keep, if anything
          "faces": [{"box", "size", "score", "source", "action", "seed", "reason"}]},     as in modules/faces/report.py
         {"source": "clip.mp4", "outcome": "done", "kind": "video", ..., "images": 300,
          "people": [{"track": 0, "first_image": 4, "last_image": 120, "images": 117, "size": 88.0, "score": 0.97,
@@ -16,6 +17,7 @@
          "notes": ["left out: 2 subtitle tracks"]},          what else the result has not, if anything
         {"source": "b.jpg", "outcome": "failed", "error": "..."},
         {"source": "notes.txt", "outcome": "skipped", "error": "neither a photo nor a video"},
+        {"source": "d.dng", "outcome": "skipped", "error": "a camera's raw file (.dng): ..."},
         {"source": "c.jpg", "outcome": "pending"}         not reached: the same command goes on with it
       ]
     }
@@ -131,6 +133,16 @@ def format_table(report: Mapping) -> str:
         parts += [f"{count} faces {action}" for action, count in totals["actions"].items()]
         lines += ["", ", ".join(parts)]
     return "\n".join(lines)
+
+
+def format_remarks(report: Mapping) -> list[str]:
+    """A line for every file that failed or was skipped, with the reason, and for every note on one that is done."""
+    lines = []
+    for file in report["files"]:
+        if file["outcome"] in (FAILED, SKIPPED):
+            lines.append(f"{file['source']}: {file['outcome']}: {file['error']}")
+        lines += [f"{file['source']}: {note}" for note in file.get("notes", ()) if isinstance(note, str)]
+    return lines
 
 
 def _rows(files: list[Mapping]) -> list[str]:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import http.client
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from ..files import sha256_of, written_whole
+from ..photos.pages import UnreadablePhoto
 from .client import Cancelled, Client, PromptFailed
 from .folder_report import summarize
-from .jobs import PHOTO, Job
+from .jobs import Job
 from .journal import Journal
-from .photos import UnreadablePhoto, as_png
-from .prompts import find_report, saved_files, with_source
+from .prompts import find_report, photo_settings, saved_files, with_source
+from .sending import Sent, finish, send
 from .server import ServerFailed
 
 # What one file may cause: the others are done all the same.
@@ -47,13 +46,13 @@ class Done(NamedTuple):
     Args:
         prompt: that was run.
         history: its history entry.
-        sha256: of the source.
+        sent: the source, as the server got it.
         started: by time.monotonic().
     """
 
     prompt: dict
     history: dict
-    sha256: str
+    sent: Sent
     started: float
 
 
@@ -156,12 +155,12 @@ class FolderRun:
         """Upload, wait, fetch and publish; the job's line of the journal."""
         started = time.monotonic()
         kind = job.source.kind
-        loaded, sha256 = _upload(client, job)
-        prompt = with_source(self.prompts[kind], kind, loaded)
+        sent = send(client, job, self.prompts[kind])
+        prompt = with_source(sent.prompt, kind, sent.name)
         prompt_id = client.queue(prompt)
         try:
             history = client.wait(prompt_id, show_step and show_step(job, prompt))
-            return self._keep(client, job, Done(prompt, history, sha256, started))
+            return self._keep(client, job, Done(prompt, history, sent, started))
         finally:
             with contextlib.suppress(OSError):
                 client.forget(prompt_id)
@@ -172,37 +171,27 @@ class FolderRun:
         target = self._journal.output / job.result
         target.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(target) as part:
-            client.download(_only_file(saved_files(done.prompt, done.history), target), part)
+            client.download(_only_file(saved_files(done.prompt, done.history), done.sent.suffix or target.suffix), part)
+            finish(done.sent, part, photo_settings(self.prompts[job.source.kind]))
             entry = {
                 "source": job.source.name,
-                "sha256": done.sha256,
+                "sha256": done.sent.sha256,
                 "kind": job.source.kind,
                 "result": job.result,
                 "result_sha256": sha256_of(part),
                 "seconds": round(time.monotonic() - done.started, 2),
                 **summary,
+                **({"notes": list(done.sent.notes)} if done.sent.notes else {}),
             }
             # On the disk before the result gets its name: see journal.py.
             self._journal.append(entry)
         return entry
 
 
-def _upload(client: Client, job: Job) -> tuple[str, str]:
-    """Send a source under a name that tells nothing, to the folder that the server empties; (name there, SHA-256)."""
-    name, path = uuid.uuid4().hex, job.source.path
-    if job.source.kind == PHOTO:
-        data = path.read_bytes()
-        png = as_png(data)
-        if png is not None:
-            return client.upload(png, f"{name}.png", "temp"), hashlib.sha256(data).hexdigest()
-    digest = hashlib.sha256()
-    return client.upload(path, f"{name}{path.suffix.lower()}", "temp", digest), digest.hexdigest()
-
-
-def _only_file(files: list[dict], target: Path) -> dict:
-    if len(files) != 1 or PurePosixPath(files[0]["filename"]).suffix != target.suffix:
+def _only_file(files: list[dict], suffix: str) -> dict:
+    if len(files) != 1 or PurePosixPath(files[0]["filename"]).suffix != suffix:
         names = ", ".join(file["filename"] for file in files) or "nothing"
-        raise LookupError(f"The graph saved {names}, where one {target.suffix} file was expected.")
+        raise LookupError(f"The graph saved {names}, where one {suffix} file was expected.")
     return files[0]
 
 

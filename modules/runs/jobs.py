@@ -6,6 +6,7 @@ output folder. Only the standard library.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..files import sha256_of
+from ..photos.kinds import PHOTO, VIDEO, kind_of
 from .journal import JOURNAL_NAME, Journal, JournalRefused
-from .photos import PHOTO_SUFFIXES
 
-PHOTO, VIDEO = "photo", "video"
+__all__ = ["PHOTO", "VIDEO"]
+_LONGEST_NAME = 255  # bytes, of most file systems
 VIDEO_SUFFIXES = frozenset((
     *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3gpp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".divx", ".wmv", ".asf"),
     *(".ts", ".mts", ".m2ts", ".m2t", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".mod", ".tod", ".dv", ".mxf", ".flv"),
@@ -47,12 +49,14 @@ class Found(NamedTuple):
 
     Args:
         sources: what is to be done.
-        skipped: name -> why.
+        skipped: name -> why, of what is no picture, or is left out on purpose.
+        undone: name -> why, of pictures and films that cannot be read here, so that the run is not all done.
         unreadable: folder -> the error, so that its files are not known.
     """
 
     sources: list[Source]
     skipped: dict[str, str]
+    undone: dict[str, str]
     unreadable: dict[str, str]
 
 
@@ -67,7 +71,7 @@ def find_sources(paths: list[Path], output: Path) -> Found:
     """The photos and videos that the paths name: files as they are, folders with all below them, in a fixed order.
 
     Left out and listed as skipped: hidden files and folders, files that are neither photo nor video, linked folders
-    (so there are no loops), and output folders of this script.
+    (so there are no loops), and output folders of this script. What a file is, its first bytes say before its name.
 
     Args:
         paths: files and folders.
@@ -76,7 +80,7 @@ def find_sources(paths: list[Path], output: Path) -> Found:
     Raises:
         PlanRefused: a path does not exist, two sources have one name, or results would land in a folder that is read.
     """
-    found = Found([], {}, {})
+    found = Found([], {}, {}, {})
     output = output.resolve()
     for path in paths:
         if path.is_dir():
@@ -128,17 +132,18 @@ def _why_skip_folder(path: Path, output: Path) -> str | None:
 
 
 def _sort_in(path: Path, name: str, found: Found) -> None:
-    suffix = path.suffix.lower()
     if path.name.startswith("."):
         found.skipped[name] = "hidden"
-    elif suffix not in PHOTO_SUFFIXES | VIDEO_SUFFIXES:
-        found.skipped[name] = "neither a photo nor a video"
     elif os.path.islink(path) and not os.path.exists(path):
         found.skipped[name] = "a broken link"
     elif os.path.exists(path) and not os.path.isfile(path):
         found.skipped[name] = "not a file"
     else:
-        found.sources.append(Source(name, path, PHOTO if suffix in PHOTO_SUFFIXES else VIDEO))
+        kind, why, is_picture = kind_of(path, VIDEO_SUFFIXES)
+        if kind is not None:
+            found.sources.append(Source(name, path, kind))
+        else:
+            (found.undone if is_picture else found.skipped)[name] = why
 
 
 def plan_jobs(
@@ -147,7 +152,7 @@ def plan_jobs(
     """Name the result of each source: its folder and stem, an ending, and the suffix of its kind.
 
     Sources whose results would have one name keep their suffix in it: a.jpg and a.png become a.jpg_ENDING.png and
-    a.png_ENDING.png.
+    a.png_ENDING.png. A name that would be too long for a file is cut, and gets a digest.
 
     Args:
         sources: all of the run.
@@ -160,7 +165,14 @@ def plan_jobs(
 
     def named(source: Source, base: str) -> str:
         folder = source.name.rpartition("/")[0]
-        return f"{folder}/{base}{ending}{suffixes[source.kind]}".removeprefix("/")
+        name = f"{base}{ending}{suffixes[source.kind]}"
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            # the digest keeps two long names apart that begin alike
+            rest = f"~{hashlib.sha256(os.fsencode(source.name + base)).hexdigest()[:8]}{ending}{suffixes[source.kind]}"
+            while len(os.fsencode(base)) > _LONGEST_NAME - len(rest):
+                base = base[:-1]
+            name = base + rest
+        return f"{folder}/{name}".removeprefix("/")
 
     def result(source: Source) -> str:
         if source.name in known:

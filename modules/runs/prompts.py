@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..output.formats import QUALITY
 from .jobs import PHOTO, VIDEO
 
 GRAPHS = {
@@ -87,6 +88,26 @@ def with_source(prompt: dict, kind: str, loaded: str) -> dict:
         if node["class_type"] == loader:
             node["inputs"][name] = loaded
     return prompt
+
+
+def saving_as(prompt: dict, format: str) -> dict:
+    """A copy of a prompt whose photo is saved in a format, without loss, for what finishes it here.
+
+    Args:
+        prompt: of load_prompt; it stays as it is.
+        format: one of EXTENSIONS.
+    """
+    prompt = copy.deepcopy(prompt)
+    for node in prompt.values():
+        if node["class_type"] == "FaceAnonSaveImage":
+            node["inputs"] |= {"format": format, "quality": 100}
+    return prompt
+
+
+def photo_settings(prompt: Mapping) -> dict:
+    """The inputs of the prompt's node that saves a photo: format, quality, mark_as_ai."""
+    inputs = next((node["inputs"] for node in prompt.values() if node["class_type"] == "FaceAnonSaveImage"), {})
+    return {"format": "png", "quality": QUALITY, "mark_as_ai": False} | inputs
 
 
 def node_classes(prompt: Mapping) -> set[str]:

@@ -24,8 +24,9 @@ from ..files import remove_parts, sha256_of, written_whole
 from ..host.process import prepare_host
 from ..model import checkpoint
 from ..model.settings import PaintSettings, SamplerSettings
+from ..photos import reading
+from ..photos.reading import UnreadablePhoto
 from ..runs.journal import Journal, JournalRefused
-from ..runs.photos import UnreadablePhoto, as_png
 from . import triples
 from .pairing import Pair
 
@@ -157,11 +158,7 @@ def read_photo(file: Path) -> torch.Tensor:
     Raises:
         OSError, UnreadablePhoto: it cannot be read.
     """
-    png = as_png(file.read_bytes())
-    if png is None:
-        raise UnreadablePhoto("It has more than 8 bits of gray: save it with 8 bits.")
-    with Image.open(png) as image:
-        return torch.from_numpy(np.array(image.convert("RGB")))[None].float() / 255
+    return torch.from_numpy(np.array(reading.read_photo(file.read_bytes()).seen))[None].float() / 255
 
 
 def main_face(photo: torch.Tensor, size: int, networks, device: str, min_score: float) -> torch.Tensor | None:

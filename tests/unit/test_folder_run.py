@@ -14,9 +14,8 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from face_anonymizer.modules import files
 from face_anonymizer.modules.runs import client as comfy_client
@@ -24,7 +23,6 @@ from face_anonymizer.modules.runs import folder_report as reports
 from face_anonymizer.modules.runs import folder_run as runs
 from face_anonymizer.modules.runs import jobs, prompts
 from face_anonymizer.modules.runs import journal as journals
-from face_anonymizer.modules.runs.photos import as_png
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = ROOT / "modules" / "runs" / "guard.py"
@@ -234,26 +232,6 @@ def test_an_interrupt_stops_the_clients(photos):
     with folder_run(photos) as (_, _, do), pytest.raises(KeyboardInterrupt):
         do(Interrupted())
     assert list(results(photos)) == ["a_redacted.png"]
-
-
-def test_photos_are_sent_upright_with_their_profile_alone():
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    picture = Image.effect_noise((40, 30), 60).convert("RGB")
-    exif = picture.getexif()
-    exif[0x0112], exif[0x010E] = 6, "Secret"
-    file = io.BytesIO()
-    picture.save(file, "JPEG", exif=exif, icc_profile=profile)
-    sent = Image.open(as_png(file.getvalue()))
-    assert set(sent.info) == {"icc_profile"} and sent.info["icc_profile"] == profile
-    expected = np.rot90(np.asarray(Image.open(file)), -1)
-    assert np.array_equal(np.asarray(sent), expected)
-    for mode, sent_mode in (("P", "RGB"), ("CMYK", "RGB"), ("1", "RGB"), ("L", "L"), ("RGBA", "RGBA")):
-        file = io.BytesIO()
-        picture.convert(mode).save(file, "TIFF")
-        assert Image.open(as_png(file.getvalue())).mode == sent_mode
-    file = io.BytesIO()
-    Image.new("I;16", (4, 4)).save(file, "PNG")
-    assert as_png(file.getvalue()) is None
 
 
 # Prompts ---------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from face_anonymizer.modules.output import pictures as saving
 XMP_OF = {"png": "XML:com.adobe.xmp", "jpeg": "xmp", "webp": "xmp"}
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 CMYK = SRGB[:16] + b"CMYK" + SRGB[20:]
+GRAY = icc.Profile(icc.GRAY, (icc.gamma_curve(1.8),)).encoded()
 
 
 def levels(*shape):
@@ -68,6 +69,8 @@ def test_lossless_formats_keep_every_level_and_alpha(tmp_path, format, channels)
     want = (image * 255).round().to(torch.uint8).numpy()
     if channels == 1:
         want = want[..., 0] if format == "png" else np.repeat(want, 3, axis=-1)
+    if channels == 4:
+        want[want[..., 3] == 0] = 0  # what is hidden there is not written
     assert np.array_equal(got, want)
 
 
@@ -110,7 +113,7 @@ def test_the_file_has_no_other_parts(tmp_path, format, plain, full):
     path = saved(tmp_path, levels(20, 30, 3), format, icc_profile=SRGB, mark=True)
     assert set(chunks(path)) == full
     with Image.open(path) as picture:
-        assert picture.info["icc_profile"] == SRGB and not picture.getexif()
+        assert picture.info["icc_profile"] == icc.clean_profile(SRGB, 3) and not picture.getexif()
         assert set(picture.info) <= {
             "icc_profile",
             XMP_OF[format],
@@ -129,7 +132,7 @@ def test_the_file_has_no_other_parts(tmp_path, format, plain, full):
         }
 
 
-@pytest.mark.parametrize("format", saving.FORMATS)
+@pytest.mark.parametrize("format", formats.FORMATS)
 def test_the_mark_says_that_a_model_made_a_part(tmp_path, format):
     path = saved(tmp_path, levels(20, 30, 3), format, mark=True)
     with Image.open(path) as picture:
@@ -149,9 +152,10 @@ def test_a_profile_of_other_channels_is_left_out(tmp_path):
         ("rgb", SRGB, 3, True),
         ("rgba", SRGB, 4, True),
         ("cmyk", CMYK, 3, False),
-        ("gray_on_rgb", gray, 3, False),
-        ("gray", gray, 1, True),
-        ("rgb_on_gray", SRGB, 1, False),
+        ("gray", GRAY, 1, True),
+        ("gray_as_rgb", GRAY, 3, True),  # R = G = B by the one curve
+        ("rgb_as_gray", SRGB, 1, True),  # its three curves are one
+        ("broken", gray, 1, False),
     ):
         path = tmp_path / f"{name}.png"
         saving.save_image(levels(5, 5, channels), path, icc_profile=profile)
@@ -283,12 +287,26 @@ def test_the_walk_to_the_source():
     assert provenance.source_image(prompt, "77") is None
 
 
-def test_profiles_of_files(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg", icc_profile=SRGB)
-    Image.new("RGB", (4, 4)).save(tmp_path / "b.png")
-    (tmp_path / "c.jpg").write_bytes(b"\xff\xd8 no picture")
-    names = ("a.jpg", "b.png", "c.jpg", "none.jpg")
-    assert [icc.icc_profile(tmp_path / name) for name in names] == [SRGB, None, None, None]
+def test_a_mask_that_the_user_drew_hides_nothing():
+    loader, save = {"inputs": {"image": "a.png"}, "class_type": "LoadImage"}, {"inputs": {"images": ["1", 0]}}
+    assert not provenance.alpha_is_a_mask({"1": loader, "2": save}, "a.png")
+    assert provenance.alpha_is_a_mask({"1": loader, "2": save, "3": {"inputs": {"mask": ["1", 1]}}}, "a.png")
+    assert not provenance.alpha_is_a_mask({"1": loader, "2": save, "3": {"inputs": {"mask": ["2", 1]}}}, "a.png")
+    assert provenance.alpha_is_a_mask({"1": loader, "4": loader | {"class_type": "LoadImageMask"}}, "a.png")
+    drawn = "clipspace/clipspace-painted-masked-1.png [input]"
+    assert provenance.alpha_is_a_mask({"1": {"inputs": {"image": drawn}}, "2": save}, drawn)
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+@pytest.mark.parametrize("quality", [80, 100])
+def test_what_lies_under_alpha_0_is_not_written(tmp_path, format, quality):
+    image = levels(40, 60, 4)
+    image[:20, :, 3] = 0.001  # rounded to 0
+    image[20:, :, 3] = 1
+    got = pixels(saved(tmp_path, image, format, quality=quality))
+    assert (got[:20, :, 3] == 0).all() and (got[20:, :, 3] == 255).all()
+    assert got[:16, :, :3].max() <= (0 if quality == 100 or format == "png" else 4)
+    assert got[20:, :, :3].std() > 50
 
 
 def test_a_folder_that_cannot_be_renamed_leaves_the_one_that_was_there(tmp_path, monkeypatch):
