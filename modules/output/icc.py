@@ -221,7 +221,7 @@ def profile_of(chromaticities: tuple[float, ...], curve: Curve) -> Profile:
         UnusableProfile: no colours are made of these.
     """
     xy = np.array(chromaticities, float).reshape(4, 2)
-    if not np.isfinite(xy).all() or (np.abs(xy[:, 1]) < 1e-3).any() or np.abs(xy).max() > 4:
+    if not np.isfinite(xy).all() or (np.abs(xy[:, 1]) < 1e-5).any() or np.abs(xy).max() > 4:
         raise UnusableProfile("is broken: its primaries are no colours")
     white, *primaries = np.stack([xy[:, 0] / xy[:, 1], np.ones(4), (1 - xy.sum(1)) / xy[:, 1]], 1)
     matrix = np.stack(primaries, 1)

@@ -6,7 +6,7 @@ import numpy as np
 
 _CLEAR, _OPAQUE = 0.02, 0.98  # shares of the largest alpha: nearly so counts as so
 _WINDOW = 9  # pixels: the edge of a cut-out is thinner
-_MOST_SOFT = 0.9  # of such a window may be soft
+_MOST_SOFT = 0.6  # of such a window may be soft; of a dither of half the pixels it is three quarters
 _WHITE_STENCIL = 0.85  # a picture as light as this is not seen on white
 
 
