@@ -79,12 +79,12 @@ class FaceAnonSaveImage(io.ComfyNode):
     ) -> io.NodeOutput:
         source = _source(cls)
         colour = colour_of_file(source) if source and keep_icc_profile else NOTHING_SAID
-        hidden = hidden_pixels(source) if source and not _has_drawn_mask(cls) else None
+        hidden = hidden_pixels(source) if source and not _has_drawn_mask(cls) else []
         folder = _Folder(filename_prefix, images.shape[2], images.shape[1])
 
         def save(number: int, image) -> ui.SavedResult:
             def write(path: Path) -> None:
-                shown = image if hidden is None else emptied(image, hidden)
+                shown = emptied(image, hidden[number % len(hidden)]) if hidden else image
                 save_image(shown, path, format, quality, icc_profile=colour.profile, mark=mark_as_ai, cicp=colour.cicp)
 
             return folder.save(EXTENSIONS[format], write, report if number == 0 else None, number)

@@ -95,12 +95,12 @@ class Profile:
 
     space: bytes
     curves: tuple[Curve, ...]
-    primaries: tuple[tuple[int, int, int], ...] = ()
-    white: tuple[int, int, int] = _D50
+    primaries: tuple[tuple[int, ...], ...] = ()
+    white: tuple[int, ...] = _D50
     adaptation: tuple[int, ...] = ()
     version: int = 4
     intent: int = 0
-    cicp: tuple[int, int, int, int] | None = None
+    cicp: tuple[int, ...] | None = None
 
     def in_channels(self, channels: int) -> Profile | None:
         """The profile for pictures of this many channels: as gray as the gray one, as RGB with the curve of gray.
@@ -272,10 +272,10 @@ def _bounded(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return numbers
 
 
-def _read_xyz(content: bytes) -> tuple[int, int, int]:
+def _read_xyz(content: bytes) -> tuple[int, ...]:
     if content[:4] != b"XYZ " or len(content) < 20:
         raise UnusableProfile("is broken: it has no colours where they should stand")
-    return _bounded(struct.unpack(">3i", content[8:20]))  # type: ignore[return-value]
+    return _bounded(struct.unpack(">3i", content[8:20]))
 
 
 def _read_curve(content: bytes) -> Curve:

@@ -89,5 +89,5 @@ def deep_png(levels: np.ndarray, extra: Iterable[tuple[bytes, bytes]] = ()) -> b
     filtered[0, 1:] = rows[0]
     filtered[1:, 1:] = rows[1:] - rows[:-1]  # modulo 256, as PNG has it
     head = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, 0)
-    parts = [(b"IHDR", head), *extra, (b"IDAT", zlib.compress(filtered, _COMPRESSION)), (b"IEND", b"")]
+    parts = [(b"IHDR", head), *extra, (b"IDAT", zlib.compress(filtered.data, _COMPRESSION)), (b"IEND", b"")]
     return SIGNATURE + b"".join(chunk(name, content) for name, content in parts)

@@ -27,7 +27,7 @@ def separate(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray
     if (alpha == top).all():
         return rgb, None, ""
     behind = _background(rgb, alpha, top)
-    if _is_cut_out(alpha / top):
+    if _is_cut_out(alpha, top):
         rgb = rgb.copy()
         rgb[alpha == 0] = behind
         return rgb, alpha, ""
@@ -41,14 +41,14 @@ def _background(rgb: np.ndarray, alpha: np.ndarray, top: int) -> int:
     return 0 if len(seen) and seen.mean() > _WHITE_STENCIL * top else top
 
 
-def _is_cut_out(share: np.ndarray) -> bool:
-    """Whether alpha is all or nothing but at thin edges. share: float [H, W], 0..1."""
-    solid = share > 0.5
-    soft = (share > _CLEAR) & (share < _OPAQUE)
+def _is_cut_out(alpha: np.ndarray, top: int) -> bool:
+    """Whether alpha of 0..top is all or nothing but at thin edges."""
+    solid = alpha > top // 2
+    soft = (alpha > int(_CLEAR * top)) & (alpha < int(_OPAQUE * top))
     soft[:, 1:] |= solid[:, 1:] != solid[:, :-1]
     soft[1:] |= solid[1:] != solid[:-1]
     window = min(_WINDOW, *soft.shape)
-    sums = np.zeros((soft.shape[0] + 1, soft.shape[1] + 1), np.int64)
-    sums[1:, 1:] = soft.cumsum(0).cumsum(1)
+    sums = np.zeros((soft.shape[0] + 1, soft.shape[1] + 1), np.int32)
+    sums[1:, 1:] = soft.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32)
     counts = sums[window:, window:] - sums[:-window, window:] - sums[window:, :-window] + sums[:-window, :-window]
     return counts.max() < _MOST_SOFT * window**2

@@ -71,6 +71,8 @@ def kind_of(path: Path, video_suffixes: frozenset[str]) -> Kind:
         return heif_kind()
     if found == PHOTO:
         return Kind(PHOTO)
+    if suffix == ".ts" and found is None and b"G" not in (head[:1], head[4:5]):
+        return Kind(None, "neither a photo nor a video", picture=False)  # TypeScript has that name too
     if suffix in video_suffixes or found == VIDEO:
         return Kind(VIDEO)
     if found is not None or suffix in _UNREAD_SUFFIXES:

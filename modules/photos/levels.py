@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 _DARK, _LIGHT = 0.001, 0.999  # shares of the pixels that are darker and not lighter
+_MOST_LINES = 1000  # of a picture, about, that are looked at to find its range
 _FLAT = 1 / 8  # of the range: levels that fill less are stretched to their own range
 _DEEP_COLOUR = ("rgb48", "rgba64", "ya16", "gbrp16", "gbrap16")  # formats of FFmpeg that hold the file's own levels
 
@@ -22,37 +23,35 @@ class Range:
     white: float
 
     def seen(self, levels: np.ndarray) -> np.ndarray:
-        """uint8 levels, cut off outside."""
-        scaled = (levels.astype(np.float64) - self.black) * (255 / (self.white - self.black))
-        return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+        """uint8 levels of uint16 ones, cut off outside."""
+        scaled = (np.arange(65536) - self.black) * (255 / (self.white - self.black))
+        return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)[levels]
 
     def deep(self, seen: np.ndarray) -> np.ndarray:
         """uint16 levels of those that were looked at."""
-        levels = self.black + seen.astype(np.float64) * ((self.white - self.black) / 255)
-        return np.rint(np.clip(levels, 0, 65535)).astype(np.uint16)
+        levels = self.black + np.arange(256) * ((self.white - self.black) / 255)
+        return np.rint(np.clip(levels, 0, 65535)).astype(np.uint16)[seen]
 
 
 ALL_LEVELS = Range(0, 65535)
 
 
 def look_range(levels: np.ndarray) -> Range:
-    """The range that shows what is in a picture.
+    """The range that shows what is in a picture, by some of its rows and columns where it is large.
 
     The least number of bits that holds its lightest levels, as in pictures of 10 or 12 bits in files of 16; what is
     flat even so, as pictures of heat are, is stretched to its own darkest and lightest. Single pixels do not count.
 
     Args:
-        levels: of numbers that are all finite, [H, W, ...].
+        levels: uint16 [H, W, C].
     """
-    dark, light = np.quantile(levels, (_DARK, _LIGHT))
-    if light <= 1 and levels.dtype.kind == "f":
-        black, white = 0.0, 1.0
-    else:
-        bits = 8
-        while bits < 32 and light > 2**bits - 1:
-            bits += 1
-        black, white = 0.0, float(2**bits - 1)
-    if dark < 0 or light - dark < _FLAT * (white - black):
+    steps = tuple(slice(None, None, max(1, size // _MOST_LINES)) for size in levels.shape[:2])
+    dark, light = np.quantile(levels[steps], (_DARK, _LIGHT))
+    bits = 8
+    while light > 2**bits - 1:
+        bits += 1
+    black, white = 0.0, float(2**bits - 1)
+    if light - dark < _FLAT * (white - black):
         black, white = (float(dark), float(light)) if light > dark else (float(dark) - 1, float(light) + 1)
     return Range(black, white)
 
@@ -111,6 +110,7 @@ def colour_of_16_bits(data: bytes) -> np.ndarray | None:
         uint16 [H, W, 3], or 4 with alpha, not turned; None where FFmpeg has them in another form.
     """
     import av
+    from av.error import FFmpegError
 
     try:
         with av.open(io.BytesIO(data)) as container:
@@ -119,5 +119,5 @@ def colour_of_16_bits(data: bytes) -> np.ndarray | None:
         if not name.startswith(_DEEP_COLOUR):
             return None
         return frame.to_ndarray(format="rgba64le" if name.startswith(("rgba", "ya", "gbra")) else "rgb48le")
-    except (av.FFmpegError, StopIteration, ValueError, IndexError):
+    except (FFmpegError, StopIteration, ValueError, IndexError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import re
 import zlib
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..output import png
-from .kinds import heif_kind, kind_by_content
+from .kinds import HEAD_BYTES, heif_kind, kind_by_content
 
 # No others: some of Pillow's readers start programs, or read what is no photo.
 _FORMATS = (
@@ -43,17 +44,26 @@ def open_photo(file: Path | BinaryIO) -> Image.Image:
         UnreadablePhoto: it cannot be decoded, or holds several pictures.
     """
     data = file.read_bytes() if isinstance(file, Path) else file.read()
-    if kind_by_content(data[:64]) == "heif":
-        _register_heif()
-    if data.startswith(png.SIGNATURE):
-        data = _without_large_texts(data)
     with _explained():
-        image = Image.open(io.BytesIO(data), formats=_known_formats())
+        image = open_file(data)
         orientation = orientation_of(image)
         notes = _choose(image)
         image.load()
     image.info = {**image.info, "notes": notes, "orientation in file": orientation}
     return image
+
+
+def open_file(data: bytes) -> Image.Image:
+    """The pictures of a file, not decoded yet, by Pillow, which raises what it comes upon.
+
+    Raises:
+        UnreadablePhoto: the decoder of HEIC is missing.
+    """
+    if kind_by_content(data[:HEAD_BYTES]) == "heif":
+        _register_heif()
+    if data.startswith(png.SIGNATURE):
+        data = _without_large_texts(data)
+    return Image.open(io.BytesIO(data), formats=_known_formats())
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -74,9 +84,7 @@ def _register_heif() -> None:
     kind = heif_kind()
     if kind.kind is None:
         raise UnreadablePhoto(f"It is {kind.why}.")
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
+    importlib.import_module("pillow_heif").register_heif_opener()  # which ComfyUI does not bring
 
 
 @contextlib.contextmanager
@@ -100,7 +108,8 @@ def _explained() -> Iterator[None]:
     except MemoryError as error:
         raise UnreadablePhoto("It does not fit into memory: make it smaller, or cut it into parts.") from error
     except Exception as error:  # Pillow raises whatever a broken file leads it to
-        raise UnreadablePhoto(f"It cannot be read: {error}") from error
+        reason = str(error).rstrip(".")
+        raise UnreadablePhoto(f"It cannot be read: {reason}. Copy it anew, or save it anew in an editor.") from error
 
 
 def _choose(image: Image.Image) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ nothing else of it is lost: 16 bits stay 16 bits, a cut-out stays a cut-out.
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -19,10 +20,11 @@ from ..output.applying import picture_to_srgb, to_srgb
 from .alpha import separate
 from .colour import NOTHING_SAID, Colour, colour_of
 from .levels import ALL_LEVELS, Range, bits_of, colour_of_16_bits, look_range, sixteen_bits
-from .pages import UnreadablePhoto, open_photo, orientation_of
+from .pages import UnreadablePhoto, open_file, open_photo, orientation_of
 
 __all__ = ["Photo", "UnreadablePhoto", "open_photo", "read_photo"]
 
+_log = logging.getLogger("face_anonymizer")
 _SAME = 1  # levels that are no change: what another host's rounding may make of them
 _OTHER_TRANSFER = 0.1  # of a tone curve from that of sRGB, from which on a picture is looked at with the latter
 
@@ -87,7 +89,7 @@ class Photo:
         """
         if changed.shape != self.seen.shape:
             raise ValueError(f"The graph made {changed.shape[1]}x{changed.shape[0]} pixels of {self.size}.")
-        where = (np.abs(changed.astype(np.int16) - self.seen) > _SAME).any(-1, keepdims=True)
+        where: np.ndarray = np.any(np.abs(changed.astype(np.int16) - self.seen) > _SAME, axis=-1, keepdims=True)
         own, new = self.seen, changed
         if self.levels is not None:
             own, new = self.levels, self.looked.deep(changed)
@@ -264,19 +266,25 @@ def _with_usual_curve(photo: Photo) -> Photo:
     return replace(photo, seen=seen, levels=usual, looked=looked, colour=colour)
 
 
-def hidden_pixels(file: Path) -> np.ndarray | None:
+def hidden_pixels(file: Path) -> list[np.ndarray]:
     """Where the photo of a file hides what is in it, under alpha 0.
 
     Returns:
-        bool [H, W], upright; None where it hides nothing, or cannot be read.
+        bool [H, W], upright, of each picture of the file; empty where it hides nothing, or cannot be read.
     """
+    hidden = []
     try:
-        with Image.open(file) as image:
-            if "transparency" not in image.info and not {"A", "a"} & set(image.getbands()):
-                return None
-        with file.open("rb") as data, open_photo(data) as image:
-            alpha = image.convert("RGBA").getchannel("A")
-            hidden = upright(np.asarray(alpha) == 0, orientation_of(image))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # SyntaxError: Pillow, of some heads
-        return None
-    return hidden if hidden.any() else None
+        with open_file(file.read_bytes()) as image:
+            for i in range(getattr(image, "n_frames", 1)):
+                image.seek(i)
+                if "transparency" in image.info or {"A", "a"} & set(image.getbands()):
+                    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+                    hidden.append(upright(alpha == 0, orientation_of(image)))
+                elif i == 0 and image.format != "GIF":  # whose first frame may be opaque alone
+                    return []
+                else:
+                    hidden.append(np.zeros(image.size[::-1], bool))
+    except Exception as error:  # of a broken file Pillow raises what it comes upon
+        _log.warning("What the photo hides under alpha 0 could not be read, and may be seen: %s", error)
+        return []
+    return hidden if any(frame.any() for frame in hidden) else []

@@ -140,7 +140,8 @@ def format_remarks(report: Mapping) -> list[str]:
     lines = []
     for file in report["files"]:
         if file["outcome"] in (FAILED, SKIPPED):
-            lines.append(f"{file['source']}: {file['outcome']}: {file['error']}")
+            skipped = "skipped, as it is " if file["outcome"] == SKIPPED else ""
+            lines.append(f"{file['source']}: {skipped}{file['error']}")
         lines += [f"{file['source']}: {note}" for note in file.get("notes", ()) if isinstance(note, str)]
     return lines
 

@@ -181,7 +181,7 @@ class FolderRun:
                 "result_sha256": sha256_of(part),
                 "seconds": round(time.monotonic() - done.started, 2),
                 **summary,
-                **({"notes": list(done.sent.notes)} if done.sent.notes else {}),
+                **({"notes": [*summary.get("notes", ()), *done.sent.notes]} if done.sent.notes else {}),
             }
             # On the disk before the result gets its name: see journal.py.
             self._journal.append(entry)

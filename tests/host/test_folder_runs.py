@@ -13,6 +13,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+import photo_scanner as scanner
+import planted_photos as planted
 import pytest
 from PIL import Image
 
@@ -184,6 +186,37 @@ def test_the_same_command_does_only_what_is_left_and_another_is_refused(done, se
     assert run.returncode == 0, run.stderr
     assert read(out) == before | {"new_redacted.png": before["same.png_redacted.png"]}
     assert journal_lines(out) == lines + 1
+
+
+def test_results_keep_depth_and_alpha_and_nothing_else_of_their_sources(tmp_path, server):
+    """The server gets neither 16 bits nor what alpha hides nor what stands beside the pixels; the rest is named."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    gray = np.asarray(portrait().convert("L")).astype(np.uint16) * 16 + 5  # 12 bits
+    Image.fromarray(gray).save(folder / "deep.tif")
+    cut_out = portrait().convert("RGBA")
+    cut_out.paste(planted.original(), (5, 170))
+    alpha = Image.new("L", cut_out.size, 255)
+    alpha.paste(0, (0, 165, 60, 224))
+    cut_out.putalpha(alpha)
+    cut_out.save(folder / ("cut out" + "x" * 237 + ".png"))
+    (folder / "renamed.bin").write_bytes(planted.jpeg())
+    (folder / "raw.dng").write_bytes(planted.tiff())
+    run = redact(folder, "--output", out, "--server", server.url)
+    assert run.returncode == 1 and "raw.dng: skipped, as it is a camera's raw file (.dng): develop it" in run.stderr
+    report = {file["source"]: file for file in json.loads((out / REPORT).read_text())["files"]}
+    assert [report[name]["outcome"] for name in sorted(report)] == ["done", "done", "skipped", "done"]
+    for name, file in report.items():
+        if file["outcome"] == "done":
+            assert scanner.scan((out / file["result"]).read_bytes()) == [], name
+            assert len(file["faces"]) == (0 if name == "renamed.bin" else 1), name
+    with Image.open(out / report["deep.tif"]["result"]) as deep:
+        levels = np.asarray(deep).astype(int)
+    assert np.array_equal(levels[195:], gray[195:]) and (levels[FACE] == 0).mean() > 0.9
+    with Image.open(out / next(file["result"] for name, file in report.items() if name.startswith("cut"))) as result:
+        levels = np.asarray(result)
+    assert (levels[165:, :60] == 0).all() and (levels[FACE] == (0, 0, 0, 255)).all(-1).mean() > 0.9
+    assert np.array_equal(levels[195:, 60:], np.asarray(cut_out)[195:, 60:])
 
 
 def test_an_output_folder_that_cannot_be_made_is_refused_before_any_work(sources, tmp_path):

@@ -13,7 +13,7 @@ from face_anonymizer.modules.photos import kinds
 from face_anonymizer.modules.runs import anonymize_folder, folder_options, jobs
 from face_anonymizer.modules.runs import folder_report as reports
 
-VIDEOS = frozenset((".mp4", ".mkv"))
+VIDEOS = frozenset((".mp4", ".mkv", ".ts"))
 
 
 def saved(format: str, size=(60, 40), **options) -> bytes:
@@ -53,6 +53,7 @@ FILES = {  # name -> content, kind, words of the reason
     "film.webp": (b"\x1aE\xdf\xa3" + bytes(60), "video", ""),
     "film": (b"RIFF\0\0\0\0AVI LIST", "video", ""),
     "broken.mkv": (b"hello", "video", ""),
+    "page.ts": (b"export const a = 1", None, "neither a photo nor a video"),
     "a.dng": (saved("TIFF"), None, "a camera's raw file"),
     "a.NEF": (b"MM\0*", None, "develop it"),
     "a.cr3": (ftyp(b"crx ", b"isom"), None, "a camera's raw file"),
@@ -76,6 +77,11 @@ def test_the_first_bytes_say_what_a_file_is_and_then_its_name(tmp_path, name):
     assert found.picture is (words != "neither a photo nor a video")
 
 
+def test_a_name_that_films_and_programs_share(tmp_path):
+    (tmp_path / "film.ts").write_bytes(b"G" + bytes(187) + b"G")
+    assert kinds.kind_of(tmp_path / "film.ts", VIDEOS).kind == "video"
+
+
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"hevc"])
 def test_heic_needs_its_decoder_and_says_so(tmp_path, monkeypatch, brand):
     for name in ("a.heic", "renamed.jpg"):
@@ -97,7 +103,7 @@ def test_a_run_takes_photos_by_content_and_tells_the_rest_apart(tmp_path):
         (folder / name).write_bytes(content)
     found = jobs.find_sources([folder], tmp_path / "out")
     assert {source.name for source in found.sources} == {name for name, (_, kind, _) in FILES.items() if kind}
-    assert set(found.skipped) == {"notes.txt", "a.json", "a.pdf"}
+    assert set(found.skipped) == {name for name, (_, _, words) in FILES.items() if words.startswith("neither")}
     assert set(found.undone) == {name for name, (_, kind, _) in FILES.items() if not kind} - set(found.skipped)
 
 
@@ -121,8 +127,8 @@ def test_a_picture_that_cannot_be_done_is_named_and_the_run_is_not_all_done(tmp_
         **{"a.jpg": "done", "b.dng": "skipped", "notes.txt": "skipped"}
     }
     lines = reports.format_remarks(shown[-1])
-    assert lines[0].startswith("b.dng: skipped: a camera's raw file (.dng): develop it")
-    assert lines[1] == "notes.txt: skipped: neither a photo nor a video" and len(lines) == 2
+    assert lines[0].startswith("b.dng: skipped, as it is a camera's raw file (.dng): develop it")
+    assert lines[1] == "notes.txt: skipped, as it is neither a photo nor a video" and len(lines) == 2
     alone = folder_options.FolderOptions(paths=[folder / "b.dng"], output=tmp_path / "other", redact=True)
     with pytest.raises(jobs.PlanRefused, match=r"No photo or video that can be done in .*\nb\.dng: a camera's"):
         anonymize_folder.anonymize_folder(alone, shown.append, said.append)
@@ -138,7 +144,7 @@ def test_notes_and_errors_of_files_are_lines():
     }
     files = [{"source": "a.tif", **entry}, {"source": "b.jpg", "outcome": "failed", "error": "It is broken."}]
     lines = reports.format_remarks(reports.make_report({}, files))
-    assert lines == ["a.tif: its 16 bits a channel became 8", "b.jpg: failed: It is broken."]
+    assert lines == ["a.tif: its 16 bits a channel became 8", "b.jpg: It is broken."]
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "日"])

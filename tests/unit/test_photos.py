@@ -322,12 +322,20 @@ def test_where_a_file_hides_something(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "a.png").write_bytes(saved(cut_out(), "PNG", exif=exif))
-    hidden = hidden_pixels(tmp_path / "a.png")
-    assert hidden is not None and np.array_equal(hidden, np.rot90(cut_out()[..., 3] == 0, -1))
+    (hidden,) = hidden_pixels(tmp_path / "a.png")
+    assert np.array_equal(hidden, np.rot90(cut_out()[..., 3] == 0, -1))
     (tmp_path / "b.jpg").write_bytes(saved(picture(), "JPEG"))
     (tmp_path / "c.png").write_bytes(b"no picture")
     (tmp_path / "d.png").write_bytes(saved(np.dstack([picture(), picture()[..., 0] | 1]), "PNG"))
-    assert [hidden_pixels(tmp_path / name) for name in ("b.jpg", "c.png", "d.png", "none.png")] == [None] * 4
+    assert [hidden_pixels(tmp_path / name) for name in ("b.jpg", "c.png", "d.png", "none.png")] == [[]] * 4
+    frames = [Image.fromarray(cut_out()), Image.fromarray(np.ascontiguousarray(cut_out()[::-1]))]
+    (tmp_path / "e.webp").write_bytes(saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True))
+    info = PngInfo()
+    info.add_text("prompt", "x" * 1_500_000, zip=True)  # more than Pillow reads
+    (tmp_path / "f.png").write_bytes(saved(cut_out(), "PNG", pnginfo=info))
+    assert hidden_pixels(tmp_path / "f.png")[0][:20, :30].all()
+    first, second = hidden_pixels(tmp_path / "e.webp")
+    assert first[:20, :30].all() and second[20:, :30].all() and not first[20:].any()
 
 
 # Colours ----------------------------------------------------------------------------------------------------------
