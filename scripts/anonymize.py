@@ -41,6 +41,7 @@ from face_anonymizer.modules.runs.folder_run import RunStopped
 from face_anonymizer.modules.runs.jobs import PlanRefused
 from face_anonymizer.modules.runs.journal import JournalRefused
 from face_anonymizer.modules.runs.server import ServerFailed
+from face_anonymizer.modules.terminal import shown
 
 
 def main() -> int:
@@ -61,7 +62,7 @@ def main() -> int:
 
 
 def say(text: object) -> None:
-    print(text, file=sys.stderr)
+    print(shown(text, keep="\n"), file=sys.stderr)
 
 
 def show_report(report: Mapping) -> None:

@@ -30,6 +30,7 @@ import _pack  # noqa: F401 - makes face_anonymizer importable
 
 from face_anonymizer.modules.evaluation.settings import BACKENDS, DOWNLOADS, IDENTITIES, EvaluationSettings
 from face_anonymizer.modules.host.location import HostMissing, find_comfyui
+from face_anonymizer.modules.terminal import shown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def say(text: object) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(shown(text, keep="\n"), file=sys.stderr, flush=True)
 
 
 def parse_arguments(arguments: list[str] | None) -> tuple[list[str], Path | None, EvaluationSettings | None]:

@@ -35,19 +35,24 @@ from pathlib import Path
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
 from face_anonymizer.modules.runs.journal import JournalRefused
+from face_anonymizer.modules.terminal import shown
 from face_anonymizer.modules.training.pair_lists import make_pairs
 from face_anonymizer.modules.training.pair_pictures import LeftOut, PairSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
     settings = parse_arguments(arguments)
-    left_out = LeftOut(lambda line: print(line, file=sys.stderr))
+    left_out = LeftOut(say)
     try:
-        make_pairs(settings, left_out, print)
+        make_pairs(settings, left_out, lambda line: print(shown(line, keep="\n")))
     except (OSError, ValueError, JournalRefused) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        say(f"{type(error).__name__}: {error}")
         return 1
     return int(left_out.failed)
+
+
+def say(line: str) -> None:
+    print(shown(line, keep="\n"), file=sys.stderr)
 
 
 def parse_arguments(arguments: list[str] | None) -> PairSettings:

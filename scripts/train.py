@@ -17,6 +17,8 @@ import sys
 
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
+from face_anonymizer.modules.terminal import shown
+
 try:
     from face_anonymizer.modules.training import trainer
     from face_anonymizer.modules.training.arguments import parse_arguments
@@ -36,7 +38,7 @@ def main() -> int:
     try:
         folder = trainer.Training(settings).run(stop=lambda: bool(ending))
     except (OSError, ValueError, ImportError, trainer.TrainingStopped) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(shown(f"{type(error).__name__}: {error}", keep="\n"), file=sys.stderr)
         return 1
     print(folder)
     return 0

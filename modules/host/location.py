@@ -4,6 +4,7 @@ Only the standard library, as `with_env.py` needs `find_comfyui` before anything
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,16 @@ ComfyUI's custom_nodes, and in {places}. To install it:
     comfy install
 
 or set COMFYUI_PATH to the folder of an existing one (the folder with main.py)."""
+
+
+def pack_version() -> str:
+    """The version of this pack, as its pyproject.toml has it; "unknown" without that."""
+    try:
+        project = (PACK / "pyproject.toml").read_text(encoding="utf-8")
+    except OSError:
+        return "unknown"
+    found = re.search(r'^version = "([^"]+)"', project, re.MULTILINE)
+    return found[1] if found else "unknown"
 
 
 class HostMissing(SystemExit):

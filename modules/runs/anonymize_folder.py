@@ -7,15 +7,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..files import remove_parts
-from ..host.location import PACK, find_comfyui
+from ..files import remove_parts, sha256_of_folder
+from ..host.location import PACK, find_comfyui, pack_version
 from ..model import checkpoint
 from ..output.formats import EXTENSIONS
+from ..terminal import shown
 from . import folder_report as reports
 from .folder_options import FolderOptions
 from .folder_run import FolderRun, Outcome, ShowStep
 from .jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
 from .journal import Journal, JournalRefused
+from .journal_lines import check_summary
 from .prompts import load_prompt, node_classes
 from .servers import check_server, clients_for, use_servers
 
@@ -46,18 +48,22 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
     """
     found = find_sources(list(options.paths), options.output)
     if not found.sources:
-        why = "".join(f"\n{name}: {reason}" for name, reason in sorted((found.undone | found.skipped).items()))
-        raise PlanRefused(f"No photo or video that can be done in {', '.join(map(str, options.paths))}.{why}")
-    own = find_own_settings(options)
-    settings = options.of_results(own)
+        reasons = sorted((found.undone | found.skipped).items())
+        why = "".join(f"\n{shown(name)}: {shown(reason)}" for name, reason in reasons)
+        raise PlanRefused(f"No photo or video that can be done in {', '.join(map(shown, options.paths))}.{why}")
+    folder = find_model_folder(options)
+    own = read_own_settings(folder)
+    settings = options.of_results(own) | find_makers(None if options.servers else folder)
     with open_journal(options.output, settings) as journal:
         known = {source: entry["result"] for source, entry in journal.entries.items()}
         suffixes = {PHOTO: EXTENSIONS[options.format], VIDEO: ".mp4"}
         jobs = plan_jobs(found.sources, "_redacted" if options.redact else "_anonymized", suffixes, known)
-        remove_parts({journal.output, *((journal.output / job.result).parent for job in jobs)})
+        remove_parts({journal.output, *(journal.place(job.result).parent for job in jobs)})
         left = unfinished(jobs, journal)
         if not reports.is_ours(report := journal.output / reports.REPORT_NAME):
-            raise JournalRefused(f"Nothing is overwritten, and {report} is no report of this script. Move it away.")
+            raise JournalRefused(
+                f"Nothing is overwritten, and {shown(report)} is no report of this script. Move it away."
+            )
         prompts = {
             kind: load_prompt(GRAPHS, options.task, kind, settings | options.of_kind(kind))
             for kind in {job.source.kind for job in left}
@@ -78,27 +84,49 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
     return not (errors or found.unreadable or found.undone or halves)
 
 
-def find_own_settings(options: FolderOptions) -> checkpoint.ModelSettings:
-    """The settings of the model's own folder, where it is on this machine; else those of the published model.
+def find_model_folder(options: FolderOptions) -> Path | None:
+    """The folder of the model that paints, as far as this machine has it; None for a redaction.
+
+    Of the models of a named server only those that ship with the pack are known here.
+    """
+    if options.painted_by is None:
+        return None
+    bases = [] if options.servers else [find_comfyui() / "models" / "face_anon"]
+    bases.append(checkpoint.PACK_MODELS)
+    return checkpoint.find_model_folders(bases).get(options.painted_by)
+
+
+def read_own_settings(folder: Path | None) -> checkpoint.ModelSettings:
+    """The settings of a model's own folder; without one those of the published model.
 
     Raises:
-        PlanRefused: the model's face_anon.json is not readable.
+        PlanRefused: its face_anon.json is not readable.
     """
-    bases = [] if options.servers else [find_comfyui() / "models" / "face_anon"]
-    folder = checkpoint.find_model_folders([*bases, checkpoint.PACK_MODELS]).get(options.painted_by or "")
     try:
         return checkpoint.read_settings(folder) if folder else checkpoint.ModelSettings()
     except ValueError as error:
         raise PlanRefused(str(error)) from None
 
 
+def find_makers(folder: Path | None) -> dict:
+    """What results are made with beside the settings: the version of the pack and the contents of the model's folder.
+
+    With them in the journal, one output folder never holds results of two versions or of two models of one name.
+
+    Args:
+        folder: of the model, all of which is read; None for a redaction, or where the model is a server's.
+    """
+    model = {"model_sha256": sha256_of_folder(folder, (".safetensors", ".json"))} if folder else {}
+    return {"pack": pack_version(), **model}
+
+
 def open_journal(output: Path, settings: Mapping) -> Journal:
     """The journal of the output folder; OutputUnwritable where it cannot be written."""
     try:
-        return Journal(output, settings)
+        return Journal(output, settings, check_summary)
     except OSError as error:
         raise OutputUnwritable(
-            f"Cannot write into {output}: {error.strerror}. Allow writing there or take another --output."
+            f"Cannot write into {shown(output)}: {error.strerror}. Allow writing there or take another --output."
         ) from None
 
 
@@ -146,7 +174,7 @@ def _steps_on(bar: tqdm) -> Callable[[Job, dict], ShowStep]:
             if node != current:
                 current = node
                 bar.reset(total=maximum)
-                bar.set_description(f"{job.source.path.name}: {prompt[node]['_meta']['title']}")
+                bar.set_description(f"{shown(job.source.path.name)}: {prompt[node]['_meta']['title']}")
             bar.update(value - bar.n)
 
         return show
@@ -195,4 +223,4 @@ def write_report(report: Mapping, output: Path, say: Say) -> None:
     try:
         reports.write_report(report, output)
     except OSError as error:
-        say(f"\nThe report could not be written into {output}: {error.strerror}")
+        say(f"\nThe report could not be written into {shown(output)}: {error.strerror}")

@@ -28,16 +28,19 @@ The report and the journal name the sources: keep them when you publish the resu
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..files import replace_whole
+from ..terminal import shown
 
 REPORT_NAME = "face_anonymizer_report.json"
 SCHEMA = "face-anonymizer/folder-report/1"
 DONE, FAILED, SKIPPED, PENDING = OUTCOMES = ("done", "failed", "skipped", "pending")
+_PARTS = ("schema", "settings", "totals", "files")
 _ROWS = 30  # of the table; of more files, those that need a look
 _SIZES = 4  # of faces, in a row
 
@@ -91,12 +94,15 @@ def incomplete(report: Mapping) -> list[str]:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether nothing stands there, or the report of an earlier run, which may be replaced."""
-    if not path.exists():
+    """Whether nothing stands there, or the report of an earlier run as it was written, which may be replaced."""
+    if not os.path.lexists(path):
         return True
+    if path.is_symlink() or not path.is_file():
+        return False
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["schema"] == SCHEMA
-    except (OSError, ValueError, KeyError, TypeError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content["schema"] == SCHEMA and set(content) == set(_PARTS)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -114,19 +120,19 @@ def format_banner(text: str, width: int = 90) -> str:
 def format_table(report: Mapping) -> str:
     """What was found in which file, in how many seconds; of many files, only those that need a look; the totals."""
     files = [file for file in report["files"] if file["outcome"] in (DONE, FAILED)]
-    shown = files
+    told = files
     if len(files) > _ROWS:
-        shown = [
+        told = [
             file
             for file in files
             if file["outcome"] == FAILED or _without_faces(file) or "kept" in file["actions"] or file.get("incomplete")
         ]
-        shown.sort(key=lambda file: not (file["outcome"] == FAILED or file.get("incomplete")))  # the worst first
-    lines = _rows(shown[:_ROWS])
-    if len(shown) < len(files):
-        lines.append(f"{len(files) - len(shown)} more files are done, every face of them changed.")
-    if len(shown) > _ROWS:
-        lines.append(f"{len(shown) - _ROWS} more files without a face or with an error stand in {REPORT_NAME}.")
+        told.sort(key=lambda file: not (file["outcome"] == FAILED or file.get("incomplete")))  # the worst first
+    lines = _rows(told[:_ROWS])
+    if len(told) < len(files):
+        lines.append(f"{len(files) - len(told)} more files are done, every face of them changed.")
+    if len(told) > _ROWS:
+        lines.append(f"{len(told) - _ROWS} more files without a face or with an error stand in {REPORT_NAME}.")
     if len(report["files"]) > 1:
         totals = report["totals"]
         parts = [f"{totals[outcome]} {outcome}" for outcome in OUTCOMES if totals[outcome]]
@@ -142,7 +148,7 @@ def format_remarks(report: Mapping) -> list[str]:
         if file["outcome"] in (FAILED, SKIPPED):
             skipped = "skipped, as it is " if file["outcome"] == SKIPPED else ""
             lines.append(f"{file['source']}: {skipped}{file['error']}")
-        lines += [f"{file['source']}: {note}" for note in file.get("notes", ()) if isinstance(note, str)]
+        lines += [f"{file['source']}: {note}" for note in file.get("notes", ())]
     return lines
 
 
@@ -155,8 +161,9 @@ def _rows(files: list[Mapping]) -> list[str]:
 
 
 def _row(file: Mapping) -> tuple[str, ...]:
+    name = shown(file["source"])
     if file["outcome"] == FAILED:
-        return (file["source"], "failed", "", "", "")
+        return (name, "failed", "", "", "")
     if file["kind"] == "photo":
         boxes = [face["box"] for face in file["faces"]]
         sizes = [f"{round(x1 - x0)}x{round(y1 - y0)}" for x0, y0, x1, y1 in boxes]
@@ -167,8 +174,8 @@ def _row(file: Mapping) -> tuple[str, ...]:
         scores = [f"{person['score']:.2f}" for person in file["people"]]
         found = f"{len(file['people'])} in {file['images']} frames"
     found = "0: unchanged" if _without_faces(file) else found
-    found += f" (NOT WHOLE: {file['incomplete']})" if file.get("incomplete") else ""
-    return (file["source"], found, _few(sizes), _few(scores), f"{file['seconds']:.1f}")
+    found += f" (NOT WHOLE: {shown(file['incomplete'])})" if file.get("incomplete") else ""
+    return (name, found, _few(sizes), _few(scores), f"{file['seconds']:.1f}")
 
 
 def _few(cells: list[str]) -> str:

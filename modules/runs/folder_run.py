@@ -168,7 +168,7 @@ class FolderRun:
     def _keep(self, client: Client, job: Job, done: Done) -> dict:
         """Fetch a job's result and publish it; its line of the journal."""
         summary = summarize(find_report(done.prompt, done.history), job.source.kind)
-        target = self._journal.output / job.result
+        target = self._journal.place(job.result)
         target.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(target) as part:
             client.download(_only_file(saved_files(done.prompt, done.history), done.sent.suffix or target.suffix), part)

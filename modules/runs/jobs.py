@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ..files import sha256_of
 from ..photos.kinds import PHOTO, VIDEO, kind_of
+from ..terminal import shown
 from .journal import JOURNAL_NAME, Journal, JournalRefused
 
 __all__ = ["PHOTO", "VIDEO"]
@@ -85,15 +86,15 @@ def find_sources(paths: list[Path], output: Path) -> Found:
     for path in paths:
         if path.is_dir():
             if path.resolve() == output or output in path.resolve().parents:
-                raise PlanRefused(f"Results would land in {path}, which is read. Take an --output outside of it.")
+                raise PlanRefused(f"Results would land in {shown(path)}, which is read. Take an --output outside it.")
             _walk(path, output, found)
         elif path.is_file():
             _sort_in(path, path.name, found)
         else:
-            raise PlanRefused(f"No such file or folder: {path}")
+            raise PlanRefused(f"No such file or folder: {shown(path)}")
     count = Counter(source.name for source in found.sources)
     for name in (name for name, times in count.items() if times > 1):
-        same = ", ".join(str(source.path) for source in found.sources if source.name == name)
+        same = ", ".join(shown(source.path) for source in found.sources if source.name == name)
         raise PlanRefused(
             f"Two sources have one name, so that their results would too: {same}. Name the folder that holds both, or "
             "run them into different output folders."
@@ -159,6 +160,9 @@ def plan_jobs(
         ending: of the stem.
         suffixes: kind of source -> suffix of its results.
         known: source -> result of earlier runs; these keep theirs, and no other source gets it.
+
+    Raises:
+        JournalRefused: an earlier run, or whoever wrote its journal, called a result as no result of its source is.
     """
     known = known or {}
     owners = {result: name for name, result in known.items()}
@@ -173,6 +177,13 @@ def plan_jobs(
                 base = base[:-1]
             name = base + rest
         return f"{folder}/{name}".removeprefix("/")
+
+    for source in sources:
+        if known.get(source.name) not in (None, named(source, source.path.stem), named(source, source.path.name)):
+            raise JournalRefused(
+                f"The journal of the output folder calls the result of {shown(source.name)} "
+                f"{shown(known[source.name])}, which is no name of a result of it. Take another --output."
+            )
 
     def result(source: Source) -> str:
         if source.name in known:
@@ -199,19 +210,22 @@ def unfinished(jobs: list[Job], journal: Journal) -> list[Job]:
     """The jobs that are not done yet, in their order.
 
     Raises:
-        JournalRefused: a result is there that this script did not write or that was changed since, or a source is not
-            the one that its result was made of; the message names the files.
+        JournalRefused: a result is there that this script did not write or that was changed since, a source is not
+            the one that its result was made of, or a result is its source, although faces were changed; the message
+            names the files.
     """
-    left, foreign, changed = [], [], []
+    left, foreign, changed, same = [], [], [], []
     for job in jobs:
-        result = journal.output / job.result
+        result = journal.place(job.result)
         entry = journal.entries.get(job.source.name)
         if not os.path.lexists(result):
             left.append(job)
-        elif entry is None or entry["result"] != job.result or sha256_of(result) != entry["result_sha256"]:
+        elif entry is None or entry["result"] != job.result or not is_file_with(result, entry["result_sha256"]):
             foreign.append(str(result))
         elif sha256_of(job.source.path) != entry["sha256"]:
             changed.append(f"{job.source.path} (result: {result})")
+        elif entry["result_sha256"] == entry["sha256"] and any(entry.get("actions", {}).values()):
+            same.append(str(result))
     if foreign:
         raise JournalRefused(
             f"Nothing is overwritten, and this exists, but was not written by this command: {_listed(foreign)}. Take "
@@ -222,9 +236,19 @@ def unfinished(jobs: list[Job], journal: Journal) -> list[Job]:
             f"Not what it was when its result was made: {_listed(changed)}. Take another --output, or remove the "
             "result to have it made again."
         )
+    if same:
+        raise JournalRefused(
+            f"These are their sources, unchanged, although the journal says that faces were changed: {_listed(same)}. "
+            "Remove them to have them made again."
+        )
     return left
+
+
+def is_file_with(path: Path, sha256: str) -> bool:
+    """Whether a path is a file of its own, no link and no pipe, with these contents."""
+    return not os.path.islink(path) and path.is_file() and sha256_of(path) == sha256
 
 
 def _listed(names: list[str], limit: int = 10) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(map(shown, names[:limit])) + more

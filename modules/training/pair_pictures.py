@@ -21,6 +21,7 @@ from ..faces import alignment, selection
 from ..faces.detect import detection
 from ..faces.settings import DetectSettings, SelectSettings
 from ..files import remove_parts, sha256_of, written_whole
+from ..host.location import pack_version
 from ..host.process import prepare_host
 from ..model import checkpoint
 from ..model.settings import PaintSettings, SamplerSettings
@@ -131,7 +132,8 @@ def make_crops(settings: PairSettings, size: int, names: dict[str, str], left_ou
     """
     networks, device = detection.load_face_networks(), "cuda" if torch.cuda.is_available() else "cpu"
     found = []
-    with Journal(settings.output / CROPS, {"size": size, "min_score": settings.min_score}) as journal:
+    made_with = {"pack": pack_version(), "size": size, "min_score": settings.min_score}
+    with Journal(settings.output / CROPS, made_with) as journal:
         remove_parts({journal.output})
         for name, photo in tqdm(names.items(), desc="crops", unit=""):
             try:
@@ -197,7 +199,7 @@ def make_swaps(settings: PairSettings, size: int, model_folder: Path, pairs: lis
             OUT/swaps.
     """
     weights = hashlib.sha256("".join(map(sha256_of, checkpoint.weight_files(model_folder / checkpoint.UNET))).encode())
-    made_with = {"model": weights.hexdigest(), "size": size}
+    made_with = {"pack": pack_version(), "model": weights.hexdigest(), "size": size}
     made_with |= {name: getattr(settings, name) for name in ("seed", "steps", "guidance")}
     with Journal(settings.output / SWAPS, made_with) as journal:
         remove_parts({journal.output})
@@ -293,7 +295,7 @@ def is_done(journal: Journal, source: str, sha256: str) -> bool:
         JournalRefused: the source or the result has changed since.
     """
     entry = journal.entries.get(source)
-    if entry is None or not (result := journal.output / entry["result"]).is_file():
+    if entry is None or not (result := journal.place(entry["result"])).is_file():
         return False
     if entry["sha256"] != sha256 or sha256_of(result) != entry["result_sha256"]:
         changed = f"{result} was" if entry["sha256"] == sha256 else f"What {result} was made from ({source}) has"
@@ -317,7 +319,7 @@ def keep(journal: Journal, source: str, sha256: str, name: str, picture: torch.T
     png = io.BytesIO()
     levels = (picture.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     Image.fromarray(levels).save(png, "PNG", compress_level=4)
-    with written_whole(journal.output / name) as part:
+    with written_whole(journal.place(name)) as part:
         part.write_bytes(png.getvalue())
         digest = hashlib.sha256(png.getvalue()).hexdigest()
         journal.append({"source": source, "sha256": sha256, "result": name, "result_sha256": digest})

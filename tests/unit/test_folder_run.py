@@ -40,8 +40,11 @@ PROMPT = {
 }
 
 
+DONE = b"done"
+
+
 class StandIn:
-    """A ComfyUI whose result is the upload. errors: how many uploads succeed -> what the next download raises."""
+    """A ComfyUI whose result is the upload and DONE. errors: after how many uploads a download raises what."""
 
     def __init__(self, errors: dict[int, Exception] | None = None, dies_after: int | None = None):
         self.url = "http://stand-in"
@@ -69,7 +72,7 @@ class StandIn:
         return {"outputs": {"2": {"face_anon_report": [NODE_REPORT]}, "3": {"images": saved}}}
 
     def download(self, file: dict, target: Path) -> None:
-        data = self.files[file["filename"]]
+        data = self.files[file["filename"]] + DONE
         target.write_bytes(data[: len(data) // 2])
         if error := self.errors.get(len(self.files)):
             raise error
@@ -114,7 +117,9 @@ def results(photos: Path) -> dict[str, bytes]:
 
 def finished(photos: Path) -> dict[str, bytes]:
     paths = photos.rglob("*.png")
-    return {path.relative_to(photos).as_posix().replace(".png", "_redacted.png"): path.read_bytes() for path in paths}
+    return {
+        path.relative_to(photos).as_posix().replace(".png", "_redacted.png"): path.read_bytes() + DONE for path in paths
+    }
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from face_anonymizer.modules import files
-from face_anonymizer.modules.host.location import PACK
-from face_anonymizer.modules.runs import jobs
+from face_anonymizer.modules.host.location import PACK, pack_version
+from face_anonymizer.modules.runs import anonymize_folder, jobs
 from face_anonymizer.modules.runs import journal as journals
+from face_anonymizer.modules.runs.journal_lines import check_summary
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -156,7 +158,7 @@ def test_names_do_not_depend_on_what_was_done_before_a_kill(before):
 
 
 def entry(source: str = "a.jpg", **more) -> dict:
-    return {"source": source, "sha256": "1", "result": f"{source}.png", "result_sha256": "2", **more}
+    return {"source": source, "sha256": "1" * 64, "result": f"{source}.png", "result_sha256": "2" * 64, **more}
 
 
 def test_lines_come_back(tmp_path):
@@ -242,6 +244,167 @@ def test_a_folder_that_cannot_be_written_is_an_error(public_folder, has_journal)
         journals.Journal(public_folder, SETTINGS)
 
 
+LINE = {
+    **entry(kind="photo", seconds=1.5, images=1, width=8, height=8, actions={"redacted": 1}),
+    "faces": [{"box": [1, 2, 3, 4], "score": 0.5}],
+}
+
+
+def write_journal(output: Path, *lines, header: dict | None = None) -> bytes:
+    """A journal as somebody else may have left it; a line that is bytes stays as it is."""
+    header = header or {"schema": journals.SCHEMA, "settings": SETTINGS}
+    data = b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in (header, *lines))
+    output.mkdir(parents=True, exist_ok=True)
+    (output / journals.JOURNAL_NAME).write_bytes(data)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("result", value) for value in ("../x.png", "a/../../x.png", "/x.png", "", "a//b.png", "./a.png", "a\0.png")),
+        *(("result", value) for value in (5, ["x"], None, "\ud800.png")),
+        *(("sha256", value) for value in ([1], "1", "G" * 64, "../" * 20, "1" * 65)),
+        *(("result_sha256", value) for value in (None, 3, "2" * 63, "2" * 64 + "\n")),
+        *(("source", value) for value in (5, [1], "", None)),
+        *(("seconds", value) for value in ("x", -1, None, True)),
+        *(("kind", value) for value in ("film", 1, ["photo"])),
+        *(("actions", value) for value in ([], {"redacted": "1"}, {"redacted": True}, None)),
+        *(
+            ("faces", value)
+            for value in ("x", [1], [{}], [{"box": [1, 2, 3], "score": 1}], [{"box": "abcd", "score": 1}])
+        ),
+        *(("images", value) for value in ("x", None)),
+    ],
+)
+def test_a_line_with_a_value_that_no_run_writes_is_named(tmp_path, field, value):
+    before = write_journal(tmp_path, LINE | {field: value})
+    with pytest.raises(journals.JournalRefused, match=f"line 2: {field} ") as refused:
+        journals.Journal(tmp_path, SETTINGS, check_summary)
+    assert "another --output" in str(refused.value)
+    assert (tmp_path / journals.JOURNAL_NAME).read_bytes() == before
+
+
+@pytest.mark.parametrize("field", LINE)
+def test_a_line_without_a_field_is_named(tmp_path, field):
+    write_journal(tmp_path, {name: value for name, value in LINE.items() if name != field})
+    with pytest.raises(journals.JournalRefused, match=f"line 2: {field} is missing"):
+        journals.Journal(tmp_path, SETTINGS, check_summary)
+
+
+DEEP = b"[" * 100_000
+ODD_LINES = [b"[1,2]\n", b"5\n", DEEP + b"\n", b"\xff\xfe\n", b'{"seconds": NaN}\n', b"\n", b"9" * 5000 + b"\n"]
+
+
+@pytest.mark.parametrize("line", ODD_LINES)
+def test_a_line_that_is_no_line_is_refused(tmp_path, line):
+    before = write_journal(tmp_path, line, LINE)
+    with pytest.raises(journals.JournalRefused, match="line 2: "):
+        journals.Journal(tmp_path, SETTINGS, check_summary)
+    assert (tmp_path / journals.JOURNAL_NAME).read_bytes() == before
+    write_journal(tmp_path, LINE)
+    journals.Journal(tmp_path, SETTINGS, check_summary).close()
+
+
+def test_two_sources_of_one_result_are_refused(tmp_path):
+    write_journal(tmp_path, LINE, LINE, LINE | {"source": "b.jpg"})
+    with pytest.raises(journals.JournalRefused, match=r"line 4: result is that of a\.jpg"):
+        journals.Journal(tmp_path, SETTINGS, check_summary)
+
+
+NOT_OURS = {
+    "notes": b"these are my notes, without a line's end",
+    "notes, then an open line": b"first line\nsecond line without an end",
+    "an object": b"{}\n",
+    "a list": b"[]\n",
+    "no settings": b'{"schema": "face-anonymizer/journal/2", "settings": null}\n',
+    "a list as schema": b'{"schema": [], "settings": {}}\n',
+    "another schema": b'{"schema": "x", "settings": {}}\n{"sour',
+    "nested": DEEP,
+    "nested, whole": DEEP + b"\n",
+    "binary": b"\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("name", NOT_OURS)
+def test_a_file_of_that_name_is_not_cut_before_it_is_known(tmp_path, name):
+    path = tmp_path / journals.JOURNAL_NAME
+    path.write_bytes(NOT_OURS[name])
+    with pytest.raises(journals.JournalRefused, match=r"no journal of this.*stays as it is"):
+        journals.Journal(tmp_path, SETTINGS)
+    assert path.read_bytes() == NOT_OURS[name]
+
+
+@pytest.mark.parametrize("content", ["", "one line without an end", "journal"])
+def test_a_link_is_neither_followed_nor_replaced(tmp_path, content):
+    victim, path = tmp_path / "victim", tmp_path / "out" / journals.JOURNAL_NAME
+    write_journal(path.parent, LINE)
+    path.rename(victim) if content == "journal" else victim.write_text(content)
+    before = victim.read_bytes()
+    path.unlink(missing_ok=True)
+    path.symlink_to(victim)
+    with pytest.raises(journals.JournalRefused, match="is a link"):
+        journals.Journal(path.parent, SETTINGS)
+    assert victim.read_bytes() == before and path.is_symlink()
+
+
+@pytest.mark.parametrize("make", [os.mkdir, getattr(os, "mkfifo", None)])
+def test_a_folder_and_a_pipe_of_that_name_are_refused(tmp_path, make):
+    make(tmp_path / journals.JOURNAL_NAME)
+    with pytest.raises(journals.JournalRefused, match="is a link or no file"):
+        journals.Journal(tmp_path, SETTINGS)
+    assert (tmp_path / journals.JOURNAL_NAME).exists()
+
+
+def test_an_empty_file_of_somebody_stays(tmp_path):
+    (tmp_path / journals.JOURNAL_NAME).touch()
+    journals.Journal(tmp_path, SETTINGS).close()
+    assert (tmp_path / journals.JOURNAL_NAME).exists()
+
+
+def test_a_journal_of_the_first_version_is_never_begun_anew(tmp_path):
+    first = {"schema": "face-anonymizer/journal/1", "settings": SETTINGS}
+    before = write_journal(tmp_path, LINE, b'{"cut', header=first)
+    with pytest.raises(journals.JournalRefused, match=r"0\.1\.0.*stay as they are.*another --output"):
+        journals.Journal(tmp_path, SETTINGS)
+    assert (tmp_path / journals.JOURNAL_NAME).read_bytes() == before
+
+
+def test_another_version_and_another_model_are_other_settings(tmp_path, monkeypatch):
+    model = make_files(tmp_path / "model", "unet/config.json", "unet/a.safetensors")
+    made_with = anonymize_folder.find_makers(model)
+    assert made_with["pack"] == pack_version() and re.fullmatch(r"\d+\.\d+\.\d+", made_with["pack"])
+    with journals.Journal(tmp_path / "out", made_with) as journal:
+        journal.append(entry())
+    journals.Journal(tmp_path / "out", anonymize_folder.find_makers(model)).close()
+    (model / "unet/a.safetensors").write_text("other weights")
+    with pytest.raises(journals.JournalRefused, match="model_sha256"):
+        journals.Journal(tmp_path / "out", anonymize_folder.find_makers(model))
+    with pytest.raises(journals.JournalRefused, match=r"pack .*this command: pack 9\.9\.9"):
+        journals.Journal(tmp_path / "out", made_with | {"pack": "9.9.9"})
+
+
+def test_results_never_leave_the_output_folder(tmp_path):
+    """Not by a name and not by a link that somebody put on the way."""
+    outside = make_files(tmp_path / "outside", "a_redacted.png", ".face_anonymizer-1.part")
+    with journals.Journal(tmp_path / "out", SETTINGS) as journal:
+        (journal.output / "sub").symlink_to(outside, target_is_directory=True)
+        for name in ("sub/a_redacted.png", "../x.png", str(tmp_path / "x.png")):
+            with pytest.raises(journals.JournalRefused, match="leads out of"):
+                journal.place(name)
+        assert journal.place("deep/a.png") == journal.output / "deep" / "a.png"
+        job = jobs.Job(jobs.Source("sub/a.jpg", tmp_path / "a.jpg", "photo"), "sub/a_redacted.png")
+        with pytest.raises(journals.JournalRefused, match="leads out of"):
+            jobs.unfinished([job], journal)
+    assert sorted(path.name for path in outside.iterdir()) == [".face_anonymizer-1.part", "a_redacted.png"]
+
+
+def test_a_journal_names_no_result_that_its_source_cannot_have():
+    for name in ("b_redacted.png", "sub/a_redacted.png", "a_anonymized.png", journals.JOURNAL_NAME):
+        with pytest.raises(journals.JournalRefused, match="no name of a result"):
+            plan("a.jpg", known={"a.jpg": name})
+
+
 # What is left to do ----------------------------------------------------------------------------------------------
 
 
@@ -276,6 +439,31 @@ def test_files_of_others_are_named(run, name):
     journal, planned = run
     (journal.output / name).write_text("something else")
     with pytest.raises(journals.JournalRefused, match=f"overwritten.*{name}"):
+        jobs.unfinished(planned, journal)
+
+
+def test_the_original_under_the_results_name_is_not_done(run):
+    """Its digest in the journal makes it no result; where no face was found the two may be equal."""
+    journal, planned = run
+    result, line = journal.place(planned[0].result), journal.entries["done.jpg"]
+    result.write_bytes(planned[0].source.path.read_bytes())
+    line |= {"result_sha256": line["sha256"], "actions": {"redacted": 1}}
+    with pytest.raises(journals.JournalRefused, match=r"their sources, unchanged.*done_redacted\.png"):
+        jobs.unfinished(planned, journal)
+    line["actions"] = {}
+    assert planned[0] not in jobs.unfinished(planned, journal)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_file_is_no_result(run, tmp_path, kind):
+    journal, planned = run
+    result = journal.place(planned[0].result)
+    result.rename(tmp_path / "moved.png")
+    if kind == "link":
+        result.symlink_to(tmp_path / "moved.png")
+    else:
+        os.mkfifo(result) if kind == "pipe" else result.mkdir()
+    with pytest.raises(journals.JournalRefused, match=r"overwritten.*done_redacted\.png"):
         jobs.unfinished(planned, journal)
 
 

@@ -1,0 +1,29 @@
+"""Names as a terminal gets them."""
+
+import pytest
+
+from face_anonymizer.modules.runs import folder_report as reports
+from face_anonymizer.modules.terminal import shown
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Jane Doe é 日本語 😀 a'b\"c%s.jpg", "Jane Doe é 日本語 😀 a'b\"c%s.jpg"),
+        ("esc\x1b[31mred\x1b]0;title\x07.jpg", r"esc\x1b[31mred\x1b]0;title\x07.jpg"),
+        ("new\nline\r\ttab\x9b2J.jpg", r"new\nline\r\ttab\x9b2J.jpg"),
+        ("\u202egpj.x\u200b\u2066\u2028\ufeff.jpg", r"\u202egpj.x\u200b\u2066\u2028\ufeff.jpg"),
+        ("bad\udcff.jpg", r"bad\udcff.jpg"),
+    ],
+)
+def test_what_would_act_on_a_terminal_is_written_out(name, expected):
+    assert shown(name) == expected
+    assert shown(f"{name}\nsecond", keep="\n").splitlines()[-1] == "second"
+
+
+def test_the_table_of_a_run_shows_names_so():
+    done = {"outcome": "done", "kind": "photo", "seconds": 1.0, "faces": [], "actions": {}}
+    failed = {"outcome": "failed", "error": "x"}
+    files = [{"source": "a\x1b[2J\n.jpg", **done}, {"source": "b\u202e.jpg", **failed}]
+    lines = reports.format_table(reports.make_report({}, files)).splitlines()
+    assert lines[2].startswith(r"a\x1b[2J\n.jpg ") and lines[3].startswith(r"b\u202e.jpg ")
