@@ -15,12 +15,11 @@ It makes `<models>/face_anon/<name>/`:
     vae/                                               stabilityai/sd-vae-ft-mse, as published
     checksums.json                                     sha256, repository and commit of every file
 
-A file is put in place whole or not at all. Run the command again after a cut: it goes on where it stopped. Files that
-are there and match `checksums.json` are not downloaded again; one that does not match is an error, never overwritten.
+A file is put in place whole or not at all; after a cut the same command goes on. Files that are there and match
+`checksums.json` are not downloaded again; one that does not match is an error, never overwritten.
 
 Exit status: 0 done, 1 refused or failed (the message names the next step), 2 wrong arguments, 3 hub not reachable,
-130 interrupted. HF_ENDPOINT (another hub address) and HF_TOKEN are respected. Needs `huggingface_hub` and
-`safetensors`, which ComfyUI's own requirements bring.
+130 interrupted. HF_ENDPOINT (another hub) and HF_TOKEN are respected. Needs `safetensors`, which ComfyUI brings.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ import _pack  # noqa: F401 - makes face_anonymizer importable
 from face_anonymizer.modules.downloads.catalogue import ITEMS, PARTS, REVISIONS
 from face_anonymizer.modules.downloads.hub import GetModelsError
 from face_anonymizer.modules.downloads.model_folder import ModelFolder, get_models, list_downloads, models_folder
+from face_anonymizer.modules.terminal import shown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,17 +45,21 @@ def main(arguments: list[str] | None = None) -> int:
         items = [item for item in ITEMS if item.part in options.only]
         _need_packages()
         if options.dry_run:
-            list_downloads(folder, items, dict(options.revision), print)
+            list_downloads(folder, items, dict(options.revision), say)
         else:
             confirm = (lambda _: True) if options.yes else _confirm
-            get_models(folder, items, dict(options.revision), confirm, print)
+            get_models(folder, items, dict(options.revision), confirm, say)
     except GetModelsError as error:
-        print(f"get_models: {error}", file=sys.stderr)
+        print(shown(f"get_models: {error}", keep="\n"), file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print("\nInterrupted. Run the same command again: it goes on where it stopped.", file=sys.stderr)
         return 130
     return 0
+
+
+def say(text: str) -> None:
+    print(shown(text, keep="\n"))
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -71,21 +75,17 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", type=_parts, default=PARTS, metavar="PART,...", help=f"of {', '.join(PARTS)}")
     parser.add_argument(
         "--revision", type=_revision, action="append", default=[], metavar="REPOSITORY=REVISION",
-        help="another commit or branch than the tested one; the commit it stands for is recorded",
-    )  # fmt: skip
+        help="another commit or branch than the tested one; the commit it stands for is recorded")  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="download without asking")
     return parser.parse_args(arguments)
 
 
 def _need_packages() -> None:
-    for name in ("huggingface_hub", "safetensors"):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise GetModelsError(
-                f"{error}. Use the Python that runs ComfyUI, or: {sys.executable} -m pip install huggingface_hub "
-                "safetensors"
-            ) from error
+    try:
+        importlib.import_module("safetensors")
+    except ImportError as error:
+        install = f"{sys.executable} -m pip install safetensors"
+        raise GetModelsError(f"{error}. Use the Python that runs ComfyUI, or: {install}") from error
 
 
 def _confirm(question: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .hub import GetModelsError, Item
 
@@ -40,9 +40,46 @@ VISION_CONFIG_KEYS = (
 # What is cut out of the CLIP repository --------------------------------------------------------------------------
 
 
+def check_content(item: Item, file: Path) -> None:
+    """Make sure that a file of the hub is what its name says: a whole safetensors file, or one JSON object.
+
+    Args:
+        item: of the catalogue.
+        file: as it was downloaded.
+
+    Raises:
+        GetModelsError: it is something else, whatever sum the hub has of it.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if item.remote.endswith(".json"):
+            _read_object(file)
+        else:
+            with safe_open(file, framework="np"):
+                pass
+    except (SafetensorError, ValueError) as error:
+        raise GetModelsError(
+            f"{item.remote} of {item.repository} is no {PurePosixPath(item.remote).suffix} file ({error}), so it is "
+            "not the published one. Leave out --revision to use the tested commit; if HF_ENDPOINT points to a mirror, "
+            "try without."
+        ) from error
+
+
+def _read_object(file: Path) -> dict:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not an object")
+    return content
+
+
 def keep_vision_config(source: Path, target: Path) -> None:
     """Write the vision half of a CLIP config.json as the config of a `CLIPVisionModel`."""
-    vision = json.loads(source.read_text(encoding="utf-8")).get("vision_config", {})
+    vision = _read_object(source).get("vision_config")
+    vision = vision if isinstance(vision, dict) else {}
     missing = [key for key in VISION_CONFIG_KEYS if key not in vision]
     if missing:
         raise GetModelsError(

@@ -5,8 +5,8 @@ published: an `Item` names it, `published_files` asks for its size and sum at a 
 goes on with a download that was cut, and hands out nothing that does not match. `Record` is the checksums.json,
 which lists where each file came from. What goes wrong is a `GetModelsError`.
 
-Only the standard library at import: `huggingface_hub` is imported where it is used, so that get_models.py can name
-the way to get it.
+What a hub says is data: a digest is one by all its digits, a size is a number and a limit, and neither is a path.
+Only the standard library, but for the login that huggingface_hub keeps and tqdm's bar, where they are installed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,24 @@ import importlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+import urllib.parse
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..files import replace_whole, sha256_of
+from . import transport
+from .transport import TransportError
 
 ALLOWED_SUFFIXES = (".safetensors", ".json")
 RECORD_NAME = "checksums.json"
 COMMIT = re.compile(r"[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+_PUBLIC_HUB = "https://huggingface.co"
+_LARGEST = 1 << 50  # bytes, of a file: what is larger is no size
+_SMALL_BYTES = 1 << 20  # a try that brings less than this is one of the _TRIES
+_TRIES = 5
 
 
 class GetModelsError(Exception):
@@ -111,9 +120,11 @@ class Record:
         self.path = folder / RECORD_NAME
         try:
             self.files: dict[str, dict] = json.loads(self.path.read_text(encoding="utf-8"))["files"]
+            for name, entry in self.files.items():
+                _check_recorded(name, entry)
         except FileNotFoundError:
             self.files = {}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
             raise GetModelsError(
                 f"{self.path} cannot be read ({error}). Delete it and run this again: files that match what the hub "
                 "publishes are recorded anew and not downloaded twice."
@@ -151,81 +162,110 @@ class Record:
 # The hub ---------------------------------------------------------------------------------------------------------
 
 
-def _transport_errors() -> Iterator[type[Exception]]:
-    """Connection errors that are not OSErrors: huggingface_hub 1 uses httpx, 2 httpx2, 0.x requests (OSErrors)."""
-    for name in ("httpx2", "httpx"):
-        with contextlib.suppress(ImportError):
-            yield importlib.import_module(name).TransportError
+def endpoint() -> str:
+    """The address of the hub."""
+    return (os.environ.get("HF_ENDPOINT") or _PUBLIC_HUB).rstrip("/")
+
+
+def find_token() -> str | None:
+    """The user's token for the hub: HF_TOKEN, or what huggingface_hub keeps of a login."""
+    if token := os.environ.get("HF_TOKEN"):
+        return token.strip()
+    try:
+        return importlib.import_module("huggingface_hub").get_token()
+    except Exception:  # not installed, or broken: public files need no token
+        return None
 
 
 @contextlib.contextmanager
 def hub_errors(repository: str, revision: str) -> Iterator[None]:
     """Turn what goes wrong while talking to the hub into messages with a next step."""
-    from huggingface_hub.utils import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    again = "Run the same command again: it goes on where it stopped."
+    hub, again = endpoint(), "Run the same command again: it goes on where it stopped."
     try:
         yield
-    except RevisionNotFoundError as error:
-        raise GetModelsError(
-            f"{repository} has no commit {revision} any more. Look at {endpoint}/{repository}; to take what is there "
-            f"now, add --revision {repository}=main (the commit is then recorded in {RECORD_NAME})."
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise GetModelsError(
-            f"{endpoint}/{repository} is not there, or is not public any more. The README lists the files and the "
-            "folders: put copies you have there by hand."
-        ) from error
-    except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", None)
-        raise HubUnreachable(f"{endpoint} answered with status {status} for {repository}. Try again later.") from error
-    except tuple(_transport_errors()) as error:
-        raise HubUnreachable(f"no connection to {endpoint} ({error}). Check the network. {again}") from error
+    except TransportError as error:
+        if error.code == "RevisionNotFound":
+            raise GetModelsError(
+                f"{repository} has no commit {revision} any more. Look at {hub}/{repository}; to take what is there "
+                f"now, add --revision {repository}=main (the commit is then recorded in {RECORD_NAME})."
+            ) from error
+        if error.code == "RepoNotFound" or error.status in (401, 403):
+            raise GetModelsError(
+                f"{hub}/{repository} is not there, or is not public any more. The README lists the files and the "
+                "folders: put copies you have there by hand."
+            ) from error
+        if error.status is not None:
+            raise HubUnreachable(
+                f"{hub} answered with status {error.status} for {repository}. Try again later."
+            ) from error
+        raise HubUnreachable(f"no connection to {hub} ({error}). Check the network. {again}") from error
     except OSError as error:
-        if isinstance(error, ConnectionError | TimeoutError) or error.errno is None:
-            raise HubUnreachable(f"no connection to {endpoint} ({error}). Check the network. {again}") from error
         space = " Free some disk space." if error.errno == errno.ENOSPC else ""
         raise GetModelsError(f"cannot write: {error}.{space} {again}") from error
-    except ValueError as error:
-        raise HubUnreachable(
-            f"{endpoint} gave an answer that is not a hub's ({error}). A login page of the network in between?"
-        ) from error
 
 
-def published_files(repository: str, revision: str) -> dict[str, Published]:
-    """Path -> what the hub publishes, for every file of a repository.
+def published_files(repository: str, revision: str, wanted: Collection[str]) -> dict[str, Published]:
+    """Path -> what the hub publishes of the wanted files of a repository, as far as it has them.
 
     Args:
         repository: of the hub, OWNER/NAME.
         revision: a commit, branch or tag.
+        wanted: paths in the repository.
 
     Raises:
         GetModelsError: the hub has no such repository or revision, or answers with another commit.
-        HubUnreachable: it does not answer.
+        HubUnreachable: it does not answer, or not as a hub does.
     """
-    from huggingface_hub import HfApi
-
+    place = urllib.parse.quote(revision, safe="")
     with hub_errors(repository, revision):
-        info = HfApi(endpoint=os.environ.get("HF_ENDPOINT")).model_info(
-            repository, revision=revision, files_metadata=True
+        url = f"{endpoint()}/api/models/{repository}/revision/{place}?blobs=true"
+        info = transport.read_document(url, find_token())
+    if not isinstance(info, dict) or not isinstance(info.get("siblings"), list):
+        raise _no_hub("the list of files is missing")
+    commit = info.get("sha")
+    if not isinstance(commit, str) or not _is(COMMIT, commit) or (_is(COMMIT, revision) and commit != revision):
+        raise GetModelsError(
+            f"the hub answers with commit {str(commit)[:60]!r} of {repository}, asked for {revision}. Check "
+            "HF_ENDPOINT and --revision."
         )
-    if info.sha is None or (COMMIT.fullmatch(revision) and info.sha != revision):
-        raise GetModelsError(f"the hub answers with commit {info.sha} of {repository}, asked for {revision}.")
-    files = {}
-    for file in info.siblings or []:
-        if file.lfs is not None:
-            files[file.rfilename] = Published(info.sha, file.lfs.size, file.lfs.sha256, in_lfs=True)
-        elif file.blob_id is not None and file.size is not None:
-            files[file.rfilename] = Published(info.sha, file.size, file.blob_id, in_lfs=False)
-    return files
+    siblings = (entry for entry in info["siblings"] if isinstance(entry, dict))
+    named = {entry["rfilename"]: entry for entry in siblings if isinstance(entry.get("rfilename"), str)}
+    return {name: _published(name, named[name], commit) for name in wanted if name in named}
+
+
+def _published(name: str, entry: dict, commit: str) -> Published:
+    """What the hub says of a file; HubUnreachable where that is no digest or no size."""
+    lfs = entry.get("lfs")
+    if lfs is not None and not isinstance(lfs, dict):
+        raise _no_hub(f"lfs of {name} is no object")
+    size, digest = (entry.get("size"), entry.get("blobId")) if lfs is None else (lfs.get("size"), lfs.get("sha256"))
+    if type(size) is not int or not 0 <= size <= _LARGEST:
+        raise _no_hub(f"the size of {name} is {str(size)[:60]!r}")
+    if not isinstance(digest, str) or not _is(COMMIT if lfs is None else SHA256, digest):
+        raise _no_hub(f"the digest of {name} is {str(digest)[:60]!r}")
+    return Published(commit, size, digest, in_lfs=lfs is not None)
+
+
+def _no_hub(what: str) -> HubUnreachable:
+    return HubUnreachable(
+        f"{endpoint()} gave an answer that is not a hub's: {what}. A login page of the network in between? If "
+        "HF_ENDPOINT points to a mirror, try without."
+    )
+
+
+def _is(pattern: re.Pattern, value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _check_recorded(name: str, entry: dict) -> None:
+    if not _is(SHA256, entry["sha256"]):
+        raise ValueError(f"sha256 of {name} is no SHA-256")
+    if not isinstance(entry.get("repository"), str) or not _is(COMMIT, entry.get("revision")):
+        raise ValueError(f"{name} comes from no commit")
 
 
 def download(item: Item, published: Published, work: Path) -> Path:
     """Download one file as it is published, going on with what an earlier run left.
-
-    `hf_hub_download` throws a partial file away when the process ends, and Xet transfers start anew. So the file is
-    written here by the function under it, which continues at a given byte, tries again, and shows a progress bar.
 
     Args:
         item: of the catalogue.
@@ -239,36 +279,30 @@ def download(item: Item, published: Published, work: Path) -> Path:
         HubUnreachable: no connection; what has arrived stays.
         GetModelsError: the file arrived damaged, or cannot be written.
     """
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
-
     work.mkdir(parents=True, exist_ok=True)
     partial = published.partial_in(work)
     if partial.exists() and partial.stat().st_size > published.size:
         partial.unlink()
-    url = hf_hub_url(
-        item.repository, item.remote, revision=published.commit, endpoint=os.environ.get("HF_ENDPOINT") or None
-    )
-    # byte positions count in the plain file, so it must not arrive compressed
-    headers = build_hf_headers() | {"Accept-Encoding": "identity"}
-    while True:
-        try:
-            with hub_errors(item.repository, published.commit), partial.open("ab") as file:
-                before = partial.stat().st_size
-                http_get(
-                    url,
-                    file,
-                    resume_size=before,
-                    headers=headers,
-                    expected_size=published.size,
-                    displayed_filename=item.key,
-                )
-            break
-        except HubUnreachable:
-            # versions before 1.0 give up at the first cut: go on for as long as every try brings something
-            if partial.stat().st_size <= before:
-                raise
+    path = urllib.parse.quote(item.remote)
+    url = f"{endpoint()}/{item.repository}/resolve/{published.commit}/{path}"
+    with hub_errors(item.repository, published.commit), partial.open("ab") as file, _bar(item, published) as bar:
+        small = 0
+        while (before := file.tell()) < published.size:
+            bar.update(before - bar.n)
+            try:
+                for block in transport.read_from(url, before, published.size, find_token()):
+                    file.write(block)
+                    file.flush()
+                    bar.update(len(block))
+            except TransportError as error:
+                if error.code == transport.NO_RANGE:
+                    file.truncate(0)  # it is begun anew
+                    file.seek(0)
+                    continue
+                # cut connections are gone on with, for as long as the tries bring something
+                small = 0 if file.tell() - before >= _SMALL_BYTES else small + 1
+                if not error.cut or file.tell() == before or small >= _TRIES:
+                    raise
     found = published.digest_of(partial)
     if found != published.digest:
         partial.unlink()  # it would be continued forever otherwise
@@ -278,3 +312,21 @@ def download(item: Item, published: Published, work: Path) -> Path:
             "mirror in between (HF_ENDPOINT?) changes the file."
         )
     return partial
+
+
+class _NoBar:
+    n = 0
+
+    def update(self, count: int) -> None:
+        self.n += count
+
+
+@contextlib.contextmanager
+def _bar(item: Item, published: Published) -> Iterator[Any]:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield _NoBar()
+        return
+    with tqdm(total=published.size, unit="B", unit_scale=True, desc=item.key, disable=None) as bar:
+        yield bar

@@ -80,8 +80,9 @@ class ModelFolder:
         for repository in dict.fromkeys(item.repository for item in items):
             recorded = self.record.revision(repository)
             revision = overrides.get(repository) or recorded or catalogue.REVISIONS[repository]
-            files = published_files(repository, revision)
-            for item in (item for item in items if item.repository == repository):
+            of_repository = [item for item in items if item.repository == repository]
+            files = published_files(repository, revision, {item.remote for item in of_repository})
+            for item in of_repository:
                 if item.remote not in files:
                     raise GetModelsError(f"{repository} at {revision} has no file {item.remote}. Check --revision.")
                 published = files[item.remote]
@@ -135,9 +136,14 @@ class ModelFolder:
         """Download a file, and put it in its place. What a kill leaves in the work folder is gone on with."""
         item, target = plan.item, self.path(plan.item)
         source = ready = download(item, plan.published, self.work)
-        if item.convert:
-            ready = source.with_suffix(".converted")
-            item.convert(source, ready)
+        try:
+            catalogue.check_content(item, source)
+            if item.convert:
+                ready = source.with_suffix(".converted")
+                item.convert(source, ready)
+        except GetModelsError:
+            source.unlink()  # it would be gone on with forever otherwise
+            raise
         target.parent.mkdir(parents=True, exist_ok=True)
         # First the record, then the file: an end between the two costs a second download, not an unknown file.
         self.record.add(item, plan.published, sha256_of(ready), ready.stat().st_size)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
-from face_anonymizer.modules.downloads import catalogue
+from face_anonymizer.modules.downloads import catalogue, transport
 from face_anonymizer.modules.downloads import model_folder as downloads
 from face_anonymizer.modules.downloads.hub import Item
 from face_anonymizer.modules.files import sha256_of
@@ -177,7 +177,7 @@ def hub(monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(catalogue, "PUBLISHED_SHA256", {})  # the sums of the real files
     # small pieces, so that files of some kilobytes arrive in several
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1024)
+    monkeypatch.setattr(transport, "_BLOCK_BYTES", 1024)
     yield server
     server.released.set()
     server.shutdown()
@@ -315,9 +315,7 @@ def test_cut_connection_is_continued(hub, models):
 
 
 KILLED_RUN = """
-import importlib.util, sys
-import huggingface_hub.constants
-huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 1024
+import sys
 sys.path.insert(0, {scripts!r})
 import _pack
 from face_anonymizer.modules.downloads import catalogue

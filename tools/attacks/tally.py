@@ -1,0 +1,70 @@
+"""What an attack counts: how much was tried, how much of it ended as it should, and what got through."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Tally:
+    """The figures of one attack.
+
+    Args:
+        name: of the attack.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+        self.tried = 0
+        self.leaks: list[str] = []
+        self.failures: list[str] = []
+
+    def count(self, case: str, leak: str = "", failure: str = "") -> None:
+        """Count a case that was tried.
+
+        Args:
+            case: what was tried.
+            leak: what got through, was lost or was written where it should not be; "" for nothing.
+            failure: how it crashed, hung or ended without a clear message; "" for none.
+        """
+        self.tried += 1
+        if leak:
+            self.leaks.append(f"{case}: {leak}")
+        elif failure:
+            self.failures.append(f"{case}: {failure}")
+
+    def close(self) -> int:
+        """Print the figures and every case that went wrong; the exit status: 0, or 1 where any did."""
+        survived = self.tried - len(self.leaks) - len(self.failures)
+        for kind, cases in (("LEAKED", self.leaks), ("FAILED", self.failures)):
+            for case in cases:
+                print(f"{kind} {self.name}: {case}"[:600])
+        print(f"{self.name}: tried {self.tried}, survived {survived}, leaked {len(self.leaks)}", flush=True)
+        return int(bool(self.leaks or self.failures))
+
+
+def parse_arguments(description: str | None, count: int) -> argparse.Namespace:
+    """The options that every attack has: count, seed, plant.
+
+    Args:
+        description: of the tool.
+        count: of cases, by default; the whole attack.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=count, help="cases to try (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which ones, and how they are made (%(default)s)")
+    parser.add_argument("--plant", action="store_true", help="plant a leak, to see that it is found")
+    return parser.parse_args()
+
+
+def choose(cases: Mapping[str, T], count: int, seed: int) -> dict[str, T]:
+    """`count` of some cases, each seed others; all, in their order, where there are no more."""
+    names = list(cases)
+    if count < len(names):
+        chosen = set(random.Random(seed).sample(names, count))
+        names = [name for name in names if name in chosen]
+    return {name: cases[name] for name in names}
