@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..modules.model.checkpoint import DEMO, GET_MODELS, PACK_MODELS, find_model_folders, read_settings
 from ..modules.model.loading import FROM_MODEL_FOLDER, WEIGHT_DTYPES, load_model_folder
+from ..modules.terminal import shown
 from .reporting import show_text
 from .types import CATEGORY, MODEL_FOLDER, ReferenceNetSocket
 
@@ -82,21 +83,14 @@ class FaceAnonLoadModel(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, model):
         # in place of the host's "value not in list", which would not say where a model comes from
-        folders = _model_folders()
-        if model is None or model in folders:  # None: it comes by a link, and is known when the node runs
-            return True
-        bases = ", ".join(path for path in folder_paths.get_folder_paths(MODEL_FOLDER) if path != str(PACK_MODELS))
-        instead = f" {DEMO} needs no download, but paints synthetic faces." if DEMO in folders else ""
-        return (
-            f'There is no model "{model}" in {bases}; found: {", ".join(folders) or "none"}. `{GET_MODELS}` downloads '
-            f"the published model, or put its folders unet, referencenet and conditioning_referencenet there.{instead}"
-        )
+        # None: it comes by a link, and is known when the node runs
+        return True if model is None or (isinstance(model, str) and model in _model_folders()) else _no_model(model)
 
     @classmethod
     def execute(cls, model, clip_vision, vae, weight_dtype="default") -> io.NodeOutput:
-        folder = _model_folders().get(model)
+        folder = _model_folders().get(model) if isinstance(model, str) else None
         if folder is None:
-            raise FileNotFoundError(cls.validate_inputs(model))
+            raise FileNotFoundError(_no_model(model))
         loaded = load_model_folder(
             folder,
             clip_vision=_chosen_file("clip_vision", clip_vision),
@@ -105,11 +99,24 @@ class FaceAnonLoadModel(io.ComfyNode):
         )
         settings = read_settings(folder)
         # these stand in other nodes, which a user who changes the model has to think of
-        shown = f"For crops of {settings.resolution} pixels and a guidance scale of {settings.guidance_scale:g}."
+        text = f"For crops of {settings.resolution} pixels and a guidance scale of {settings.guidance_scale:g}."
         if settings.notice:
-            logger.warning("%s: %s", model, settings.notice)
-            shown = f"{settings.notice}\n{shown}"
-        return io.NodeOutput(*loaded, ui=show_text(cls, shown))
+            notice = shown(settings.notice)
+            logger.warning("%s: %s", shown(model), notice)
+            text = f"{notice}\n{text}"
+        return io.NodeOutput(*loaded, ui=show_text(cls, text))
+
+
+def _no_model(name: object) -> str:
+    """Which models there are in place of one that there is not."""
+    folders = _model_folders()
+    bases = ", ".join(path for path in folder_paths.get_folder_paths(MODEL_FOLDER) if path != str(PACK_MODELS))
+    instead = f" {DEMO} needs no download, but paints synthetic faces." if DEMO in folders else ""
+    return (
+        f'There is no model "{shown(name)[:200]}" in {bases}; found: {", ".join(map(shown, folders)) or "none"}. '
+        f"`{GET_MODELS}` downloads the published model, or put its folders unet, referencenet and "
+        f"conditioning_referencenet there.{instead}"
+    )
 
 
 def _chosen_file(kind: str, name: str) -> Path | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from .config_fields import is_number, is_whole, short
 from .settings import SamplerSettings
 
 UNET = "unet"
@@ -27,7 +29,11 @@ GET_MODELS = "python scripts/get_models.py"
 DEMO = "demo"  # the model that ships with the pack
 PACK_MODELS = Path(__file__).parents[2] / "models" / "face_anon"  # where it lies
 
+_JSON_BYTES = 16 << 20  # at most, of a config or an index of shards
 _PICKLE_SUFFIXES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
+_WEIGHTS = ("F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")  # kinds of numbers, as safetensors names them
+_BUFFER = "position_ids"  # whole numbers that old image encoders carry
+_SHARD = re.compile(r"[^/\\:\0]+\.safetensors")
 # In the order of preference; "fp16" is how diffusers names a half-precision variant of the same weights.
 _SINGLE_FILES = (
     "diffusion_pytorch_model.safetensors",
@@ -66,9 +72,13 @@ def read_json(path: Path) -> dict:
         raise FileNotFoundError(
             f"{path} is missing. Get the whole model folder again, for example with `{GET_MODELS}`."
         )
+    if path.stat().st_size > _JSON_BYTES:
+        raise ValueError(f"{path} is larger than any such file ({_JSON_BYTES} bytes). Get this file again.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ValueError(f"{path} is not readable JSON (it is nested too deeply). Get this file again.") from None
+    except ValueError as error:  # no JSON, no UTF-8, a number of thousands of digits
         raise ValueError(f"{path} is not readable JSON ({error}). Get this file again.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a JSON object. Get this file again.")
@@ -117,7 +127,7 @@ def _listed_files(folder: Path) -> list[Path]:
     for name in _SHARD_INDEXES:
         index = folder / name
         if index.is_file():
-            shards = [folder / shard for shard in sorted(set(read_json(index).get("weight_map", {}).values()))]
+            shards = [folder / shard for shard in _shard_names(index)]
             missing = [shard.name for shard in shards if not shard.is_file()]
             if missing or not shards:
                 raise FileNotFoundError(
@@ -132,6 +142,40 @@ def _listed_files(folder: Path) -> list[Path]:
         f"No weights in {folder}: {_SINGLE_FILES[0]} (or its fp16 variant, shards with an index, or model.safetensors) "
         f"is expected. Download it, for example with `{GET_MODELS}`."
     )
+
+
+def _shard_names(index: Path) -> list[str]:
+    """The files that an index of shards names: safetensors files of its own folder, and nothing else."""
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict):
+        raise ValueError(f"{index}: weight_map is {short(names)}, but has to be an object. Get this file again.")
+    for tensor, name in names.items():
+        if not (isinstance(name, str) and _SHARD.fullmatch(name)):
+            raise ValueError(
+                f"{index}: weight_map has {short(name)} for {short(tensor)}, but has to name a .safetensors file of "
+                "this folder. Get this file again."
+            )
+    return sorted(set(names.values()))
+
+
+def read_shapes(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
+    """Read names and shapes of all tensors from the headers of safetensors files.
+
+    Raises:
+        ValueError: names a file and a tensor of another kind of numbers than weights have.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - it is no mapping
+                tensor = tensors.get_slice(name)
+                if tensor.get_dtype() not in _WEIGHTS and not name.endswith(_BUFFER):
+                    raise ValueError(
+                        f"{file}: {short(name)} holds numbers of the kind {tensor.get_dtype()}, weights are of "
+                        f"{', '.join(_WEIGHTS)}. Get the published weights, for example with `{GET_MODELS}`."
+                    )
+                shapes[name] = tuple(tensor.get_shape())
+    return shapes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,13 +202,18 @@ class ModelSettings:
         return self.demonstration and f"{self.demonstration} `{GET_MODELS}` gets the published weights."
 
 
+_NOTE_LENGTH = 1000  # characters
+
 # setting -> (whether a value is allowed, which ones are)
 _ALLOWED = {
-    "routing": (lambda value: value in ROUTINGS, f"one of {', '.join(ROUTINGS)}"),
-    "resolution": (lambda value: isinstance(value, int) and value >= 8 and value % 8 == 0, "a multiple of 8 pixels"),
-    "steps": (lambda value: isinstance(value, int) and 1 <= value <= 1000, "a whole number of 1 to 1000"),
-    "guidance_scale": (lambda value: isinstance(value, (int, float)) and 0 <= value <= 30, "a number of 0 to 30"),
-    "demonstration": (lambda value: isinstance(value, str), "a text"),
+    "routing": (lambda value: isinstance(value, str) and value in ROUTINGS, f"one of {', '.join(ROUTINGS)}"),
+    "resolution": (lambda value: is_whole(value, 8, 4096) and value % 8 == 0, "a multiple of 8 pixels up to 4096"),
+    "steps": (lambda value: is_whole(value, 1, 1000), "a whole number of 1 to 1000"),
+    "guidance_scale": (lambda value: is_number(value, 0, 30), "a number of 0 to 30"),
+    "demonstration": (
+        lambda value: isinstance(value, str) and len(value) <= _NOTE_LENGTH,
+        f"a text of {_NOTE_LENGTH} characters at most",
+    ),
 }
 
 
@@ -181,7 +230,7 @@ def read_settings(folder: Path) -> ModelSettings:
     )
     for name, (allowed, which) in _ALLOWED.items():
         if not allowed(getattr(settings, name)):
-            raise ValueError(f"{path}: {name} is {json.dumps(given[name])}, but has to be {which}.")
+            raise ValueError(f"{path}: {name} is {short(given[name])}, but has to be {which}.")
     return settings
 
 
@@ -202,11 +251,13 @@ def read_prediction_type(folder: Path) -> str:
     config = read_json(path)
     prediction_type = config.get("prediction_type", "epsilon")
     if prediction_type not in ("v_prediction", "epsilon"):
-        raise ValueError(f'{path}: prediction_type "{prediction_type}" is not supported; v_prediction or epsilon is.')
+        raise ValueError(
+            f"{path}: prediction_type {short(prediction_type)} is not supported; v_prediction or epsilon is."
+        )
     schedule = (config.get("beta_start", 0.00085), config.get("beta_end", 0.012), config.get("beta_schedule"))
     if schedule != (0.00085, 0.012, "scaled_linear"):
         raise ValueError(
-            f"{path}: betas {schedule[0]}..{schedule[1]} {schedule[2]} are not Stable Diffusion's "
+            f"{path}: beta_start, beta_end and beta_schedule {short(schedule)} are not Stable Diffusion's "
             f"0.00085..0.012 scaled_linear, which the method is trained with."
         )
     return prediction_type

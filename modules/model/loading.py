@@ -1,7 +1,8 @@
 """Load a model folder into ComfyUI's own models. Touches the host: comfy.*, its patchers and memory management.
 
 The UNet is built from its config.json and filled from the diffusers-layout weights; every tensor is used and every
-parameter filled, or a ValueError says which is not.
+parameter filled, or a ValueError says which is not. A folder may be anybody's: all configs are read, and each held
+against the headers of its weights, before the network is built.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ import torch
 
 from . import checkpoint
 from .comfy_engine import FaceAnonModel
+from .configs import SCALING_FACTOR, ClipConfig, VaeConfig, read_clip_config, read_vae_config
+from .expected_tensors import check_tensors
 from .reference_net import ReferenceNet
 from .states import DRIVING, SOURCE
 from .unet_layout import UNetLayout, read_unet_layout
 
 FROM_MODEL_FOLDER = "from model folder"
+
+_PROBED = 4096  # values of each tensor that are looked at: all would be read from the disk for it
 
 WEIGHT_DTYPES = {
     "default": None,
@@ -55,6 +60,10 @@ def load_model_folder(
     dtype = WEIGHT_DTYPES[weight_dtype]
     settings = checkpoint.read_settings(folder)
     layouts = [read_layout(folder / network) for network in checkpoint.NETWORKS]
+    clip_path, vae_path = clip_vision or folder / checkpoint.IMAGE_ENCODER, vae or folder / checkpoint.VAE
+    clip_config, vae_config = _clip_config(clip_path), _vae_config(vae_path)
+    checkpoint.read_prediction_type(folder)
+    scaling_factor = _scaling_factor(folder)
     for network, layout in zip(checkpoint.NETWORKS[1:], layouts[1:], strict=True):
         if layout.blocks != layouts[0].blocks or layout.context_dim != layouts[0].context_dim:
             raise ValueError(
@@ -62,20 +71,22 @@ def load_model_folder(
                 f"attention in {list(layout.blocks)} with context {layout.context_dim} against "
                 f"{list(layouts[0].blocks)} with {layouts[0].context_dim}. All three belong to one model."
             )
-    encoder = load_clip_vision(clip_vision or folder / checkpoint.IMAGE_ENCODER)
+    encoder = load_clip_vision(clip_path, clip_config)
     # a model with a face_anon.json was trained with the image encoder that it brings
     own_encoder = clip_vision is None and (folder / checkpoint.SETTINGS_FILE).is_file()
-    check_image_encoder(encoder, layouts[0].context_dim, clip_vision or folder / checkpoint.IMAGE_ENCODER, own_encoder)
-    loaded_vae = load_vae(vae or folder / checkpoint.VAE)
+    check_image_encoder(encoder, layouts[0].context_dim, clip_path, own_encoder)
+    loaded_vae = load_vae(vae_path, vae_config)
     if loaded_vae.latent_channels != layouts[0].in_channels:
         raise ValueError(
-            f"The VAE {vae or folder / checkpoint.VAE} makes {loaded_vae.latent_channels}-channel latents, the UNet "
+            f"The VAE {vae_path} makes {loaded_vae.latent_channels}-channel latents, the UNet "
             f"of {folder} takes {layouts[0].in_channels}. Choose a Stable Diffusion 1 or 2 VAE, such as sd-vae-ft-mse."
         )
+    # the projection, which the method does not use, is whatever was in memory
+    used = {name: tensor for name, tensor in encoder.model.state_dict().items() if "visual_projection" not in name}
+    _check_finite(used, clip_path)
     encoder.face_anon_folder = identity(folder)
     unet, source, driving = (
-        load_unet(folder, network, dtype=dtype, scaling_factor=_scaling_factor(folder))
-        for network in checkpoint.NETWORKS
+        load_unet(folder, network, dtype=dtype, scaling_factor=scaling_factor) for network in checkpoint.NETWORKS
     )
     return FaceAnonModel(
         unet=unet,
@@ -105,7 +116,7 @@ def load_unet(
     folder: Path,
     network: str,
     dtype: torch.dtype | None = None,
-    scaling_factor: float = 0.18215,
+    scaling_factor: float = SCALING_FACTOR,
     disable_dynamic: bool = False,
 ):
     """Load one of the three UNets of a model folder.
@@ -125,6 +136,7 @@ def load_unet(
         FileNotFoundError, ValueError: see load_model_folder.
     """
     layout = read_layout(folder / network)
+    check_tensors(layout.tensors, checkpoint.read_shapes(checkpoint.weight_files(folder / network)), folder / network)
     state_dict = _read_state_dict(folder / network)
     model_config = _UNetConfig(layout, checkpoint.read_prediction_type(folder), scaling_factor)
     state_dict = _to_host_keys(state_dict, model_config.unet_config, folder / network)
@@ -142,6 +154,7 @@ def load_unet(
     model = model_config.get_model(state_dict)
     _set_norm_groups(model.diffusion_model, layout.norm_groups)
     _check_complete(state_dict, _shapes(model.diffusion_model), folder / network)
+    _check_finite(state_dict, folder / network)
 
     patcher_class = (
         comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
@@ -158,11 +171,12 @@ def load_unet(
     return patcher
 
 
-def load_clip_vision(path: Path) -> comfy.clip_vision.ClipVisionModel:
+def load_clip_vision(path: Path, config: ClipConfig | None = None) -> comfy.clip_vision.ClipVisionModel:
     """Load the image encoder.
 
     Args:
         path: a folder (config.json and weights, as transformers saves them) or one safetensors file.
+        config: of the folder, where it is read already.
 
     Raises:
         FileNotFoundError, ValueError: see load_model_folder.
@@ -173,15 +187,14 @@ def load_clip_vision(path: Path) -> comfy.clip_vision.ClipVisionModel:
         if encoder is None or not hasattr(encoder.model, "vision_model"):
             raise ValueError(f"{path} is no CLIP image encoder. The method needs CLIP ViT-L/14 (vision part).")
         return encoder
-    _check_folder(path, "clip_vision")
-    config = checkpoint.read_json(path / "config.json")
-    config = config.get("vision_config", config)
-    if config.get("model_type") != "clip_vision_model":
-        raise ValueError(f"{path / 'config.json'} is no CLIP vision config (model_type {config.get('model_type')!r}).")
+    config = config or _clip_config(path)
+    assert config is not None
+    shapes = checkpoint.read_shapes(checkpoint.weight_files(path))
+    check_tensors(config.tensors, {key.removeprefix("vision_model."): shape for key, shape in shapes.items()}, path)
     state_dict = _read_state_dict(path)
     if "embeddings.class_embedding" in state_dict:  # as transformers 5 names them; the host has the older names
         state_dict = {f"vision_model.{key}": value for key, value in state_dict.items()}
-    encoder = comfy.clip_vision.ClipVisionModel(config)
+    encoder = comfy.clip_vision.ClipVisionModel(config.host_config)
     # the projection is not used by the method, and position_ids are a constant that old files carry
     optional = {"visual_projection.weight", "vision_model.embeddings.position_ids"}
     given = {key: value for key, value in state_dict.items() if key not in optional}
@@ -222,11 +235,12 @@ def check_image_encoder(
         )
 
 
-def load_vae(path: Path) -> comfy.sd.VAE:
+def load_vae(path: Path, config: VaeConfig | None = None) -> comfy.sd.VAE:
     """Load the VAE.
 
     Args:
         path: a folder in the diffusers layout, of any widths, or one safetensors file.
+        config: of the folder, where it is read already.
 
     Raises:
         FileNotFoundError, ValueError: see load_model_folder.
@@ -237,30 +251,19 @@ def load_vae(path: Path) -> comfy.sd.VAE:
         vae = comfy.sd.VAE(sd=state_dict, metadata=metadata)
         vae.throw_exception_if_invalid()
         return vae
-    _check_folder(path, "vae")
-    config = checkpoint.read_json(path / "config.json")
+    config = config or _vae_config(path)
+    assert config is not None
+    check_tensors(config.tensors, checkpoint.read_shapes(checkpoint.weight_files(path)), path)
     state_dict = _read_state_dict(path)
-    widths = config["block_out_channels"]
-    channels = config["latent_channels"]
-    ddconfig = {
-        "double_z": True,
-        "z_channels": channels,
-        "resolution": 256,
-        "in_channels": config["in_channels"],
-        "out_ch": config["out_channels"],
-        "ch": widths[0],
-        "ch_mult": [width // widths[0] for width in widths],
-        "num_res_blocks": config["layers_per_block"],
-        "attn_resolutions": [],
-        "dropout": 0.0,
-    }
+    params = {"ddconfig": config.host_config, "embed_dim": config.latent_channels}
     # VAE(...) converts the diffusers names itself; converted here too, so that a gap is an error rather than a log line
     converted = comfy.diffusers_convert.convert_vae_state_dict(dict(state_dict))
-    vae = comfy.sd.VAE(sd=state_dict, config={"params": {"ddconfig": ddconfig, "embed_dim": channels}})
+    vae = comfy.sd.VAE(sd=state_dict, config={"params": params})
     _check_complete(converted, _shapes(vae.first_stage_model), path)
-    _set_norm_groups(vae.first_stage_model, config.get("norm_num_groups", 32))
-    vae.latent_channels = channels
-    vae.downscale_ratio = vae.upscale_ratio = 2 ** (len(widths) - 1)
+    _check_finite(converted, path)
+    _set_norm_groups(vae.first_stage_model, config.norm_groups)
+    vae.latent_channels = config.latent_channels
+    vae.downscale_ratio = vae.upscale_ratio = config.scale
     return vae
 
 
@@ -306,10 +309,26 @@ def _check_folder(path: Path, kind: str) -> None:
         )
 
 
+def _clip_config(path: Path) -> ClipConfig | None:
+    """The config of an image encoder's folder; None for a file. Raises as load_model_folder."""
+    if path.is_file():
+        return None
+    _check_folder(path, "clip_vision")
+    return read_clip_config(path / "config.json")
+
+
+def _vae_config(path: Path) -> VaeConfig | None:
+    """The config of a VAE's folder; None for a file. Raises as load_model_folder."""
+    if path.is_file():
+        return None
+    _check_folder(path, "vae")
+    return read_vae_config(path / "config.json")
+
+
 def _scaling_factor(folder: Path) -> float:
     """The factor of the VAE's latents: Stable Diffusion's, unless the folder brings a VAE with another one."""
     path = folder / checkpoint.VAE / "config.json"
-    return float(checkpoint.read_json(path).get("scaling_factor", 0.18215)) if path.is_file() else 0.18215
+    return read_vae_config(path).scaling_factor if path.is_file() else SCALING_FACTOR
 
 
 def _read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
@@ -317,6 +336,15 @@ def _read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
     for file in checkpoint.weight_files(folder):
         state_dict.update(comfy.utils.load_torch_file(str(file)))
     return state_dict
+
+
+def _check_finite(state_dict: dict[str, torch.Tensor], folder: Path) -> None:
+    for name, tensor in state_dict.items():
+        if not torch.isfinite(tensor.flatten()[:_PROBED].float()).all():
+            raise ValueError(
+                f"{folder}: {name} holds values that are no numbers (NaN or infinity): the file is damaged, or its "
+                "training broke down. Get it again."
+            )
 
 
 def _to_host_keys(state_dict: dict, unet_config: dict, folder: Path) -> dict:

@@ -12,9 +12,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from .checkpoint import BLOCK_FIRST
+from .config_fields import Fields, short
+from .expected_tensors import Shapes, unet_tensors
 
 LayerKey = tuple[str, int, int]
 
+# Far beyond every Stable Diffusion, and far below what stops a machine.
+_LEVELS, _LAYERS, _DEPTH, _HEADS = 8, 16, 24, 256
+_WIDTH, _CHANNELS, _CONTEXT = 4096, 128, 8192
 _DOWN = {"CrossAttnDownBlock2D": True, "DownBlock2D": False}
 _UP = {"CrossAttnUpBlock2D": True, "UpBlock2D": False}
 # What the host's UNet does and cannot be told otherwise.
@@ -53,12 +58,14 @@ class UNetLayout:
         norm_groups: the number of groups of every group normalisation.
         blocks: diffusers name of each block that has attention ("down_blocks.0", "mid_block", ...) -> its attention
             layers in the order in which they run.
+        tensors: names and leading sizes of tensors that its weights must have.
     """
 
     host_config: dict
     upcast_attention: bool
     norm_groups: int
     blocks: dict[str, tuple[LayerKey, ...]]
+    tensors: Shapes
 
     @property
     def in_channels(self) -> int:
@@ -91,35 +98,34 @@ def read_unet_layout(config: dict, path: Path) -> UNetLayout:
         path: of the config, for errors alone.
 
     Raises:
-        ValueError: names what the host's UNet cannot be built with.
+        ValueError: names the field that the host's UNet cannot be built with, or that no such UNet has.
     """
-
-    def refuse(what: str):
-        raise ValueError(f"{path}: {what}. This is not a Stable Diffusion 1 or 2 UNet in the diffusers layout.")
-
+    fields = Fields(config, path, "a Stable Diffusion 1 or 2 UNet in the diffusers layout")
+    refuse = fields.refuse
     for key, value in _FIXED.items():
         if config.get(key, value) != value:
-            refuse(f"{key} = {config[key]!r}, {value!r} is needed")
-    try:
-        widths = list(config["block_out_channels"])
-        down_types, up_types = list(config["down_block_types"]), list(config["up_block_types"])
-        layers_per_block = _per_level(config["layers_per_block"], len(widths))
-        heads = _per_level(config.get("num_attention_heads") or config["attention_head_dim"], len(widths))
-        context_dim, in_channels, out_channels = (
-            config[key] for key in ("cross_attention_dim", "in_channels", "out_channels")
+            refuse(f"{key} = {short(config[key])}, {value!r} is needed")
+    widths = fields.wholes("block_out_channels", 1, _WIDTH, (1, _LEVELS))
+    levels = len(widths)
+    down_types, up_types = fields.texts("down_block_types", _DOWN), fields.texts("up_block_types", _UP)
+    layers_per_block = fields.whole_per_level("layers_per_block", 1, _LAYERS, levels)
+    name_of_heads = "num_attention_heads" if config.get("num_attention_heads") is not None else "attention_head_dim"
+    heads = fields.whole_per_level(name_of_heads, 1, _HEADS, levels)
+    context_dim = fields.whole("cross_attention_dim", 1, _CONTEXT)
+    in_channels, out_channels = (fields.whole(name, 1, _CHANNELS) for name in ("in_channels", "out_channels"))
+    if len(down_types) != levels or len(up_types) != levels:
+        refuse(
+            f"block_out_channels, down_block_types and up_block_types have {levels}, {len(down_types)} and "
+            f"{len(up_types)} entries"
         )
-    except KeyError as error:
-        refuse(f"{error} is missing")
-    if any(kind not in _DOWN for kind in down_types) or any(kind not in _UP for kind in up_types):
-        refuse(f"block types {down_types} and {up_types}")
-    if len(down_types) != len(widths) or len(up_types) != len(widths):
-        refuse(f"{len(widths)} widths, {len(down_types)} down and {len(up_types)} up blocks")
     if len(set(layers_per_block)) > 1:  # the host's map of names counts on it (comfy/utils.py, unet_to_diffusers)
         refuse(f"layers_per_block {layers_per_block} differ between levels")
-    norm_groups = config.get("norm_num_groups", 32)
+    norm_groups = fields.whole("norm_num_groups", 1, _WIDTH, 32)
     if any(width % 32 or width % norm_groups for width in widths):  # the host builds with 32, whatever is set after
-        refuse(f"widths {widths} are not all multiples of 32 and of norm_num_groups {norm_groups}")
-    depths = _per_level(config.get("transformer_layers_per_block", 1), len(widths))
+        refuse(f"block_out_channels {widths} are not all multiples of 32 and of norm_num_groups {norm_groups}")
+    depths = [1] * levels
+    if "transformer_layers_per_block" in config:
+        depths = fields.whole_per_level("transformer_layers_per_block", 1, _DEPTH, levels)
 
     down_depths = [depth if _DOWN[kind] else 0 for depth, kind in zip(depths, down_types, strict=True)]
     # up_blocks.0 is the deepest level
@@ -137,29 +143,31 @@ def read_unet_layout(config: dict, path: Path) -> UNetLayout:
         "transformer_depth_output": [d for d, n in zip(up_depths, layers_per_block, strict=True) for _ in range(n + 1)],
         "transformer_depth_middle": depths[-1],
         "use_spatial_transformer": True,
-        "use_linear_in_transformer": bool(config.get("use_linear_projection", False)),
+        "use_linear_in_transformer": fields.switch("use_linear_projection"),
         "context_dim": context_dim,
         "adm_in_channels": None,
         "use_temporal_attention": False,
         "legacy": False,
-        **_head_config(widths, heads, down_depths, up_depths, refuse),
+        **_head_config(widths, heads, (down_depths, up_depths), lambda why: refuse(f"{name_of_heads}: {why}")),
     }
     return UNetLayout(
         host_config=host_config,
-        upcast_attention=bool(config.get("upcast_attention", False)),
+        upcast_attention=fields.switch("upcast_attention"),
         norm_groups=norm_groups,
         blocks=_attention_blocks(down_depths, depths[-1], up_depths, layers_per_block),
+        tensors=unet_tensors(
+            widths,
+            layers_per_block[0],
+            (down_depths, depths[-1:], up_depths[::-1]),
+            (in_channels, out_channels, context_dim),
+        ),
     )
 
 
-def _per_level(value: int | list[int], levels: int) -> list[int]:
-    return [value] * levels if isinstance(value, int) else list(value)
-
-
-def _head_config(widths, heads, down_depths, up_depths, refuse) -> dict:
+def _head_config(widths, heads, depths, refuse) -> dict:
     """The host takes one head count or one head width for all levels; diffusers' "attention_head_dim" of these
     UNets is, by an old misnaming, the number of heads."""
-    last = len(widths) - 1
+    last, (down_depths, up_depths) = len(widths) - 1, depths
     used = [i for i in range(len(widths)) if down_depths[i] or up_depths[i] or i == last]
     head_widths = {Fraction(widths[i], heads[i]) for i in used}
     if len(head_widths) == 1 and next(iter(head_widths)).denominator == 1:

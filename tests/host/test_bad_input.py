@@ -153,6 +153,10 @@ def test_unknown_model_name():
     assert pack.FaceAnonLoadModel.validate_inputs(None) is True, "a linked name cannot be judged before it is there"
     with pytest.raises(FileNotFoundError, match="nowhere"):
         pack.FaceAnonLoadModel.execute("nowhere", loading.FROM_MODEL_FOLDER, loading.FROM_MODEL_FOLDER)
+    for odd in (None, 5, ["demo"], "esc\x1b[2J"):
+        with pytest.raises(FileNotFoundError, match="There is no model .*get_models") as refused:
+            pack.FaceAnonLoadModel.execute(odd, loading.FROM_MODEL_FOLDER, loading.FROM_MODEL_FOLDER)
+        assert "\x1b" not in str(refused.value)
 
 
 def test_fp16_variant_and_shards_load(folder, images, tiny):
