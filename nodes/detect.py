@@ -94,7 +94,7 @@ class FaceAnonDetectFaces(io.ComfyNode):
             faces = faces_from_boxes(bboxes, batch, height, width)
         else:
             faces = detect(image, DetectSettings(min_score, max_faces, thorough), step_progress(batch))
-        preview, shown = preview_faces(cls, image, faces)
+        preview, shown = preview_faces(image, faces)
         return io.NodeOutput(
             faces, _bounding_boxes(faces), preview, ui=show_report(cls, report_faces(faces, FOUND)) | shown
         )

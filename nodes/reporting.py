@@ -8,15 +8,27 @@ from server import PromptServer
 from ..modules.faces.drawing import draw_faces
 from ..modules.faces.report import Report
 from ..modules.faces.types import Faces
+from ..modules.host.pages import COMMAND_PREFIX
 
 _SHOWN = 8  # pictures of a clip that a node shows; each costs a PNG file
 
 
-def show_text(node: type[io.ComfyNode], text: str) -> dict:
-    """Text on the node, which has to declare the hidden input unique_id."""
+def find_page() -> str | None:
+    """The id of the page that queued the prompt which runs; None where a command, or nobody who is there, did."""
     server = getattr(PromptServer, "instance", None)  # none when a node is called without a server
-    if server is not None and node.hidden is not None:
-        server.send_progress_text(text, node.hidden.unique_id)
+    client = getattr(server, "client_id", None)
+    is_page = isinstance(client, str) and client in server.sockets and not client.startswith(COMMAND_PREFIX)
+    return client if is_page else None
+
+
+def show_text(node: type[io.ComfyNode], text: str) -> dict:
+    """Text on the node, which has to declare the hidden input unique_id. Only the page that queued it gets it.
+
+    Others that have a node of that number open would take what was found in somebody's photo for their own.
+    """
+    page = find_page()
+    if page is not None and node.hidden is not None:
+        PromptServer.instance.send_progress_text(text, node.hidden.unique_id, page)
     return {"text": (text,)}
 
 
@@ -25,17 +37,20 @@ def show_report(node: type[io.ComfyNode], report: Report) -> dict:
     return show_text(node, report.to_text()) | {"face_anon_report": (report.to_dict(),)}
 
 
-def preview_faces(node: type[io.ComfyNode], images, faces: Faces) -> tuple:
+def preview_faces(images, faces: Faces) -> tuple:
     """All pictures with their faces drawn in, and what the node itself shows of them: of a clip, a few frames.
 
     All, whether something is connected to them or not: the host keeps a node's outputs by its inputs alone, and would
     hand the few frames to whatever is connected later.
+
+    What the node shows is a file of the originals in ComfyUI's temp folder. So there is none without a page that shows
+    it, and none names its source: without a node to ask, the host writes neither prompt nor workflow into it.
     """
     count = images.shape[0]
     chosen = sorted({round(i * (count - 1) / (_SHOWN - 1)) for i in range(_SHOWN)}) if count > _SHOWN else range(count)
     preview = draw_faces(images, faces)
     # the host cannot save a preview of no image
-    return preview, ui.PreviewImage(preview[list(chosen)], cls=node).as_dict() if count else {}
+    return preview, ui.PreviewImage(preview[list(chosen)]).as_dict() if count and find_page() else {}
 
 
 def step_progress(total: int):

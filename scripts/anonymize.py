@@ -9,11 +9,11 @@ read with all below them; hidden files and linked folders are left out, and othe
 are never touched and nothing is overwritten. A result is written whole or not at all: after a kill, Ctrl-C or a full
 disk the same command goes on where it stopped (OUT/face_anonymizer_journal.jsonl). A file that cannot be read is
 reported and the rest is done. OUT/face_anonymizer_report.json says what became of every file and face; it and the
-journal name the sources, so keep them when you publish the results.
+journal name the sources, so keep them when you publish the results (--anonymous-report: the report names digests).
 
 The ComfyUI that this starts works in a temporary folder, which is removed at the end, after a kill too. With --server
-a running one is used: ComfyUI deletes no file on request, so uploads (under random names) stay in its temp folder until
-it starts again, and results and previews in its output and temp folders. Use only servers that may see the faces.
+a running one is used: ComfyUI deletes no file on request, so uploads (under random names) are replaced by empty files
+when their result is there, and results stay in its output folder. Use only servers that may see the faces.
 
 A missed face is a leak: photos are searched thoroughly, videos with --thorough all (else a face that is lost for a few
 frames is covered from those around), and faces that cannot be painted are redacted (--fallback). Without --model and
@@ -85,6 +85,7 @@ def parse_arguments() -> FolderOptions:
     parser.add_argument(
         "--server", dest="servers", action="append", metavar="URL", help="a running ComfyUI; again for more of them"
     )
+    parser.add_argument("--anonymous-report", action="store_true", help="the report has digests of files, no names")
     parser.add_argument("--workers", type=int, help="files at a time, over all servers; one a server by default")
     parser.add_argument("--min-score", type=float, help="of the detector; lower finds more, also no faces")
     parser.add_argument(
@@ -99,7 +100,8 @@ def parse_arguments() -> FolderOptions:
     paint.add_argument("--seed", type=int, help="of each file: face i of a photo has seed + i")
     paint.add_argument("--size", type=int, help="side of a photo's crop in pixels; the model's own by default")
     paint.add_argument("--identity", choices=IDENTITIES, help="of a person in a video")
-    paint.add_argument("--fallback", choices=FALLBACKS, help="for faces too small or broken; keep is a leak")
+    paint.add_argument("--fallback", choices=FALLBACKS, help="for faces too small or broken; keep leaves them open")
+    paint.add_argument("--allow-uncovered", action="store_true", help="yes, --fallback keep may leave faces open")
     redact = parser.add_argument_group("redact")
     redact.add_argument("--redact", action="store_true", help="cover faces instead, without a model")
     redact.add_argument("--mode", choices=MODES, help="solid leaves nothing")

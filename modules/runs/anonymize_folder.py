@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ..files import remove_parts, sha256_of_folder
+from ..files import remove_parts, sha256_of, sha256_of_folder
 from ..host.location import PACK, find_comfyui, pack_version
 from ..model import checkpoint
 from ..output.formats import EXTENSIONS
 from ..terminal import shown
 from . import folder_report as reports
+from .anonymous_report import without_names
 from .folder_options import FolderOptions
 from .folder_run import FolderRun, Outcome, ShowStep
 from .jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
@@ -22,6 +24,8 @@ from .prompts import load_prompt, node_classes
 from .servers import check_server, clients_for, use_servers
 
 GRAPHS = PACK / "workflows" / "api"
+
+_DIGESTED = 1 << 30  # bytes at most, of a file that is skipped, for its digest in an anonymous report
 
 Say = Callable[[str], None]
 
@@ -80,6 +84,8 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
                 made = reports.make_report(settings, list_files(found, jobs, journal, left, errors))
                 halves = reports.incomplete(made)
                 show_report(made)
+                if options.anonymous_report:
+                    made = without_names(made, find_digests(options, found, journal))
                 write_report(made, journal.output, say)
     return not (errors or found.unreadable or found.undone or halves)
 
@@ -210,6 +216,28 @@ def list_files(found: Found, jobs: list[Job], journal: Journal, left: list[Job],
         yield {"source": name, "outcome": reports.FAILED, "error": error}
     for name, why in (found.skipped | found.undone).items():
         yield {"source": name, "outcome": reports.SKIPPED, "error": why}
+
+
+def find_digests(options: FolderOptions, found: Found, journal: Journal) -> dict[str, str]:
+    """The name of every source and result -> the SHA-256 of the file, as far as it can be read.
+
+    Args:
+        options: what was asked for.
+        found: everything below the paths of the command.
+        journal: of the output folder.
+    """
+    digests: dict[str, str] = {}
+    for entry in journal.entries.values():
+        digests |= {entry["source"]: entry["sha256"], entry["result"]: entry["result_sha256"]}
+    paths = {source.name: source.path for source in found.sources}
+    for name in found.skipped:
+        for place in (path / name if path.is_dir() else path for path in options.paths):
+            if place.name == Path(name).name and place.is_file() and place.stat().st_size <= _DIGESTED:
+                paths[name] = place
+    for name, path in paths.items():
+        with contextlib.suppress(OSError):
+            digests.setdefault(name, sha256_of(path))
+    return digests
 
 
 def write_report(report: Mapping, output: Path, say: Say) -> None:

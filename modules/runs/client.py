@@ -7,6 +7,7 @@ used, so that this module needs only the standard library.
 
 import asyncio
 import contextlib
+import io
 import json
 import mimetypes
 import os
@@ -20,6 +21,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
+
+from ..host.pages import COMMAND_PREFIX
 
 _BLOCK_BYTES = 1 << 20  # of a file that is sent or fetched, in memory at a time
 
@@ -45,7 +48,8 @@ class Client:
 
     def __init__(self, url: str):
         self.url = url.rstrip("/")
-        self.client_id = uuid.uuid4().hex
+        self.client_id = f"{COMMAND_PREFIX}{uuid.uuid4().hex}"
+        self._uploads: list[str] = []  # names in the server's temp folder, until they are erased
         self.stop = threading.Event()
         # A proxy for the internet is of no use, and often no way, to a server on this machine or network.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -136,6 +140,8 @@ class Client:
             "Content-Length": str(len(head) + size + len(tail)),
         }
         request = urllib.request.Request(self.url + "/upload/image", body(), headers)
+        if kind == "temp":
+            self._uploads.append(name)
         with self._opener.open(request, timeout=120) as reply:
             answer = json.loads(reply.read())
         stored = f"{answer['subfolder']}/{answer['name']}" if answer.get("subfolder") else answer["name"]
@@ -163,9 +169,26 @@ class Client:
             if expected is not None and written.tell() != int(expected):
                 raise OSError(f"{self.url} sent {written.tell()} of {expected} bytes of {file['filename']}.")
 
-    def forget(self, prompt_id: str) -> None:
-        """Take a prompt that is done out of the server's history. Its files stay: ComfyUI deletes none on request."""
-        self.post("/history", {"delete": [prompt_id]})
+    def forget(self, prompt_id: str | None) -> None:
+        """Take a prompt that is done out of the server's history, and erase what was uploaded to its temp folder.
+
+        ComfyUI deletes no file on request, but replaces one of the same name: each upload becomes an empty file.
+
+        Args:
+            prompt_id: None where an upload was never queued.
+
+        Raises:
+            OSError: the server does not answer; then its files stay until it starts again.
+        """
+        if prompt_id is not None:
+            self.post("/history", {"delete": [prompt_id]})
+        self._erase_uploads()
+
+    def _erase_uploads(self) -> None:
+        uploads, self._uploads = self._uploads, []
+        for name in uploads:
+            self.upload(io.BytesIO(), name, "temp")
+        self._uploads = []
 
     def queue(self, prompt: Mapping) -> str:
         """Queue a prompt in API format.
@@ -246,8 +269,6 @@ class Client:
 
     def images(self, history: Mapping) -> list:
         """The images of a history entry, saved ones and previews, as [(node_id, PIL.Image)] in the server's order."""
-        import io
-
         from PIL import Image
 
         found = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..faces.settings import DETAIL_RANGE, SAME_NOISE, DetectSettings, PasteSettings, RedactSettings
+from ..faces.settings import DETAIL_RANGE, KEEP, SAME_NOISE, DetectSettings, PasteSettings, RedactSettings
 from ..model import checkpoint
 from ..model.settings import PaintSettings
 from ..output.formats import QUALITY
@@ -39,6 +39,8 @@ class FolderOptions:
         size: side of a photo's crop in pixels, 64..2048; None for the model's own.
         identity: of a person in a video, "same noise" or "same face".
         fallback: for faces that are too small or came back broken: "solid", "mosaic", "blur" or "keep".
+        allow_uncovered: whether "keep", which leaves such faces as they are, is meant.
+        anonymous_report: name files by their SHA-256 in the report.
         mode: of redaction, "solid", "mosaic" or "blur".
         shape: of redaction, "ellipse", "box", "oval" or "crop".
         detail: samples that mosaic and blur leave across a face, 2..32.
@@ -63,6 +65,8 @@ class FolderOptions:
     size: int | None = None
     identity: str = SAME_NOISE
     fallback: str = PasteSettings().fallback
+    allow_uncovered: bool = False
+    anonymous_report: bool = False
     mode: str = RedactSettings().mode
     shape: str = RedactSettings().shape
     detail: float = RedactSettings().detail
@@ -72,6 +76,11 @@ class FolderOptions:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise ValueError(f"--{name.replace('_', '-')} is {low} to {high}, not {value}")
+        if self.fallback == KEEP and not self.allow_uncovered:
+            raise ValueError(
+                "--fallback keep leaves faces that cannot be painted as they are, so that results show who they are. "
+                "Add --allow-uncovered if that is meant, or take another --fallback"
+            )
         if self.redact and self.model:
             raise ValueError("--redact needs no --model: choose one")
         if self.workers and not self.servers:

@@ -157,8 +157,9 @@ class FolderRun:
         kind = job.source.kind
         sent = send(client, job, self.prompts[kind])
         prompt = with_source(sent.prompt, kind, sent.name)
-        prompt_id = client.queue(prompt)
+        prompt_id = None
         try:
+            prompt_id = client.queue(prompt)
             history = client.wait(prompt_id, show_step and show_step(job, prompt))
             return self._keep(client, job, Done(prompt, history, sent, started))
         finally:

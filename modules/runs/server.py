@@ -108,9 +108,9 @@ class Server(Client):
             _unlink(self._link)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def forget(self, prompt_id: str) -> None:
-        """As Client.forget, and delete what all prompts so far have left in the temp and output folders."""
-        super().forget(prompt_id)
+    def _erase_uploads(self) -> None:
+        """Delete what all prompts so far have left in the temp and output folders."""
+        self._uploads = []
         for name in ("temp", "output"):
             for entry in (self.folder / name).iterdir():
                 if entry.is_dir():

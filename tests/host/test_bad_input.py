@@ -154,7 +154,7 @@ def test_unknown_model_name():
     with pytest.raises(FileNotFoundError, match="nowhere"):
         pack.FaceAnonLoadModel.execute("nowhere", loading.FROM_MODEL_FOLDER, loading.FROM_MODEL_FOLDER)
     for odd in (None, 5, ["demo"], "esc\x1b[2J"):
-        with pytest.raises(FileNotFoundError, match="There is no model .*get_models") as refused:
+        with pytest.raises(FileNotFoundError, match=r"There is no model .*get_models") as refused:
             pack.FaceAnonLoadModel.execute(odd, loading.FROM_MODEL_FOLDER, loading.FROM_MODEL_FOLDER)
         assert "\x1b" not in str(refused.value)
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from face_anonymizer import nodes as pack
+from face_anonymizer.nodes import reporting
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,10 @@ def test_detect_gives_faces_core_boxes_preview_and_report(photo):
 
 
 @pytest.mark.parametrize("prompt", [{}, {"7": {"class_type": "FaceAnonDetectFaces", "inputs": {"image": ["0", 0]}}}])
-def test_the_preview_is_whole_whatever_is_connected(prompt):
+def test_the_preview_is_whole_whatever_is_connected(prompt, monkeypatch):
     """The host hands out the first run's outputs again when something is connected later."""
+    page = SimpleNamespace(client_id="page", sockets={"page": None}, send_progress_text=lambda *_: None)
+    monkeypatch.setattr(reporting.PromptServer, "instance", page, raising=False)
     clip = noise(11, 64, 64, 3)
     faces = pack.FaceAnonDetectFaces.execute(clip)[0]
     for node, inputs, slot in ((pack.FaceAnonDetectFaces, (clip,), 2), (pack.FaceAnonTrackFaces, (clip, faces), 1)):

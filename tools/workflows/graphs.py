@@ -140,7 +140,7 @@ def chosen_graph() -> dict:
         "photo": load_image([0, 80], "Photo"),
         "model": loader([0, 470]),
         "seed": seed([0, 860]),
-        "detect": {**detect([400, 80], "photo"), "widgets": {"thorough": True}},
+        "detect": detect([400, 80], "photo"),
         "select": {
             "type": "FaceAnonSelectFaces",
             "pos": [400, 560],
@@ -176,7 +176,7 @@ def redact_photo_graph() -> dict:
             200,
         ),
         "photo": load_image([0, 80], "Photo"),
-        "detect": {**detect([340, 80], "photo"), "widgets": {"thorough": True}},
+        "detect": detect([340, 80], "photo"),
         "redact": {
             "type": "FaceAnonRedactFaces",
             "pos": [700, 80],
