@@ -17,7 +17,8 @@ def find_page() -> str | None:
     """The id of the page that queued the prompt which runs; None where a command, or nobody who is there, did."""
     server = getattr(PromptServer, "instance", None)  # none when a node is called without a server
     client = getattr(server, "client_id", None)
-    is_page = isinstance(client, str) and client in server.sockets and not client.startswith(COMMAND_PREFIX)
+    listening = getattr(server, "sockets", {})
+    is_page = isinstance(client, str) and client in listening and not client.startswith(COMMAND_PREFIX)
     return client if is_page else None
 
 

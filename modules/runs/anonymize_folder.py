@@ -230,7 +230,7 @@ def find_digests(options: FolderOptions, found: Found, journal: Journal) -> dict
     for entry in journal.entries.values():
         digests |= {entry["source"]: entry["sha256"], entry["result"]: entry["result_sha256"]}
     paths = {source.name: source.path for source in found.sources}
-    for name in found.skipped:
+    for name in found.skipped | found.undone:
         for place in (path / name if path.is_dir() else path for path in options.paths):
             if place.name == Path(name).name and place.is_file() and place.stat().st_size <= _DIGESTED:
                 paths[name] = place

@@ -187,7 +187,7 @@ class FrameWriter:
                 self._output.mux(new)
             except av.error.ArgumentError as error:
                 raise ValueError(
-                    f"The times of this video jump to {float(packet.pts * packet.time_base):.6g} s, which no file can "
+                    f"The times of this video jump to {float((packet.pts or 0) * packet.time_base):.6g} s, which no file can "
                     "hold: convert it first (ffmpeg -i SOURCE -fps_mode cfr NEW.mp4)."
                 ) from error
 

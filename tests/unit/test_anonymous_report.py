@@ -38,7 +38,7 @@ def test_no_name_is_left_in_an_anonymous_report(tmp_path):
         ],
     }
     sources = [Source("Station 7/Karin Mueller.jpg", photos / "Station 7" / "Karin Mueller.jpg", "photo")]
-    found = Found(sources, {"Karin notes.txt": "neither"}, {"Karin closed": "x"})
+    found = Found(sources, {"Karin notes.txt": "neither"}, {}, {"Karin closed": "x"})
     with Journal(tmp_path / "out", {}) as journal:
         line = {"source": sources[0].name, "sha256": "1" * 64, "result": report["files"][0]["result"]}
         journal.append({**line, "result_sha256": "2" * 64})
