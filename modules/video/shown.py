@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
 import torch
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 
 from .structure import UNCUT, Crop
 
@@ -39,7 +41,8 @@ class Orientation:
 
 def side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
     """What FFmpeg puts beside a frame. Raises ValueError where it puts something there that PyAV does not know."""
-    return next((bytes(data) for data in frame.side_data if data.type == kind), None)
+    beside = cast(Iterable[SideData], frame.side_data)
+    return next((bytes(data) for data in beside if data.type == kind), None)
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
