@@ -188,8 +188,8 @@ class FrameWriter:
             except av.error.ArgumentError as error:
                 seconds = float((packet.pts or 0) * packet.time_base)
                 raise ValueError(
-                    f"The times of this video jump to {seconds:.6g} s, which no file can hold: convert it first (ffmpeg "
-                    "-i SOURCE -fps_mode cfr NEW.mp4)."
+                    f"The times of this video jump to {seconds:.6g} s, which no file can hold: convert it first "
+                    "(ffmpeg -i SOURCE -fps_mode cfr NEW.mp4)."
                 ) from error
 
     def _interlaced(self, frame: av.VideoFrame) -> av.VideoFrame:
