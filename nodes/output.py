@@ -56,8 +56,8 @@ class FaceAnonSaveImage(io.ComfyNode):
                 io.Boolean.Input(
                     "keep_icc_profile",
                     default=True,
-                    tooltip="Keeps the colour profile of the photo, without which Display P3 and other wide colours "
-                    "look wrong.",
+                    tooltip="Keeps the colours of the photo's profile, without which Display P3 and other wide colours "
+                    "look wrong. Texts, serial numbers and thumbnails in the profile are not kept.",
                 ),
                 *saving_inputs(),
             ],
