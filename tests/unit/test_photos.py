@@ -419,14 +419,53 @@ def test_a_broken_profile_is_left_out_and_said():
         assert np.array_equal(photo.seen, picture())
 
 
-def test_a_profile_that_is_a_table_is_applied():
-    """LittleCMS writes LAB as tables; taken for RGB it shows whether the table is used, not how."""
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    table = lab[:12] + b"mntr" + b"RGB " + lab[20:]
-    photo = read_photo(saved(picture(), "PNG", icc_profile=table))
-    assert photo.colour.profile is None
-    says = any("table" in text for text in photo.said("png"))
-    assert says or not np.array_equal(photo.seen, picture())
+def table_profile(space: bytes, channels: int, to_rgb, grid: int) -> bytes:
+    """A profile whose colours go by a table alone (ICC.1:2022, 10.10, lut16Type): levels of 0..1 -> RGB of sRGB."""
+    steps = np.stack(np.meshgrid(*[np.linspace(0, 1, grid)] * channels, indexing="ij"), -1).reshape(-1, channels)
+    rgb = np.rint(np.clip(to_rgb(steps), 0, 1) * 255).astype(np.uint8)[None]
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    colours = np.asarray(ImageCms.profileToProfile(Image.fromarray(rgb), srgb, lab, outputMode="LAB"))[0].astype(int)
+    colours[:, 1:] = (colours[:, 1:] + 128) % 256  # Pillow has a and b with their signs
+    table = b"mft2\0\0\0\0" + bytes([channels, 3, grid, 0]) + struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    table += struct.pack(">HH", 2, 2) + struct.pack(">2H", 0, 65535) * channels
+    table += (colours * 256).astype(">u2").tobytes() + struct.pack(">2H", 0, 65535) * 3
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    head = bytearray(icc.SRGB.encoded()[:128])
+    head[8:12], head[12:16], head[16:20], head[20:24] = (
+        b"\2\x40\0\0",
+        b"scnr" if channels == 3 else b"prtr",
+        space,
+        b"Lab ",
+    )
+    start = 132 + 24
+    body = struct.pack(">I", 2) + struct.pack(">4sII", b"A2B0", start, len(table))
+    body += struct.pack(">4sII", b"wtpt", start + len(table), len(white)) + table + white
+    return struct.pack(">I", 128 + len(body)) + bytes(head[4:]) + body
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF"])
+def test_a_profile_that_is_a_table_is_applied(format):
+    """This one exchanges red and blue."""
+    table = table_profile(b"RGB ", 3, lambda levels: levels[:, ::-1], 17)
+    with pytest.raises(icc.TableProfile):
+        icc.parse_profile(table)
+    photo = read_photo(saved(picture(), format, icc_profile=table, **({"quality": 95} if format == "JPEG" else {})))
+    assert photo.colour.profile is None and photo.said("png") == ()
+    assert np.abs(photo.seen.astype(int) - picture()[..., ::-1]).mean() < 4
+    written = encode_picture(picture(), "png", profile=table)  # as Save Image (clean), which gets levels of the source
+    assert b"iCCP" not in written
+    assert np.abs(read_photo(written).seen.astype(int) - picture()[..., ::-1]).mean() < 4
+    deep = read_photo(png.deep_png(picture().astype(np.uint16) * 257, [(b"iCCP", png.profile_chunk(table))]))
+    assert np.abs(deep.seen.astype(int) - picture()[..., ::-1]).mean() < 4
+    assert deep.said("png")[0] == "its colours were turned into sRGB, in 8 bits"
+
+
+def test_print_colours_go_by_their_profile():
+    table = table_profile(b"CMYK", 4, lambda inks: (1 - inks[:, 2::-1]) * (1 - inks[:, 3:]), 7)
+    image = Image.fromarray(picture()).convert("CMYK")
+    photo = read_photo(saved(image, "TIFF", icc_profile=table))
+    assert np.abs(photo.seen.astype(int) - picture()[..., ::-1]).mean() < 5
+    assert photo.colour.profile is None and photo.said("png") == ()
 
 
 def test_gray_with_a_profile_of_gray_looks_as_before():
@@ -441,13 +480,12 @@ def test_gray_with_a_profile_of_gray_looks_as_before():
 
 def test_cameras_that_say_adobe_rgb_in_exif_alone():
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0xA001] = 0xFFFF
-    exif.get_ifd(0xA005)[1] = "R03"
     exif[0x8769] = {0xA001: 0xFFFF, 0xA005: {1: "R03"}}
     photo = read_photo(saved(picture(), "JPEG", exif=exif))
-    if photo.colour.profile is not None:  # Pillow writes this block since version 9.4
-        assert icc.parse_profile(photo.colour.profile).curves[0].parameters == (round(2.19921875 * 65536),)
-    assert read_photo(saved(picture(), "JPEG")).colour.profile is None
+    assert photo.colour.profile is not None
+    assert icc.parse_profile(photo.colour.profile).curves[0].parameters == (round(2.19921875 * 65536),)
+    exif[0x8769] = {0xA001: 1, 0xA005: {1: "R98"}}
+    assert read_photo(saved(picture(), "JPEG", exif=exif)).colour.profile is None
 
 
 def test_print_colours_lab_and_single_bits_are_read():
