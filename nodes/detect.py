@@ -1,5 +1,7 @@
 """Find faces and choose among them."""
 
+import logging
+
 from comfy_api.latest import io
 
 from ..modules.faces.adapters import faces_from_boxes, faces_from_landmarks
@@ -10,6 +12,8 @@ from ..modules.faces.types import Faces
 from ..modules.host.detector import detect
 from .reporting import preview_faces, show_report, step_progress
 from .types import CATEGORY, FaceLandmarksSocket, FacesSocket
+
+logger = logging.getLogger("face_anonymizer")
 
 _DETECT = DetectSettings()
 _SELECT = SelectSettings()
@@ -88,13 +92,16 @@ class FaceAnonDetectFaces(io.ComfyNode):
         batch, height, width = image.shape[:3]
         if face_landmarks is not None and bboxes is not None:
             raise ValueError("Connect face_landmarks or bboxes, not both: each is used instead of detecting.")
+        given = face_landmarks is not None or bboxes is not None
+        if given and (min_score, max_faces, thorough) != (_DETECT.min_score, _DETECT.max_faces, _DETECT.thorough):
+            logger.warning("Detect Faces: min_score, max_faces and thorough do not count for faces of another node.")
         if face_landmarks is not None:
             faces = faces_from_landmarks(face_landmarks, batch, height, width)
         elif bboxes is not None:
             faces = faces_from_boxes(bboxes, batch, height, width)
         else:
             faces = detect(image, DetectSettings(min_score, max_faces, thorough), step_progress(batch))
-        preview, shown = preview_faces(image, faces)
+        preview, shown = preview_faces(cls, image, faces)
         return io.NodeOutput(
             faces, _bounding_boxes(faces), preview, ui=show_report(cls, report_faces(faces, FOUND)) | shown
         )

@@ -1,5 +1,6 @@
 """Save pictures, videos and reports without metadata, under names that do not come from the source."""
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +163,8 @@ class _Folder:
     """
 
     def __init__(self, filename_prefix: str, width: int = 0, height: int = 0):
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in filename_prefix):
+            raise ValueError(f"filename_prefix {filename_prefix[:80]!r} has characters that no file name can have.")
         folder, self._name, self._counter, self._subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory(), width, height
         )
@@ -176,6 +179,8 @@ class _Folder:
             report: saved as JSON; None for none.
             number: of the file in its batch, for %batch_num%.
         """
+        if report is not None and not hasattr(report, "to_json"):
+            raise ValueError("report is none of this pack: connect the report of Paste Faces or of a Redact node.")
         name = self._name.replace("%batch_num%", str(number))
         while True:
             path = self._folder / f"{name}_{self._counter:05}_{extension}"

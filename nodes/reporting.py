@@ -16,10 +16,10 @@ _SHOWN = 8  # pictures of a clip that a node shows; each costs a PNG file
 def find_page() -> str | None:
     """The id of the page that queued the prompt which runs; None where a command, or nobody who is there, did."""
     server = getattr(PromptServer, "instance", None)  # none when a node is called without a server
-    client = getattr(server, "client_id", None)
-    listening = getattr(server, "sockets", {})
-    is_page = isinstance(client, str) and client in listening and not client.startswith(COMMAND_PREFIX)
-    return client if is_page else None
+    if server is None or not isinstance(server.client_id, str):
+        return None
+    is_page = server.client_id in server.sockets and not server.client_id.startswith(COMMAND_PREFIX)
+    return server.client_id if is_page else None
 
 
 def show_text(node: type[io.ComfyNode], text: str) -> dict:
@@ -38,20 +38,21 @@ def show_report(node: type[io.ComfyNode], report: Report) -> dict:
     return show_text(node, report.to_text()) | {"face_anon_report": (report.to_dict(),)}
 
 
-def preview_faces(images, faces: Faces) -> tuple:
+def preview_faces(node: type[io.ComfyNode], images, faces: Faces) -> tuple:
     """All pictures with their faces drawn in, and what the node itself shows of them: of a clip, a few frames.
 
     All, whether something is connected to them or not: the host keeps a node's outputs by its inputs alone, and would
     hand the few frames to whatever is connected later.
 
     What the node shows is a file of the originals in ComfyUI's temp folder. So there is none without a page that shows
-    it, and none names its source: without a node to ask, the host writes neither prompt nor workflow into it.
+    it, and none names its source: PreviewImage is not given the node, of which it would write prompt and workflow.
     """
     count = images.shape[0]
     chosen = sorted({round(i * (count - 1) / (_SHOWN - 1)) for i in range(_SHOWN)}) if count > _SHOWN else range(count)
     preview = draw_faces(images, faces)
     # the host cannot save a preview of no image
-    return preview, ui.PreviewImage(preview[list(chosen)]).as_dict() if count and find_page() else {}
+    is_shown = count and node.hidden is not None and find_page()
+    return preview, ui.PreviewImage(preview[list(chosen)]).as_dict() if is_shown else {}
 
 
 def step_progress(total: int):

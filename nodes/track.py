@@ -70,5 +70,5 @@ class FaceAnonTrackFaces(io.ComfyNode):
                 yield frame
 
         tracked = follow_faces([(frames(), faces)], faces.image_count, TrackSettings(max_gap, lead, smoothing))
-        preview, shown = preview_faces(image, tracked)
+        preview, shown = preview_faces(cls, image, tracked)
         return io.NodeOutput(tracked, preview, ui=show_report(cls, report_faces(tracked, FOUND)) | shown)

@@ -7,11 +7,14 @@ residual.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from .types import BOX_ONLY, IBUG_68, Face, Faces
+
+logger = logging.getLogger("face_anonymizer")
 
 # Entry i is the point of MediaPipe's mesh at iBUG point i.
 MESH_TO_IBUG = np.array(
@@ -68,7 +71,8 @@ def faces_from_landmarks(face_landmarks: Mapping, image_count: int, height: int,
 def faces_from_boxes(bboxes: Mapping | Sequence, image_count: int, height: int, width: int) -> Faces:
     """Faces without points from the host's BOUNDING_BOX.
 
-    Boxes that are empty or lie outside the picture are left out; the others keep what reaches over its border.
+    Boxes that are empty or lie outside the picture are left out, with a warning in the log; the others keep what
+    reaches over its border.
 
     Args:
         bboxes: one box, a list of boxes (both for every image), or a list for each image of lists of boxes (a single
@@ -77,7 +81,7 @@ def faces_from_boxes(bboxes: Mapping | Sequence, image_count: int, height: int, 
         image_count, height, width: of the images that the faces are for.
 
     Raises:
-        ValueError: there are lists for another number of images, or a box lacks a value.
+        ValueError: there are lists for another number of images, or a box lacks a value or has one that is no number.
     """
     if isinstance(bboxes, Mapping):
         frames = [[bboxes]]
@@ -88,7 +92,7 @@ def faces_from_boxes(bboxes: Mapping | Sequence, image_count: int, height: int, 
     if len(frames) == 1:
         frames = frames * image_count
     _check_count("bounding boxes", len(frames), image_count)
-    faces = []
+    faces, left_out = [], 0
     for index, frame in enumerate(frames):
         for entry in frame or ():
             try:
@@ -96,19 +100,19 @@ def faces_from_boxes(bboxes: Mapping | Sequence, image_count: int, height: int, 
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"A bounding box needs the numbers x, y, width and height, got {entry!r}.") from error
             box = np.array([x, y, x + w, y + h])
-            if (
-                not np.isfinite(box).all()
-                or w <= 0
-                or h <= 0
-                or x >= width
-                or y >= height
-                or box[2] <= 0
-                or box[3] <= 0
-            ):
+            if not np.isfinite(box).all():
+                raise ValueError(
+                    f"A bounding box of image {index} has values that are no numbers, {entry!r}: the face that it "
+                    "stands for would stay open. Look at what made the boxes."
+                )
+            if w <= 0 or h <= 0 or x >= width or y >= height or box[2] <= 0 or box[3] <= 0:
+                left_out += 1
                 continue
             score = entry.get("score")
             points = np.zeros((0, 2))
             faces.append(Face(index, box, 1.0 if score is None else float(score), points, BOX_ONLY, "bounding_box"))
+    if left_out:
+        logger.warning("%d bounding boxes are empty or lie outside the picture, and are left out.", left_out)
     return Faces(image_count, height, width, tuple(faces))
 
 

@@ -279,3 +279,17 @@ def test_names_outside_the_output_folder_are_refused():
 def test_an_empty_batch_saves_nothing():
     output = saving.FaceAnonSaveImage.execute(torch.zeros(0, 8, 8, 3), "empty")
     assert output.ui.as_dict() == {"images": []}
+
+
+@pytest.mark.parametrize("prefix", ["a\0b", "esc\x1b[2J", "line\nend", "half \ud800"])
+def test_a_prefix_that_no_file_name_can_have_is_named(prefix):
+    with pytest.raises(ValueError, match="filename_prefix"):
+        saving.FaceAnonSaveImage.execute(noise(1, 8, 8, 3), prefix)
+    saving.FaceAnonSaveImage.execute(noise(1, 8, 8, 3), "全角　name é 😀")
+
+
+def test_a_report_of_another_kind_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
+    with pytest.raises(ValueError, match="report is none of this pack"):
+        saving.FaceAnonSaveImage.execute(noise(1, 8, 8, 3), report="x")
+    assert list(tmp_path.iterdir()) == []

@@ -346,6 +346,15 @@ def test_boxes_without_score_empty_or_outside():
     np.testing.assert_array_equal(faces.faces[1].box, [-10, 6.5, 10, 36.5])
 
 
+def test_boxes_that_are_left_out_are_warned_of_and_no_numbers_refused(caplog):
+    """A box of NaN stands for a face that somebody found, and that would stay open without a word."""
+    adapters.faces_from_boxes([BOX, {**BOX, "width": -1}, {**BOX, "x": 1e6}], 1, 100, 200)
+    assert "2 bounding boxes are empty or lie outside" in caplog.text
+    for odd in (float("nan"), float("inf"), 1e400):
+        with pytest.raises(ValueError, match="no numbers"):
+            adapters.faces_from_boxes([{**BOX, "x": odd}], 1, 100, 200)
+
+
 def test_boxes_refused():
     with pytest.raises(ValueError, match="for 3 images, but 2"):
         adapters.faces_from_boxes([[BOX], [BOX], []], 2, 100, 200)
