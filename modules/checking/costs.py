@@ -23,6 +23,8 @@ _COUNTED_KERNELS = ("pytorch", "sub_quad", "split", "basic")  # whose FLOPs torc
 def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: Callable[[str], None]) -> None:
     """Measure a guided step and a whole face, ours beside the official formulation, and add the verdicts.
 
+    What is not of full size runs once: its seconds are no figure of anything.
+
     Args:
         checks: gets the verdicts.
         folder: of the model.
@@ -45,8 +47,9 @@ def check_costs(checks: Checks, folder: Path, steps: int, full_size: bool, say: 
     pixels = torch.rand(1, side, side, 3, generator=torch.Generator().manual_seed(work.SEED))
     rows: dict[str, dict[str, Cost]] = {}
 
-    def phase(what: str, piece: Callable, formulations=(OURS, OFFICIAL), repeats: int = REPEATS) -> dict:
+    def phase(what: str, piece: Callable, formulations=(OURS, OFFICIAL)) -> dict:
         works = {one: (lambda meter, one=one: piece(one, meter)) for one in formulations}
+        repeats = REPEATS if full_size else 1
         rows[what], results = measure(what, works, device, repeats, say)
         return results
 

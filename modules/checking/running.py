@@ -19,7 +19,7 @@ class Wanted(NamedTuple):
 
     Args:
         model: the folder of a model to check besides, or None.
-        tiny: measure the costs of the tiny model, and write none of full size.
+        tiny: measure the costs of the tiny model, and write none of full size; nothing is repeated to be timed.
         tests: run the pack's tests too.
         steps: of the face whose costs are measured.
     """
@@ -60,6 +60,6 @@ def run_checks(
                 random_model.write_random_model(full, random_model.FULL_SIZE, torch.float16, 0, say)
             costs.check_costs(checks, tiny if wanted.tiny else full, wanted.steps, not wanted.tiny, say)
         with checks.part("finding faces"):
-            finding.check_finding(checks, pack / "assets")
+            finding.check_finding(checks, pack / "assets", 0 if wanted.tiny else finding.REPEATS)
         if wanted.model:
             published.check_published(checks, wanted.model, pack / "assets")

@@ -1,4 +1,7 @@
-"""scripts/check_gpu.py on the CPU and a tiny model: it says what it should, and what is broken fails it."""
+"""scripts/check_gpu.py on the CPU and a tiny model: what is broken fails it.
+
+The whole command, and that it says what it should, is in test_gpu_bundle.py: it runs there as on a stranger's machine.
+"""
 
 import re
 import sys
@@ -18,7 +21,6 @@ from face_anonymizer.modules.model import loading
 from face_anonymizer.scripts import check_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "scripts"
 ARGUMENTS = ["--cpu", "--tiny", "--no-tests", "--steps", "2"]
 
 
@@ -38,30 +40,6 @@ def tiny(tmp_path_factory) -> Path:
 def reference(tiny) -> dict[str, torch.Tensor]:
     with torch.inference_mode():
         return parity.record(tiny)
-
-
-def lines_of(printed: str) -> dict[str, str]:
-    """What is checked -> PASS, FAIL or TOLD."""
-    return {line.split(": ")[1]: line.split(": ")[0] for line in printed.splitlines()}
-
-
-@pytest.mark.skipif(comfy.model_management.get_torch_device().type != "cpu", reason="--cpu comes too late here")
-def test_every_line_is_a_verdict_and_nothing_fails(command, capsys, tmp_path):
-    report = tmp_path / "report.md"
-    status = command.main([*ARGUMENTS, "--report", str(report)])
-    printed = capsys.readouterr().out
-    words = lines_of(printed)
-    assert status == 0, printed
-    assert set(words.values()) == {verdicts.PASS, verdicts.TOLD}
-    for what in ("device", "driver", "torch", "ComfyUI", "memory mode", "memory", "speed of a guided step", "time"):
-        assert words[what] == verdicts.TOLD
-    for what in ("a guided step is the official one", "a face", "detection", "paste"):
-        assert words[what] == verdicts.PASS
-    compared = [what for what in words if what.startswith("parity, weights")]
-    assert len(compared) == len(parity.WEIGHT_DTYPES) and len({*words}) == len(printed.splitlines())
-    text = report.read_text(encoding="utf-8")
-    assert text.count("| PASS |") == list(words.values()).count(verdicts.PASS)
-    assert str(Path.home()) not in text and str(ROOT) not in text
 
 
 def test_a_failure_is_the_exit_status(command, monkeypatch, capsys):
@@ -118,6 +96,16 @@ def test_what_cannot_be_computed_fails_and_the_rest_goes_on(tiny, reference, mon
     assert list(words.values()).count(verdicts.FAIL) == 1 and len(words) == len(parity.WEIGHT_DTYPES) + 2
 
 
+def rounded_once(conv2d):
+    """conv2d of half precision as GPUs do it: sums in float32, one rounding. The CPU's own takes seconds in the VAE."""
+
+    def convolve(input, weight, bias=None, *rest, **more):
+        wide = (None if tensor is None else tensor.float() for tensor in (input, weight, bias))
+        return conv2d(*wide, *rest, **more).to(input.dtype)
+
+    return convolve
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_factors_are_what_rounding_does(tiny, reference, monkeypatch, dtype):
     """The tolerances' factors: errors in units of the roundoff when the CPU computes in half precision as GPUs do."""
@@ -127,9 +115,10 @@ def test_factors_are_what_rounding_does(tiny, reference, monkeypatch, dtype):
         monkeypatch.setattr(management, choose, lambda *_, **__: dtype)
     model = loading.load_model_folder(tiny, weight_dtype="fp32")
     assert model.unet.model.get_dtype_inference() == model.vae.vae_dtype == dtype
-    found = parity.errors(
-        {**parity.inputs(model, reference["VAE encode"]), **parity.outputs(model, reference)}, reference
-    )
+    with monkeypatch.context() as faster:
+        faster.setattr(torch.nn.functional, "conv2d", rounded_once(torch.nn.functional.conv2d))
+        encoded = parity.inputs(model, reference["VAE encode"])
+    found = parity.errors({**encoded, **parity.outputs(model, reference)}, reference)
     units = {stage: error / parity.roundoff(dtype) for stage, error in found.items()}
     print("\n" + ", ".join(f"{stage} {unit:.2f}" for stage, unit in units.items()), end="")
     for stage, factor in parity.MEASURED.items():

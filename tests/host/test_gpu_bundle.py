@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from face_anonymizer.modules.checking import parity, verdicts
 from face_anonymizer.tools.hosts import gpu_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,11 +62,22 @@ def test_it_is_small_and_holds_nothing_of_this_machine(bundle):
 
 @pytest.mark.skipif(os.name == "nt", reason="an interpreter of links")
 def test_its_check_runs_where_little_is_installed(bundle, bare_python, tmp_path):
+    """The whole of scripts/check_gpu.py: every line is a verdict, nothing fails, and the report names no folder."""
     missing = run(bare_python, "-c", "import av")
     assert "No module named 'av'" in missing.stderr
     report = tmp_path / "report.md"
-    arguments = ["--cpu", "--tiny", "--no-tests", "--steps", "1", "--report", str(report)]
+    arguments = ["--cpu", "--tiny", "--no-tests", "--steps", "2", "--report", str(report)]
     done = run(bare_python, str(bundle / "run.py"), *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "FAIL" not in done.stdout and "PASS: parity, weights bf16" in done.stdout
-    assert str(bundle) not in report.read_text(encoding="utf-8")
+    lines = done.stdout.splitlines()
+    words = {line.split(": ")[1]: line.split(": ")[0] for line in lines}  # what is checked -> PASS, FAIL or TOLD
+    assert set(words.values()) == {verdicts.PASS, verdicts.TOLD}
+    for what in ("device", "driver", "torch", "ComfyUI", "memory mode", "memory", "speed of a guided step", "time"):
+        assert words[what] == verdicts.TOLD
+    for what in ("a guided step is the official one", "a face", "detection", "paste"):
+        assert words[what] == verdicts.PASS
+    compared = [what for what in words if what.startswith("parity, weights")]
+    assert len(compared) == len(parity.WEIGHT_DTYPES) and len(words) == len(lines)
+    text = report.read_text(encoding="utf-8")
+    assert text.count("| PASS |") == list(words.values()).count(verdicts.PASS)
+    assert not [folder for folder in (Path.home(), ROOT, bundle) if str(folder) in text]
