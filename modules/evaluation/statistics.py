@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,13 +77,16 @@ def mean_of_pairs(distances: torch.Tensor) -> Interval:
     return _interval(matrix.sum() / (count * (count - 1)), total / pairs, count)
 
 
+@functools.lru_cache(maxsize=8)
 def _resampled(count: int) -> np.ndarray:
-    """How often each of `count` identities is in each draw, float64 [DRAWS, count].
+    """How often each of `count` identities is in each draw, float64 [DRAWS, count]; the same for every figure of them.
 
     By hand, as scipy.stats.bootstrap has no weights: with them a mean over pairs is one product of matrices.
     """
     generator = np.random.default_rng(_SEED)
-    return generator.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)
+    weights = generator.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 def _interval(value: float, drawn: np.ndarray, count: int) -> Interval:

@@ -121,10 +121,10 @@ def test_six_faces_in_reading_order(network, portrait):
     assert cells == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]
 
 
-def test_twenty_faces(network, portrait):
-    faces = detection.detect_faces(network, tensor(group(portrait, 5, 4, 96)))
+def test_twelve_faces(network, portrait):
+    faces = detection.detect_faces(network, tensor(group(portrait, 4, 3, 96)))
     cells = {tuple((face.box.reshape(2, 2).mean(0) // 96).astype(int)) for face in faces}
-    assert len(faces) == len(cells) == 20
+    assert len(faces) == len(cells) == 12
 
 
 def test_max_faces_keeps_the_best_scores(network, portrait):
@@ -154,8 +154,8 @@ def test_none_in_noise_and_textures(network):
     assert len(detection.detect_faces(network, images)) == 0
 
 
-def test_determinism_and_independence_of_the_batch(network, portrait, original):
-    images = tensor(group(portrait, 2, 2, 256), original)
+def test_determinism_and_independence_of_the_batch(network, portrait):
+    images = tensor(group(portrait, 2, 2), portrait)
     first, second = (detection.detect_faces(network, images) for _ in range(2))
     alone = detection.detect_faces(network, images[1:])
     assert [face.image_index for face in first] == [0] * 4 + [1]
