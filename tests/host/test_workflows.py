@@ -33,9 +33,9 @@ def photo(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def short_clip(tmp_path_factory) -> Path:
-    """The film of `clip`, its first five frames alone: each of its three faces is painted in each frame."""
+    """The film of `clip`, its first three frames alone: each of its three faces is painted in each frame."""
     path = tmp_path_factory.mktemp("short") / "Jane Doe at home.mp4"
-    sample_clip.write_clip(path, range(20, 25), metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
+    sample_clip.write_clip(path, range(20, 23), metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
     return path
 
 
@@ -136,12 +136,12 @@ def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name,
     saved = tmp_path / "saved.mp4"
     server.download(history["outputs"][saver]["images"][0], saved)
     before, after = (InputImpl.VideoFromFile(str(path)).get_components() for path in (short_clip, saved))
-    assert after.images.shape == before.images.shape == (5, 360, 640, 3)
+    assert after.images.shape == before.images.shape == (3, 360, 640, 3)
     # the host's own nodes round to a thousandth of a frame a second
     assert abs(after.frame_rate - before.frame_rate) < (Fraction(1, 1000) if name == "anonymize_video" else 1e-9)
     sounds = [sound["waveform"][0, 0] for sound in (before.audio, after.audio)]
     assert before.audio["sample_rate"] == after.audio["sample_rate"] == 48000
-    assert abs(len(sounds[0]) - len(sounds[1])) <= 2048 and abs(sounds[1][:8000].abs().max() - 0.2) < 0.02
+    assert abs(len(sounds[0]) - len(sounds[1])) <= 2048 and abs(sounds[1][:4800].abs().max() - 0.2) < 0.02
     report = next(o["face_anon_report"][0] for o in history["outputs"].values() if "face_anon_report" in o)
     changed = (after.images - before.images).abs().amax(-1) > 0.03  # a model keeps to the colours of skin
     for face in report["faces"]:
@@ -149,7 +149,7 @@ def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name,
         x, y = round((x0 + x1) / 2), round((y0 + y1) / 2)
         if 8 <= x < 632 and 8 <= y < 352:  # the least share is 0.82
             assert changed[face["image"], y - 5 : y + 5, x - 5 : x + 5].float().mean() > 0.75, face
-    assert len(report["faces"]) >= 13 and frontend.errors() == []
+    assert len(report["faces"]) >= 8 and frontend.errors() == []
     if name != "anonymize_video":
         written = saved.read_bytes()
         assert b"Jane" not in written and b"+48.1" not in written and b"FaceAnon" not in written
