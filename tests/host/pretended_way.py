@@ -1,6 +1,7 @@
 """The whole way on a pretended card, as functions that raise where a real card would fail: see pretended_gpu.py.
 
-The model has the published architecture at full size (tests/fixtures/golden/full_size_keys.json) and no weights.
+The model has the published architecture at full size (tests/fixtures/golden/full_size_keys.json), or its widths with
+fewer layers, and no weights.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from PIL import Image
 from pretended_gpu import DEVICE, Card, PretendedDevice, pretended
 
 from face_anonymizer import nodes as pack
+from face_anonymizer.modules.checking.shapes import image_encoder_shapes, unet_shapes, vae_shapes
 from face_anonymizer.modules.faces.settings import MODES
 from face_anonymizer.modules.model.comfy_engine import FaceAnonModel
 from face_anonymizer.modules.model.embedding import encode_image
@@ -35,9 +37,20 @@ DEGREE = 1.25
 SIZE = 512
 
 
+# network -> what has fewer layers in its config, and the shapes of such a config
+FEWER_LAYERS = {
+    "unet": ({"layers_per_block": 1}, unet_shapes),
+    "vae": ({"layers_per_block": 1}, vae_shapes),
+    "image_encoder": ({"num_hidden_layers": 4}, image_encoder_shapes),
+}
+
+
 @functools.cache
-def model_folder() -> Path:
-    """A model folder of full size: configs, and weights files of the right length that hold a header and nothing."""
+def model_folder(fewer_layers: bool = False) -> Path:
+    """A model folder of full size: configs, and weights files of the right length that hold a header and nothing.
+
+    fewer_layers: one a block, four in the image encoder: every width, resolution and kind of layer in half the time.
+    """
     folder = Path(tempfile.mkdtemp(prefix="face_anonymizer_full_size_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     full = json.loads((golden.GOLDEN / "full_size_keys.json").read_text(encoding="utf-8"))
@@ -48,9 +61,14 @@ def model_folder() -> Path:
         "image_encoder": "image_encoder",
         "vae": "vae",
     }.items():
+        config, shapes = full[f"{described}_config"], full[described]
+        if fewer_layers:
+            changed, shapes_of = FEWER_LAYERS[described]
+            config = config | changed
+            shapes = shapes_of(config)
         (folder / network).mkdir()
-        (folder / network / "config.json").write_text(json.dumps(full[f"{described}_config"]), encoding="utf-8")
-        _write_header(folder / network / "diffusion_pytorch_model.safetensors", full[described])
+        (folder / network / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        _write_header(folder / network / "diffusion_pytorch_model.safetensors", shapes)
     return folder
 
 

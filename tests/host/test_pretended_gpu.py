@@ -9,20 +9,22 @@ import golden
 import pytest
 import torch
 from pretended_gpu import CONTEXT, DEVICE, GIB, Card, Fault, pretended
-from pretended_way import check_pictures, check_whole_way
+from pretended_way import check_pictures, check_whole_way, model_folder
 
 # Its own functions of torch.cuda would be replaced.
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real card")
 
-FULL_SIZE = {
+FULL_SIZE = {  # what hangs on how much memory a card has
+    "bf16, lowvram on a small card": (Card(gib=2.5, lowvram=True), "bf16"),
+}
+FULL_WIDTH = {  # the same sizes of tensors, of fewer layers
     "fp32": (Card(gib=24), "fp32"),
     "fp16, gpu-only": (Card(gib=12, gpu_only=True), "fp16"),
-    "bf16, lowvram on a small card": (Card(gib=2.5, lowvram=True), "bf16"),
     "fp8": (Card(gib=6), "fp8_e4m3fn"),
     "Apple": (Card(gib=16, kind="mps"), "default"),
     "Intel, gpu-only": (Card(gib=16, kind="xpu", gpu_only=True), "default"),
 }
-TINY = {  # the same code, of fewer layers
+TINY = {  # the same code
     "fp32": (Card(), "fp32"),
     "fp32, gpu-only": (Card(gpu_only=True), "fp32"),
     "fp8, gpu-only": (Card(gpu_only=True), "fp8_e4m3fn"),
@@ -32,6 +34,11 @@ TINY = {  # the same code, of fewer layers
 @pytest.mark.parametrize("case", FULL_SIZE)
 def test_the_whole_way_at_full_size(case):
     check_whole_way(*FULL_SIZE[case], steps=1)
+
+
+@pytest.mark.parametrize("case", FULL_WIDTH)
+def test_the_whole_way_at_full_width(case):
+    check_whole_way(*FULL_WIDTH[case], folder=model_folder(fewer_layers=True), steps=1)
 
 
 @pytest.mark.parametrize("case", TINY)
