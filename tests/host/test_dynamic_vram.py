@@ -29,11 +29,11 @@ def images():
     return pipeline.face_images(2)
 
 
-def run(model, images, sampler: str) -> torch.Tensor:
-    """Latents of two anonymized faces."""
-    if sampler == "ddpm":
-        return pipeline.anonymize(model, images, steps=2)
-    return ksampler(model.unet, pipeline.references(model, images, images))
+def run(model, images) -> dict[str, torch.Tensor]:
+    """Latents of two anonymized faces, by each sampler."""
+    inputs = pipeline.references(model, images, images)
+    ddpm = pack.FaceAnonDDPMSampler.execute(**inputs, seed=7, steps=2, guidance_scale=4.0)[0]["samples"]
+    return {"ddpm": ddpm, "ksampler": ksampler(model.unet, inputs)}
 
 
 def ksampler(model, inputs, guidance: float = 4.0) -> torch.Tensor:
@@ -59,25 +59,22 @@ def plain(images):
     model = pipeline.load_tiny()
     assert not any(patcher.is_dynamic() for patcher in patchers(model))
     with torch.inference_mode():
-        return {sampler: run(model, images, sampler) for sampler in ("ddpm", "ksampler")}
+        return run(model, images)
 
 
-@pytest.mark.parametrize(
-    ("sampler", "resident"),
-    [("ddpm", True), ("ksampler", True), ("ksampler", False)],
-    ids=["ddpm", "ksampler", "ksampler on a full card"],
-)
-def test_samplers_equal_the_plain_mode(images, plain, sampler, resident):
+@pytest.mark.parametrize("resident", [True, False], ids=["resident", "on a full card"])
+def test_samplers_equal_the_plain_mode(images, plain, resident):
     with dynamic_vram(resident):
         model = load()
-        first = run(model, images, sampler)
-        again = run(model, images, sampler)
+        first = run(model, images)
+        again = run(model, images)
         comfy.model_management.unload_all_models()
-        after_unload = run(model, images, sampler)
-    difference = golden.relative(first, plain[sampler])
-    print(f"\n{sampler}: {difference:.1e} from the plain mode")
-    assert difference < 1e-6
-    assert torch.equal(again, first) and torch.equal(after_unload, first)
+        after_unload = run(model, images)
+    for sampler, expected in plain.items():
+        difference = golden.relative(first[sampler], expected)
+        print(f"\n{sampler}: {difference:.1e} from the plain mode")
+        assert difference < 1e-6
+        assert torch.equal(again[sampler], first[sampler]) and torch.equal(after_unload[sampler], first[sampler])
 
 
 @pytest.mark.parametrize("folder", [golden.TINY, DEMO], ids=["tiny", "demo"])
@@ -146,16 +143,23 @@ def test_lora_changes_the_result_and_leaves_the_weights(images):
     assert difference < 1e-6
 
 
+def swap(model, images) -> torch.Tensor:
+    return ksampler(model.unet, pipeline.references(model, images[:1], images[1:], degree=0.0), guidance=1.0)
+
+
+@pytest.fixture(scope="module")
+def exact(images) -> torch.Tensor:
+    """The swap in the plain mode, in full precision."""
+    with torch.inference_mode():
+        return swap(pipeline.load_tiny("fp32"), images)
+
+
 @pytest.mark.parametrize("weight_dtype", ["fp32", "fp16", "bf16", "fp8_e4m3fn"])
-def test_weight_dtypes_are_as_near_to_full_precision_as_in_the_plain_mode(images, weight_dtype):
+def test_weight_dtypes_are_as_near_to_full_precision_as_in_the_plain_mode(images, exact, weight_dtype):
     """Not equal: the file's weights stay as they are, in half precision, and some are used without being rounded."""
-
-    def swap(model) -> torch.Tensor:
-        return ksampler(model.unet, pipeline.references(model, images[:1], images[1:], degree=0.0), guidance=1.0)
-
-    exact, expected = swap(pipeline.load_tiny("fp32")), swap(pipeline.load_tiny(weight_dtype))
+    expected = swap(pipeline.load_tiny(weight_dtype), images)
     with dynamic_vram():
-        found = swap(load(weight_dtype))
+        found = swap(load(weight_dtype), images)
     plain_error, error = golden.relative_norm(expected, exact), golden.relative_norm(found, exact)
     print(f"\n{weight_dtype}: {error:.1e} from full precision, plain mode {plain_error:.1e}")
     assert error <= plain_error + 1e-6
@@ -217,7 +221,7 @@ def test_memory_returns_to_its_baseline(images):
 
     def run_once():
         model = load()
-        run(model, images, "ddpm")
+        run(model, images)
         return weakref.ref(model.unet.model)
 
     with dynamic_vram():
