@@ -4,6 +4,7 @@ The pack's root never goes on sys.path: its `nodes` and `modules` would shadow C
 """
 
 import functools
+import gc
 import importlib.util
 import os
 import re
@@ -79,6 +80,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
             return "server" if needs_server(config.rootpath / file) else file
 
     return Scheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: let no later collection of garbage go through it, of which there are thousands."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the run cost, whatever else the machine did meanwhile; docs/measured.md counts by it."""
+    times = os.times()
+    own, others = times.user + times.system, times.children_user + times.children_system
+    terminalreporter.write_line(f"CPU seconds of all processes that have ended: {own + others:.0f}")
 
 
 @functools.cache
