@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..output import png
-from .kinds import HEAD_BYTES, heif_kind, kind_by_content
+from .kinds import HEAD_BYTES, PHOTO, heif_kind, kind_by_content
 
 # No others: some of Pillow's readers start programs, or read what is no photo.
 _FORMATS = (
@@ -57,10 +57,13 @@ def open_file(data: bytes) -> Image.Image:
     """The pictures of a file, not decoded yet, by Pillow, which raises what it comes upon.
 
     Raises:
-        UnreadablePhoto: the decoder of HEIC is missing.
+        UnreadablePhoto: the decoder of HEIC or AVIF is missing.
     """
-    if kind_by_content(data[:HEAD_BYTES]) == "heif":
+    kind = kind_by_content(data[:HEAD_BYTES])
+    if kind == "heif":
         _register_heif()
+    elif kind == PHOTO and data[4:8] == b"ftyp" and "AVIF" not in _known_formats():
+        raise UnreadablePhoto("It is an AVIF photo, which this Pillow does not read: pip install -U pillow.")
     if data.startswith(png.SIGNATURE):
         data = _without_large_texts(data)
     return Image.open(io.BytesIO(data), formats=_known_formats())

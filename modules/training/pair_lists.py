@@ -70,7 +70,7 @@ def find_identities(settings: PairSettings, left_out: LeftOut) -> dict[str, str]
     for folder, why in found.unreadable.items():
         left_out.add(folder, why, failed=True)
     videos = {source.name: "a video" for source in found.sources if source.kind != PHOTO}
-    for file, why in (found.skipped | videos).items():
+    for file, why in (found.skipped | found.undone | videos).items():
         left_out.add(file, why)
     labels = pairing.folder_labels(photos) if settings.labels is None else read_labels(settings.labels)
     present = set(photos)

@@ -142,8 +142,11 @@ def make_crops(settings: PairSettings, size: int, names: dict[str, str], left_ou
                     found.append(name)
                     continue
                 picture = read_photo(settings.photos / photo)
-            except (OSError, UnreadablePhoto) as error:
+            except OSError as error:
                 left_out.add(photo, f"{str(error).rstrip('.')}. Repair or remove it.", failed=True)
+                continue
+            except UnreadablePhoto as error:
+                left_out.add(photo, str(error), failed=True)
                 continue
             crop = main_face(picture, size, networks, device, settings.min_score)
             if crop is None:

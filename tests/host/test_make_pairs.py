@@ -98,7 +98,7 @@ def test_an_interrupted_run_goes_on(made):
 def test_what_is_left_out_is_named(made):
     left_out = {line["file"]: line["why"] for line in lines_of(made[0] / "left_out.jsonl")}
     assert left_out.keys() == {"ann/cut.png", "bob/wall.png", "loose.png", "cem/notes.txt", "cem/clip.mp4"}
-    assert "cannot be read" in left_out["ann/cut.png"] and "truncated. Repair or remove it." in left_out["ann/cut.png"]
+    assert "cannot be read" in left_out["ann/cut.png"] and "truncated. Copy it anew, or save" in left_out["ann/cut.png"]
     assert left_out["bob/wall.png"] == "no face was found"
     assert left_out["loose.png"] == "in no person's folder"
 

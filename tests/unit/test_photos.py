@@ -588,6 +588,16 @@ def test_a_file_that_is_cut_off_is_refused(format):
             read_photo(data[: int(len(data) * share)])
 
 
+def test_decoders_that_are_missing_are_named(monkeypatch):
+    avif, heic = saved(picture(), "AVIF"), struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic"
+    monkeypatch.delitem(Image.OPEN, "AVIF")
+    with pytest.raises(UnreadablePhoto, match="AVIF photo, which this Pillow does not read"):
+        read_photo(avif)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnreadablePhoto, match="HEIC photo, which needs a decoder: pip install pillow-heif"):
+        read_photo(heic)
+
+
 def test_too_many_pixels_come_with_a_next_step():
     head = struct.pack(">IIBBBBB", 16320, 12240, 1, 0, 0, 0, 0)
     data = png.SIGNATURE + png.chunk(b"IHDR", head) + png.chunk(b"IDAT", zlib.compress(bytes(1000)))
