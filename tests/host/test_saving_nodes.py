@@ -219,13 +219,27 @@ def test_frames_become_a_clean_video(format):
     assert not list(Path(folder_paths.get_temp_directory()).glob("face_anonymizer*"))
 
 
+def without_words(packet: bytes) -> bytes:
+    """A packet of H.264 without its units of type 6; each stands after its length in four bytes."""
+    kept, at = b"", 0
+    while at < len(packet):
+        end = at + 4 + int.from_bytes(packet[at : at + 4], "big")
+        kept += packet[at:end] if packet[at + 4] & 31 != 6 else b""
+        at = end
+    return kept
+
+
 @pytest.mark.parametrize(("source", "format"), [("mp4", "auto"), ("mkv", "mkv"), ("mkv", "mp4"), ("webm", "webm")])
 def test_a_loaded_video_is_copied_without_its_texts(tmp_path, source, format):
     path = make_clip(tmp_path / f"{SECRET}.{source}", codec="libvpx-vp9" if source == "webm" else "libx264")
     assert SECRET.encode() in Path(path).read_bytes()
     saved = file_of(saving.FaceAnonSaveVideo.execute(InputImpl.VideoFromFile(path), "copied", format))
     assert SECRET.encode() not in saved.read_bytes()
-    assert packets(saved, "audio") == packets(path, "audio") and packets(saved, "video") == packets(path, "video")
+    pictures = packets(path, "video")
+    if source != "webm":  # x264 writes its settings into the first packet
+        assert b"x264 - core" in pictures[0]
+        pictures = [without_words(packet) for packet in pictures]
+    assert packets(saved, "audio") == packets(path, "audio") and packets(saved, "video") == pictures
     assert count_frames(saved) == 11
 
 
