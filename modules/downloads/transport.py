@@ -174,14 +174,15 @@ class _Answer:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follow a few redirects, never to another scheme than http and https, nor from https to http."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
+    def redirect_request(self, req, *answer):
+        newurl = answer[-1]
         hops = getattr(req, _HOPS, 0) + 1
         before, after = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
         if hops > LIMITS.redirects:
             raise TransportError(f"{req.full_url} leads through more than {LIMITS.redirects} redirects")
         if after.scheme not in ("http", "https") or (before.scheme == "https" and after.scheme != "https"):
             raise TransportError(f"{req.full_url} leads to {newurl[:100]!r}, which is not followed")
-        new = super().redirect_request(req, fp, code, msg, headers, newurl)
+        new = super().redirect_request(req, *answer)
         if new is None:
             return None
         setattr(new, _HOPS, hops)

@@ -25,6 +25,7 @@ from .servers import check_server, clients_for, use_servers
 
 GRAPHS = PACK / "workflows" / "api"
 
+_LARGE = 1 << 30  # bytes, of a model of which one waits for the digest
 _DIGESTED = 1 << 30  # bytes at most, of a file that is skipped, for its digest in an anonymous report
 
 Say = Callable[[str], None]
@@ -57,6 +58,8 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
         raise PlanRefused(f"No photo or video that can be done in {', '.join(map(shown, options.paths))}.{why}")
     folder = find_model_folder(options)
     own = read_own_settings(folder)
+    if folder and not options.servers and sum(path.stat().st_size for path in folder.rglob("*")) > _LARGE:
+        say(f"Reading {folder} for its digest ...")
     settings = options.of_results(own) | find_makers(None if options.servers else folder)
     with open_journal(options.output, settings) as journal:
         known = {source: entry["result"] for source, entry in journal.entries.items()}

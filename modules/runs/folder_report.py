@@ -40,7 +40,6 @@ from ..terminal import shown
 REPORT_NAME = "face_anonymizer_report.json"
 SCHEMA = "face-anonymizer/folder-report/1"
 DONE, FAILED, SKIPPED, PENDING = OUTCOMES = ("done", "failed", "skipped", "pending")
-_PARTS = ("schema", "settings", "totals", "files")
 _ROWS = 30  # of the table; of more files, those that need a look
 _SIZES = 4  # of faces, in a row
 
@@ -101,7 +100,7 @@ def is_ours(path: Path) -> bool:
         return False
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return content["schema"] == SCHEMA and set(content) == set(_PARTS)
+        return content["schema"] == SCHEMA and set(content) == set(make_report({}, []))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
