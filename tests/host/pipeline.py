@@ -41,7 +41,7 @@ def references(model, source: torch.Tensor, driving: torch.Tensor, degree: float
     }
 
 
-def anonymize(model, images: torch.Tensor, seed: int = 7, steps: int = 4, degree: float = 1.25, guidance: float = 4.0):
+def anonymize(model, images: torch.Tensor, seed: int = 7, steps: int = 2, degree: float = 1.25, guidance: float = 4.0):
     """Latents [B, 4, h, w] of the paper's sampler."""
     inputs = references(model, images, images, degree)
     return pack.FaceAnonDDPMSampler.execute(**inputs, seed=seed, steps=steps, guidance_scale=guidance)[0]["samples"]

@@ -111,9 +111,9 @@ def anonymize_each(calls: list[tuple]) -> list[tuple[int, str]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_unknown_model_missing_photo_and_bad_numbers(tmp_path):
+def test_unknown_model_missing_photo_and_bad_numbers(tmp_path, server):
     refused = [
-        (1, (PHOTO, "--model", "nowhere"), ("nowhere", "get_models.py")),
+        (1, (PHOTO, "--model", "nowhere", "--server", server.url), ("nowhere", "get_models.py")),
         (1, (tmp_path / "none.jpg",), ("none.jpg",)),
         (2, (PHOTO, "--degree", "nan"), ("--degree",)),
         (2, (PHOTO, "--steps", "0"), ("--steps",)),

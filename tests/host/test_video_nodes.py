@@ -22,7 +22,7 @@ from face_anonymizer.modules.video import frames as video_frames
 from face_anonymizer.modules.video import jobs
 from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
 
-FRAMES = 7  # of `clip`
+FRAMES = 5  # of `clip`
 FAST = {"seed": 5, "steps": 2, "sampler_name": "euler"}
 
 
@@ -179,7 +179,7 @@ def test_finding_faces_in_a_video_ends_at_the_frame_of_an_interrupt(video):
 
 
 def test_a_trimmed_video_and_faces_of_another(video, model):
-    trimmed = video.as_trimmed(2 / float(RATE), 3 / float(RATE), strict_duration=False)
+    trimmed = video.as_trimmed(1 / float(RATE), 3 / float(RATE), strict_duration=False)
     faces = tracked(trimmed)
     count = trimmed.get_components().images.shape[0]
     assert faces.image_count == count < FRAMES
@@ -203,9 +203,9 @@ def test_no_face_at_all_and_one_frame(tmp_path, model):
 
 
 def test_a_variable_frame_rate_stays(tmp_path, video, faces):
-    frames = video.get_components().images[:6]
+    frames = video.get_components().images
     path = tmp_path / "varying.mp4"
-    shown_at = [0, 1001, 2002, 6006, 6506, 9009]
+    shown_at = [0, 1001, 2002, 6006, 6506]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("h264", rate=30)
         stream.height, stream.width, stream.pix_fmt = 360, 640, "yuv420p"
@@ -215,7 +215,6 @@ def test_a_variable_frame_rate_stays(tmp_path, video, faces):
             picture.pts, picture.time_base = pts, Fraction(1, 30000)
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
-    faces = replace(faces, image_count=6, faces=tuple(face for face in faces if face.image_index < 6))
     result, _ = pack.FaceAnonRedactVideo.execute(InputImpl.VideoFromFile(str(path)), faces).result
     assert times(result.get_stream_source()) == [Fraction(pts, 30000) for pts in shown_at]
 
