@@ -15,7 +15,8 @@ from face_anonymizer.modules.training.batches import Order
 from face_anonymizer.modules.training.state import newest_checkpoint
 
 SCRIPT = Path(__file__).with_name("training_process.py")
-STALLED = 100  # seconds without a word of either process; a case takes 15 on two cores that are shared
+# Seconds without a word of either process; a case takes 15 on two cores that are shared, and faults.py waits less.
+STALLED = float(os.environ.get("FACE_ANON_STALLED", 100))
 # Case -> what the two processes end with, and the step of the checkpoint that is left.
 EXPECTED = {
     "checkpoint on the way": (None, None, 4),
