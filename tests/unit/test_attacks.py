@@ -3,10 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
-from face_anonymizer.tools.attacks import hostile_folders, hostile_journals, run
+from face_anonymizer.tools.attacks import fuzzed_prompts, hostile_folders, hostile_journals, run
 from face_anonymizer.tools.attacks.tally import Tally, choose
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +39,21 @@ def test_a_planted_leak_is_found_in_process(tmp_path):
     for attack, case in ((hostile_folders, "one pixel"), (hostile_journals, "an open line")):
         (tmp_path / case).mkdir()
         assert attack.try_case(attack.CASES[case], tmp_path / case, plant=True)[0]
+
+
+def test_a_face_that_is_saved_as_changed_is_found(tmp_path):
+    """As fuzzed_prompts plants one; a picture that was changed, or of a face that was kept, is no leak."""
+    photo = Image.effect_noise((224, 224), 60).convert("RGB")
+    server, original = SimpleNamespace(folder=tmp_path), np.asarray(photo).astype(int)
+    prompt = {"1": {"class_type": "FaceAnonRedactFaces", "inputs": {}}}
+    prompt["2"] = {"class_type": "FaceAnonSaveImage", "inputs": {"images": ["1", 0]}}
+    history = fuzzed_prompts.planted(server, photo)
+    assert "shows the face" in fuzzed_prompts.find_leak(server, prompt, history, original)
+    history = fuzzed_prompts.planted(server, ImageOps.invert(photo))
+    assert fuzzed_prompts.find_leak(server, prompt, history, original) == ""
+    history = fuzzed_prompts.planted(server, photo)
+    history["outputs"]["1"]["face_anon_report"][0]["faces"][0]["action"] = "kept"
+    assert fuzzed_prompts.find_leak(server, prompt, history, original) == ""
 
 
 def test_the_exit_status_tells(tmp_path, capsys):

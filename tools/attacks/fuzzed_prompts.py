@@ -26,7 +26,7 @@ from face_anonymizer.modules.runs.client import PromptFailed
 from face_anonymizer.modules.runs.server import Server
 from face_anonymizer.tools.attacks.tally import Tally, parse_arguments
 
-COUNT = 300
+COUNT = 200
 SECONDS = 60.0  # for a prompt
 PHOTO = "face.png"
 FACE = (slice(60, 130), slice(80, 135))  # rows and columns inside the face of the photo

@@ -23,7 +23,7 @@ from face_anonymizer.modules.host.process import prepare_host
 from face_anonymizer.modules.model.checkpoint import DEMO, NETWORKS, PACK_MODELS
 from face_anonymizer.tools.attacks.tally import Tally, choose, parse_arguments
 
-SECONDS = 5.0  # a demo model itself loads within one, on an idle machine
+SECONDS = 10.0  # a demo model itself loads within one, on an idle machine
 MEMORY = 12 << 30  # bytes of address space
 RAN = "face_anonymizer_attack_ran"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
