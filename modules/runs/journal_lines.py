@@ -54,12 +54,11 @@ def check_summary(line: Mapping) -> None:
     for name in ("seconds", "images", "width", "height"):
         _check(line, name, _is_amount, "a number of 0 or more")
     _check(line, "actions", _is_actions, "how many faces had which action")
+    for name, (allowed, what) in _OPTIONAL.items():
+        if name in line:
+            _check(line, name, allowed, what)
     name, faces = ("faces", _is_face) if line["kind"] == "photo" else ("people", _is_person)
     _check(line, name, lambda value: isinstance(value, list) and all(map(faces, value)), f"a list of {name}")
-    if "incomplete" in line:
-        _check(line, "incomplete", lambda value: isinstance(value, str), "a text")
-    if "notes" in line:
-        _check(line, "notes", _is_texts, "a list of texts")
 
 
 def is_below(result: Any) -> bool:
@@ -99,6 +98,14 @@ def _is_amount(value: Any) -> bool:
 
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+# What a line may hold beside, and which values it has then.
+_OPTIONAL = {
+    "elsewhere": (_is_amount, "how many faces"),
+    "notes": (_is_texts, "a list of texts"),
+    "incomplete": (lambda value: isinstance(value, str), "a text"),
+}
 
 
 def _is_actions(value: Any) -> bool:

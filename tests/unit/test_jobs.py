@@ -275,6 +275,7 @@ def write_journal(output: Path, *lines, header: dict | None = None) -> bytes:
             for value in ("x", [1], [{}], [{"box": [1, 2, 3], "score": 1}], [{"box": "abcd", "score": 1}])
         ),
         *(("images", value) for value in ("x", None)),
+        *(("elsewhere", "x"), ("notes", "x"), ("notes", [1]), ("incomplete", 5)),
     ],
 )
 def test_a_line_with_a_value_that_no_run_writes_is_named(tmp_path, field, value):
