@@ -18,4 +18,4 @@ def test_no_face_stays_open_without_a_word():
 
 def test_a_planted_leak_is_found(capsys):
     assert attacked(1, plant=True) == 1
-    assert "frames [4, 5] are open" in capsys.readouterr().out
+    assert "frames [2, 3] are open" in capsys.readouterr().out

@@ -36,7 +36,7 @@ CLIPS = {
     "mpeg2.ts": ("mpeg2video", {"g": "6"}),
     "vp9.webm": ("libvpx-vp9", {"g": "6", "deadline": "realtime", "cpu-used": "8"}),
 }
-FRAMES, SIZE, RATE = 8, 128, Fraction(25)
+FRAMES, SIZE, RATE = 6, 128, Fraction(25)
 FACE = (40, 15, 80, 65)  # x0 y0 x1 y1 in the first frame
 STEP = 2  # pixels to the right from frame to frame
 FLIPPED = (1, 5, 30)
@@ -143,7 +143,7 @@ def attack(options: argparse.Namespace) -> int:
             try:
                 faces = jobs.track_video(clip, DetectSettings(thorough=False), TrackSettings(), lambda *_: None)
                 if options.plant:
-                    faces = replace(faces, faces=tuple(face for face in faces if face.image_index not in (4, 5)))
+                    faces = replace(faces, faces=tuple(face for face in faces if face.image_index not in (2, 3)))
                 written, report = jobs.redact_video(clip, target, faces, RedactSettings(), lambda *_: None)
             except (ValueError, OSError):
                 count["refused"] += 1
