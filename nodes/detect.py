@@ -1,10 +1,12 @@
 """Find faces and choose among them."""
 
 import logging
+from dataclasses import replace
 
 from comfy_api.latest import io
 
 from ..modules.faces.adapters import faces_from_boxes, faces_from_landmarks
+from ..modules.faces.fingerprint import take_fingerprint
 from ..modules.faces.report import FOUND, report_faces
 from ..modules.faces.selection import select_faces
 from ..modules.faces.settings import MASK_MODES, POSITIONS, DetectSettings, SelectSettings
@@ -56,7 +58,8 @@ class FaceAnonDetectFaces(io.ComfyNode):
                     default=_DETECT.max_faces,
                     min=0,
                     max=1000,
-                    tooltip="The best-scored faces of each image; 0: all.",
+                    tooltip="The best-scored faces of each image; 0: all. The others stay as they are: reports name "
+                    "them.",
                 ),
                 FaceLandmarksSocket.Input(
                     "face_landmarks",
@@ -101,6 +104,8 @@ class FaceAnonDetectFaces(io.ComfyNode):
             faces = faces_from_boxes(bboxes, batch, height, width)
         else:
             faces = detect(image, DetectSettings(min_score, max_faces, thorough), step_progress(batch))
+        if faces.fingerprint is None:  # of another node's faces
+            faces = replace(faces, fingerprint=take_fingerprint(image))
         preview, shown = preview_faces(cls, image, faces)
         return io.NodeOutput(
             faces, _bounding_boxes(faces), preview, ui=show_report(cls, report_faces(faces, FOUND)) | shown

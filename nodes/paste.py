@@ -4,10 +4,12 @@ from comfy_api.latest import io
 
 from ..modules.faces import report as reports
 from ..modules.faces.alignment import crop_faces
+from ..modules.faces.paste.cover_and_look import cover_and_look
+from ..modules.faces.paste.look import Look
 from ..modules.faces.paste.paste_or_redact import replace_faces
-from ..modules.faces.paste.redaction import redact_faces
-from ..modules.faces.report import report_faces
 from ..modules.faces.settings import FALLBACKS, MODES, PARTS, REGIONS, SHAPES, PasteSettings, RedactSettings
+from ..modules.host.detector import looker
+from ..modules.output.upstream import is_swap, numbers_upstream
 from .reporting import show_report, step_progress
 from .types import CATEGORY, FacesSocket, ReportSocket
 
@@ -24,7 +26,8 @@ def pasting_inputs() -> list:
             min=0.0,
             max=0.5,
             step=0.01,
-            tooltip="Width of the soft border, as a share of the region's side.",
+            tooltip="Width of the soft border, as a share of the region's side. At most 0.25 (crop), 0.12 (oval) or "
+            "0.05 (box) is used: more would let the original show through.",
         ),
         io.Combo.Input(
             "region",
@@ -51,8 +54,8 @@ def fallback_inputs() -> list:
             "fallback",
             options=list(FALLBACKS),
             optional=True,
-            tooltip="For faces that are too small, or came back unchanged or broken: redact them. keep leaves them as "
-            "they are, which is a leak.",
+            tooltip="For faces that are refused when the result is looked at: too small, still the original, kept in "
+            "part, broken. They are redacted. keep leaves them as they are, which is a leak.",
         ),
         io.Int.Input(
             "min_size",
@@ -64,6 +67,18 @@ def fallback_inputs() -> list:
             tooltip="Faces of fewer pixels are too small for the model: the fallback takes them.",
         ),
     ]
+
+
+def keep_input():
+    """Which faces stay although they are refused, for every node where faces are covered: its last input."""
+    return io.String.Input(
+        "keep",
+        default=_PASTE.keep_faces,
+        optional=True,
+        advanced=True,
+        tooltip='Numbers of faces, such as "1, 3-5", that stay as they came, whatever is seen on them: the report says '
+        "kept by the user. They count the faces that come in here. Empty: none.",
+    )
 
 
 class FaceAnonCropFaces(io.ComfyNode):
@@ -102,8 +117,9 @@ class FaceAnonPasteFaces(io.ComfyNode):
             display_name="Paste Faces",
             category=CATEGORY,
             description="Puts the changed crops back at full resolution, without a seam. Outside the mask no pixel "
-            "changes. A face that is too small, or came back unchanged or broken, is redacted. Without a face the "
-            "picture passes as it is, and nothing before this node is run for the crops.",
+            "changes. The result is looked at: a face that still shows the original, of which too little was replaced, "
+            "or that is broken, is redacted. Without a face the picture passes as it is, and nothing before this node "
+            "is run for the crops.",
             inputs=[
                 io.Image.Input("image", tooltip="The picture that the crops were taken from."),
                 # lazy, so that no diffusion runs, nor meets an empty batch, when there is no face
@@ -141,9 +157,10 @@ class FaceAnonPasteFaces(io.ComfyNode):
                     tooltip="The sampler's, for the report.",
                 ),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same picture."),
+                keep_input(),
             ],
             outputs=[io.Image.Output(), io.Mask.Output(), ReportSocket.Output(display_name="report")],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
@@ -168,18 +185,32 @@ class FaceAnonPasteFaces(io.ComfyNode):
         action=reports.ANONYMIZED,
         seed=None,
         report=None,
+        keep=_PASTE.keep_faces,
     ) -> io.NodeOutput:
         if crops is None:
             crops = image.new_empty((0, 8, 8, 3))
         chosen = zip(PARTS, (keep_eyes, keep_nose, keep_mouth), strict=True)
-        keep = tuple(part for part, kept in chosen if kept)
-        settings = PasteSettings(feather, region, colour_match, keep, fallback, min_size)
+        parts = tuple(part for part, kept in chosen if kept)
+        settings = PasteSettings(feather, region, colour_match, parts, fallback, min_size, keep)
+        painted = _painted(cls) if action == reports.ANONYMIZED else {}
+        look = Look(action, seed, find=looker(), **painted)
         progress = step_progress(len(image))
-        *pasted, done = replace_faces(
-            image, crops, faces, settings, protect=protect, action=action, seed=seed, progress=progress
-        )
+        *pasted, done = replace_faces(image, crops, faces, settings, look=look, protect=protect, progress=progress)
         done = done.after(report)
         return io.NodeOutput(*pasted, done, ui=show_report(cls, done))
+
+
+def _painted(node: type[io.ComfyNode]) -> dict[str, float | None]:
+    """Degree and denoise that a node's crops were painted with; None where the graph does not say it, and for swaps.
+
+    The driving side is always encoded at 0, so that the largest degree is the source's.
+    """
+    prompt = None if node.hidden is None else node.hidden.prompt
+    place = str(node.hidden.unique_id) if prompt else "", "crops"
+    if not prompt or is_swap(prompt, *place):
+        return {}
+    degrees, denoise = (numbers_upstream(prompt, *place, wanted) for wanted in ("degree", "denoise"))
+    return {"degree": max(degrees, default=None), "denoise": min(denoise, default=None)}
 
 
 def redaction_inputs() -> list:
@@ -231,6 +262,7 @@ class FaceAnonRedactFaces(io.ComfyNode):
                 FacesSocket.Input("faces"),
                 *redaction_inputs(),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same picture."),
+                keep_input(),
             ],
             outputs=[io.Image.Output(), io.Mask.Output(), ReportSocket.Output(display_name="report")],
             hidden=[io.Hidden.unique_id],
@@ -246,8 +278,10 @@ class FaceAnonRedactFaces(io.ComfyNode):
         detail=_REDACT.detail,
         margin=_REDACT.margin,
         report=None,
+        keep=_REDACT.keep_faces,
     ) -> io.NodeOutput:
-        settings = RedactSettings(mode, shape, detail, margin)
-        redacted = redact_faces(image, faces, settings, step_progress(len(image)))
-        done = report_faces(faces, reports.REDACTED).after(report)
+        settings = RedactSettings(mode, shape, detail, margin, keep)
+        look = Look(reports.REDACTED, find=looker())
+        *redacted, done = cover_and_look(image, faces, settings, look=look, progress=step_progress(len(image)))
+        done = done.after(report)
         return io.NodeOutput(*redacted, done, ui=show_report(cls, done))

@@ -13,7 +13,7 @@ from ..modules.model.settings import PaintSettings, SamplerSettings
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import min_score_input, thorough_input
 from .painting import model_inputs, painting_inputs
-from .paste import fallback_inputs, pasting_inputs, redaction_inputs
+from .paste import fallback_inputs, keep_input, pasting_inputs, redaction_inputs
 from .reporting import show_report, step_progress
 from .track import tracking_inputs
 from .types import CATEGORY, FacesSocket, ReportSocket
@@ -69,6 +69,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
                 *pasting_inputs(),
                 *fallback_inputs(),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same video."),
+                keep_input(),
             ],
             outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
             hidden=[io.Hidden.unique_id],
@@ -98,11 +99,12 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         fallback=_PASTE.fallback,
         min_size=_PASTE.min_size,
         report=None,
+        keep=_PASTE.keep_faces,
     ) -> io.NodeOutput:
         parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
         sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale)
         painting = PaintSettings(degree, seed, sampler, faces_at_once)
-        pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size)
+        pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size, keep)
         written, done = anonymize_video(
             _clip(video), _new_file(), faces, parts, painting=painting, pasting=pasting, identity=identity
         )
@@ -123,6 +125,7 @@ class FaceAnonRedactVideo(io.ComfyNode):
                 FacesSocket.Input("faces", tooltip="Of Track Faces in Video."),
                 *redaction_inputs(),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same video."),
+                keep_input(),
             ],
             outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
             hidden=[io.Hidden.unique_id],
@@ -138,8 +141,9 @@ class FaceAnonRedactVideo(io.ComfyNode):
         detail=_REDACT.detail,
         margin=_REDACT.margin,
         report=None,
+        keep=_REDACT.keep_faces,
     ) -> io.NodeOutput:
-        settings = RedactSettings(mode, shape, detail, margin)
+        settings = RedactSettings(mode, shape, detail, margin, keep)
         written, done = redact_video(_clip(video), _new_file(), faces, settings, step_progress(1))
         return _changed(cls, written, done.after(report))
 

@@ -17,7 +17,8 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
 from ..faces.alignment import crop_faces
-from ..faces.paste.unfit import unfit_crops
+from ..faces.paste.paste_or_redact import replace_faces
+from ..faces.report import REDACTED
 from ..faces.settings import DetectSettings
 from ..host.detector import detect
 from ..model import checkpoint
@@ -160,11 +161,12 @@ def _check_painting(checks: Checks, model: FaceAnonModel, crops: torch.Tensor, f
     changes = [_mean_distance(faces, own) for faces in (rebuilt, anonymous)]
     first, unfit = 0, []
     for picture, faces in fits:
-        unfit += unfit_crops(picture, anonymous[first : first + len(faces)], faces).values()
+        _, _, report = replace_faces(picture, anonymous[first : first + len(faces)], faces)
+        unfit += [entry.reason for entry in report.entries if entry.action == REDACTED]
         first += len(faces)
     found = f"{changes[1]:.3f} from the original, rebuilt {changes[0]:.3f}; at least {LEAST_CHANGE} times as far"
     holds = changes[1] >= LEAST_CHANGE * changes[0] and not unfit
-    checks.check(f"another person at d = {DEGREE}", holds, "; ".join([found, *(f"a face {why}" for why in unfit)]))
+    checks.check(f"another person at d = {DEGREE}", holds, "; ".join([found, *(f"a face is {why}" for why in unfit)]))
     for what, faces in painted.items():
         shifts = [_shift(one, crop) for one, crop in zip(faces, crops, strict=True)]
         listed = ", ".join("no face found" if math.isinf(shift) else f"{shift:.3f}" for shift in shifts)

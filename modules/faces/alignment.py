@@ -16,7 +16,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .types import BOX_ONLY, FIVE_POINTS, IBUG_68, Faces
+from .fingerprint import SIDE as _FINGERPRINT_SIDE
+from .fingerprint import agreement
+from .types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 
 WHOLE_FACE_PADDING = 0.40
 _LIFT = 0.07  # of the unit square's side, towards the forehead
@@ -201,11 +203,12 @@ def cut_square(image: torch.Tensor, to_picture: np.ndarray, size: int) -> torch.
 
 
 def check_faces(images: torch.Tensor, faces: Faces) -> None:
-    """Raise ValueError unless the faces were found on pictures of this number and size.
+    """Raise ValueError unless the faces were found on pictures of this number and size, and on these.
 
     Args:
-        images: [B, H, W, 1, 3 or 4].
-        faces: that should be of these images.
+        images: float [B, H, W, 1, 3 or 4], 0..1.
+        faces: that should be of these images. With a fingerprint, a picture must agree with it outside of the faces: a
+            graded copy does, and one in which the faces were changed.
     """
     if images.ndim != 4 or images.shape[3] not in (1, 3, 4):
         raise ValueError(f"Images are [B, H, W, C] with 1, 3 or 4 channels, got {list(images.shape)}.")
@@ -217,6 +220,55 @@ def check_faces(images: torch.Tensor, faces: Faces) -> None:
         )
     if any(not 0 <= face.image_index < faces.image_count for face in faces):
         raise ValueError(f"A face names an image outside the batch of {faces.image_count}: detect the faces again.")
+    if faces.fingerprint is not None:
+        _check_fingerprint(images, faces)
+
+
+def _check_fingerprint(images: torch.Tensor, faces: Faces) -> None:
+    for number, cells in zip(faces.fingerprint.numbers, faces.fingerprint.cells, strict=True):
+        value, least = agreement(images[number], cells, lambda number=number: _changed_cells(faces, number))
+        if value < least:
+            raise ValueError(
+                f"Picture {number + 1} is not the one in which these faces were found: outside of the faces the two "
+                f"agree by {value:.2f}, {least:.2f} is the least. Connect the picture that went into Detect Faces (a "
+                "graded copy will do), or detect the faces in this one."
+            )
+
+
+_GROWN = 0.45  # face sizes around a box that a paste or a redaction may have changed
+
+
+def _changed_cells(faces: Faces, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which cells of a fingerprint the faces of a picture touch: with all that a paste or a redaction usually changes,
+    and their boxes alone.
+    """
+    side = _FINGERPRINT_SIDE
+    index = (np.arange(side) + 0.5) / side
+    x, y = index * faces.width, index[:, None] * faces.height
+    reach = np.array([faces.width, faces.height]) / (2 * side)
+    changed, boxes = np.zeros((2, side, side), bool)
+
+    def touched(box: np.ndarray, grown: float) -> np.ndarray:
+        (x0, y0), (x1, y1) = box[:2] - grown - reach, box[2:] + grown + reach
+        return (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+
+    for face in (*faces, *faces.kept):
+        if face.image_index == number:
+            boxes |= touched(face.box, 0.0)
+            matrix = _unit_crop(face)
+            u, v = (row[0] * (x - 0.5) + row[1] * (y - 0.5) + row[2] for row in matrix)
+            margin = np.abs(matrix[:, :2]) @ reach
+            in_crop = (u >= -margin[0]) & (u <= 1 + margin[0]) & (v >= -margin[1]) & (v <= 1 + margin[1])
+            changed |= touched(face.box, _GROWN * face.size) | in_crop
+    return changed, boxes
+
+
+def _unit_crop(face: Face) -> np.ndarray:
+    if face.alignment is not None:
+        return face.alignment
+    if face.matrix is not None and face.crop_size:
+        return np.asarray(face.matrix) / face.crop_size
+    return crop_matrix(face.points, face.layout, face.box, 1)
 
 
 def invert_affine(matrix: np.ndarray) -> np.ndarray:

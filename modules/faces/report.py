@@ -15,13 +15,19 @@ No embeddings and no names of files: a report may be published beside the pictur
           "score": 0.93,                            of the detector, 0..1
           "source": "centerface",                   what found it
           "track": 0,                               number of the person in a clip, or null
-          "action": "anonymized",                   found, anonymized, swapped, redacted or kept
+          "action": "anonymized",                   found, anonymized, swapped, redacted, broken, kept or
+                                                    kept by the user
           "seed": 7,                                of its noise, or null where it is not known
-          "reason": ""                              why, where the action needs a reason
+          "reason": "",                             why, where the action needs a reason: figure and threshold
+          "number": 1,                              as the preview and the inputs name it, from 1, or null
+          "verdict": "",                            what was seen on the result where that was refused, such as
+                                                    "still the original"; "" where nothing was
+          "covered": 0.996                          share of the face's oval that was replaced, or null
         }
       ],
+      "elsewhere": [{"image", "box", "size", "score", "source"}],    faces of the result that were not in the list
       "incomplete": "4 of 24 frames",               what of the source could not be read; only where that is so
-      "notes": ["2 subtitle tracks left out"]       what else the result has not; only where that is so
+      "notes": ["2 subtitle tracks left out"]       what else the user should know
     }
 """
 
@@ -31,14 +37,36 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from .types import Face, Faces
 
 SCHEMA = "face-anonymizer/report/1"
-FOUND, ANONYMIZED, SWAPPED, REDACTED, KEPT = ACTIONS = ("found", "anonymized", "swapped", "redacted", "kept")
+FOUND, ANONYMIZED, SWAPPED, REDACTED, BROKEN, KEPT, KEPT_BY_USER = ACTIONS = (
+    *("found", "anonymized", "swapped", "redacted", "broken"),
+    *("kept", "kept by the user"),
+)
+_CHANGED = (ANONYMIZED, SWAPPED, REDACTED, BROKEN)
 _NOT_SELECTED = "not selected"
+_NAMED = 12  # numbers of faces that a line of text names at most
+
+
+class Outcome(NamedTuple):
+    """What became of a face.
+
+    Args:
+        action: one of ACTIONS.
+        reason: why, with figure and threshold.
+        verdict: the word of what was seen on the result, where it was refused.
+        covered: share of the face's oval that was replaced, 0..1.
+    """
+
+    action: str
+    reason: str = ""
+    verdict: str = ""
+    covered: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +82,9 @@ class Entry:
         action: one of ACTIONS.
         seed: of its noise, where it is known.
         reason: why, where the action needs a reason.
+        number: as the preview and the inputs name it, from 1.
+        verdict: what was seen on the result, where that was refused.
+        covered: share of the face's oval that was replaced, 0..1.
     """
 
     image: int
@@ -64,6 +95,9 @@ class Entry:
     action: str
     seed: int | None = None
     reason: str = ""
+    number: int | None = None
+    verdict: str = ""
+    covered: float | None = None
 
     @property
     def size(self) -> float:
@@ -83,6 +117,9 @@ class Entry:
             "action": self.action,
             "seed": self.seed,
             "reason": self.reason,
+            "number": self.number,
+            "verdict": self.verdict,
+            "covered": self.covered,
         }
 
 
@@ -94,14 +131,16 @@ class Report:
         images: how many pictures.
         height, width: of each, in pixels.
         entries: one a face.
+        elsewhere: faces that the look at the result found where none was listed.
         incomplete: what of the source could not be read, so that somebody has to look at the result; empty: nothing.
-        notes: what else of the source the result has not.
+        notes: what else the user should know, a line each.
     """
 
     images: int
     height: int
     width: int
     entries: tuple[Entry, ...] = ()
+    elsewhere: tuple[Entry, ...] = ()
     incomplete: str = ""
     notes: tuple[str, ...] = ()
 
@@ -116,8 +155,12 @@ class Report:
             "images_without_faces": [image for image in range(self.images) if image not in with_faces],
             "actions": self.count(),
             "faces": [entry.to_dict() for entry in self.entries],
+            "elsewhere": [
+                {key: entry.to_dict()[key] for key in ("image", "box", "size", "score", "source")}
+                for entry in self.elsewhere
+            ],
             **({"incomplete": self.incomplete} if self.incomplete else {}),
-            **({"notes": list(self.notes)} if self.notes else {}),
+            "notes": list(self.notes),
         }
 
     def to_json(self) -> str:
@@ -126,21 +169,36 @@ class Report:
 
     def to_text(self) -> str:
         """A line for people: how many faces had which outcome, why those that have a reason, what has no face."""
+        return "\n".join([*self._text_of_faces(), *self._text_of_others()])
+
+    def _text_of_faces(self) -> list[str]:
         if not self.entries:
-            nothing = f"No face found: the {'picture is' if self.images == 1 else 'pictures are'} unchanged"
-            return "\n".join([nothing, *self._remarks()])
-        parts = [f"{_faces(count)} {action}" for action, count in self.count().items()]
-        lines = [", ".join(parts)]
-        reasons = Counter((entry.action, entry.reason) for entry in self.entries if entry.reason)
-        lines += [f"{action}: {reason} ({count})" for (action, reason), count in sorted(reasons.items())]
+            return [f"No face found: the {'picture is' if self.images == 1 else 'pictures are'} unchanged"]
+        lines = [", ".join(f"{_faces(count)} {action}" for action, count in self.count().items())]
+        groups: dict[tuple[str, str], list[Entry]] = {}
+        for entry in self.entries:
+            if entry.reason:
+                groups.setdefault((entry.action, entry.verdict or entry.reason), []).append(entry)
+        for (action, word), entries in sorted(groups.items()):
+            reasons = {entry.reason for entry in entries}
+            said = reasons.pop() if len(reasons) == 1 else f"{word}, such as {min(reasons).removeprefix(f'{word}: ')}"
+            lines.append(f"{action}: {said} ({len(entries)}{_numbers(entries)})")
         without = self.images - len({entry.image for entry in self.entries})
         if without:
             lines.append(f"{without} of {self.images} pictures without a face")
-        return "\n".join(lines + self._remarks())
+        return lines
 
-    def _remarks(self) -> list[str]:
-        incomplete = [f"NOT WHOLE: {self.incomplete}. Look at the result."] if self.incomplete else []
-        return [*incomplete, *self.notes]
+    def _text_of_others(self) -> list[str]:
+        lines = [f"NOT WHOLE: {self.incomplete}. Look at the result."] if self.incomplete else []
+        if not self.elsewhere:
+            return [*lines, *self.notes]
+        one = len(self.elsewhere) == 1
+        return [
+            *lines,
+            f"{'a face' if one else f'{len(self.elsewhere)} faces'} elsewhere, in the result and not in the list: "
+            f"{'it is' if one else 'they are'} as before",
+            *self.notes,
+        ]
 
     def count(self) -> dict[str, int]:
         """Action -> number of faces, in the order of ACTIONS, without those that did not happen."""
@@ -150,7 +208,8 @@ class Report:
     def after(self, earlier: Report | None) -> Report:
         """This report as the next chapter of an earlier one of the same pictures.
 
-        A face of both, known by its picture and box, has what this one did to it, unless this one merely kept it.
+        A face of both, known by its picture and box, has what this one did to it, unless this one merely kept it. Faces
+        elsewhere are those of this one, which saw the later picture.
 
         Args:
             earlier: the report so far; None: there is none.
@@ -168,7 +227,7 @@ class Report:
         latest = {(entry.image, entry.box): entry for entry in earlier.entries}
         for entry in self.entries:
             key = (entry.image, entry.box)
-            if key not in latest or entry.action not in (KEPT, FOUND):
+            if key not in latest or entry.action in _CHANGED or _tells_more(entry, latest[key]):
                 latest[key] = entry
         return replace(
             self,
@@ -184,12 +243,15 @@ class Report:
             first_image: of the part, in the clip.
             images: pictures of the clip.
         """
-        moved = tuple(replace(entry, image=entry.image + first_image) for entry in self.entries)
-        return replace(self, images=images, entries=moved)
+        moved, elsewhere = (
+            tuple(replace(entry, image=entry.image + first_image) for entry in entries)
+            for entries in (self.entries, self.elsewhere)
+        )
+        return replace(self, images=images, entries=moved, elsewhere=elsewhere)
 
 
 def report_faces(
-    faces: Faces, action: str, seed: int | None = None, reasons: Mapping[int, tuple[str, str]] | None = None
+    faces: Faces, action: str, seed: int | None = None, reasons: Mapping[int, tuple] | None = None
 ) -> Report:
     """The report of one step: every face had `action` done to it, those of faces.kept were kept.
 
@@ -197,15 +259,16 @@ def report_faces(
         faces: of the step.
         action: one of ACTIONS.
         seed: of the run, where it is known: each face's own is that plus its offset (Faces.seed_offsets).
-        reasons: index of a face -> (action, reason), for faces that had another outcome.
+        reasons: index of a face -> its Outcome (or action and reason), for faces that had another one.
     """
     reasons = reasons or {}
     entries = []
     for i, (face, offset) in enumerate(zip(faces, faces.seed_offsets(), strict=True)):
-        what, why = reasons.get(i, (action, ""))
-        face_seed = (seed + offset) % 2**64 if seed is not None and what in (ANONYMIZED, SWAPPED) else None
-        entries.append(_entry(face, what, face_seed, why))
-    entries += [_entry(face, KEPT, None, _NOT_SELECTED) for face in faces.kept]
+        outcome = Outcome(*reasons.get(i, (action,)))
+        painted = outcome.action in (ANONYMIZED, SWAPPED, BROKEN)
+        face_seed = (seed + offset) % 2**64 if seed is not None and painted else None
+        entries.append(_entry(face, outcome, face_seed, offset + 1))
+    entries += [_entry(face, Outcome(KEPT, _NOT_SELECTED), None, None) for face in faces.kept]
     entries.sort(key=lambda entry: entry.image)
     return Report(faces.image_count, faces.height, faces.width, tuple(entries))
 
@@ -218,14 +281,42 @@ def join_reports(parts: Iterable[Report], images: int, height: int, width: int) 
         images: pictures of the clip.
         height, width: of each, in pixels.
     """
-    return Report(images, height, width, tuple(entry for part in parts for entry in part.entries))
-
-
-def _entry(face: Face, action: str, seed: int | None, reason: str) -> Entry:
-    x0, y0, x1, y1 = (round(float(edge), 1) for edge in face.box)
-    return Entry(
-        face.image_index, (x0, y0, x1, y1), round(float(face.score), 3), face.source, face.track, action, seed, reason
+    parts = list(parts)
+    return Report(
+        images,
+        height,
+        width,
+        tuple(entry for part in parts for entry in part.entries),
+        tuple(entry for part in parts for entry in part.elsewhere),
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
+
+
+def entries_elsewhere(faces: Iterable[Face]) -> tuple[Entry, ...]:
+    """The entries of faces that were found in a result and were not in the list."""
+    return tuple(_entry(face, Outcome(FOUND), None, None) for face in faces)
+
+
+def _entry(face: Face, outcome: Outcome, seed: int | None, number: int | None) -> Entry:
+    x0, y0, x1, y1 = (round(float(edge), 1) for edge in face.box)
+    covered = None if outcome.covered is None else round(outcome.covered, 3)
+    return Entry(
+        *(face.image_index, (x0, y0, x1, y1), round(float(face.score), 3), face.source, face.track),
+        *(outcome.action, seed, outcome.reason, number, outcome.verdict, covered),
+    )
+
+
+def _tells_more(entry: Entry, earlier: Entry) -> bool:
+    """Whether of two steps that left a face as it was the later one gives a reason of its own."""
+    return earlier.action not in _CHANGED and entry.reason not in ("", _NOT_SELECTED)
+
+
+def _numbers(entries: list[Entry]) -> str:
+    numbers = sorted({entry.number for entry in entries if entry.number is not None})
+    if not numbers or not entries[0].verdict:
+        return ""
+    more = ", ..." if len(numbers) > _NAMED else ""
+    return f", number {', '.join(map(str, numbers[:_NAMED]))}{more}"
 
 
 def _faces(count: int) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from .numbers import parse_numbers
 from .settings import INSIDE, SelectSettings
 from .types import Face, Faces
 
-_INDICES = re.compile(r"\s*\d+\s*(-\s*\d+\s*)?(,\s*\d+\s*(-\s*\d+\s*)?)*")
 _INSIDE = 0.5  # share of a box that the mask covers, and of a track's frames, from which a face counts as inside
 
 
@@ -70,7 +69,7 @@ def select_faces(
         ValueError: indices of another form, or a mask of another size.
     """
     _check_mask(mask, faces)
-    ranges = _parse(settings.indices)
+    ranges = parse_numbers(settings.indices)
     persons = _persons(faces)
     conditions: list[Callable[[_Person], bool]] = []
     if ranges:
@@ -113,23 +112,6 @@ def _check_mask(mask: torch.Tensor | None, faces: Faces) -> None:
         raise ValueError(
             f"There are {len(mask)} masks for {faces.image_count} pictures: connect one mask, or one for each picture."
         )
-
-
-def _parse(indices: str) -> list[range]:
-    """The ranges of numbers that a string such as "1,3-5" names; none for an empty one."""
-    if not indices.strip():
-        return []
-    ranges = []
-    if _INDICES.fullmatch(indices):
-        for part in indices.split(","):
-            first, _, last = part.partition("-")
-            ranges.append(range(int(first), int(last or first) + 1))
-    if not ranges or any(len(numbers) == 0 or numbers.start == 0 for numbers in ranges):
-        raise ValueError(
-            f"indices are the numbers of faces from 1, with commas and ranges from low to high, such as 1,3-5; "
-            f"got {indices!r}."
-        )
-    return ranges
 
 
 def _persons(faces: Faces) -> list[_Person]:

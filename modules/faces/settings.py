@@ -11,6 +11,8 @@ from dataclasses import dataclass
 POSITIONS = ("any", "left", "right", "top", "bottom", "centre")
 MASK_MODES = INSIDE, OUTSIDE = ("inside", "outside")
 REGIONS = ("crop", "oval", "box")
+# The widest feather at which what is pasted covers nine tenths of the face's oval (docs/measured.md, "Coverage").
+MOST_FEATHER = dict(zip(REGIONS, (0.25, 0.12, 0.05), strict=True))
 PARTS = ("eyes", "nose", "mouth")
 MODES = ("solid", "mosaic", "blur")
 KEEP = "keep"  # the fallback that leaves a face as it is
@@ -127,6 +129,8 @@ class PasteSettings:
         keep: some of PARTS: there the original stays.
         fallback: what becomes of faces that cannot be pasted: a mode of redaction, or KEEP.
         min_size: pixels of face size; smaller faces are not pasted.
+        keep_faces: numbers as the preview shows them, such as "1,3-5": these stay as they came, whatever is seen on
+            them.
 
     Raises:
         ValueError: a setting is out of range.
@@ -138,6 +142,7 @@ class PasteSettings:
     keep: tuple[str, ...] = ()
     fallback: str = MODES[0]
     min_size: float = 16
+    keep_faces: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.feather <= 0.5:
@@ -163,6 +168,8 @@ class RedactSettings:
         detail: 2..32, the independent samples that a mosaic or blur leaves at most across a face.
         margin: 0 or more, how far the shape is grown outward, as a share of the face's size, so that chin, ears and
             hairline are covered.
+        keep_faces: numbers as the preview shows them, such as "1,3-5": these are covered by the shape alone, even where
+            it leaves more of the face open than it may.
 
     Raises:
         ValueError: a setting is out of range.
@@ -172,6 +179,7 @@ class RedactSettings:
     shape: str = SHAPES[0]
     detail: float = 6.0
     margin: float = 0.15
+    keep_faces: str = ""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES or self.shape not in SHAPES:

@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from .fingerprint import Fingerprint
+
 FIVE_POINTS = "five"  # eye, eye, nose, mouth corner, mouth corner; the image-left one first
 IBUG_68 = "ibug68"
 BOX_ONLY = "box"
@@ -81,6 +83,7 @@ class Faces:
         height, width: of each picture, in pixels.
         faces: those that are to be changed.
         kept: those that were found and not selected: only reports name them.
+        fingerprint: of the pictures they were found in, by which another picture is known; None: not taken.
     """
 
     image_count: int
@@ -88,6 +91,7 @@ class Faces:
     width: int
     faces: tuple[Face, ...] = ()
     kept: tuple[Face, ...] = ()
+    fingerprint: Fingerprint | None = None
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -107,7 +111,8 @@ class Faces:
 
         of_faces, of_kept = self._places_by_image
         faces, kept = inside(self.faces, of_faces), inside(self.kept, of_kept)
-        return Faces(stop - start, self.height, self.width, faces, kept)
+        taken = self.fingerprint and self.fingerprint.window(start, stop)
+        return Faces(stop - start, self.height, self.width, faces, kept, taken)
 
     def shifted(self, first_image: int) -> Faces:
         """These faces of a part of a clip, which begins at image `first_image`, numbered as in the whole clip."""
@@ -115,7 +120,13 @@ class Faces:
         def moved(faces: tuple[Face, ...]) -> tuple[Face, ...]:
             return tuple(replace(face, image_index=face.image_index + first_image) for face in faces)
 
-        return replace(self, image_count=first_image + self.image_count, faces=moved(self.faces), kept=moved(self.kept))
+        return replace(
+            self,
+            image_count=first_image + self.image_count,
+            faces=moved(self.faces),
+            kept=moved(self.kept),
+            fingerprint=self.fingerprint and self.fingerprint.shifted(first_image),
+        )
 
     @cached_property
     def _places_by_image(self) -> tuple[list[int], list[int]]:

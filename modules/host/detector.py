@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import comfy.model_management
@@ -11,6 +12,9 @@ import comfy.model_patcher
 import torch
 
 from ..faces.detect.detection import detect_faces, load_face_networks
+from ..faces.detect.glance import glance
+from ..faces.fingerprint import take_fingerprint
+from ..faces.paste.look import Find
 from ..faces.settings import DetectSettings
 from ..faces.types import Faces
 
@@ -24,12 +28,34 @@ def detector() -> Iterator[Callable[..., Faces]]:
     Yields:
         detect_faces without its first argument, the networks, and with the device set.
     """
+    patcher = _patcher()
+    comfy.model_management.load_models_gpu([patcher])
+    yield partial(detect_faces, patcher.model, device=patcher.load_device)
+
+
+def looker() -> Find:
+    """What Look.find wants: the detector looks quickly at one finished picture after the other.
+
+    The networks are read at the first picture, and are put on the host's device for each, as other models may have
+    taken their place in between.
+    """
+    patchers: list[comfy.model_patcher.CoreModelPatcher] = []
+
+    def find(picture, faces, painted):
+        if not patchers:
+            patchers.append(_patcher())
+        comfy.model_management.load_models_gpu(patchers)
+        patchers[0].model.to(patchers[0].load_device)
+        return glance(patchers[0].model, picture, faces, painted)
+
+    return find
+
+
+def _patcher() -> comfy.model_patcher.CoreModelPatcher:
     device = comfy.model_management.get_torch_device()
-    patcher = comfy.model_patcher.CoreModelPatcher(
+    return comfy.model_patcher.CoreModelPatcher(
         load_face_networks(), load_device=device, offload_device=comfy.model_management.unet_offload_device()
     )
-    comfy.model_management.load_models_gpu([patcher])
-    yield partial(detect_faces, patcher.model, device=device)
 
 
 def detect(
@@ -45,10 +71,10 @@ def detect(
         progress: called with (pictures done, all), see detect_faces.
 
     Returns:
-        Faces with five points each, in each picture in reading order.
+        Faces with five points each, in each picture in reading order, and with the fingerprint of the pictures.
 
     Raises:
         ValueError: images of another shape.
     """
     with detector() as find:
-        return find(images, settings, progress=progress)
+        return replace(find(images, settings, progress=progress), fingerprint=take_fingerprint(images))

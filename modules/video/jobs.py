@@ -16,21 +16,24 @@ from typing import NamedTuple
 import comfy.model_management
 import torch
 
-from ..faces.alignment import crop_faces
+from ..faces.alignment import check_faces, crop_faces
+from ..faces.fingerprint import KEYFRAMES, take_fingerprint
+from ..faces.paste.cover_and_look import cover_and_look
+from ..faces.paste.look import Look
 from ..faces.paste.paste_or_redact import replace_faces
-from ..faces.paste.redaction import redact_faces
-from ..faces.report import ANONYMIZED, FOUND, REDACTED, Report, join_reports, report_faces
+from ..faces.report import FOUND, REDACTED, Report, join_reports, report_faces
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..faces.track.following import follow_faces
 from ..faces.types import Faces
-from ..host.detector import detector
+from ..host.detector import detector, looker
 from ..model.comfy_engine import FaceAnonModel
 from ..model.settings import PaintSettings
 from .containers import CannotHold, Source
 from .files import Window, Written, probe, read_chunks, read_frames, rewrite
 from .people import PeoplePainter
 
-FRAMES_AT_ONCE = 8
+FRAMES_AT_ONCE = KEYFRAMES  # so that the first of each chunk is known by its fingerprint
+_LOOK_EVERY = 24  # frames between two in which the detector looks at the result
 
 
 class Clip(NamedTuple):
@@ -69,7 +72,8 @@ def track_video(
         for first, frames in read_chunks(clip.source, FRAMES_AT_ONCE, clip.window):
             advance = partial(_advance, progress, first, count)
             read = first + len(frames)
-            yield frames, detect(frames, detecting, progress=advance)
+            found = detect(frames, detecting, progress=advance)
+            yield frames, replace(found, fingerprint=take_fingerprint(frames, KEYFRAMES))
 
     with detector() as detect:
         faces = follow_faces(parts(detect), count, tracking)
@@ -118,10 +122,13 @@ def anonymize_video(
         batches=list(in_chunk.values()),
     )
 
-    def change(frames: torch.Tensor, part: Faces) -> tuple[torch.Tensor, Report]:
+    look = Look(seed=painting.seed, degree=painting.degree, every=_LOOK_EVERY)
+    find = looker()
+
+    def change(frames: torch.Tensor, part: Faces, first: int) -> tuple[torch.Tensor, Report]:
         crops, part = crop_faces(frames, part, size)
         painted = painter.paint(crops, part)
-        changed, _, report = replace_faces(frames, painted, part, pasting, action=ANONYMIZED, seed=painting.seed)
+        changed, _, report = replace_faces(frames, painted, part, pasting, look=replace(look, find=find, first=first))
         return changed, report
 
     return _rewrite(clip, target, faces, change)
@@ -147,8 +154,11 @@ def redact_video(
     """
     _check_faces(clip, faces)
 
-    def change(frames: torch.Tensor, part: Faces) -> tuple[torch.Tensor, Report]:
-        return redact_faces(frames, part, redaction)[0], report_faces(part, REDACTED)
+    look, find = Look(REDACTED, every=_LOOK_EVERY), looker()
+
+    def change(frames: torch.Tensor, part: Faces, first: int) -> tuple[torch.Tensor, Report]:
+        covered, _, report = cover_and_look(frames, part, redaction, look=replace(look, find=find, first=first))
+        return covered, report
 
     return _rewrite(clip, target, faces, change, progress)
 
@@ -172,7 +182,7 @@ def _rewrite(
     clip: Clip,
     target: Path,
     faces: Faces,
-    change: Callable[[torch.Tensor, Faces], tuple[torch.Tensor, Report]],
+    change: Callable[[torch.Tensor, Faces, int], tuple[torch.Tensor, Report]],
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, Report]:
     parts: list[Report] = []
@@ -180,9 +190,10 @@ def _rewrite(
     def change_chunk(frames: torch.Tensor, first: int) -> torch.Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
         part = faces.window(first, first + len(frames))
+        check_faces(frames, part)  # also where none is: another video is known by its first frames
         report = report_faces(part, FOUND)
         if len(part):
-            frames, report = change(frames, part)
+            frames, report = change(frames, part, first)
         parts.append(report.shifted(first, faces.image_count))
         return frames
 
@@ -212,7 +223,7 @@ def _rewrite(
         )
     report = join_reports(parts, faces.image_count, faces.height, faces.width)
     notes = (f"left out: {', '.join(written.left_out)}",) if written.left_out else ()
-    return path, replace(report, incomplete="; ".join(written.problems), notes=notes)
+    return path, replace(report, incomplete="; ".join(written.problems), notes=(*report.notes, *notes))
 
 
 def _crops_at(clip: Clip, faces: Faces, places: list[int], size: int) -> torch.Tensor:

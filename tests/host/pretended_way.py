@@ -182,14 +182,16 @@ def check_pictures(card: Card) -> None:
         assert {face.track for face in tracked} == {0}
         crops, cropped = pack.FaceAnonCropFaces.execute(images, tracked, size=128)
         assert (crops.device, tuple(crops.shape)) == (intermediate, (2, 128, 128, 3))
-        # reversed colours: a crop that shows what the picture shows is not pasted but redacted
+        # a crop that shows what the picture shows is not pasted but redacted
         options = {
             "region": "oval",
             "colour_match": 0.5,
             "keep_mouth": True,
             "protect": (images[..., 0] > 0.95).float(),
         }
-        pasted, mask, _ = pack.FaceAnonPasteFaces.execute(images, cropped, 1 - crops, **options)
+        pasted, mask, _ = pack.FaceAnonPasteFaces.execute(
+            images, cropped, crops.roll(crops.shape[1] // 2, 1), **options
+        )
         redacted = [pack.FaceAnonRedactFaces.execute(images, faces, mode)[0] for mode in MODES]
         for result in (pasted, *redacted):
             assert (result.device, result.shape) == (intermediate, images.shape)

@@ -46,7 +46,7 @@ def test_a_strip_of_twenty_thousand_pixels():
     redacted, mask, _ = pack.FaceAnonRedactFaces.execute(image, found).result
     assert (redacted[0, 10:40, 19980:] == 0).all() and not mask[0, :, :19900].any()
     crops, cropped = pack.FaceAnonCropFaces.execute(image, found, 64).result
-    pasted, mask, _ = pack.FaceAnonPasteFaces.execute(image, cropped, 1 - crops).result
+    pasted, mask, _ = pack.FaceAnonPasteFaces.execute(image, cropped, crops.roll(crops.shape[1] // 2, 1)).result
     assert mask[0, 20, 19990] == 1 and torch.equal(pasted[mask == 0], image[mask == 0])
 
 
@@ -58,7 +58,7 @@ def test_a_mask_of_another_size():
         pack.FaceAnonSelectFaces.execute(faces, mask=wrong)
     crops, cropped = pack.FaceAnonCropFaces.execute(image, faces, 64).result
     with pytest.raises(ValueError, match=r"64x64.*200x100"):
-        pack.FaceAnonPasteFaces.execute(image, cropped, 1 - crops, protect=wrong)
+        pack.FaceAnonPasteFaces.execute(image, cropped, crops.roll(crops.shape[1] // 2, 1), protect=wrong)
 
 
 def test_clips_of_no_frame_and_of_one():
@@ -69,36 +69,42 @@ def test_clips_of_no_frame_and_of_one():
         assert [face.track for face in output[0]] == list(range(len(found)))
         crops, cropped = pack.FaceAnonCropFaces.execute(frames, output[0], 64).result
         assert crops.shape == (len(found), 64, 64, 3)
-        pasted, _, report = pack.FaceAnonPasteFaces.execute(frames, cropped, 1 - crops).result
+        pasted, _, report = pack.FaceAnonPasteFaces.execute(frames, cropped, crops.roll(crops.shape[1] // 2, 1)).result
         assert pasted.shape == frames.shape and report.images == count
 
 
-def test_a_part_of_the_picture_that_is_protected_stays():
+def test_a_part_of_the_picture_that_is_protected_stays_where_the_user_says_so():
     image = noise(1, 100, 200, 3)
     faces = pack.FaceAnonDetectFaces.execute(image, bboxes=boxes(1))[0]
     crops, cropped = pack.FaceAnonCropFaces.execute(image, faces, 64).result
     hand = torch.zeros(1, 100, 200)
     hand[:, 20:35] = 1
-    pasted, mask, _ = pack.FaceAnonPasteFaces.execute(image, cropped, 1 - crops, protect=hand).result
+    other = crops.roll(crops.shape[1] // 2, 1)
+    pasted, mask, report = pack.FaceAnonPasteFaces.execute(image, cropped, other, protect=hand, keep="1").result
     assert torch.equal(pasted[0, 20:35], image[0, 20:35]) and not mask[0, 20:35].any() and mask[0, 15, 25] == 1
+    assert [(entry.action, entry.verdict) for entry in report.entries] == [("kept by the user", "kept")]
 
 
 def test_crops_of_nan_are_covered_and_reported(model):
     image = noise(1, 100, 200, 3)
     faces = pack.FaceAnonDetectFaces.execute(image, bboxes=boxes(2))[0]
     crops, cropped = pack.FaceAnonCropFaces.execute(image, faces, 64).result
-    painted = 1 - crops
+    painted = crops.roll(crops.shape[1] // 2, 1)
     painted[1] = float("nan")
     output = pack.FaceAnonPasteFaces.execute(image, cropped, painted)
     assert output[0].isfinite().all() and (output[0][0, 20:30, 70:80] == 0).all()
-    assert output.ui["text"] == ("1 face anonymized, 1 face redacted\nredacted: not finite (1)",)
+    assert output.ui["text"] == ("1 face anonymized, 1 face redacted\nredacted: not finite (1, number 2)",)
 
 
 def test_a_face_below_the_least_size_is_covered():
     image = noise(1, 100, 200, 3)
     faces = pack.FaceAnonDetectFaces.execute(image, bboxes=boxes(1, side=12))[0]
     crops, cropped = pack.FaceAnonCropFaces.execute(image, faces, 64).result
-    _, _, report = pack.FaceAnonPasteFaces.execute(image, cropped, 1 - crops).result
-    assert [(entry.action, entry.reason) for entry in report.entries] == [("redacted", "too small")]
-    _, _, report = pack.FaceAnonPasteFaces.execute(image, cropped, 1 - crops, min_size=12).result
+    _, _, report = pack.FaceAnonPasteFaces.execute(image, cropped, crops.roll(crops.shape[1] // 2, 1)).result
+    assert [(entry.action, entry.reason) for entry in report.entries] == [
+        ("redacted", "too small: 12 pixels, 16 is the least")
+    ]
+    _, _, report = pack.FaceAnonPasteFaces.execute(
+        image, cropped, crops.roll(crops.shape[1] // 2, 1), min_size=12
+    ).result
     assert report.count() == {"anonymized": 1}

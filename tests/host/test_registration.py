@@ -50,7 +50,7 @@ CONTRACT = {
     "FaceAnonPasteFaces": (
         [
             *("image", "crops", "faces", "feather", "region", "colour_match", "keep_eyes", "keep_nose", "keep_mouth"),
-            *("protect", "fallback", "min_size", "action", "seed", "report"),
+            *("protect", "fallback", "min_size", "action", "seed", "report", "keep"),
         ],
         ["IMAGE", "MASK", "FACE_ANON_REPORT"],
     ),
@@ -64,7 +64,7 @@ CONTRACT = {
     "FaceAnonTrackFaces": (["image", "faces", "max_gap", "lead", "smoothing"], ["FACE_ANON_FACES", "IMAGE"]),
     "FaceAnonAnonymizeCrops": ([*MODEL, "crops", "faces", *PAINTING, "source"], ["IMAGE"]),
     "FaceAnonRedactFaces": (
-        ["image", "faces", "mode", "shape", "detail", "margin", "report"],
+        ["image", "faces", "mode", "shape", "detail", "margin", "report", "keep"],
         ["IMAGE", "MASK", "FACE_ANON_REPORT"],
     ),
     "FaceAnonTrackVideo": (
@@ -74,12 +74,12 @@ CONTRACT = {
     "FaceAnonAnonymizeVideo": (
         [
             *("video", "faces", *MODEL, *PAINTING, "feather", "region", "colour_match", "fallback", "min_size"),
-            "report",
+            *("report", "keep"),
         ],
         ["VIDEO", "FACE_ANON_REPORT"],
     ),
     "FaceAnonRedactVideo": (
-        ["video", "faces", "mode", "shape", "detail", "margin", "report"],
+        ["video", "faces", "mode", "shape", "detail", "margin", "report", "keep"],
         ["VIDEO", "FACE_ANON_REPORT"],
     ),
     "FaceAnonSaveImage": (

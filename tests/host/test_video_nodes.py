@@ -191,6 +191,18 @@ def test_a_trimmed_video_and_faces_of_another(video, model):
         pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST)
 
 
+def test_another_film_of_that_size_is_refused_and_a_graded_one_is_not(tmp_path, video, faces, model):
+    frames = video.get_components().images
+    write_video(tmp_path / "other.mp4", frames.flip(2))
+    write_video(tmp_path / "graded.mp4", frames**0.7)
+    other, graded = (InputImpl.VideoFromFile(str(tmp_path / f"{name}.mp4")) for name in ("other", "graded"))
+    with pytest.raises(ValueError, match="Picture 1 is not the one in which these faces were found"):
+        pack.FaceAnonRedactVideo.execute(other, faces)
+    assert not list(Path(folder_paths.get_temp_directory()).rglob("*.part*"))
+    _, report = pack.FaceAnonRedactVideo.execute(graded, faces).result
+    assert report.count() == {"redacted": len(faces)}
+
+
 def test_no_face_at_all_and_one_frame(tmp_path, model):
     sky = torch.full((3, 64, 96, 3), 0.5) + torch.rand((3, 64, 96, 3), generator=torch.Generator().manual_seed(0)) / 9
     for count in (3, 1):

@@ -12,6 +12,7 @@ from face_anonymizer.modules.faces import adapters, alignment
 from face_anonymizer.modules.faces.boxes import suppress
 from face_anonymizer.modules.faces.detect import decoding, detection, first_look
 from face_anonymizer.modules.faces.drawing import draw_faces
+from face_anonymizer.modules.faces.report import FOUND, report_faces
 from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Faces
 
@@ -134,6 +135,8 @@ def test_max_faces_keeps_the_best_scores(network, portrait):
     three = detection.detect_faces(network, image, DetectSettings(min_score=0.1, max_faces=3))
     best = sorted((face.score for face in every), reverse=True)[:3]
     assert sorted((face.score for face in three), reverse=True) == best
+    assert sorted(face.score for face in (*three, *three.kept)) == sorted(face.score for face in every)
+    assert report_faces(three, FOUND).count() == {"found": 3, "kept": len(every) - 3}
     centres = [tuple(face.box.reshape(2, 2).mean(0) // 128) for face in three]
     assert centres == sorted(centres, key=lambda c: (c[1], c[0]))
 

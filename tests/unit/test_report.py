@@ -1,5 +1,6 @@
 """Reports: what was found and what became of it."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,8 +9,12 @@ import pytest
 from face_anonymizer.modules.faces.report import (
     ANONYMIZED,
     FOUND,
+    KEPT,
+    KEPT_BY_USER,
     REDACTED,
+    Outcome,
     Report,
+    entries_elsewhere,
     join_reports,
     report_faces,
 )
@@ -31,6 +36,7 @@ def test_json_holds_what_the_schema_says():
     assert first == {
         **{"image": 0, "box": [10.0, 20.0, 60.0, 70.0], "size": 50.0, "score": 0.912, "source": "test"},
         **{"track": None, "action": "anonymized", "seed": 7, "reason": ""},
+        **{"number": 1, "verdict": "", "covered": None},
     }
     assert kept["action"] == "kept" and kept["reason"] == "not selected" and kept["seed"] is None
     assert second["image"] == 2 and second["track"] == 4 and second["reason"] == "too small" and second["seed"] is None
@@ -55,6 +61,43 @@ def test_a_later_step_speaks_for_what_it_did():
         report_faces(Faces(2, 9, 9), FOUND).after(painted)
 
 
+def test_what_a_later_step_merely_kept_keeps_its_outcome_but_for_a_better_reason():
+    one, other = face(), face(left=200.0)
+    both = Faces(1, 9, 9, (one, other))
+    first = report_faces(both, ANONYMIZED, 1, {1: (KEPT, "not selected")})
+    later = report_faces(both, REDACTED, reasons={i: Outcome(KEPT, "kept: 12 %", "kept", 0.12) for i in range(2)})
+    merged = later.after(first)
+    assert [(entry.action, entry.verdict) for entry in merged.entries] == [("anonymized", ""), ("kept", "kept")]
+    assert report_faces(both, REDACTED).after(later).count() == {"redacted": 2}
+
+
+def test_refusals_faces_elsewhere_and_notes_are_told():
+    outcomes = {i: Outcome(REDACTED, f"still the original: it agrees by 0.9{i}", "still the original") for i in (1, 2)}
+    outcomes[0] = Outcome(KEPT_BY_USER, "kept: 48 % was replaced, 90 % is the least", "kept", 0.4812)
+    report = report_faces(Faces(1, 9, 9, (face(), face(), face())), ANONYMIZED, reasons=outcomes)
+    report = dataclasses.replace(
+        report, elsewhere=entries_elsewhere([face(left=300.0)]), notes=("feather was limited",)
+    )
+    assert report.to_text().splitlines() == [
+        "2 faces redacted, 1 face kept by the user",
+        "kept by the user: kept: 48 % was replaced, 90 % is the least (1, number 1)",
+        "redacted: still the original, such as it agrees by 0.91 (2, number 2, 3)",
+        "a face elsewhere, in the result and not in the list: it is as before",
+        "feather was limited",
+    ]
+    found = json.loads(report.to_json())
+    assert [(entry["verdict"], entry["covered"]) for entry in found["faces"]] == [
+        ("kept", 0.481),
+        *[("still the original", None)] * 2,
+    ]
+    assert found["elsewhere"] == [
+        {"image": 0, "box": [300.0, 20.0, 350.0, 70.0], "size": 50.0, "score": 0.912, "source": "test"}
+    ]
+    assert found["notes"] == ["feather was limited"]
+    joined = join_reports([report.shifted(2, 9)], 9, 9, 9)
+    assert [entry.image for entry in joined.elsewhere] == [2] and joined.notes == report.notes
+
+
 def test_text_for_people():
     assert Report(1, 9, 9).to_text() == "No face found: the picture is unchanged"
     assert Report(5, 9, 9).to_text() == "No face found: the pictures are unchanged"
@@ -68,7 +111,7 @@ def test_text_for_people():
 
 
 def test_parts_of_a_clip_are_one_report():
-    whole = Faces(5, 9, 9, (face(0), face(3), face(4)))
+    whole = Faces(5, 9, 9, (face(0, track=1), face(3, track=0), face(4, track=1)))
     parts = []
     for start in (0, 2, 4):
         part = whole.window(start, min(start + 2, 5))

@@ -73,7 +73,8 @@ def detect_faces(
 
     Returns:
         Faces with five points each, the image-left eye first as seen on the upright face. In each picture they are read
-        like text: by row of an eighth of the height, then from left to right, by the centres of their boxes.
+        like text: by row of an eighth of the height, then from left to right, by the centres of their boxes. Faces
+        beyond max_faces are `kept`, so that every report names them.
 
     Raises:
         ValueError: images of another shape.
@@ -87,17 +88,20 @@ def detect_faces(
     centerface, onet = (network.centerface, network.onet) if isinstance(network, FaceNetworks) else (network, None)
     count, height, width = images.shape[:3]
     faces: list[Face] = []
+    kept: list[Face] = []
     for index in range(count):
         # resized where it is: not every device has the antialiasing filter
         picture = torch.nan_to_num(images[index, ..., :3].permute(2, 0, 1)[None].float()).clamp(0, 1)
         advance = _ignore if progress is None else lambda share, done=index: progress(done + share, count)
         found, sources = _Search(centerface, onet, picture, settings).run(advance)
+        taken = settings.max_faces or len(sources)  # best first
         for i in _reading_order(found.boxes, height):
             points = found.points[i] - 0.5
-            faces.append(Face(index, found.boxes[i], float(found.scores[i]), points, FIVE_POINTS, sources[i]))
+            face = Face(index, found.boxes[i], float(found.scores[i]), points, FIVE_POINTS, sources[i])
+            (faces if i < taken else kept).append(face)
         if progress is not None:
             progress(index + 1, count)
-    return Faces(count, height, width, tuple(faces))
+    return Faces(count, height, width, tuple(faces), tuple(kept))
 
 
 def _ignore(_share: float) -> None:
@@ -129,8 +133,10 @@ class _Search:
             found = self._with_candidates(found, find_candidates(self.centerface, self.picture, advance))
             sources += [_TILE_SOURCE] * (len(found.scores) - len(sources))
         best = np.argsort(-found.scores, kind="stable")
-        best = best[found.scores[best] >= min_score][: self.settings.max_faces or None]
-        return self._refined(found.pick(best)), [sources[i] for i in best]
+        best = best[found.scores[best] >= min_score]
+        count = self.settings.max_faces or len(best)
+        chosen, others = self._refined(found.pick(best[:count])), found.pick(best[count:])
+        return join([chosen, others]), [sources[i] for i in best]
 
     def _with_candidates(self, found: Candidates, candidates: Candidates, plausible: float | None = None) -> Candidates:
         """The faces of `found`, then those of the candidates that are others and stand a look at them upright.

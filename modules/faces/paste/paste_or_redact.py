@@ -1,18 +1,23 @@
-"""Paste what came back from the model, and fail closed: a face that did not come back changed is redacted."""
+"""Paste what came back from the model, look at the result, and fail closed: a face that is refused is covered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import torch
 
-from ..report import ANONYMIZED, KEPT, REDACTED, Report, report_faces
-from ..settings import KEEP, PasteSettings, RedactSettings
-from ..types import Faces
+from ..detect.glance import LEAST, of_one_picture
+from ..numbers import named_faces
+from ..report import Outcome, Report, entries_elsewhere, report_faces
+from ..settings import KEEP, MOST_FEATHER, PasteSettings, RedactSettings
+from ..types import Face, Faces
 from .compositing import check_protect, paste_into, shield_of
-from .placement import check_crops, placements_in
+from .edge import Edge
+from .look import Look, judge_glance, look_at_crop, look_at_faces
+from .placement import Placement, check_crops, placements_in
 from .redaction import cover
-from .unfit import reason_against
+from .verdicts import Verdict
 
 
 def replace_faces(
@@ -21,21 +26,21 @@ def replace_faces(
     faces: Faces,
     settings: PasteSettings = PasteSettings(),
     *,
+    look: Look = Look(),
     protect: torch.Tensor | None = None,
-    action: str = ANONYMIZED,
-    seed: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, Report]:
     """The images with every crop pasted, where they were changed, and the report of it.
 
-    A crop with values that are no numbers, one that still shows the original, and a face of less than
-    settings.min_size pixels are not pasted, but redacted by settings.fallback, or left as they are with KEEP.
+    Each face is looked at (look.py): the crop before it is pasted, the finished picture afterwards. A face that is
+    refused is covered by settings.fallback, and its crop is not in the result. With KEEP, and where settings.keep_faces
+    names it, it stays as it came instead; a crop that is no picture is never pasted.
 
     Args:
         images, crops, faces, protect, progress: as for paste_faces.
-        settings: how crops are pasted, and what becomes of faces that cannot be.
-        action: what the report calls a pasted face, ANONYMIZED or SWAPPED.
-        seed: of the run, for the report.
+        settings: how crops are pasted, and what becomes of faces that are refused. A feather beyond MOST_FEATHER, at
+            which the original would show through, is limited to it, and the report says so.
+        look: who looks, and what the report calls a face that passes.
 
     Returns:
         Images like the input, mask float32 [B, H, W], 0..1, what was replaced or covered, and the report.
@@ -45,26 +50,104 @@ def replace_faces(
     """
     check_crops(images, crops, faces)
     check_protect(protect, faces)
+    kept = named_faces(faces, settings.keep_faces, "keep")
+    notes = []
+    if len(faces) and settings.feather > (most := MOST_FEATHER[settings.region]):
+        notes.append(
+            f"feather {settings.feather:g} was limited to {most:g}: with region {settings.region} more would let the "
+            "original show through"
+        )
+        settings = replace(settings, feather=most)
     result = images.clone()
     mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
-    outcome = KEPT if settings.fallback == KEEP else REDACTED
-    outcomes: dict[int, tuple[str, str]] = {}
+    outcomes: dict[int, Outcome] = {}
+    elsewhere: list[Face] = []
     for index in range(faces.image_count):
-        fit, unfit = [], []
-        for i, placement in placements_in(index, images, crops, faces).items():
-            reason = reason_against(placement, settings.min_size)
-            if reason is None:
-                fit.append(placement)
-            else:
-                unfit.append(placement)
-                outcomes[i] = (outcome, reason)
-            if reason is not None or not settings.colour_match:
-                placement.forget_cut()  # nobody needs it any more
-        paste_into(result[index], mask[index], fit, settings, shield_of(protect, index))
-        if settings.fallback != KEEP:
-            # last, as a neighbour's crop may show the unfit face once more
-            covering = RedactSettings(settings.fallback)
-            cover(result[index], mask[index], [placement.shapes for placement in unfit], covering)
+        picture = _Picture(result[index], mask[index], placements_in(index, images, crops, faces), settings, kept)
+        picture.paste(look, shield_of(protect, index))
+        if look.find is not None and picture.placements and (look.looks_at(index) or picture.refused):
+            elsewhere += picture.look_for_faces(look, faces, index)
+        for i, verdict in picture.verdicts.items():
+            outcomes[i] = verdict.outcome(look.action, fallback_keeps=settings.fallback == KEEP, user_keeps=i in kept)
         if progress is not None:
             progress(index + 1, faces.image_count)
-    return result, mask, report_faces(faces, action, seed, outcomes)
+    report = report_faces(faces, look.action, look.seed, outcomes)
+    return result, mask, replace(report, elsewhere=entries_elsewhere(elsewhere), notes=tuple(notes))
+
+
+@dataclass
+class _Picture:
+    """One picture on its way: what is pasted into it, and what was seen.
+
+    Args:
+        image: float [H, W, C], the result, changed in place.
+        mask: float32 [H, W], changed in place.
+        placements: index of a face -> its crop.
+        settings: of the paste.
+        kept: indices of faces that the user keeps.
+        verdicts: index of a face -> what was seen on it.
+    """
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    placements: dict[int, Placement]
+    settings: PasteSettings
+    kept: frozenset[int]
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> list[int]:
+        """The faces that the fallback takes."""
+        return [i for i, verdict in self.verdicts.items() if verdict.refused and not self._stays(i)]
+
+    def paste(self, look: Look, shield: torch.Tensor | None) -> None:
+        """Paste all crops that pass, and cover the faces of the others."""
+        for i, placement in self.placements.items():
+            self.verdicts[i] = look_at_crop(placement, self.settings.min_size)
+            if self.verdicts[i].refused or not self.settings.colour_match:
+                placement.forget_cut()  # nobody needs it any more
+        edge = Edge(self.settings.region, self.settings.feather)
+        self._paste_once(shield)
+        while True:
+            pasted = self._pasted()
+            seen = look_at_faces([self.placements[i] for i in pasted], self.image, self.mask, edge, look)
+            self.verdicts |= dict(zip(pasted, seen, strict=True))
+            if self._pasted() == pasted:
+                break
+            # once more without them: a refused crop is no better than what it shows
+            self._paste_once(shield)
+        self._cover()
+
+    def look_for_faces(self, look: Look, faces: Faces, index: int) -> list[Face]:
+        """Let the detector look at the finished picture; gives the faces elsewhere, of that picture of the batch."""
+        alone, places = of_one_picture(faces, index)
+        pasted = self._pasted()
+        found = look.find(self.image, alone, [places.index(i) for i in pasted])
+        scores = dict(zip(places, found.scores, strict=True))
+        missing = [i for i in pasted if scores[i] < LEAST and not self.verdicts[i].refused]
+        if missing:
+            # where the original has no face for this look either (turned away, hidden), none can be expected
+            before = look.find(self.placements[missing[0]].image, alone, [places.index(i) for i in missing])
+            missing = [i for i in missing if before.scores[places.index(i)] >= LEAST]
+        for i in missing:
+            self.verdicts[i] = replace(judge_glance(scores[i], LEAST, painted=True), covered=self.verdicts[i].covered)
+        return [replace(face, image_index=index) for face in found.elsewhere]
+
+    def _stays(self, i: int) -> bool:
+        return i in self.kept or self.settings.fallback == KEEP
+
+    def _pasted(self) -> list[int]:
+        return [i for i, v in self.verdicts.items() if not v.refused or (v.pasteable and self._stays(i))]
+
+    def _paste_once(self, shield: torch.Tensor | None) -> None:
+        pasted = [self.placements[i] for i in self._pasted()]
+        if self.mask.any():
+            self.image.copy_(next(iter(self.placements.values())).image)
+            self.mask.zero_()
+        paste_into(self.image, self.mask, pasted, self.settings, shield)
+
+    def _cover(self) -> None:
+        # last, as a neighbour's crop may show the refused face once more
+        if refused := self.refused:
+            covering = RedactSettings(self.settings.fallback)
+            cover(self.image, self.mask, [self.placements[i].shapes for i in refused], covering)

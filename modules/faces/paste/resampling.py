@@ -93,10 +93,14 @@ def sample(
     values = _look_up(prepared.values, grid, "bicubic")
     values = values.clamp(*prepared.limits).permute(1, 2, 0)
     alpha = edge.mask(prepared.placement, x + left, y + top, u, v)
-    closeness = (2 * torch.minimum(torch.minimum(u, 1 - u), torch.minimum(v, 1 - v))).clamp(
-        1e-2, 1
-    )  # above 0: a lone face keeps its colour to the border
-    return values, alpha, alpha * closeness**_OWNERSHIP
+    return values, alpha, ownership(alpha, u, v)
+
+
+def ownership(alpha: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """How much a crop counts among those that overlap, at points (u, v) of its unit square with the mask `alpha`."""
+    # above 0: a lone face keeps its colour to the border
+    closeness = (2 * torch.minimum(torch.minimum(u, 1 - u), torch.minimum(v, 1 - v))).clamp(1e-2, 1)
+    return alpha * closeness**_OWNERSHIP
 
 
 def _look_up(crop: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:

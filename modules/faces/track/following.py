@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
+from ..fingerprint import Fingerprint, join_fingerprints
 from ..settings import TrackSettings
 from ..types import Face, Faces
 from .scene_cuts import find_cuts, thumbnail
@@ -32,6 +33,7 @@ def follow_faces(
     """
     faces: list[Face] = []
     kept: list[Face] = []
+    taken: list[Fingerprint | None] = []
     height = width = 0
 
     def thumbnails() -> Iterator[np.ndarray]:
@@ -41,10 +43,12 @@ def follow_faces(
             found = found.shifted(first)
             faces.extend(found.faces)
             kept.extend(found.kept)
+            taken.append(found.fingerprint)
             height, width = found.height, found.width
             for frame in frames:
                 yield thumbnail(frame)
                 first += 1
 
     cuts = find_cuts(thumbnails())  # first: it is what goes through the parts
-    return track_faces(Faces(image_count, height, width, tuple(faces), tuple(kept)), cuts, settings)
+    found = Faces(image_count, height, width, tuple(faces), tuple(kept), join_fingerprints(taken))
+    return track_faces(found, cuts, settings)

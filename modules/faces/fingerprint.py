@@ -1,0 +1,122 @@
+"""Whether a picture is the one that its faces were found in: a few grey cells of it travel with the faces.
+
+Faces know the size and the number of their pictures. Another photo of the same size would be changed at places where
+nobody is, while the people in it stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+SIDE = 32  # cells along a picture's sides
+KEYFRAMES = 8  # of a film every eighth frame is known
+_READ = 256  # pixels of the short side that are averaged; of larger pictures every second, third, ... is read
+# Of pictures of one size, apart from a gain and an offset (docs/measured.md, "Whether a picture is the one").
+LEAST = 0.90  # correlation outside of the faces
+LEAST_INSIDE = 0.60  # ... and outside of their boxes alone, where their crops leave too little of the picture
+_LEAST_CELLS = 64
+_FLAT = 1.5  # levels; what deviates less has nothing to compare
+_TRIMMED, _ROUNDS = 0.15, 4  # the share of cells that may be anything (a caption, a bar), and rounds to find it
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprint:
+    """A few pictures of a batch, very small.
+
+    Args:
+        images: int64 [K], their numbers in the batch, ascending.
+        cells: uint8 [K, 32, 32], mean luma in levels.
+    """
+
+    images: np.ndarray
+    cells: np.ndarray
+
+    def window(self, start: int, stop: int) -> Fingerprint:
+        """Of images start <= i < stop, numbered from there."""
+        first, last = np.searchsorted(self.images, (start, stop))
+        return Fingerprint(self.images[first:last] - start, self.cells[first:last])
+
+    def shifted(self, first_image: int) -> Fingerprint:
+        """Numbered as in a batch in which these pictures begin at `first_image`."""
+        return replace(self, images=self.images + first_image)
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """`images` as a list."""
+        return self.images.tolist()
+
+
+def take_fingerprint(images: torch.Tensor, every: int = 1) -> Fingerprint:
+    """The fingerprint of a batch of pictures.
+
+    Args:
+        images: float [B, H, W, C], 0..1.
+        every: of every second, third, ... picture; 1: of all.
+    """
+    numbers = np.arange(0, len(images), every)
+    cells = [_cells(images[number]) for number in numbers]
+    return Fingerprint(numbers, np.stack(cells) if cells else np.zeros((0, SIDE, SIDE), np.uint8))
+
+
+def join_fingerprints(parts: Iterable[Fingerprint | None]) -> Fingerprint | None:
+    """One of a clip from those of its parts, numbered as in the clip; None where there is none."""
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    return Fingerprint(np.concatenate([p.images for p in known]), np.concatenate([p.cells for p in known]))
+
+
+def agreement(
+    image: torch.Tensor, cells: np.ndarray, changed: Callable[[], tuple[np.ndarray, ...]]
+) -> tuple[float, float]:
+    """How far a picture shows what another one showed, apart from a gain, an offset and a quarter of its cells.
+
+    Args:
+        image: float [H, W, C], 0..1.
+        cells: uint8 [32, 32], of the other.
+        changed: gives two times bool [32, 32], where the crops of faces lie and, within them, their boxes: what was
+            made of faces may differ there; asked only where the whole pictures do not agree.
+
+    Returns:
+        The correlation, -1..1 (1 where both are flat), and the least that one picture has with itself.
+    """
+    now, then = _cells(image).astype(np.float64), cells.astype(np.float64)
+    whole = _agreement(now.ravel(), then.ravel())
+    if whole >= LEAST:
+        return whole, LEAST
+    crops, boxes = changed()
+    for left_out, least in ((crops, LEAST), (boxes, LEAST_INSIDE)):
+        compared = ~left_out
+        if compared.sum() >= _LEAST_CELLS:
+            return _agreement(now[compared], then[compared]), least
+    return whole, LEAST_INSIDE
+
+
+def _cells(image: torch.Tensor) -> np.ndarray:
+    step = max(1, min(image.shape[:2]) // _READ)
+    picture = image[::step, ::step, :3].float().cpu()
+    weights = picture.new_tensor((0.299, 0.587, 0.114)) if picture.shape[2] == 3 else picture.new_ones(1)
+    luma = torch.nan_to_num(picture @ weights).clamp(0, 1)
+    pooled = torch.nn.functional.adaptive_avg_pool2d(luma[None, None], SIDE)[0, 0]
+    return (pooled * 255).round().byte().numpy()
+
+
+def _agreement(now: np.ndarray, then: np.ndarray) -> float:
+    """The correlation of cells; of those that differ most from the others' gain and offset a share is left out."""
+    kept = np.ones(len(now), bool)
+    for _ in range(_ROUNDS):
+        x, y = now[kept] - now[kept].mean(), then[kept] - then[kept].mean()
+        gain = max(float(x @ y) / max(float(x @ x), 1e-9), 0.05)
+        residual = np.abs(then - then[kept].mean() - gain * (now - now[kept].mean()))
+        kept = residual <= np.quantile(residual, 1 - _TRIMMED)
+    if min(now[kept].std(), then[kept].std()) < _FLAT:  # all but the part that was left out is flat: it decides
+        kept[:] = True
+    spread = now[kept].std(), then[kept].std()
+    if max(spread) < _FLAT:
+        return 1.0
+    return float(np.corrcoef(now[kept], then[kept])[0, 1]) if min(spread) > 0.1 else 0.0

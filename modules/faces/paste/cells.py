@@ -1,0 +1,56 @@
+"""What a picture shows in the square of a crop, as a small grid: read once before and once after the paste."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import avg_pool2d
+
+from .placement import Placement
+
+CELLS = 80  # along the crop's side
+
+
+def read_cells(image: torch.Tensor, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
+    """The square of a crop in a picture of its size.
+
+    A large face is averaged down to about two pixels a cell first, then looked up bilinearly: what is lost is finer
+    than what is compared.
+
+    Args:
+        image: float [H, W, C], on any device: the picture before the paste, or after it.
+        placement: of the crop.
+
+    Returns:
+        Colours float32 [3, 80, 80], 0..1 (one channel becomes three), and which cells lie in the picture, bool
+        [80, 80].
+    """
+    x0, y0, x1, y1 = placement.square
+    if x0 >= x1 or y0 >= y1:
+        return np.zeros((3, CELLS, CELLS), np.float32), np.zeros((CELLS, CELLS), bool)
+    inverse, size = placement.to_picture, placement.crop_size
+    pitch = np.sqrt(abs(np.linalg.det(inverse[:, :2]))) * size / CELLS  # picture pixels a cell
+    part = image[y0:y1, x0:x1, :3].movedim(2, 0).float()
+    step = max(1, int(pitch / 2))
+    if step > 1:
+        part = avg_pool2d(part[None], min(step, *part.shape[1:]), step, ceil_mode=True, count_include_pad=False)[0]
+    levels = np.nan_to_num(part.cpu().numpy()).clip(0, 1)
+    index = (np.arange(CELLS) + 0.5) * size / CELLS - 0.5
+    at = index[None, :, None] * inverse[:, 0] + index[:, None, None] * inverse[:, 1] + inverse[:, 2]
+    height, width = image.shape[:2]
+    visible = ((at >= 0) & (at <= np.array([width - 1, height - 1]))).all(-1)
+    at = (at - (x0, y0) + 0.5) / step - 0.5
+    colours = _look_up(levels, at[..., 0], at[..., 1])
+    return np.broadcast_to(colours, (3, CELLS, CELLS)), visible
+
+
+def _look_up(levels: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values [C, ...] of a picture [C, h, w] at x and y, bilinear; its border goes on beyond it."""
+    height, width = levels.shape[1:]
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    left, top = np.minimum(x.astype(np.intp), max(width - 2, 0)), np.minimum(y.astype(np.intp), max(height - 2, 0))
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    fx, fy = (x - left).astype(np.float32), (y - top).astype(np.float32)
+    upper = levels[:, top, left] * (1 - fx) + levels[:, top, right] * fx
+    lower = levels[:, bottom, left] * (1 - fx) + levels[:, bottom, right] * fx
+    return upper * (1 - fy) + lower * fy

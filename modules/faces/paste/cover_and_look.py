@@ -1,0 +1,97 @@
+"""Cover faces, and look at the result: is enough of each covered, does a detector still find one, are there others?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from ..alignment import check_faces
+from ..detect.glance import of_one_picture
+from ..numbers import named_faces
+from ..report import KEPT, KEPT_BY_USER, REDACTED, Outcome, Report, entries_elsewhere, report_faces
+from ..settings import RedactSettings
+from ..types import Face, Faces
+from .coverage import LEAST, covered_share
+from .look import Look, judge_glance
+from .masks import FaceShapes
+from .redaction import cover
+
+_STILL_FOUND = 0.5  # score from which a face that was covered still counts as one
+
+
+def cover_and_look(
+    images: torch.Tensor,
+    faces: Faces,
+    settings: RedactSettings = RedactSettings(),
+    *,
+    look: Look = Look(REDACTED),
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, Report]:
+    """The images with every face covered, where, and the report of it.
+
+    A shape that covers less than nine tenths of a face's oval, as an ellipse without margin, is followed by the oval
+    itself, and the report says so; where settings.keep_faces names the face, it stays as the shape left it. After
+    "solid" no detector may find the face; a mosaic or blur that it finds is only reported.
+
+    Args:
+        images: float [B, H, W, C], 0..1. Never modified.
+        faces: of these images.
+        settings: how they are covered.
+        look: who looks.
+        progress: called with (pictures done, all) after each.
+
+    Returns:
+        As redact_faces, and the report.
+
+    Raises:
+        ValueError: as redact_faces.
+    """
+    check_faces(images, faces)
+    kept = named_faces(faces, settings.keep_faces, "keep")
+    result = images.clone()
+    mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
+    outcomes: dict[int, Outcome] = {}
+    elsewhere: list[Face] = []
+    for index in range(faces.image_count):
+        alone, places = of_one_picture(faces, index)
+        shapes = {i: FaceShapes(faces.faces[i]) for i in places}
+        cover(result[index], mask[index], list(shapes.values()), settings)
+        low = {}
+        for i in places:
+            share = covered_share(mask[index], shapes[i])
+            outcomes[i] = Outcome(look.action, covered=share)
+            if share < LEAST:
+                low[i] = share
+        _cover_ovals(result[index], mask[index], {i: shapes[i] for i in low if i not in kept}, settings)
+        for i, share in low.items():
+            outcomes[i] = _of_little(share, covered_share(mask[index], shapes[i]), settings, i in kept)
+        if look.find is not None and places and (look.looks_at(index) or low):
+            found = look.find(result[index], alone, ())
+            elsewhere += [replace(face, image_index=index) for face in found.elsewhere]
+            for i, score in zip(places, found.scores, strict=True):
+                verdict = judge_glance(score, _STILL_FOUND, painted=False)
+                if verdict.refused and outcomes[i].action == look.action:
+                    failed = KEPT if settings.mode == "solid" else look.action
+                    outcomes[i] = Outcome(failed, verdict.reason, verdict.word, outcomes[i].covered)
+        if progress is not None:
+            progress(index + 1, faces.image_count)
+    report = report_faces(faces, look.action, reasons=outcomes)
+    return result, mask, replace(report, elsewhere=entries_elsewhere(elsewhere))
+
+
+def _cover_ovals(
+    image: torch.Tensor, mask: torch.Tensor, shapes: dict[int, FaceShapes], settings: RedactSettings
+) -> None:
+    if shapes:
+        cover(image, mask, list(shapes.values()), replace(settings, shape="oval", margin=0.0))
+
+
+def _of_little(share: float, covered: float, settings: RedactSettings, kept: bool) -> Outcome:
+    """The outcome of a face of which the shape alone covered too little."""
+    shape = f"the {settings.shape} with margin {settings.margin:g}"
+    why = f"{shape} covers {share:.0%} of the face's oval, {LEAST:.0%} is the least"
+    if kept:
+        return Outcome(KEPT_BY_USER, why, KEPT, share)
+    return Outcome(REDACTED, f"{why}: the oval was covered too", "covered by the oval too", covered)

@@ -1,0 +1,199 @@
+"""Whether a face still shows the original, whatever was done to its colours, its place and its sharpness.
+
+The colours of the result are fitted to the original's luma, the result is laid over the original by a small affine map
+(mirrored, turned by quarters, or not), and what is left is compared in three bands of detail inside the inner face:
+eyes, brows, nose and mouth, where a stranger differs. One band is enough: blur and small sizes leave the coarse one,
+noise and shading another. How strangers, and what was done to originals, differ stands in docs/measured.md ("Still the
+original").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from .cells import CELLS
+from .colour import LUMA
+from .registration import STILL, centres, compose, correlation, find_shift, move, register, smooth
+
+# deviations of the two Gaussians whose difference is a band, in cells of 1/80 of the crop's side, fine first; and the
+# correlation in it from which a face is the original's
+BANDS = ((1.0, 2.0), (2.0, 4.0), (4.0, 8.0))
+# ... and, last, from which its places by themselves agree with it
+LIMITS = (0.93, 0.976, 0.991, 0.905)
+# the inner face in the crop: middle, half axes, and the share of them over which it fades out
+_MIDDLE, _AXES, _FADE = (0.496, 0.50), (0.27, 0.30), 0.25
+_LEAST_VISIBLE = 0.25  # of the inner face; with less in the picture there is nothing to compare
+_FLAT = 0.5 / 255  # deviation of luma in a band, below which a picture shows nothing there
+_RIDGE = 1e-4
+# mirrored or not, it is always laid over the original; turned by quarters only where it agrees that far already
+_ALWAYS, _WORTH_A_TRY = 2, 0.5
+_SAME = 0.08  # of the contrast; what a crop loses on its way there and back
+_COARSE, _FINE = (2.0, 8.0), (1.5, 6.0)  # bands in which the two are laid over each other, in cells of each size
+_FOUND = 0.9  # correlation of the coarse band at which no other start is tried
+_PLACE, _FLOOR = 5.0, 0.05  # cells around a place that count; energy, of the mean, below which a place shows nothing
+_COARSE_STEPS, _FINE_STEPS = 6, 3  # more change no verdict of docs/measured.md
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How much of the original's structure a face has.
+
+    Args:
+        bands: correlations in BANDS and, last, of the places of the finest band, -1..1; None where the original shows
+            nothing.
+        difference: mean difference of the colours as they are, as a share of the original's contrast.
+    """
+
+    bands: tuple[float | None, ...]
+    difference: float = 1.0
+
+    @property
+    def decisive(self) -> tuple[float, float]:
+        """The correlation of the band that is nearest to its limit or furthest beyond, and that limit."""
+        judged = [(band, limit) for band, limit in zip(self.bands, LIMITS, strict=True) if band is not None]
+        if not judged:
+            return 0.0, LIMITS[0]
+        return max(judged, key=lambda pair: (pair[0] - pair[1]) / (1 - pair[1]))
+
+    @property
+    def is_original(self) -> bool:
+        """Whether one band is beyond its limit."""
+        value, limit = self.decisive
+        return value > limit
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether it is the original as it was, up to rounding and the paste."""
+        return self.is_original and self.difference < _SAME
+
+
+NOTHING_SEEN = Likeness((None,) * len(LIMITS))
+
+
+def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Likeness:
+    """How much of the original's structure a face has.
+
+    Args:
+        before: float32 [3, 80, 80], 0..1: the crop's square in the original.
+        after: float32 [3, 80, 80], the same square of the result.
+        visible: bool [80, 80], what lies in the picture.
+    """
+    inner = inner_face()
+    weights = inner * visible
+    if weights.sum() < _LEAST_VISIBLE * inner.sum():
+        return NOTHING_SEEN
+    luma = np.tensordot(np.float32(LUMA), before, 1)
+    small_luma, small_weights = _half(luma), _half(weights)
+    coarse = _band(small_luma, _COARSE)
+    best = 0.0, STILL, after
+    for number, colours in enumerate(_orientations(after)):
+        small = _half(colours)
+        start, moving = STILL, _band(_fit(small_luma, small, small_weights), _COARSE)
+        if number >= _ALWAYS and abs(correlation(coarse, moving, small_weights)) < _WORTH_A_TRY:
+            continue
+        agreement, place = register(coarse, moving, small_weights, _COARSE_STEPS)
+        if max(agreement, best[0]) < _FOUND:
+            # far off, where colours that were fitted in the wrong place tell nothing: by the luma alone first
+            shift = find_shift(coarse, _band(np.tensordot(np.float32(LUMA), small, 1), _COARSE), small_weights)
+            moving = _band(_fit(small_luma, move(small, shift), small_weights), _COARSE)
+            again, further = register(coarse, moving, small_weights, _COARSE_STEPS)
+            if again > agreement:
+                agreement, start, place = again, shift, further
+        if agreement > best[0]:
+            best = agreement, compose(start, place), colours
+    _, place, colours = best
+    fitted = _fit(luma, move(colours, place), weights)
+    _, rest = register(_band(luma, _FINE), _band(fitted, _FINE), weights, _FINE_STEPS)
+    fitted = _fit(luma, move(colours, compose(place, rest)), weights)
+    bands = tuple(_agreement(luma, fitted, weights, band) for band in BANDS)
+    return Likeness((*bands, _local_agreement(luma, fitted, weights)), _difference(before, after, weights))
+
+
+def _local_agreement(luma: np.ndarray, fitted: np.ndarray, weights: np.ndarray) -> float | None:
+    """As _agreement in the finest band, but each place by itself, and counted by how much of the face is there.
+
+    A picture that lost contrast and shading everywhere keeps it; one in which the eyes are another's does not.
+    """
+    wanted, found = _band(luma, BANDS[0]), _band(fitted, BANDS[0])
+    energy = float((weights * wanted * wanted).sum())
+    if np.sqrt(energy / weights.sum()) < _FLAT:
+        return None
+    ours, theirs, both = (smooth(product, _PLACE) for product in (wanted * wanted, found * found, wanted * found))
+    floor = _FLOOR * energy / weights.sum()
+    agreement = both / np.sqrt((ours + floor) * (theirs + floor))
+    return float((weights * ours * agreement).sum() / (weights * ours * ours / (ours + floor)).sum())
+
+
+def _difference(before: np.ndarray, after: np.ndarray, weights: np.ndarray) -> float:
+    share = weights / weights.sum()
+    contrast = (share * np.abs(before - (share * before).sum((1, 2), keepdims=True))).sum()
+    return float((share * np.abs(after - before)).sum() / max(contrast, 1e-6))
+
+
+@lru_cache(maxsize=1)
+def inner_face() -> np.ndarray:
+    """float32 [80, 80], 0..1: how much each cell of a crop counts."""
+    index = (np.arange(CELLS) + 0.5) / CELLS
+    (x, y), (across, along) = _MIDDLE, _AXES
+    radius = np.hypot((index - x) / across, ((index - y) / along)[:, None])
+    edge = np.clip((1 - radius) / _FADE, 0, 1)
+    return (edge * edge * (3 - 2 * edge)).astype(np.float32)
+
+
+def _orientations(colours: np.ndarray) -> Iterator[np.ndarray]:
+    """The picture as it is, mirrored, and both turned by quarters."""
+    for mirrored in (colours, colours[:, :, ::-1]):
+        yield mirrored
+    for mirrored in (colours, colours[:, :, ::-1]):
+        for quarters in (1, 2, 3):
+            yield np.ascontiguousarray(np.rot90(mirrored, quarters, (1, 2)))
+
+
+def _agreement(luma: np.ndarray, fitted: np.ndarray, weights: np.ndarray, band: tuple[float, float]) -> float | None:
+    wanted = _band(luma, band)
+    if np.sqrt((weights * wanted * wanted).sum() / weights.sum()) < _FLAT:
+        return None
+    return correlation(wanted, _band(fitted, band), weights)
+
+
+def _fit(luma: np.ndarray, colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What a smooth function of the colours, and of a slope of light, says of the original's luma: [S, S].
+
+    Polynomials of the third degree undo gain, offset, gamma, grey, exchanged channels, negatives and colour maps.
+    """
+    side = luma.shape[-1]
+    flat = (weights / weights.sum()).reshape(-1)
+    terms = _terms(smooth(colours, 1.5)).reshape(-1, side * side)
+    means = terms @ flat
+    centred = terms - means[:, None]
+    weighted = centred * flat
+    wanted = smooth(luma, 1.5).reshape(-1)
+    mean = float(flat @ wanted)
+    normal = (weighted @ centred.T).astype(np.float64)
+    solved = np.linalg.solve(normal + _RIDGE * np.eye(len(normal)), (weighted @ (wanted - mean)).astype(np.float64))
+    return (solved.astype(np.float32) @ (_terms(colours).reshape(-1, side * side) - means[:, None]) + mean).reshape(
+        side, side
+    )
+
+
+def _terms(colours: np.ndarray) -> np.ndarray:
+    red, green, blue = colours
+    x, y = centres(red.shape[-1])
+    luma = np.tensordot(np.float32(LUMA), colours, 1)
+    squares = red * red, green * green, blue * blue
+    cubes = red * squares[0], green * squares[1], blue * squares[2]
+    return np.stack(
+        [red, green, blue, *squares, red * green, green * blue, red * blue, *cubes, x, y, luma * x, luma * y]
+    )
+
+
+def _half(cells: np.ndarray) -> np.ndarray:
+    return (cells[..., ::2, ::2] + cells[..., 1::2, ::2] + cells[..., ::2, 1::2] + cells[..., 1::2, 1::2]) / 4
+
+
+def _band(cells: np.ndarray, band: tuple[float, float]) -> np.ndarray:
+    return smooth(cells, band[0]) - smooth(cells, band[1])

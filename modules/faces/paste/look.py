@@ -1,0 +1,169 @@
+"""Look at the result: before the paste at each crop, after it at each face of the finished picture.
+
+A face counts as anonymized because somebody looked, not because a sampler ran. Judges say what they see, in the order
+in which they stand here; further ones, such as recognisers, come by Look.judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..detect.glance import Glance
+from ..report import ANONYMIZED
+from ..types import Faces
+from .broken import why_broken
+from .cells import read_cells
+from .coverage import LEAST, replaced_shares
+from .edge import Edge
+from .likeness import compare
+from .placement import Placement
+from .verdicts import (
+    BROKEN,
+    FACE_LEFT,
+    NO_FACE,
+    NOT_FINITE,
+    PARTLY,
+    STILL_ORIGINAL,
+    TOO_SMALL,
+    UNCHANGED,
+    Judge,
+    Sight,
+    Verdict,
+)
+
+# Looks for faces in one finished picture [H, W, C]: the faces of it alone, and which of them were painted.
+Find = Callable[[torch.Tensor, Faces, Collection[int]], Glance]
+
+
+LEAST_DEGREE = 0.5  # of the identity, (1 - degree) is kept (equations 1 and 2 of the paper)
+MOST_KEPT_DENOISE = 0.5  # of a latent of the original: at it the person is still plainly there
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of a step whose result is looked at, and who looks beside what always does.
+
+    Args:
+        action: what the report calls a face that passes.
+        seed: of the run, for the report.
+        degree: of anonymization, where it is known and each face is its own source: reasons name it.
+        denoise: of the sampler, where it is known.
+        find: looks for faces in a finished picture; None looks for none.
+        every: it looks at every so many pictures, and at those in which a face was refused.
+        first: number of the batch's first picture in its clip, from which `every` counts.
+        judges: are asked after those that are always asked.
+    """
+
+    action: str = ANONYMIZED
+    seed: int | None = None
+    degree: float | None = None
+    denoise: float | None = None
+    find: Find | None = None
+    every: int = 1
+    first: int = 0
+    judges: tuple[Judge, ...] = ()
+
+    def looks_at(self, index: int) -> bool:
+        """Whether the detector looks at this picture of the batch in any case."""
+        return (self.first + index) % self.every == 0
+
+
+def look_at_crop(placement: Placement, min_size: float) -> Verdict:
+    """What a crop itself says, before it is pasted: broken in any way, or too small a face for a model.
+
+    Args:
+        placement: of the crop.
+        min_size: pixels of face size.
+    """
+    if not torch.isfinite(placement.crop).all():
+        return Verdict(NOT_FINITE, pasteable=False)
+    if placement.shapes.size < min_size:
+        return Verdict(TOO_SMALL, f"{placement.shapes.size:.0f} pixels, {min_size:g} is the least", pasteable=False)
+    if why := why_broken(placement.crop, placement.cut):
+        return Verdict(BROKEN, why, pasteable=False)
+    return Verdict()
+
+
+def look_at_faces(
+    placements: Sequence[Placement], after: torch.Tensor, mask: torch.Tensor, edge: Edge, look: Look
+) -> list[Verdict]:
+    """What the finished picture says of each face that was pasted into it.
+
+    Args:
+        placements: of the faces.
+        after: float [H, W, C], 0..1, the picture with them.
+        mask: float32 [H, W], 0..1, what was replaced.
+        edge: of the paste.
+        look: degree and further judges.
+
+    Returns:
+        One verdict a face: of the judges that refuse the first.
+    """
+    shares = replaced_shares(mask, placements, edge)
+    sights = [Sight(placement, after, look.degree) for placement in placements]
+    verdicts = [judge_coverage(share) for share in shares]
+    for judge in (judge_likeness, lambda sights: [judge_settings(look)] * len(sights), *look.judges):
+        open_ = [i for i, verdict in enumerate(verdicts) if not verdict.refused]
+        said = judge([sights[i] for i in open_]) if open_ else ()
+        for i, verdict in zip(open_, said, strict=True):
+            if verdict is not None and verdict.refused:
+                verdicts[i] = replace(verdict, covered=shares[i])
+    return verdicts
+
+
+def judge_settings(look: Look) -> Verdict:
+    """Refuses what was painted so that it keeps the person, however badly a model may have drawn it."""
+    if look.degree is not None and look.degree < LEAST_DEGREE:
+        word = STILL_ORIGINAL if look.degree else UNCHANGED
+        return Verdict(word, f"degree {look.degree:g} keeps the identity, {LEAST_DEGREE:g} is the least")
+    if look.denoise is not None and look.denoise <= MOST_KEPT_DENOISE:
+        why = f"denoise {look.denoise:g} keeps the picture, more than {MOST_KEPT_DENOISE:g} is needed"
+        return Verdict(STILL_ORIGINAL, why)
+    return Verdict()
+
+
+def judge_coverage(share: float) -> Verdict:
+    """Refuses a face of whose oval too little was replaced.
+
+    Args:
+        share: 0..1, of the oval.
+    """
+    if share >= LEAST:
+        return Verdict(covered=share)
+    return Verdict(PARTLY, f"{share:.0%} of the face's oval was replaced, {LEAST:.0%} is the least", share)
+
+
+def judge_likeness(sights: Sequence[Sight]) -> list[Verdict | None]:
+    """Refuses faces that still show the original; see likeness.py."""
+    return [_likeness(sight) for sight in sights]
+
+
+def _likeness(sight: Sight) -> Verdict | None:
+    before, visible = read_cells(sight.placement.image, sight.placement)
+    after, _ = read_cells(sight.after, sight.placement)
+    likeness = compare(before, after, visible)
+    if not likeness.is_original:
+        return None
+    value, limit = likeness.decisive
+    degree = "" if sight.degree is None else f", at degree {sight.degree:g}"
+    word = UNCHANGED if sight.degree == 0 or likeness.is_unchanged else STILL_ORIGINAL
+    return Verdict(word, f"its structure agrees by {value:.3f}, {limit:g} is the most{degree}")
+
+
+def judge_glance(score: float, least: float, painted: bool) -> Verdict:
+    """Refuses a painted face that no detector takes for one, and a covered one that a detector still finds.
+
+    Args:
+        score: the best of what was found at the face's place, 0..1.
+        least: from which something counts as a face.
+        painted: whether a face is expected.
+    """
+    if painted and score < least:
+        why = f"the detector's score is {score:.2f}, {least:g} is the least"
+        return Verdict(NO_FACE, why, covers=False)  # it hides the person: a picture spoilt is no leak
+    if not painted and score >= least:
+        return Verdict(FACE_LEFT, f"the detector's score is {score:.2f}, below {least:g} was expected")
+    return Verdict()

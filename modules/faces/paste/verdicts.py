@@ -1,0 +1,90 @@
+"""What is said of one face of a result: the word, the figure and its threshold, and what the fallback does about it.
+
+Every judge of a result gives a Verdict; the first one that refuses decides. From here the word goes into the report,
+and whether a face is refused into what the fallback covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..report import BROKEN as REPORTED_BROKEN
+from ..report import KEPT, KEPT_BY_USER, REDACTED, Outcome
+from .placement import Placement
+
+PASSED = ""
+NOT_FINITE = "not finite"
+TOO_SMALL = "too small"
+BROKEN = "broken"
+UNCHANGED = "unchanged"
+STILL_ORIGINAL = "still the original"
+PARTLY = "kept"  # too little of it was replaced
+NO_FACE = "no face found on it"
+FACE_LEFT = "a face is found on it"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was seen of one face.
+
+    Args:
+        word: one of the words above; PASSED refuses nothing.
+        why: the figure and its threshold, in words.
+        covered: the share of the face's oval that was replaced, 0..1; None where nothing was pasted.
+        covers: whether the fallback covers a refused face; else it stays, and the report alone tells.
+        pasteable: whether the crop can stay in the picture where the user keeps a refused face; else the face stays as
+            it was.
+    """
+
+    word: str = PASSED
+    why: str = ""
+    covered: float | None = None
+    covers: bool = True
+    pasteable: bool = True
+
+    @property
+    def refused(self) -> bool:
+        """Whether something is said against this face."""
+        return self.word != PASSED
+
+    @property
+    def reason(self) -> str:
+        """Word and figure in one line."""
+        return f"{self.word}: {self.why}" if self.why else self.word
+
+    def outcome(self, action: str, *, fallback_keeps: bool, user_keeps: bool) -> Outcome:
+        """What the report says.
+
+        Args:
+            action: of a face that passed.
+            fallback_keeps: the fallback leaves what it gets.
+            user_keeps: the user named this face.
+        """
+        if self.refused and not self.covers:
+            action = REPORTED_BROKEN
+        elif self.refused:
+            action = KEPT_BY_USER if user_keeps else KEPT if fallback_keeps else REDACTED
+        return Outcome(action, self.reason, self.word, self.covered)
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """One face of a finished picture, as a judge sees it.
+
+    Args:
+        placement: the crop, its face, and the picture as it was (`placement.image`).
+        after: float [H, W, C], 0..1: the picture with all crops pasted.
+        degree: of anonymization that the crop was painted with, where it is known.
+    """
+
+    placement: Placement
+    after: torch.Tensor
+    degree: float | None = None
+
+
+# All faces of one picture -> a verdict each; None for nothing to say. What a judge of identities needs of a face that
+# was not painted it reads from sight.placement.image.
+Judge = Callable[[Sequence[Sight]], Sequence[Verdict | None]]
