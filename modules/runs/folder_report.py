@@ -8,13 +8,15 @@
       "files": [
         {"source": "sub/a.jpg", "outcome": "done", "kind": "photo", "result": "sub/a_anonymized.png", "seconds": 3.2,
          "images": 1, "width": 640, "height": 480, "actions": {"anonymized": 1},
-         "notes": ["its 16 bits a channel became 8: ..."],      what of the source the result does not keep, if anything
-         "faces": [{"box", "size", "score", "source", "action", "seed", "reason"}]},     as in modules/faces/report.py
+         "notes": ["its 16 bits a channel became 8: ..."],           what of the source the result does not keep
+         "faces": [{"box", "size", "score", "source", "action", "seed", "reason", "number", "verdict", "covered"}],
+         "elsewhere": 0},                                            as in modules/faces/report.py; elsewhere: how many
         {"source": "clip.mp4", "outcome": "done", "kind": "video", ..., "images": 300,
          "people": [{"track": 0, "first_image": 4, "last_image": 120, "images": 117, "size": 88.0, "score": 0.97,
-                     "actions": {"anonymized": 117}, "reasons": []}],                    largest size, best score
+                     "actions": {"anonymized": 117}, "reasons": [],                      largest size, best score
+                     "verdicts": {"still the original": 2}, "covered": 0.97}],           the least of all frames
          "incomplete": "4 of 24 frames",                     what could not be read of it; only where that is so
-         "notes": ["left out: 2 subtitle tracks"]},          what else the result has not, if anything
+         "notes": ["left out: 2 subtitle tracks"]},          what else the result has not
         {"source": "b.jpg", "outcome": "failed", "error": "..."},
         {"source": "notes.txt", "outcome": "skipped", "error": "neither a photo nor a video"},
         {"source": "d.dng", "outcome": "skipped", "error": "a camera's raw file (.dng): ..."},
@@ -47,7 +49,8 @@ _SIZES = 4  # of faces, in a row
 def summarize(report: Mapping, kind: str) -> dict:
     """What the folder report keeps of a node's report: every face of a photo, every person of a video."""
     kept = {key: report[key] for key in ("images", "width", "height", "actions")}
-    kept |= {key: report[key] for key in ("incomplete", "notes") if report.get(key)}
+    kept |= {"elsewhere": len(report.get("elsewhere", ())), "notes": list(report.get("notes", ()))}
+    kept |= {"incomplete": report["incomplete"]} if report.get("incomplete") else {}
     if kind == "photo":
         leave = ("image", "track")
         return kept | {"faces": [{k: v for k, v in face.items() if k not in leave} for face in report["faces"]]}
@@ -67,8 +70,25 @@ def _person(track: int | None, faces: list[Mapping]) -> dict:
         "size": max(face["size"] for face in faces),
         "score": max(face["score"] for face in faces),
         "actions": dict(Counter(face["action"] for face in faces)),
-        "reasons": sorted({face["reason"] for face in faces if face["reason"]}),
+        "reasons": _reasons(faces),
+        "verdicts": dict(Counter(face["verdict"] for face in faces if face.get("verdict"))),
+        "covered": min((face["covered"] for face in faces if face.get("covered") is not None), default=None),
     }
+
+
+def _reasons(faces: Iterable[Mapping]) -> list[str]:
+    """Why, once for each word: the figures differ from frame to frame."""
+    first: dict[str, str] = {}
+    for face in faces:
+        if face["reason"]:
+            first.setdefault(face.get("verdict") or face["reason"], face["reason"])
+    return sorted(first.values())
+
+
+def _needs_a_look(file: Mapping) -> bool:
+    """Whether somebody should look at a result: nothing was changed, a face stays, or an unlisted one was seen."""
+    kept = any(action.startswith(("kept", "broken")) for action in file["actions"])
+    return _without_faces(file) or kept or bool(file.get("elsewhere"))
 
 
 def make_report(settings: Mapping, files: Iterable[Mapping]) -> dict:
@@ -121,13 +141,15 @@ def format_table(report: Mapping) -> str:
     files = [file for file in report["files"] if file["outcome"] in (DONE, FAILED)]
     told = files
     if len(files) > _ROWS:
-        told = [
-            file
-            for file in files
-            if file["outcome"] == FAILED or _without_faces(file) or "kept" in file["actions"] or file.get("incomplete")
-        ]
+        told = [file for file in files if file["outcome"] == FAILED or _needs_a_look(file)]
         told.sort(key=lambda file: not (file["outcome"] == FAILED or file.get("incomplete")))  # the worst first
     lines = _rows(told[:_ROWS])
+    elsewhere = [file for file in files if file.get("elsewhere")]
+    if elsewhere:
+        count = sum(file["elsewhere"] for file in elsewhere)
+        named = ", ".join(shown(file["source"]) for file in elsewhere[:_SIZES])
+        named += ", ..." if len(elsewhere) > _SIZES else ""
+        lines.append(f"{count} faces elsewhere in results, which were not in the list and are as before: {named}")
     if len(told) < len(files):
         lines.append(f"{len(files) - len(told)} more files are done, every face of them changed.")
     if len(told) > _ROWS:
