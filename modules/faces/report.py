@@ -288,7 +288,7 @@ def join_reports(parts: Iterable[Report], images: int, height: int, width: int) 
         width,
         tuple(entry for part in parts for entry in part.entries),
         tuple(entry for part in parts for entry in part.elsewhere),
-        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 

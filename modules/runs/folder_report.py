@@ -86,9 +86,10 @@ def _reasons(faces: Iterable[Mapping]) -> list[str]:
 
 
 def _needs_a_look(file: Mapping) -> bool:
-    """Whether somebody should look at a result: nothing was changed, a face stays, or an unlisted one was seen."""
+    """Whether somebody should look at a result: nothing was changed, a face stays, an unlisted one was seen, or
+    not all of the source could be read."""
     kept = any(action.startswith(("kept", "broken")) for action in file["actions"])
-    return _without_faces(file) or kept or bool(file.get("elsewhere"))
+    return _without_faces(file) or kept or bool(file.get("elsewhere") or file.get("incomplete"))
 
 
 def make_report(settings: Mapping, files: Iterable[Mapping]) -> dict:
