@@ -192,25 +192,26 @@ class FaceAnonPasteFaces(io.ComfyNode):
         chosen = zip(PARTS, (keep_eyes, keep_nose, keep_mouth), strict=True)
         parts = tuple(part for part, kept in chosen if kept)
         settings = PasteSettings(feather, region, colour_match, parts, fallback, min_size, keep)
-        painted = _painted(cls) if action == reports.ANONYMIZED else {}
-        look = Look(action, seed, find=looker(), **painted)
+        degree, denoise = _painted(cls) if action == reports.ANONYMIZED else (None, None)
+        look = Look(action, seed, degree, denoise, looker())
         progress = step_progress(len(image))
         *pasted, done = replace_faces(image, crops, faces, settings, look=look, protect=protect, progress=progress)
         done = done.after(report)
         return io.NodeOutput(*pasted, done, ui=show_report(cls, done))
 
 
-def _painted(node: type[io.ComfyNode]) -> dict[str, float | None]:
+def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:
     """Degree and denoise that a node's crops were painted with; None where the graph does not say it, and for swaps.
 
     The driving side is always encoded at 0, so that the largest degree is the source's.
     """
-    prompt = None if node.hidden is None else node.hidden.prompt
-    place = str(node.hidden.unique_id) if prompt else "", "crops"
-    if not prompt or is_swap(prompt, *place):
-        return {}
+    if node.hidden is None or not node.hidden.prompt:
+        return None, None
+    prompt, place = node.hidden.prompt, (str(node.hidden.unique_id), "crops")
+    if is_swap(prompt, *place):
+        return None, None
     degrees, denoise = (numbers_upstream(prompt, *place, wanted) for wanted in ("degree", "denoise"))
-    return {"degree": max(degrees, default=None), "denoise": min(denoise, default=None)}
+    return max(degrees, default=None), min(denoise, default=None)
 
 
 def redaction_inputs() -> list:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from .fingerprint import SIDE as _FINGERPRINT_SIDE
-from .fingerprint import agreement
+from .fingerprint import Fingerprint, agreement
 from .types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 
 WHOLE_FACE_PADDING = 0.40
@@ -221,11 +221,11 @@ def check_faces(images: torch.Tensor, faces: Faces) -> None:
     if any(not 0 <= face.image_index < faces.image_count for face in faces):
         raise ValueError(f"A face names an image outside the batch of {faces.image_count}: detect the faces again.")
     if faces.fingerprint is not None:
-        _check_fingerprint(images, faces)
+        _check_fingerprint(images, faces, faces.fingerprint)
 
 
-def _check_fingerprint(images: torch.Tensor, faces: Faces) -> None:
-    for number, cells in zip(faces.fingerprint.numbers, faces.fingerprint.cells, strict=True):
+def _check_fingerprint(images: torch.Tensor, faces: Faces, taken: Fingerprint) -> None:
+    for number, cells in zip(taken.numbers, taken.cells, strict=True):
         value, least = agreement(images[number], cells, lambda number=number: _changed_cells(faces, number))
         if value < least:
             raise ValueError(

@@ -12,7 +12,7 @@ POSITIONS = ("any", "left", "right", "top", "bottom", "centre")
 MASK_MODES = INSIDE, OUTSIDE = ("inside", "outside")
 REGIONS = ("crop", "oval", "box")
 # The widest feather at which what is pasted covers nine tenths of the face's oval (docs/measured.md, "Coverage").
-MOST_FEATHER = dict(zip(REGIONS, (0.25, 0.12, 0.05), strict=True))
+MOST_FEATHER: dict[str, float] = dict(zip(REGIONS, (0.25, 0.12, 0.05), strict=True))
 PARTS = ("eyes", "nose", "mouth")
 MODES = ("solid", "mosaic", "blur")
 KEEP = "keep"  # the fallback that leaves a face as it is

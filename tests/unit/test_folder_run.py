@@ -281,10 +281,27 @@ def test_the_people_of_a_video_are_summed_up():
     summary = reports.summarize(NODE_REPORT | {"images": 10, "faces": frames}, "video")
     assert summary["people"][0] == {
         **{"track": 0, "first_image": 0, "last_image": 8, "images": 5, "size": 58.0, "score": 0.9},
-        **{"actions": {"redacted": 5}, "reasons": []},
+        **{"actions": {"redacted": 5}, "reasons": [], "verdicts": {}, "covered": None},
     }
     assert summary["people"][1]["actions"] == {"redacted": 4, "kept": 1}
     assert summary["people"][1]["reasons"] == ["not selected"]
+
+
+def test_what_the_look_at_results_saw_is_summed_up_and_shown():
+    frames = [FACE | {"image": i, "track": 0, "covered": 0.95 + i / 100, "number": 1} for i in range(4)]
+    for i in (1, 2):
+        seen = {"verdict": "still the original", "reason": f"still the original: it agrees by 0.9{i}"}
+        frames[i] |= seen
+    seen = NODE_REPORT | {"images": 4, "faces": frames, "elsewhere": [{"image": 2}], "notes": ["feather was limited"]}
+    summary = reports.summarize(seen, "video")
+    (person,) = summary["people"]
+    assert person["reasons"] == ["still the original: it agrees by 0.91"] and person["covered"] == 0.95
+    assert person["verdicts"] == {"still the original": 2}
+    assert (summary["elsewhere"], summary["notes"]) == (1, ["feather was limited"])
+    table = reports.format_table(
+        reports.make_report({}, [{"source": "a.mp4", "outcome": "done", "kind": "video", "seconds": 1.0} | summary])
+    )
+    assert "1 faces elsewhere in results, which were not in the list and are as before: a.mp4" in table
 
 
 def test_the_table_of_many_files_shows_those_that_need_a_look(tmp_path):

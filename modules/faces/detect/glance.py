@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from .. import boxes as box_math
 from ..alignment import AVERAGE_FIVE, crop_matrix, cut_square, invert_affine
 from ..types import FIVE_POINTS, Face, Faces
+from .detection import FaceNetworks
 from .first_look import first_look
 from .refinement import best_probability
 
@@ -42,7 +42,7 @@ class Glance:
     elsewhere: tuple[Face, ...]
 
 
-def glance(networks: nn.Module, picture: torch.Tensor, faces: Faces, painted: Collection[int]) -> Glance:
+def glance(networks: FaceNetworks, picture: torch.Tensor, faces: Faces, painted: Collection[int]) -> Glance:
     """Look for faces in a finished picture.
 
     Args:
@@ -85,7 +85,7 @@ def _elsewhere(faces: Faces, boxes: np.ndarray, scores: np.ndarray) -> tuple[Fac
     return tuple(Face(0, boxes[i], float(scores[i]), np.zeros((0, 2)), "box", _SOURCE) for i in np.flatnonzero(new))
 
 
-def _look_closely(networks: nn.Module, levels: torch.Tensor, picture: torch.Tensor, face: Face) -> float:
+def _look_closely(networks: FaceNetworks, levels: torch.Tensor, picture: torch.Tensor, face: Face) -> float:
     """The best of what O-Net says of the face and CenterFace of its crop, upright and by itself."""
     if face.alignment is not None:
         matrix = face.alignment * _PATCH
@@ -97,7 +97,7 @@ def _look_closely(networks: nn.Module, levels: torch.Tensor, picture: torch.Tens
         # where the average face's points lie in an aligned crop
         five = crop_matrix(AVERAGE_FIVE, FIVE_POINTS, np.array([0.0, 0, 1, 1]), _PATCH)
         points = (AVERAGE_FIVE @ five[:, :2].T + five[:, 2]) @ inverse[:, :2].T + inverse[:, 2]
-    if getattr(networks, "onet", None) is not None:
+    if networks.onet is not None:
         sure = float(best_probability(networks.onet, levels, face.box[None], points[None] + 0.5)[0])
         if sure >= _SURE:
             return sure

@@ -38,7 +38,7 @@ def read_cells(image: torch.Tensor, placement: Placement) -> tuple[np.ndarray, n
     index = (np.arange(CELLS) + 0.5) * size / CELLS - 0.5
     at = index[None, :, None] * inverse[:, 0] + index[:, None, None] * inverse[:, 1] + inverse[:, 2]
     height, width = image.shape[:2]
-    visible = ((at >= 0) & (at <= np.array([width - 1, height - 1]))).all(-1)
+    visible = np.logical_and.reduce((at >= 0) & (at <= np.array([width - 1, height - 1])), axis=-1)
     at = (at - (x0, y0) + 0.5) / step - 0.5
     colours = _look_up(levels, at[..., 0], at[..., 1])
     return np.broadcast_to(colours, (3, CELLS, CELLS)), visible

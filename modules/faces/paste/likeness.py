@@ -28,6 +28,7 @@ LIMITS = (0.93, 0.976, 0.991, 0.905)
 _MIDDLE, _AXES, _FADE = (0.496, 0.50), (0.27, 0.30), 0.25
 _LEAST_VISIBLE = 0.25  # of the inner face; with less in the picture there is nothing to compare
 _FLAT = 0.5 / 255  # deviation of luma in a band, below which a picture shows nothing there
+_LUMA = np.array(LUMA, np.float32)
 _RIDGE = 1e-4
 # mirrored or not, it is always laid over the original; turned by quarters only where it agrees that far already
 _ALWAYS, _WORTH_A_TRY = 2, 0.5
@@ -86,7 +87,7 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
     weights = inner * visible
     if weights.sum() < _LEAST_VISIBLE * inner.sum():
         return NOTHING_SEEN
-    luma = np.tensordot(np.float32(LUMA), before, 1)
+    luma = np.tensordot(_LUMA, before, 1)
     small_luma, small_weights = _half(luma), _half(weights)
     coarse = _band(small_luma, _COARSE)
     best = 0.0, STILL, after
@@ -98,7 +99,7 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
         agreement, place = register(coarse, moving, small_weights, _COARSE_STEPS)
         if max(agreement, best[0]) < _FOUND:
             # far off, where colours that were fitted in the wrong place tell nothing: by the luma alone first
-            shift = find_shift(coarse, _band(np.tensordot(np.float32(LUMA), small, 1), _COARSE), small_weights)
+            shift = find_shift(coarse, _band(np.tensordot(_LUMA, small, 1), _COARSE), small_weights)
             moving = _band(_fit(small_luma, move(small, shift), small_weights), _COARSE)
             again, further = register(coarse, moving, small_weights, _COARSE_STEPS)
             if again > agreement:
@@ -183,7 +184,7 @@ def _fit(luma: np.ndarray, colours: np.ndarray, weights: np.ndarray) -> np.ndarr
 def _terms(colours: np.ndarray) -> np.ndarray:
     red, green, blue = colours
     x, y = centres(red.shape[-1])
-    luma = np.tensordot(np.float32(LUMA), colours, 1)
+    luma = np.tensordot(_LUMA, colours, 1)
     squares = red * red, green * green, blue * blue
     cubes = red * squares[0], green * squares[1], blue * squares[2]
     return np.stack(

@@ -14,7 +14,7 @@ from ..settings import KEEP, MOST_FEATHER, PasteSettings, RedactSettings
 from ..types import Face, Faces
 from .compositing import check_protect, paste_into, shield_of
 from .edge import Edge
-from .look import Look, judge_glance, look_at_crop, look_at_faces
+from .look import Find, Look, judge_glance, look_at_crop, look_at_faces
 from .placement import Placement, check_crops, placements_in
 from .redaction import cover
 from .verdicts import Verdict
@@ -66,7 +66,7 @@ def replace_faces(
         picture = _Picture(result[index], mask[index], placements_in(index, images, crops, faces), settings, kept)
         picture.paste(look, shield_of(protect, index))
         if look.find is not None and picture.placements and (look.looks_at(index) or picture.refused):
-            elsewhere += picture.look_for_faces(look, faces, index)
+            elsewhere += picture.look_for_faces(look.find, faces, index)
         for i, verdict in picture.verdicts.items():
             outcomes[i] = verdict.outcome(look.action, fallback_keeps=settings.fallback == KEEP, user_keeps=i in kept)
         if progress is not None:
@@ -118,16 +118,16 @@ class _Picture:
             self._paste_once(shield)
         self._cover()
 
-    def look_for_faces(self, look: Look, faces: Faces, index: int) -> list[Face]:
+    def look_for_faces(self, find: Find, faces: Faces, index: int) -> list[Face]:
         """Let the detector look at the finished picture; gives the faces elsewhere, of that picture of the batch."""
         alone, places = of_one_picture(faces, index)
         pasted = self._pasted()
-        found = look.find(self.image, alone, [places.index(i) for i in pasted])
+        found = find(self.image, alone, [places.index(i) for i in pasted])
         scores = dict(zip(places, found.scores, strict=True))
         missing = [i for i in pasted if scores[i] < LEAST and not self.verdicts[i].refused]
         if missing:
             # where the original has no face for this look either (turned away, hidden), none can be expected
-            before = look.find(self.placements[missing[0]].image, alone, [places.index(i) for i in missing])
+            before = find(self.placements[missing[0]].image, alone, [places.index(i) for i in missing])
             missing = [i for i in missing if before.scores[places.index(i)] >= LEAST]
         for i in missing:
             self.verdicts[i] = replace(judge_glance(scores[i], LEAST, painted=True), covered=self.verdicts[i].covered)
