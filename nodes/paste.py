@@ -210,7 +210,7 @@ def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:
     prompt, place = node.hidden.prompt, (str(node.hidden.unique_id), "crops")
     if is_swap(prompt, *place):
         return None, None
-    degrees, denoise = (numbers_upstream(prompt, *place, wanted) for wanted in ("degree", "denoise"))
+    degrees, denoise = (numbers_upstream(prompt, *place, wanted, "image") for wanted in ("degree", "denoise"))
     return max(degrees, default=None), min(denoise, default=None)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-def numbers_upstream(prompt: Mapping[str, Mapping], node_id: str, input_name: str, wanted: str) -> list[float]:
+def numbers_upstream(
+    prompt: Mapping[str, Mapping], node_id: str, input_name: str, wanted: str, beside: str | None = None
+) -> list[float]:
     """The numbers that an input has in all nodes that a node's input comes from.
 
     Args:
@@ -14,9 +16,12 @@ def numbers_upstream(prompt: Mapping[str, Mapping], node_id: str, input_name: st
         input_name: of its input to start at.
         wanted: name of the inputs whose numbers are wanted, such as "degree"; one that comes by a wire is read where it
             is a primitive's `value`.
+        beside: name of another input of the node: what that comes from too is left out, as it made the picture, not
+            what was done to it.
     """
     found: list[float] = []
-    for number in nodes_upstream(prompt, node_id, input_name):
+    before = nodes_upstream(prompt, node_id, beside) if beside else set()
+    for number in nodes_upstream(prompt, node_id, input_name) - before:
         value = prompt[number].get("inputs", {}).get(wanted)
         if (primitive := _linked(prompt, value)) is not None:
             value = prompt[primitive].get("inputs", {}).get("value")

@@ -32,3 +32,16 @@ def test_loops_values_and_missing_nodes_are_no_trouble():
     assert nodes_upstream(prompt, "1", "a") == {"2", "3"}
     assert numbers_upstream(prompt, "1", "a", "degree") == [0.4]
     assert numbers_upstream(prompt, "7", "a", "degree") == [] and not is_swap({}, "1", "a")
+
+
+def test_what_made_the_picture_is_not_what_was_done_to_its_faces():
+    """A photo of img2img at denoise 0.4, whose faces are anonymized in the same graph."""
+    prompt = {
+        "made": {"inputs": {"denoise": 0.4}},
+        "crops": {"inputs": {"image": ["made", 0]}},
+        "painted": {"inputs": {"degree": 1.25, "denoise": 1.0, "image": ["crops", 0]}},
+        "paste": {"inputs": {"image": ["made", 0], "crops": ["painted", 0]}},
+    }
+    assert sorted(numbers_upstream(prompt, "paste", "crops", "denoise")) == [0.4, 1.0]
+    assert numbers_upstream(prompt, "paste", "crops", "denoise", "image") == [1.0]
+    assert numbers_upstream(prompt, "paste", "crops", "degree", "image") == [1.25]
