@@ -169,7 +169,7 @@ def test_three_networks_are_alike(tmp_path):
 def test_unet_that_could_not_be_loaded_for_inference(tmp_path):
     config = json.loads(small_unet(tmp_path).read_text())
     (tmp_path / "unet.json").write_text(json.dumps({**config, "act_fn": "gelu"}))
-    with pytest.raises(ValueError, match=r"unet.json: act_fn = 'gelu'"):
+    with pytest.raises(ValueError, match=r"unet.json: act_fn = \"gelu\""):
         make_networks(tmp_path / "unet.json", 0, "block_first", ALL)
 
 
