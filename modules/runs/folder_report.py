@@ -158,7 +158,7 @@ def format_table(report: Mapping) -> str:
     if len(report["files"]) > 1:
         totals = report["totals"]
         parts = [f"{totals[outcome]} {outcome}" for outcome in OUTCOMES if totals[outcome]]
-        parts += [f"{count} faces {action}" for action, count in totals["actions"].items()]
+        parts += [f"{count} faces {shown(action)}" for action, count in totals["actions"].items()]
         lines += ["", ", ".join(parts)]
     return "\n".join(lines)
 

@@ -5,7 +5,6 @@ what it says is taken for nothing else. Only the standard library.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _SOURCE_DIGEST = re.compile(r"([0-9a-f]{64}){1,2}")  # make_pairs.py makes a picture of two
 _KINDS = ("photo", "video")
+_MOST = 1e15  # of any number: beyond it no float tells it exactly, and a text of it fills the screen
 
 
 def read_object(line: bytes) -> dict:
@@ -89,7 +89,7 @@ def _matches(pattern: re.Pattern, value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MOST
 
 
 def _is_amount(value: Any) -> bool:
@@ -109,7 +109,7 @@ _OPTIONAL = {
 
 
 def _is_actions(value: Any) -> bool:
-    return isinstance(value, dict) and all(type(count) is int and count >= 0 for count in value.values())
+    return isinstance(value, dict) and all(type(count) is int and 0 <= count <= _MOST for count in value.values())
 
 
 def _is_face(value: Any) -> bool:

@@ -314,6 +314,8 @@ def test_the_table_of_many_files_shows_those_that_need_a_look(tmp_path):
     assert [line.split()[0] for line in lines[2:5]] == ["bad.jpg", "sky.jpg", "40"] and "unchanged" in lines[3]
     assert lines[-1] == "41 done, 1 failed, 1 skipped, 40 faces redacted"
     assert "100x130" in reports.format_table(reports.make_report({}, files[:1]))
+    hostile = [{**file, "actions": {"\x1b[2J": 1}} for file in files[:2]]  # of a journal that somebody else left
+    assert "\x1b" not in reports.format_table(reports.make_report({}, hostile))
     assert reports.is_ours(tmp_path / reports.REPORT_NAME)
     reports.write_report(report, tmp_path)
     assert json.loads((tmp_path / reports.REPORT_NAME).read_text())["totals"]["without_faces"] == 1

@@ -267,9 +267,9 @@ def write_journal(output: Path, *lines, header: dict | None = None) -> bytes:
         *(("sha256", value) for value in ([1], "1", "G" * 64, "../" * 20, "1" * 65)),
         *(("result_sha256", value) for value in (None, 3, "2" * 63, "2" * 64 + "\n")),
         *(("source", value) for value in (5, [1], "", None)),
-        *(("seconds", value) for value in ("x", -1, None, True)),
+        *(("seconds", value) for value in ("x", -1, None, True, 10**400)),
         *(("kind", value) for value in ("film", 1, ["photo"])),
-        *(("actions", value) for value in ([], {"redacted": "1"}, {"redacted": True}, None)),
+        *(("actions", value) for value in ([], {"redacted": "1"}, {"redacted": True}, {"kept": 10**400}, None)),
         *(
             ("faces", value)
             for value in ("x", [1], [{}], [{"box": [1, 2, 3], "score": 1}], [{"box": "abcd", "score": 1}])
