@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_CLEAR, _OPAQUE = 0.02, 0.98  # shares of the largest alpha: nearly so counts as so
+CLEAR, _OPAQUE = 0.02, 0.98  # shares of the largest alpha: nearly so counts as so
 _WINDOW = 9  # pixels: the edge of a cut-out is thinner
 _MOST_SOFT = 0.6  # of such a window may be soft; of a dither of half the pixels it is three quarters
 _WHITE_STENCIL = 0.85  # a picture as light as this is not seen on white
@@ -13,8 +13,9 @@ _WHITE_STENCIL = 0.85  # a picture as light as this is not seen on white
 def separate(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, str]:
     """The colours that are looked at, and the alpha that the result gets back.
 
-    A cut-out keeps its alpha, and what lies under alpha 0 is emptied. Where alpha is a picture of its own, as in
-    shadows, soft vignettes or stencils, a face may stand in it alone: the picture is joined on white, without alpha.
+    A cut-out keeps its alpha, and what lies under alpha 0, or so little that nobody sees it, is emptied. Where alpha is
+    a picture of its own, as in shadows, soft vignettes or stencils, a face may stand in it alone: the picture is joined
+    on white, without alpha.
 
     Args:
         rgb: uint8 or uint16 [H, W, 3].
@@ -29,7 +30,7 @@ def separate(rgb: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray
     behind = _background(rgb, alpha, top)
     if _is_cut_out(alpha, top):
         rgb = rgb.copy()
-        rgb[alpha == 0] = behind
+        rgb[alpha <= int(CLEAR * top)] = behind
         return rgb, alpha, ""
     share = alpha[..., None].astype(np.float64) / top
     joined = np.rint(rgb * share + behind * (1 - share)).astype(rgb.dtype)
@@ -44,7 +45,7 @@ def _background(rgb: np.ndarray, alpha: np.ndarray, top: int) -> int:
 def _is_cut_out(alpha: np.ndarray, top: int) -> bool:
     """Whether alpha of 0..top is all or nothing but at thin edges."""
     solid = alpha > top // 2
-    soft = (alpha > int(_CLEAR * top)) & (alpha < int(_OPAQUE * top))
+    soft = (alpha > int(CLEAR * top)) & (alpha < int(_OPAQUE * top))
     soft[:, 1:] |= solid[:, 1:] != solid[:, :-1]
     soft[1:] |= solid[1:] != solid[:-1]
     window = min(_WINDOW, *soft.shape)

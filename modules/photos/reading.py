@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..output import icc
 from ..output.applying import picture_to_srgb, to_srgb
-from .alpha import separate
+from .alpha import CLEAR, separate
 from .colour import NOTHING_SAID, Colour, colour_of
 from .levels import ALL_LEVELS, Range, bits_of, colour_of_16_bits, look_range, sixteen_bits
 from .pages import UnreadablePhoto, open_file, open_photo, orientation_of
@@ -267,7 +267,7 @@ def _with_usual_curve(photo: Photo) -> Photo:
 
 
 def hidden_pixels(file: Path) -> list[np.ndarray]:
-    """Where the photo of a file hides what is in it, under alpha 0.
+    """Where the photo of a file hides what is in it, under alpha 0, or nearly so.
 
     Returns:
         bool [H, W], upright, of each picture of the file; empty where it hides nothing, or cannot be read.
@@ -279,7 +279,7 @@ def hidden_pixels(file: Path) -> list[np.ndarray]:
                 image.seek(i)
                 if "transparency" in image.info or {"A", "a"} & set(image.getbands()):
                     alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-                    hidden.append(upright(alpha == 0, orientation_of(image)))
+                    hidden.append(upright(alpha <= int(CLEAR * 255), orientation_of(image)))
                 elif i == 0 and image.format != "GIF":  # whose first frame may be opaque alone
                     return []
                 else:

@@ -318,6 +318,19 @@ def test_opaque_alpha_is_none_and_all_clear_pictures_are_done():
     assert small_one[1] is not None
 
 
+@pytest.mark.parametrize("top", [255, 65535])
+def test_what_alpha_nearly_hides_is_emptied_too(tmp_path, top):
+    rgb = picture().astype(np.uint16) * (top // 255)
+    alpha = np.full(rgb.shape[:2], top, np.uint16)
+    alpha[:20, :30] = top // 100  # one hundredth: nobody sees what is there, everybody can read it
+    dtype = np.uint8 if top == 255 else np.uint16
+    seen, kept, _ = transparency.separate(rgb.astype(dtype), alpha.astype(dtype))
+    assert len(np.unique(seen[:20, :30])) == 1 and (kept == alpha).all() and (seen[20:] == rgb[20:]).all()
+    (tmp_path / "a.png").write_bytes(saved(np.dstack([picture(), (alpha // (top // 255)).astype(np.uint8)]), "PNG"))
+    (hidden,) = hidden_pixels(tmp_path / "a.png")
+    assert hidden[:20, :30].all() and hidden.sum() == 600
+
+
 def test_where_a_file_hides_something(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
