@@ -69,15 +69,15 @@ def fallback_inputs() -> list:
     ]
 
 
-def keep_input():
+def keep_input(how: str = "stay as they came, whatever is seen on them"):
     """Which faces stay although they are refused, for every node where faces are covered: its last input."""
     return io.String.Input(
         "keep",
         default=_PASTE.keep_faces,
         optional=True,
         advanced=True,
-        tooltip='Numbers of faces, such as "1, 3-5", that stay as they came, whatever is seen on them: the report says '
-        "kept by the user. They count the faces that come in here. Empty: none.",
+        tooltip=f'Numbers of faces, such as "1, 3-5", that {how}: the report says kept by the user. They count the '
+        "faces that come in here. Empty: none.",
     )
 
 
@@ -214,6 +214,10 @@ def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:
     return max(degrees, default=None), min(denoise, default=None)
 
 
+# For nodes that cover: a face that is named is covered all the same. Select Faces leaves faces out.
+COVERED_BUT_KEPT = "are covered by the shape alone, even where it leaves too much open"
+
+
 def redaction_inputs() -> list:
     """How faces are redacted, for every node that does."""
     return [
@@ -263,7 +267,7 @@ class FaceAnonRedactFaces(io.ComfyNode):
                 FacesSocket.Input("faces"),
                 *redaction_inputs(),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same picture."),
-                keep_input(),
+                keep_input(COVERED_BUT_KEPT),
             ],
             outputs=[io.Image.Output(), io.Mask.Output(), ReportSocket.Output(display_name="report")],
             hidden=[io.Hidden.unique_id],

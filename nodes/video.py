@@ -13,7 +13,7 @@ from ..modules.model.settings import PaintSettings, SamplerSettings
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import min_score_input, thorough_input
 from .painting import model_inputs, painting_inputs
-from .paste import fallback_inputs, keep_input, pasting_inputs, redaction_inputs
+from .paste import COVERED_BUT_KEPT, fallback_inputs, keep_input, pasting_inputs, redaction_inputs
 from .reporting import show_report, step_progress
 from .track import tracking_inputs
 from .types import CATEGORY, FacesSocket, ReportSocket
@@ -125,7 +125,7 @@ class FaceAnonRedactVideo(io.ComfyNode):
                 FacesSocket.Input("faces", tooltip="Of Track Faces in Video."),
                 *redaction_inputs(),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same video."),
-                keep_input(),
+                keep_input(COVERED_BUT_KEPT),
             ],
             outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
             hidden=[io.Hidden.unique_id],
