@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -12,9 +14,12 @@ from torch import nn
 MODELS = Path(__file__).resolve().parents[3] / "models"
 _REMEDY = "Reinstall the Face Anonymizer pack (its models folder ships with it)."
 _Network = TypeVar("_Network", bound=nn.Module)
+_Tensors = dict[str, torch.Tensor]
 
 
-def load_weights(network: _Network, path: str | Path, what: str, name: str) -> _Network:
+def load_weights(
+    network: _Network, path: str | Path, what: str, name: str, *, unpack: Callable[[_Tensors], _Tensors] = dict
+) -> _Network:
     """The network with its weights: float32, in eval mode, on the CPU, without gradients.
 
     Args:
@@ -22,6 +27,7 @@ def load_weights(network: _Network, path: str | Path, what: str, name: str) -> _
         path: a safetensors file with exactly its tensors.
         what: the weights' purpose, to begin an error message with: "The face detector's weights".
         name: the network's, for messages.
+        unpack: the network's tensors out of those of the file, where they are stored in another way.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -35,8 +41,8 @@ def load_weights(network: _Network, path: str | Path, what: str, name: str) -> _
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{what} cannot be read: {path} ({error}). {_REMEDY}") from error
     try:
-        network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, strict=True)
-    except RuntimeError as error:
+        network.load_state_dict({key: tensor.float() for key, tensor in unpack(tensors).items()}, strict=True)
+    except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{what} are not those of {name}: {path} ({reason}). {_REMEDY}") from error
     return network.eval().requires_grad_(False)
