@@ -34,7 +34,7 @@ class ReaderSettings:
     min_certainty: float = 0.5
     max_unsteady: float = 0.09
     dlib_same: float = 0.5
-    faceres_same: float = 0.7
+    faceres_same: float = 0.6
     at_once: int = 16
 
     def __post_init__(self) -> None:

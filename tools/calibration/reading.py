@@ -21,7 +21,7 @@ from face_anonymizer.modules.files import replaced_whole
 from face_anonymizer.modules.recognition.reader import FaceReader
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-LONG_SIDE = 1600  # larger pictures are reduced: faces above some 200 pixels gain nothing
+LONG_SIDE = 1024  # larger pictures are reduced: faces above some 200 pixels gain nothing
 
 
 def load(path: Path) -> torch.Tensor:
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--min-score", type=float, default=0.5, help="of the detector; below, many are drawings")
     arguments = parser.parse_args()
     networks, reader = load_face_networks(), FaceReader()
-    rows: dict[str, list] = {name: [] for name in ("picture", "box", "reason", "age", "dlib", "faceres")}
+    rows: dict[str, list] = {name: [] for name in ("picture", "box", "reason", "age", "unsteady", "dlib", "faceres")}
     paths = sorted(p for folder in arguments.folders for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     for number, path in enumerate(paths, 1):
         try:
@@ -53,6 +53,7 @@ def main() -> None:
                 ("box", face.box),
                 ("reason", reading.reason),
                 ("age", reading.age),
+                ("unsteady", reading.unsteady),
                 ("dlib", reading.dlib),
                 ("faceres", reading.faceres),
             ):
