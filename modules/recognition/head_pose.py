@@ -74,7 +74,8 @@ def angles(rotation: np.ndarray) -> tuple[float, float, float]:
     pitch = np.arcsin(np.clip(-rotation[2, 1], -1, 1))
     yaw = np.arctan2(-rotation[2, 0], rotation[2, 2])
     roll = np.arctan2(rotation[0, 1], rotation[1, 1])
-    return tuple(float(value) for value in np.rad2deg([yaw, pitch, roll]))
+    yaw, pitch, roll = np.rad2deg([yaw, pitch, roll])
+    return float(yaw), float(pitch), float(roll)
 
 
 def angle_between(first: np.ndarray, second: np.ndarray) -> float:

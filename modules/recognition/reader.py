@@ -56,7 +56,7 @@ class FaceReader:
         ValueError: one is damaged.
     """
 
-    def __init__(self, settings: ReaderSettings = ReaderSettings(), networks: nn.Module | None = None):
+    def __init__(self, settings: ReaderSettings = ReaderSettings(), networks: ReaderNetworks | None = None):
         self.settings = settings
         self.networks = ReaderNetworks() if networks is None else networks
 
