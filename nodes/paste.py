@@ -1,5 +1,7 @@
 """Crops of faces, and what is put back in their place: painted faces or a redaction."""
 
+import math
+
 from comfy_api.latest import io
 
 from ..modules.faces import report as reports
@@ -211,7 +213,8 @@ def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:
     if is_swap(prompt, *place):
         return None, None
     degrees, denoise = (numbers_upstream(prompt, *place, wanted, "image") for wanted in ("degree", "denoise"))
-    return max(degrees, default=None), min(denoise, default=None)
+    degree, denoise = max(degrees, default=math.inf), min(denoise, default=math.inf)
+    return None if math.isinf(degree) else degree, None if math.isinf(denoise) else denoise
 
 
 # For nodes that cover: a face that is named is covered all the same. Select Faces leaves faces out.

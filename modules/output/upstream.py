@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 
@@ -15,7 +16,7 @@ def numbers_upstream(
         node_id: of the node to start at.
         input_name: of its input to start at.
         wanted: name of the inputs whose numbers are wanted, such as "degree"; one that comes by a wire is read where it
-            is a primitive's `value`.
+            is a primitive's `value`, and is infinite where it comes from another node and is not known.
         beside: name of another input of the node: what that comes from too is left out, as it made the picture, not
             what was done to it.
     """
@@ -25,6 +26,7 @@ def numbers_upstream(
         value = prompt[number].get("inputs", {}).get(wanted)
         if (primitive := _linked(prompt, value)) is not None:
             value = prompt[primitive].get("inputs", {}).get("value")
+            value = math.inf if not isinstance(value, int | float) else value
         if isinstance(value, int | float) and not isinstance(value, bool):
             found.append(float(value))
     return found

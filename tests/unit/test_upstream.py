@@ -1,6 +1,7 @@
 """What a picture was painted with, read off the graphs that ship."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,14 @@ def test_what_made_the_picture_is_not_what_was_done_to_its_faces():
     assert sorted(numbers_upstream(prompt, "paste", "crops", "denoise")) == [0.4, 1.0]
     assert numbers_upstream(prompt, "paste", "crops", "denoise", "image") == [1.0]
     assert numbers_upstream(prompt, "paste", "crops", "degree", "image") == [1.25]
+
+
+def test_a_degree_that_another_node_works_out_is_not_taken_for_the_driving_sides_zero():
+    prompt = {
+        "maths": {"inputs": {"a": 1.25, "expression": "a"}},
+        "source": {"inputs": {"degree": ["maths", 0]}},
+        "driving": {"inputs": {"degree": 0}},
+        "paste": {"inputs": {"crops": ["painted", 0]}},
+        "painted": {"inputs": {"source_states": ["source", 0], "driving_states": ["driving", 0]}},
+    }
+    assert sorted(numbers_upstream(prompt, "paste", "crops", "degree")) == [0.0, math.inf]
