@@ -164,14 +164,22 @@ def format_table(report: Mapping) -> str:
 
 
 def format_remarks(report: Mapping) -> list[str]:
-    """A line for every file that failed or was skipped, with the reason, and for every note on one that is done."""
+    """A line for every file that failed or was skipped, with the reason; of one that is done, for every note and for
+    every reason why faces were not changed as they were asked to be."""
     lines = []
     for file in report["files"]:
         if file["outcome"] in (FAILED, SKIPPED):
             skipped = "skipped, as it is " if file["outcome"] == SKIPPED else ""
             lines.append(f"{file['source']}: {skipped}{file['error']}")
-        lines += [f"{file['source']}: {note}" for note in file.get("notes", ())]
+        lines += [f"{file['source']}: {text}" for text in (*_refusals(file), *file.get("notes", ()))]
     return lines
+
+
+def _refusals(file: Mapping) -> list[str]:
+    """Why faces of a file were kept, covered instead of painted, or are broken: a line a reason, with their number."""
+    counted = Counter(f"{face.get('action')}: {face['reason']}" for face in file.get("faces", ()) if face.get("reason"))
+    counted.update(reason for person in file.get("people", ()) for reason in person.get("reasons", ()))
+    return [reason if count == 1 else f"{reason} ({count})" for reason, count in sorted(counted.items())]
 
 
 def _rows(files: list[Mapping]) -> list[str]:

@@ -117,11 +117,14 @@ def _is_face(value: Any) -> bool:
         return False
     box = value.get("box")
     is_box = isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
-    return is_box and _is_number(value.get("score"))
+    words = all(isinstance(value.get(name, ""), str) for name in ("action", "reason", "verdict"))
+    return is_box and words and _is_number(value.get("score"))
 
 
 def _is_person(value: Any) -> bool:
-    return isinstance(value, dict) and _is_number(value.get("size")) and _is_number(value.get("score"))
+    if not isinstance(value, dict) or not _is_texts(value.get("reasons", [])):
+        return False
+    return _is_number(value.get("size")) and _is_number(value.get("score"))
 
 
 def _refuse_constant(name: str):

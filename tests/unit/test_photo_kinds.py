@@ -138,13 +138,21 @@ def test_notes_and_errors_of_files_are_lines():
     entry = {
         "outcome": "done",
         "kind": "photo",
-        "notes": ["its 16 bits a channel became 8", 5],
-        "faces": [],
+        "notes": ["its 16 bits a channel became 8"],
+        "faces": [
+            {"action": "redacted", "reason": "still the original: 0.98, 0.93 is the most"},
+            {"action": "redacted", "reason": "still the original: 0.98, 0.93 is the most"},
+            {"action": "anonymized", "reason": ""},
+        ],
         "actions": {},
     }
     files = [{"source": "a.tif", **entry}, {"source": "b.jpg", "outcome": "failed", "error": "It is broken."}]
     lines = reports.format_remarks(reports.make_report({}, files))
-    assert lines == ["a.tif: its 16 bits a channel became 8", "b.jpg: It is broken."]
+    assert lines == [
+        "a.tif: redacted: still the original: 0.98, 0.93 is the most (2)",
+        "a.tif: its 16 bits a channel became 8",
+        "b.jpg: It is broken.",
+    ]
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "日"])
@@ -191,7 +199,7 @@ def test_a_run_keeps_depth_and_alpha_and_says_what_it_does_not(tmp_path):
     result = read(tmp_path / "png", a)
     assert result.dtype == np.uint16 and (result[20:30, 20:30] == 0).all()
     levels[20:30, 20:30] = 0
-    assert np.array_equal(result, levels) and "notes" not in a.entry
+    assert np.array_equal(result, levels) and not a.entry.get("notes")
     result = read(tmp_path / "png", b)
     assert (result[:10, :10] == 0).all() and (result[20:30, 20:30] == (0, 0, 0, 255)).all()
     assert (result[30:] == (90, 90, 90, 255)).all()
