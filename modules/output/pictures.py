@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,6 @@ import torch
 from ..files import write_whole
 from .encoding import encode_picture
 from .formats import QUALITY
-
-_log = logging.getLogger("face_anonymizer")
 
 
 def save_image(
@@ -53,13 +50,28 @@ def emptied(picture: torch.Tensor, hidden: np.ndarray) -> torch.Tensor:
     ComfyUI's Load Image gives the colours alone, so that what is hidden would be seen in the result.
 
     Args:
-        picture: [H, W, C], 0..1.
-        hidden: bool [H, W], of photos.reading.hidden_pixels. A picture of another size stays as it is, with a line in
-            the log.
+        picture: [H, W, C], 0..1: of the photo's size, or enlarged or reduced as a whole.
+        hidden: bool [h, w], of photos.reading.hidden_pixels.
+
+    Raises:
+        ValueError: the picture has another shape than the photo, so that nobody knows where the hidden parts are in it.
     """
-    if picture.shape[:2] != hidden.shape:
-        _log.warning("The photo has transparent parts, but another size than the picture: what they hide may be seen.")
+    if not hidden.any():
         return picture
+    (height, width), (rows, columns) = picture.shape[:2], hidden.shape
+    if abs(height * columns - width * rows) > max(height, width) + max(rows, columns):  # a pixel of either side
+        raise ValueError(
+            f"The photo hides parts of itself under its alpha, and Load Image gives them all the same. The photo is "
+            f"{columns}x{rows}, the picture that is saved {width}x{height}: it was cropped or padded since, so that "
+            "nobody knows where these parts are in it. Save the photo without transparency first, or join its mask to "
+            "it right behind the loader (Join Image with Alpha)."
+        )
+    where = torch.from_numpy(hidden)
+    if where.shape != picture.shape[:2]:
+        # Every pixel that a hidden one may have gone into: no filter reaches further than three pixels of the coarser.
+        reached = torch.nn.functional.max_pool2d(where[None, None].float(), 7, 1, 3)
+        reached = torch.nn.functional.adaptive_max_pool2d(reached, (height, width))
+        where = torch.nn.functional.max_pool2d(reached, 7, 1, 3)[0, 0] > 0
     picture = picture.clone()
-    picture[..., :3][torch.from_numpy(hidden).to(picture.device)] = 1.0
+    picture[..., :3][where.to(picture.device)] = 1.0
     return picture

@@ -7,11 +7,13 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from face_anonymizer.modules.output import icc, png
 from face_anonymizer.modules.output.encoding import encode_picture
+from face_anonymizer.modules.output.pictures import emptied
 from face_anonymizer.modules.photos import alpha as transparency
 from face_anonymizer.modules.photos.reading import UnreadablePhoto, hidden_pixels, read_photo, upright
 
@@ -329,6 +331,31 @@ def test_what_alpha_nearly_hides_is_emptied_too(tmp_path, top):
     (tmp_path / "a.png").write_bytes(saved(np.dstack([picture(), (alpha // (top // 255)).astype(np.uint8)]), "PNG"))
     (hidden,) = hidden_pixels(tmp_path / "a.png")
     assert hidden[:20, :30].all() and hidden.sum() == 600
+
+
+@pytest.mark.parametrize("factor", [1, 0.5, 0.37, 1.9])
+@pytest.mark.parametrize("mode", ["BILINEAR", "BICUBIC", "LANCZOS", "BOX", "NEAREST"])
+def test_what_is_hidden_is_gone_from_a_picture_that_was_resized_since(factor, mode):
+    """Whatever was hidden, the same picture is saved."""
+    hidden = np.zeros((160, 240), bool)
+    hidden[45:92, 28:128] = True
+    results = []
+    for badge in (0, 255):
+        levels = picture((240, 160))
+        levels[hidden] = badge
+        size = (round(240 * factor), round(160 * factor))
+        resized = np.array(Image.fromarray(levels).resize(size, Image.Resampling[mode]))
+        results.append(emptied(torch.from_numpy(resized).float() / 255, hidden))
+    assert torch.equal(*results) and results[0].shape[1::-1] == size
+    assert (results[0] < 1).any(-1).float().mean() > 0.7, "and the rest is still there"
+
+
+def test_what_is_hidden_in_a_photo_that_was_cropped_since_is_an_error_that_says_what_to_do():
+    hidden = np.zeros((40, 60), bool)
+    assert emptied(torch.zeros(30, 30, 3), hidden).shape == (30, 30, 3), "nothing is hidden"
+    hidden[3, 4] = True
+    with pytest.raises(ValueError, match=r"60x40, the picture that is saved 30x30.*Join Image with Alpha"):
+        emptied(torch.zeros(30, 30, 3), hidden)
 
 
 def test_where_a_file_hides_something(tmp_path):
