@@ -54,15 +54,15 @@ class Fields:
     def wholes(self, name: str, low: int, high: int, counts: tuple[int, int]) -> list[int]:
         """A list of whole numbers, of a length between two; raises as `whole`."""
         value = self._value(name, None)
-        fits = isinstance(value, list) and counts[0] <= len(value) <= counts[1]
+        fits = isinstance(value, (list, tuple)) and counts[0] <= len(value) <= counts[1]
         if not fits or not all(is_whole(entry, low, high) for entry in value):
             self.refuse_value(name, f"a list of {counts[0]} to {counts[1]} whole numbers of {low} to {high}")
-        return value
+        return list(value)
 
     def whole_per_level(self, name: str, low: int, high: int, levels: int) -> list[int]:
         """A whole number, or one for each level; as the latter. Raises as `whole`."""
         value = self._value(name, None)
-        values = [value] * levels if not isinstance(value, list) else value
+        values = list(value) if isinstance(value, (list, tuple)) else [value] * levels
         if len(values) != levels or not all(is_whole(entry, low, high) for entry in values):
             self.refuse_value(name, f"a whole number of {low} to {high}, or one for each of {levels} levels")
         return values
@@ -84,9 +84,10 @@ class Fields:
     def texts(self, name: str, allowed: Collection[str]) -> list[str]:
         """A list of texts of some; raises as `whole`."""
         value = self._value(name, None)
-        if not isinstance(value, list) or not all(isinstance(entry, str) and entry in allowed for entry in value):
+        is_list = isinstance(value, (list, tuple))
+        if not is_list or not all(isinstance(entry, str) and entry in allowed for entry in value):
             self.refuse_value(name, f"a list of {' and '.join(allowed)}")
-        return value
+        return list(value)
 
     def text(self, name: str, allowed: Collection[str], default: str) -> str:
         """One text of some, or the default where it is missing; raises as `whole`."""

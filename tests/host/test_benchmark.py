@@ -149,6 +149,9 @@ def test_loader_takes_the_published_architecture(monkeypatch, tmp_path):
             for key, shape in FULL_SIZE[parts[folder.name]].items()
         },
     )
+    shapes = {folder: {key: tuple(shape) for key, shape in FULL_SIZE[part].items()} for folder, part in parts.items()}
+    monkeypatch.setattr(checkpoint, "weight_files", lambda folder: [folder])
+    monkeypatch.setattr(checkpoint, "read_shapes", lambda folders: shapes[folders[0].name])
     with meta:
         model = loading.load_model_folder(tmp_path, weight_dtype="fp32")
     for patcher in (model.unet, model.source_reference_net.patcher, model.driving_reference_net.patcher):

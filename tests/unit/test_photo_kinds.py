@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_traces import StandIn, run_folder
+from test_photo_traces import StandIn, run_folder
 
 from face_anonymizer.modules.photos import kinds
 from face_anonymizer.modules.runs import anonymize_folder, folder_options, jobs
