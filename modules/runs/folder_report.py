@@ -155,11 +155,10 @@ def format_table(report: Mapping) -> str:
         lines.append(f"{len(files) - len(told)} more files are done, every face of them changed.")
     if len(told) > _ROWS:
         lines.append(f"{len(told) - _ROWS} more files without a face or with an error stand in {REPORT_NAME}.")
-    if len(report["files"]) > 1:
-        totals = report["totals"]
-        parts = [f"{totals[outcome]} {outcome}" for outcome in OUTCOMES if totals[outcome]]
-        parts += [f"{count} faces {shown(action)}" for action, count in totals["actions"].items()]
-        lines += ["", ", ".join(parts)]
+    totals = report["totals"]
+    parts = [f"{totals[outcome]} {outcome}" for outcome in OUTCOMES if totals[outcome]]
+    parts += [f"{count} faces {shown(action)}" for action, count in totals["actions"].items()]
+    lines += ["", ", ".join(parts)]
     return "\n".join(lines)
 
 
