@@ -25,7 +25,7 @@ _LIFT = 0.07  # of the unit square's side, towards the forehead
 _IBUG_ROWS = np.r_[17:49, 54]  # brows, nose, eyes, the two mouth corners; jaw and lips move with expression
 
 # The average face in the unit square: iBUG points 17..48 and 54.
-_AVERAGE_FACE = np.array(
+AVERAGE_FACE = np.array(
     [
         # brows, image-left then image-right
         (0.000213256, 0.106454), (0.0752622, 0.038915), (0.18113, 0.0187482), (0.29077, 0.0344891),
@@ -46,11 +46,11 @@ _AVERAGE_FACE = np.array(
 # The same face as eye centres, tip of the nose (point 30) and mouth corners: eye centres are means of six points each.
 AVERAGE_FIVE = np.stack(
     [
-        _AVERAGE_FACE[19:25].mean(0),
-        _AVERAGE_FACE[25:31].mean(0),
-        _AVERAGE_FACE[13],
-        _AVERAGE_FACE[31],
-        _AVERAGE_FACE[32],
+        AVERAGE_FACE[19:25].mean(0),
+        AVERAGE_FACE[25:31].mean(0),
+        AVERAGE_FACE[13],
+        AVERAGE_FACE[31],
+        AVERAGE_FACE[32],
     ]
 )
 
@@ -132,7 +132,7 @@ def crop_matrix(
                 f"Layout {layout!r} needs {expected} finite points, got {points.shape}: detect the face again."
             )
         if layout == IBUG_68:
-            points, average = points[_IBUG_ROWS], _AVERAGE_FACE
+            points, average = points[_IBUG_ROWS], AVERAGE_FACE
         else:
             average = AVERAGE_FIVE
         if np.ptp(points, axis=0).max() > 0:

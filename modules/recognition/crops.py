@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..faces.alignment import AVERAGE_FIVE, crop_matrix, umeyama
+from ..faces.alignment import AVERAGE_FACE, AVERAGE_FIVE, crop_matrix, umeyama
 from ..faces.detect.refinement import sample_patch
 from ..faces.types import FIVE_POINTS, IBUG_68, Face
 from . import dlib_resnet, face_api, faceres, iris
@@ -21,22 +21,14 @@ from . import dlib_resnet, face_api, faceres, iris
 # dlib's mean of the points 27..54 and 60..64, from its source (image_transforms/interpolation.h, Boost Software
 # License): the nose, the eyes, the upper lip. Brows and the lower lip move too much, it says.
 DLIB_ROWS = np.r_[27:55, 60:65]
-_DLIB_MEAN = np.array(
-    [
-        # nose
-        (0.490127, 0.203352), (0.490127, 0.307009), (0.490127, 0.409805), (0.490127, 0.515625),
-        (0.36688, 0.587326), (0.426036, 0.609345), (0.490127, 0.628106), (0.554217, 0.609345), (0.613373, 0.587326),
-        # eyes, image-left then image-right
-        (0.121737, 0.216423), (0.187122, 0.178758), (0.265825, 0.179852),
-        (0.334606, 0.231733), (0.260918, 0.245099), (0.182743, 0.244077),
-        (0.645647, 0.231733), (0.714428, 0.179852), (0.793132, 0.178758),
-        (0.858516, 0.216423), (0.79751, 0.244077), (0.719335, 0.245099),
-        # upper edge of the upper lip, corner to corner, then its lower edge
-        (0.254149, 0.780233), (0.340985, 0.745405), (0.428858, 0.727388), (0.490127, 0.742578),
-        (0.551395, 0.727388), (0.639268, 0.745405), (0.726104, 0.780233),
-        (0.290379, 0.784792), (0.428096, 0.778746), (0.490127, 0.785343), (0.552157, 0.778746), (0.689874, 0.784792),
-    ]
-)  # fmt: skip
+# Its face is that of our crops, which has the nose, the eyes (27..47) and the corners of the mouth (48, 54).
+_UPPER_LIP = [
+    (0.340985, 0.745405), (0.428858, 0.727388), (0.490127, 0.742578), (0.551395, 0.727388), (0.639268, 0.745405)
+]  # fmt: skip
+_ITS_LOWER_EDGE = [
+    (0.290379, 0.784792), (0.428096, 0.778746), (0.490127, 0.785343), (0.552157, 0.778746), (0.689874, 0.784792)
+]  # fmt: skip
+_DLIB_MEAN = np.concatenate([AVERAGE_FACE[10:32], _UPPER_LIP, AVERAGE_FACE[32:], _ITS_LOWER_EDGE])
 
 
 @dataclass(frozen=True)

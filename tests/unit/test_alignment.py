@@ -33,7 +33,7 @@ def levels(crop):
 
 @pytest.mark.parametrize("case", CASES)
 def test_umeyama_equals_the_reference(golden, case):
-    transform = alignment.umeyama(golden[f"{case}.landmarks"][alignment._IBUG_ROWS], alignment._AVERAGE_FACE)
+    transform = alignment.umeyama(golden[f"{case}.landmarks"][alignment._IBUG_ROWS], alignment.AVERAGE_FACE)
     # the reference computes in float32; measured 3.3e-7
     np.testing.assert_allclose(transform, golden[f"{case}.umeyama"], rtol=0, atol=5e-7)
     assert np.linalg.det(transform[:2, :2]) > 0
