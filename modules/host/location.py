@@ -3,6 +3,7 @@
 Only the standard library, as `with_env.py` needs `find_comfyui` before anything is installed.
 """
 
+import inspect
 import os
 import re
 import subprocess
@@ -66,12 +67,16 @@ def find_comfyui() -> Path:
 
 def has_accelerator(python: str = sys.executable) -> bool:
     """Whether torch, as `python` has it, sees a CUDA/ROCm, Apple or Intel device. Without one ComfyUI needs --cpu."""
-    code = (
-        "import torch; xpu = getattr(torch, 'xpu', None); "
-        "print(torch.cuda.is_available() or torch.backends.mps.is_available() or bool(xpu and xpu.is_available()))"
-    )
+    if python == sys.executable and (torch := sys.modules.get("torch")) is not None:
+        return _sees_one(torch)
+    code = f"import torch\n\n{inspect.getsource(_sees_one)}\nprint(_sees_one(torch))"
     # In a process of its own, so that the caller neither waits for torch to load nor opens the device.
     done = subprocess.run([python, "-c", code], capture_output=True, text=True)
     if done.returncode != 0:
         raise HostMissing(f"{python} cannot import torch, so it cannot run ComfyUI:\n{done.stderr.strip()}")
     return done.stdout.split()[-1] == "True"
+
+
+def _sees_one(torch) -> bool:
+    xpu = getattr(torch, "xpu", None)
+    return bool(torch.cuda.is_available() or torch.backends.mps.is_available() or (xpu and xpu.is_available()))

@@ -22,7 +22,7 @@ import math
 import shutil
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -178,6 +178,7 @@ def train_method(
         return torch.stack([loss.detach(), background.detach()])
 
     take_gradients = captured(gradients, optimizer, generator, log) if options.graph else eager(gradients, optimizer)
+    kept = [[tensor.detach().clone() for tensor in tensors] for tensors in (parameters, averages)]
     began, step, shown = time.monotonic(), 0, torch.zeros(2, device=device)
     last = _began + options.until if options.until else began + options.seconds[5]
     while (done := (time.monotonic() - began) / max(1.0, last - began)) < 1:
@@ -193,8 +194,11 @@ def train_method(
         if step % 100 == 0:
             loss, background = (shown / 100).tolist()
             log.write("method", step=step, loss=loss, background=background, rate=rate)
-            if not math.isfinite(loss + background):
-                raise SystemExit("The loss is no number any more: take a smaller --learning-rate.")
+            if math.isfinite(loss + background):
+                kept = [[tensor.detach().clone() for tensor in tensors] for tensors in (parameters, averages)]
+            else:  # minutes of a lent card are not thrown away: on from the last weights, at half the rate
+                restore(kept, (parameters, averages), optimizer)
+                options.learning_rate /= 2
             shown.zero_()
     with torch.no_grad():
         for parameter, average in zip(parameters, averages, strict=True):
@@ -205,6 +209,24 @@ def train_method(
     samples = step * options.batch * options.draws
     log.write("method", steps=step, samples=samples, validation_loss=loss)
     return networks.eval()
+
+
+@torch.no_grad()
+def restore(
+    kept: Sequence[Sequence[torch.Tensor]], lists: Sequence[Sequence[torch.Tensor]], optimizer: torch.optim.Optimizer
+) -> None:
+    """Copy kept values into the tensors of as many lists, and forget the optimizer's moments.
+
+    Args:
+        kept: list by list.
+        lists: tensors to fill.
+        optimizer: of some of them; its moments become zero where they stand, as a graph may have their addresses.
+    """
+    for values, tensors in zip(kept, lists, strict=True):
+        torch._foreach_copy_(list(tensors), list(values))
+    for moments in optimizer.state.values():
+        for value in moments.values():
+            value.zero_()
 
 
 def eager(gradients: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> Callable[[], torch.Tensor]:
