@@ -181,17 +181,20 @@ def test_nobody_of_the_evaluation_is_trained_on_and_the_method_sees_others_than_
         rendering = [s.command for s in runner.make_stages(tmp_path, shipped) if s.name.startswith("pictures")]
         seeds = [int(word.partition("=")[2]) for command in rendering for word in command if word.startswith("--seed=")]
         assert len(seeds) == len(rendering) and TEST_SEED not in seeds
-    pictures = json.loads((WEIGHTS / "log.json").read_text())[0]
+    pictures = json.loads((WEIGHTS / "log_encoders.json").read_text())[0]
     assert pictures["stage"] == "pictures" and pictures["count"] // SIDE**2 <= CHUNK * METHOD_CHUNKS.start
 
 
-def test_shipped_weights_go_on_with_the_encoders_that_they_know(tmp_path):
-    method = runner.make_stages(tmp_path, shipped=True)[-1].command
-    assert "--model" in method and "--vae" not in method and "--image-encoder" not in method
-    other = runner.make_stages(tmp_path)[-1].command
-    assert "--model" not in other
-    for option in ("--vae", "--image-encoder", "--unet-config"):
-        assert Path(other[other.index(option) + 1]).exists()
+def test_the_method_goes_on_with_the_encoders_that_its_weights_know(tmp_path):
+    from face_anonymizer.modules.model import checkpoint
+    from face_anonymizer.tools.demo_model.stages import SHIPPED, WEIGHTS
+
+    for shipped, folder in ((True, SHIPPED), (False, WEIGHTS)):
+        method = runner.make_stages(tmp_path, shipped)[-1].command
+        assert method[method.index("--model") + 1] == str(folder)
+        assert "--vae" not in method and "--image-encoder" not in method
+        for name in (*checkpoint.NETWORKS, checkpoint.VAE, checkpoint.IMAGE_ENCODER):
+            assert checkpoint.weight_files(folder / name), name
 
 
 def test_a_signal_of_the_terminal_stops_too(tmp_path, work):

@@ -1,7 +1,8 @@
 """Train the whole demo model on one GPU, in minutes: pictures are rendered there, and nothing is read from a disk.
 
     python scripts/with_env.py tools/run.py demo_model.on_gpu OUT
-    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --encoders tools/demo_model/weights
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --encoders tools/demo_model/weights --graph
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --start tools/demo_model/weights --graph
     python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --device cpu --groups 2 --seconds 5 5 5 5 5 10
 
 The same networks and losses as in the background on a CPU (stages.py), one after the other: the autoencoder, the image
@@ -93,6 +94,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--encoders", type=Path, metavar="FOLDER", help="with vae and image_encoder, which are not trained again then"
     )
+    parser.add_argument(
+        "--start", type=Path, metavar="FOLDER", help="a model that the method continues, with its encoders"
+    )
     parser.add_argument("--latent-channels", type=int, default=16)
     parser.add_argument("--batch", type=int, default=256, help="triples of a step of the method")
     parser.add_argument("--draws", type=int, default=4, help="noises and timesteps of each of them")
@@ -106,6 +110,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args(arguments)
     options.method_groups = options.method_groups or options.groups
+    options.encoders = options.encoders or options.start
     return options
 
 
@@ -159,9 +164,7 @@ def train_method(
     """The networks with the moving averages of their weights."""
     device = options.device
     generator = torch.Generator(device).manual_seed(TRAINING_SEED)
-    networks = method_networks.make_networks(
-        unet_config(options, groups), 0, checkpoint.BLOCK_FIRST, method_networks.ALL
-    ).to(device)
+    networks = first_networks(options, groups).to(device)
     parameters = [parameter for parameter in networks.parameters() if parameter.requires_grad]
     averages = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=0.01, fused=True)
@@ -274,6 +277,14 @@ def captured(
         return losses
 
     return replay
+
+
+def first_networks(options: argparse.Namespace, groups: EncodedGroups) -> method_networks.Networks:
+    """What the method starts from: those of --start, or new ones."""
+    routing, trained = checkpoint.BLOCK_FIRST, method_networks.ALL
+    if options.start:
+        return method_networks.load_networks([options.start / name for name in checkpoint.NETWORKS], routing, trained)
+    return method_networks.make_networks(unet_config(options, groups), 0, routing, trained)
 
 
 def unet_config(options: argparse.Namespace, groups: EncodedGroups) -> Path:

@@ -14,7 +14,7 @@ from face_anonymizer.modules.files import read_json_lines
 from face_anonymizer.modules.host.location import PACK
 
 SHIPPED = PACK / "models" / "face_anon" / "demo"
-# Autoencoder, image encoder and regressor that on_gpu.py trained: what the next method is built on.
+# The model and the regressor that on_gpu.py has trained so far: what the next training goes on from.
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 SIDE = 6  # people and scenes of a group
@@ -45,9 +45,8 @@ class Stage:
 def make_stages(folder: Path, shipped: bool = False) -> list[Stage]:
     """All stages, in their order, for a folder.
 
-    shipped: the method continues the shipped model with its own autoencoder and image encoder. Without it the method
-    starts from scratch, on those of WEIGHTS: its shipped weights know the latents of the shipped autoencoder alone, and
-    to another one, however much better, they are no start.
+    shipped: the method continues the shipped model, rather than that of WEIGHTS, each with its own autoencoder and
+    image encoder: what knows the latents of one is, to another one, however much better, no start.
     """
     data = folder / "data"
     return [
@@ -94,13 +93,10 @@ def _pictures(name: str, output: Path, arguments: list[str], side: int, groups: 
 
 def method_stage(folder: Path, shipped: bool) -> Stage:
     data, output = folder / "data", folder / "method"
-    start = ["--model", str(SHIPPED)]
-    if not shipped:
-        start = ["--unet-config", str(WEIGHTS / "unet_config.json")]
-        start += ["--vae", str(WEIGHTS / "vae"), "--image-encoder", str(WEIGHTS / "image_encoder")]
+    start = ["--model", str(SHIPPED if shipped else WEIGHTS)]
     lists = [str(chunk(data, number) / "triples.jsonl") for number in METHOD_CHUNKS]
     course = (
-        f"--batch 8 --accumulate 2 --draws 4 --steps {METHOD_STEPS} --learning-rate {5e-4 if shipped else 1.5e-3} "
+        f"--batch 8 --accumulate 2 --draws 4 --steps {METHOD_STEPS} --learning-rate 5e-4 "
         "--warmup 100 --lr-schedule cosine --ema 0.999 --null-share 0.15 --trained-reference all "
         f"--mixed-precision {'bf16' if has_bf16() else 'no'} --cache --export-dtype fp16 --validate-every 1000 "
         "--validation-steps 25 --guidance-scale 2 "
