@@ -22,7 +22,25 @@ No embeddings and no names of files: a report may be published beside the pictur
           "number": 1,                              as the preview and the inputs name it, from 1, or null
           "verdict": "",                            what was seen on the result where that was refused, such as
                                                     "still the original"; "" where nothing was
-          "covered": 0.996                          share of the face's oval that was replaced, or null
+          "covered": 0.996,                         share of the face's oval that was replaced, or null
+          "verification": {                         what recognisers say of it, or null where none was asked
+            "verdict": "stranger",                  stranger, same person, not measurable (the original is not), or
+                                                    failed (the original is, the result is not)
+            "reason": "dlib's distance is 0.830, 0.5 is the least; ...",    figures and thresholds in words
+            "recognisers": [                        none where one of the two faces is not measurable
+              {"name": "dlib ResNet", "value": 0.83, "threshold": 0.5, "measure": "distance", "same": false},
+              {"name": "FaceRes", "value": 0.31, "threshold": 0.6, "measure": "cosine", "same": false}
+            ],
+            "drift": {                              what was not kept of the original; null as above
+              "pose": 2.1,                          angle between the heads, in degrees
+              "gaze": 3.0,                          of the eyes in the head, in degrees; null where they are closed
+              "expression": 0.12,                   0..1, half the sum of differences of seven probabilities
+              "age": -4.0,                          in years, the result's less the original's
+              "man": 0.05                           of the probability of a man, -1..1
+            }
+          },
+          "attempts": 2,                            how often it was painted, or null where that is not known
+          "degree": 1.25                            of anonymization that it was painted with at last, or null
         }
       ],
       "elsewhere": [{"image", "box", "size", "score", "source"}],    faces of the result that were not in the list
@@ -85,6 +103,9 @@ class Entry:
         number: as the preview and the inputs name it, from 1.
         verdict: what was seen on the result, where that was refused.
         covered: share of the face's oval that was replaced, 0..1.
+        verification: what recognisers say of it, as the schema has it; None where none was asked.
+        attempts: how often it was painted, where that is known.
+        degree: of anonymization that it was painted with at last, where that is known.
     """
 
     image: int
@@ -98,6 +119,9 @@ class Entry:
     number: int | None = None
     verdict: str = ""
     covered: float | None = None
+    verification: dict | None = None
+    attempts: int | None = None
+    degree: float | None = None
 
     @property
     def size(self) -> float:
@@ -120,6 +144,9 @@ class Entry:
             "number": self.number,
             "verdict": self.verdict,
             "covered": self.covered,
+            "verification": self.verification,
+            "attempts": self.attempts,
+            "degree": self.degree,
         }
 
 

@@ -37,6 +37,7 @@ def test_json_holds_what_the_schema_says():
         **{"image": 0, "box": [10.0, 20.0, 60.0, 70.0], "size": 50.0, "score": 0.912, "source": "test"},
         **{"track": None, "action": "anonymized", "seed": 7, "reason": ""},
         **{"number": 1, "verdict": "", "covered": None},
+        **{"verification": None, "attempts": None, "degree": None},
     }
     assert kept["action"] == "kept" and kept["reason"] == "not selected" and kept["seed"] is None
     assert second["image"] == 2 and second["track"] == 4 and second["reason"] == "too small" and second["seed"] is None
