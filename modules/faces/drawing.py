@@ -1,6 +1,9 @@
-"""A preview of the faces that were found: boxes, points, scores."""
+"""Pictures with their faces drawn in: what was found, with points and scores, or what is said of each."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +18,17 @@ _FILLED = (96, 176, 255)
 _KEPT = (224, 96, 64)
 _POINT = (255, 208, 0)
 _DARK = (0, 0, 0)
-_Labelled = tuple[str, Face, tuple[int, int, int]]  # what is written, the face, its colour
+RIGHT, WRONG, UNKNOWN, NOT_ASKED = _FOUND, (255, 48, 48), (176, 176, 176), (240, 240, 240)
+Colour = tuple[int, int, int]
+
+
+class _Drawn(NamedTuple):
+    """A face and what is written at it: the first of some texts for which there is room."""
+
+    face: Face
+    texts: tuple[str, ...]
+    colour: Colour
+    has_points: bool
 
 
 def draw_faces(images: torch.Tensor, faces: Faces) -> torch.Tensor:
@@ -36,28 +49,59 @@ def draw_faces(images: torch.Tensor, faces: Faces) -> torch.Tensor:
         ValueError: the faces are not of these images.
     """
     check_faces(images, faces)
-    labelled: dict[int, list[_Labelled]] = {}
-    for i, face in enumerate(faces, 1):
+    drawn = []
+    for name, face in zip(_names(faces), faces, strict=True):
         colour = _FILLED if face.source in (INTERPOLATED, EXTRAPOLATED) else _FOUND
-        name = str(i if face.track is None else face.track + 1)
-        labelled.setdefault(face.image_index, []).append((name, face, colour))
-    for face in faces.kept:
-        labelled.setdefault(face.image_index, []).append(("kept", face, _KEPT))
+        drawn.append(_Drawn(face, (f"{name}: {face.score:.2f}", name), colour, True))
+    drawn += [_Drawn(face, (f"kept: {face.score:.2f}", "kept"), _KEPT, True) for face in faces.kept]
+    return _draw_all(images, drawn)
+
+
+def draw_words(images: torch.Tensor, faces: Faces, words: Sequence[tuple[str, Colour]]) -> torch.Tensor:
+    """Pictures with a box a face, its number and what is said of it, as draw_faces draws them.
+
+    Args:
+        images: float [B, H, W, C], 0..1, C = 1, 3 or 4.
+        faces: of these images; those that are kept have a box too.
+        words: one a face, and its colour, such as RIGHT.
+
+    Returns:
+        float32 [B, H, W, 3], 0..1.
+
+    Raises:
+        ValueError: the faces are not of these images.
+    """
+    check_faces(images, faces)
+    drawn = [
+        _Drawn(face, (f"{name}: {word}", name), colour, False)
+        for name, face, (word, colour) in zip(_names(faces), faces, words, strict=True)
+    ]
+    return _draw_all(images, [*drawn, *(_Drawn(face, ("kept",), NOT_ASKED, False) for face in faces.kept)])
+
+
+def _names(faces: Faces) -> list[str]:
+    return [str(offset + 1) for offset in faces.seed_offsets()]
+
+
+def _draw_all(images: torch.Tensor, faces: Sequence[_Drawn]) -> torch.Tensor:
+    of_image: dict[int, list[_Drawn]] = {}
+    for one in faces:
+        of_image.setdefault(one.face.image_index, []).append(one)
     drawn = torch.empty((*images.shape[:3], 3), dtype=torch.float32, device=images.device)
     for index in range(len(images)):
         levels = (torch.nan_to_num(images[index, ..., :3]).clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         picture = Image.fromarray(np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3))))
-        _draw(picture, labelled.get(index, []))
+        _draw(picture, of_image.get(index, []))
         drawn[index] = torch.from_numpy(np.array(picture)).float() / 255
     return drawn
 
 
-def _draw(picture: Image.Image, labelled: list[_Labelled]) -> None:
+def _draw(picture: Image.Image, faces: Sequence[_Drawn]) -> None:
     pen = ImageDraw.Draw(picture)
     side = max(picture.size)
     line = max(1, round(side / 200))  # to be seen where a node shows the picture small
     font = ImageFont.load_default(max(10, side / 28))
-    for name, face, colour in labelled:
+    for face, texts, colour, has_points in faces:
         # a box counts pixel edges; the line runs inside it
         low, high = np.clip(face.box.reshape(2, 2), -side, 2 * side)
         (x0, y0), (x1, y1) = np.floor(low).astype(int).tolist(), np.ceil(high).astype(int).tolist()
@@ -68,9 +112,10 @@ def _draw(picture: Image.Image, labelled: list[_Labelled]) -> None:
             )
         pen.rectangle(corners, outline=colour, width=line)
         radius = min(line, round((x1 - x0) / 40))
-        for x, y in np.rint(np.clip(face.points, -side, 2 * side)).astype(int).tolist():
+        points = face.points if has_points else face.points[:0]
+        for x, y in np.rint(np.clip(points, -side, 2 * side)).astype(int).tolist():
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_POINT)
-        for label in (f"{name}: {face.score:.2f}", name):
+        for label in texts:
             left, top, right, bottom = pen.textbbox((0, 0), label, font=font, stroke_width=line)
             if right - left <= picture.width / 2 and bottom - top <= picture.height / 3:
                 x = min(max(x0, 0), picture.width - right)

@@ -53,7 +53,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -68,6 +68,7 @@ FOUND, ANONYMIZED, SWAPPED, REDACTED, BROKEN, KEPT, KEPT_BY_USER = ACTIONS = (
 )
 _CHANGED = (ANONYMIZED, SWAPPED, REDACTED, BROKEN)
 _NOT_SELECTED = "not selected"
+_STRANGER = "stranger"  # the verdict of modules/recognition/verdict.py whose faces need not be named
 _NAMED = 12  # numbers of faces that a line of text names at most
 
 
@@ -79,12 +80,14 @@ class Outcome(NamedTuple):
         reason: why, with figure and threshold.
         verdict: the word of what was seen on the result, where it was refused.
         covered: share of the face's oval that was replaced, 0..1.
+        verification: what recognisers say of the result, as the schema has it.
     """
 
     action: str
     reason: str = ""
     verdict: str = ""
     covered: float | None = None
+    verification: dict | None = None
 
 
 @dataclass(frozen=True)
@@ -209,11 +212,25 @@ class Report:
         for (action, word), entries in sorted(groups.items()):
             reasons = {entry.reason for entry in entries}
             said = reasons.pop() if len(reasons) == 1 else f"{word}, such as {min(reasons).removeprefix(f'{word}: ')}"
-            lines.append(f"{action}: {said} ({len(entries)}{_numbers(entries)})")
+            numbers = _numbers(entries) if entries[0].verdict else ""
+            lines.append(f"{action}: {said} ({len(entries)}{numbers})")
+        lines += self._text_of_verdicts()
         without = self.images - len({entry.image for entry in self.entries})
         if without:
             lines.append(f"{without} of {self.images} pictures without a face")
         return lines
+
+    def _text_of_verdicts(self) -> list[str]:
+        """What recognisers say of the faces that show; of those that were covered the reason tells."""
+        verdicts: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            if entry.verification is not None and entry.action != REDACTED:
+                verdicts.setdefault(entry.verification["verdict"], []).append(entry)
+        named = []
+        for verdict, entries in sorted(verdicts.items(), key=lambda item: (item[0] != _STRANGER, item[0])):
+            numbers = "" if verdict == _STRANGER else _numbers(entries).removeprefix(", ")
+            named.append(f"{len(entries)} {verdict}{f' ({numbers})' if numbers else ''}")
+        return [f"recognisers say: {', '.join(named)}"] if named else []
 
     def _text_of_others(self) -> list[str]:
         lines = [f"NOT WHOLE: {self.incomplete}. Look at the result."] if self.incomplete else []
@@ -262,6 +279,26 @@ class Report:
             incomplete="; ".join(dict.fromkeys(filter(None, (earlier.incomplete, self.incomplete)))),
             notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
         )
+
+    def actions_of(self, faces: Faces) -> list[str | None]:
+        """What was done to each of these faces, which are known by picture and box; None: nothing is said of it."""
+        done = {(entry.image, entry.box): entry.action for entry in self.entries}
+        return [done.get((face.image_index, _box(face))) for face in faces]
+
+    def verified(self, faces: Faces, found: Sequence[dict | None], notes: Iterable[str] = ()) -> Report:
+        """This report with what recognisers say of its faces, which are known by picture and box.
+
+        Args:
+            faces: that were looked at.
+            found: one a face, as the schema has it; None leaves what stands there.
+            notes: what else was seen.
+        """
+        said = {(face.image_index, _box(face)): one for face, one in zip(faces, found, strict=True) if one is not None}
+        entries = tuple(
+            replace(entry, verification=said.get((entry.image, entry.box), entry.verification))
+            for entry in self.entries
+        )
+        return replace(self, entries=entries, notes=tuple(dict.fromkeys((*self.notes, *notes))))
 
     def shifted(self, first_image: int, images: int) -> Report:
         """This report of a part of a clip, as a part of a report of the whole.
@@ -325,12 +362,18 @@ def entries_elsewhere(faces: Iterable[Face]) -> tuple[Entry, ...]:
 
 
 def _entry(face: Face, outcome: Outcome, seed: int | None, number: int | None) -> Entry:
-    x0, y0, x1, y1 = (round(float(edge), 1) for edge in face.box)
     covered = None if outcome.covered is None else round(outcome.covered, 3)
     return Entry(
-        *(face.image_index, (x0, y0, x1, y1), round(float(face.score), 3), face.source, face.track),
+        *(face.image_index, _box(face), round(float(face.score), 3), face.source, face.track),
         *(outcome.action, seed, outcome.reason, number, outcome.verdict, covered),
+        verification=outcome.verification,
     )
+
+
+def _box(face: Face) -> tuple[float, float, float, float]:
+    """A face's box as a report has it: by it, and its picture, a face is known."""
+    x0, y0, x1, y1 = (round(float(edge), 1) for edge in face.box)
+    return x0, y0, x1, y1
 
 
 def _tells_more(entry: Entry, earlier: Entry) -> bool:
@@ -340,7 +383,7 @@ def _tells_more(entry: Entry, earlier: Entry) -> bool:
 
 def _numbers(entries: list[Entry]) -> str:
     numbers = sorted({entry.number for entry in entries if entry.number is not None})
-    if not numbers or not entries[0].verdict:
+    if not numbers:
         return ""
     more = ", ..." if len(numbers) > _NAMED else ""
     return f", number {', '.join(map(str, numbers[:_NAMED]))}{more}"

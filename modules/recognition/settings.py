@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Whether results are verified; auto: unless a model that is a demonstration made them.
+VERIFY = OFF, AUTO, ON = ("off", "auto", "on")
 DLIB_PUBLISHED = 0.6  # dlib's own threshold, beside which the calibrated one stands
 
 

@@ -86,6 +86,15 @@ class Verification:
         }
 
 
+def drift_words(found: Difference) -> str:
+    """What was not kept, in words for people."""
+    gaze = "gaze not seen" if math.isnan(found.gaze) else f"gaze {found.gaze:.0f} degrees"
+    return (
+        f"pose {found.pose:.0f} degrees, {gaze}, expression {found.expression:.2f}, age {found.age:+.0f} years, "
+        f"man {found.man:+.2f}"
+    )
+
+
 def opinions(difference: Difference, settings: ReaderSettings = ReaderSettings()) -> tuple[Opinion, ...]:
     """What each recogniser says of two faces that both can be measured.
 

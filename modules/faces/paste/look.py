@@ -78,13 +78,20 @@ def look_at_crop(placement: Placement, min_size: float) -> Verdict:
         placement: of the crop.
         min_size: pixels of face size.
     """
-    if not torch.isfinite(placement.crop).all():
-        return Verdict(NOT_FINITE, pasteable=False)
+    if not (finite := torch.isfinite(placement.crop)).all():
+        return Verdict(NOT_FINITE, _why_not_finite(float((~finite).float().mean())), pasteable=False)
     if placement.shapes.size < min_size:
         return Verdict(TOO_SMALL, f"{placement.shapes.size:.0f} pixels, {min_size:g} is the least", pasteable=False)
     if why := why_broken(placement.crop, placement.cut):
         return Verdict(BROKEN, why, pasteable=False)
     return Verdict()
+
+
+def _why_not_finite(share: float) -> str:
+    """A crop of which nothing is a number was given up on purpose, so that the face is covered."""
+    if share == 1:
+        return "no value of the crop is a number, as where painting was given up because no attempt passed"
+    return f"{max(share, 0.0001):.2%} of the crop's values are no numbers"
 
 
 def look_at_faces(
@@ -111,6 +118,8 @@ def look_at_faces(
         for i, verdict in zip(open_, said, strict=True):
             if verdict is not None and verdict.refused:
                 verdicts[i] = replace(verdict, covered=shares[i])
+            elif verdict is not None and verdict.verification is not None:
+                verdicts[i] = replace(verdicts[i], verification=verdict.verification)
     return verdicts
 
 

@@ -130,7 +130,9 @@ class _Picture:
             before = find(self.placements[missing[0]].image, alone, [places.index(i) for i in missing])
             missing = [i for i in missing if before.scores[places.index(i)] >= LEAST]
         for i in missing:
-            self.verdicts[i] = replace(judge_glance(scores[i], LEAST, painted=True), covered=self.verdicts[i].covered)
+            seen = self.verdicts[i]
+            missed = judge_glance(scores[i], LEAST, painted=True)
+            self.verdicts[i] = replace(missed, covered=seen.covered, verification=seen.verification)
         return [replace(face, image_index=index) for face in found.elsewhere]
 
     def _stays(self, i: int) -> bool:

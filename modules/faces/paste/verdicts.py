@@ -37,6 +37,7 @@ class Verdict:
         covers: whether the fallback covers a refused face; else it stays, and the report alone tells.
         pasteable: whether the crop can stay in the picture where the user keeps a refused face; else the face stays as
             it was.
+        verification: what recognisers say, for the report; see modules/recognition/verdict.py. None: none was asked.
     """
 
     word: str = PASSED
@@ -44,6 +45,7 @@ class Verdict:
     covered: float | None = None
     covers: bool = True
     pasteable: bool = True
+    verification: dict | None = None
 
     @property
     def refused(self) -> bool:
@@ -67,7 +69,7 @@ class Verdict:
             action = REPORTED_BROKEN
         elif self.refused:
             action = KEPT_BY_USER if user_keeps else KEPT if fallback_keeps else REDACTED
-        return Outcome(action, self.reason, self.word, self.covered)
+        return Outcome(action, self.reason, self.word, self.covered, self.verification)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,134 @@
+"""Originals and what became of them, read at the same places, and the verdict on each pair.
+
+A result that was moved, scaled or turned in its place would be read off its middle, where dlib's descriptor of one
+person's own photo goes beyond the threshold. So what looks like a stranger is read once more, upright by its own
+landmarks, and has to be one there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ..faces.paste.placement import Placement
+from ..faces.paste.verdicts import Judge, Sight, Verdict
+from ..faces.types import IBUG_68, Face, Faces
+from .reading import Reading
+from .settings import ReaderSettings
+from .verdict import STRANGER, Verification, verify
+
+# Pictures [B, H, W, C] and faces of them -> a reading each, as of FaceReader.read.
+Read = Callable[[torch.Tensor, Faces], list[Reading]]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One face before and after.
+
+    Args:
+        before: the original.
+        after: the result at its place.
+        again: the result upright by its own landmarks; None where the first reading told enough.
+        verification: what the recognisers say.
+    """
+
+    before: Reading
+    after: Reading
+    again: Reading | None
+    verification: Verification
+
+    @property
+    def results(self) -> tuple[Reading, ...]:
+        """The readings of the result that can be measured."""
+        return tuple(reading for reading in (self.after, self.again) if reading is not None and reading.measurable)
+
+
+def read_pairs(
+    befores: Sequence[Reading],
+    images: torch.Tensor,
+    faces: Faces,
+    read: Read,
+    settings: ReaderSettings = ReaderSettings(),
+) -> list[Pair]:
+    """Read the results of faces whose originals were read.
+
+    Args:
+        befores: one a face.
+        images: float [B, H, W, C], 0..1, the results.
+        faces: of these pictures.
+        read: the reader.
+        settings: the thresholds.
+
+    Returns:
+        One pair a face.
+    """
+    afters = read(images, faces)
+    said = [verify(before, after, settings) for before, after in zip(befores, afters, strict=True)]
+    strangers = [i for i, verification in enumerate(said) if verification.verdict == STRANGER]
+    turned = tuple(replace(faces.faces[i], points=afters[i].landmarks, layout=IBUG_68) for i in strangers)
+    again = read(images, replace(faces, faces=turned)) if turned else []
+    upright: dict[int, Reading] = dict(zip(strangers, again, strict=True))
+    for i, reading in upright.items():
+        second = verify(befores[i], reading, settings)
+        # one that cannot be read upright could be read as it was: that stands
+        if not second.passed and reading.measurable:
+            said[i] = second
+    return [Pair(*both, upright.get(i), said[i]) for i, both in enumerate(zip(befores, afters, strict=True))]
+
+
+def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings()) -> Judge:
+    """A judge for Look.judges that refuses who is still the same person, and who cannot be measured any more.
+
+    Args:
+        read: the reader, for the faces of one picture at a time.
+        settings: the thresholds.
+    """
+    # the look asks again about the faces that are left, when others were refused: what did not change is known
+    befores: WeakKeyDictionary[Placement, Reading] = WeakKeyDictionary()
+    known: WeakKeyDictionary[Placement, tuple[torch.Tensor, Verdict]] = WeakKeyDictionary()
+
+    def judge(sights: Sequence[Sight]) -> list[Verdict]:
+        new = [sight for sight in sights if sight.placement not in known or not _is_as_it_was(sight, known)]
+        unread = [sight.placement for sight in new if sight.placement not in befores]
+        if unread:
+            faces = _alone([placement.face for placement in unread], unread[0].image)
+            befores.update(zip(unread, read(unread[0].image[None], faces), strict=True))
+        hopeless = [sight for sight in new if not befores[sight.placement].measurable]
+        new = [sight for sight in new if befores[sight.placement].measurable]
+        said = [verify(befores[sight.placement], befores[sight.placement], settings) for sight in hopeless]
+        if new:
+            after = new[0].after
+            faces = _alone([sight.placement.face for sight in new], after)
+            pairs = read_pairs([befores[sight.placement] for sight in new], after[None], faces, read, settings)
+            said += [pair.verification for pair in pairs]
+        for sight, verification in zip([*hopeless, *new], said, strict=True):
+            known[sight.placement] = _shown(sight).clone(), verdict_of(verification)
+        return [known[sight.placement][1] for sight in sights]
+
+    return judge
+
+
+def _is_as_it_was(sight: Sight, known: WeakKeyDictionary[Placement, tuple[torch.Tensor, Verdict]]) -> bool:
+    return torch.equal(_shown(sight), known[sight.placement][0])
+
+
+def _shown(sight: Sight) -> torch.Tensor:
+    """The part of the finished picture that the crop shows."""
+    x0, y0, x1, y1 = sight.placement.square
+    return sight.after[y0:y1, x0:x1]
+
+
+def verdict_of(verification: Verification) -> Verdict:
+    """What a paste makes of a verification: a face that did not pass is refused by the verdict's word and figure."""
+    found = verification.to_dict()
+    if verification.passed:
+        return Verdict(verification=found)
+    return Verdict(verification.verdict, verification.reason, verification=found)
+
+
+def _alone(faces: Sequence[Face], image: torch.Tensor) -> Faces:
+    """Faces of one picture [H, W, C], as those of a batch of it alone."""
+    return Faces(1, *image.shape[:2], tuple(replace(face, image_index=0) for face in faces))

@@ -1,0 +1,174 @@
+"""What is seen of several faces together: a person over the frames of a clip, and the people of one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..faces.types import Faces
+from .pairs import Pair
+from .reading import Reading, compare
+from .settings import ReaderSettings
+from .verdict import SAME_PERSON, Opinion, Verification, opinions, verify
+
+_CANDIDATES = 64  # frames of a person among which the one is chosen that all others are compared with
+_NAMED = 12  # notes of one kind, and frames of a note, that are written out
+
+
+def verify_tracks(
+    faces: Faces, pairs: Sequence[Pair], shown: Sequence[int], settings: ReaderSettings = ReaderSettings()
+) -> tuple[list[Verification], tuple[str, ...]]:
+    """The verifications of all faces, of which those that belong to one person are compared with each other too.
+
+    Args:
+        faces: of a clip; those without a track, or with the only face of one, keep their verification.
+        pairs: one a face.
+        shown: places of the faces that are not covered.
+        settings: the thresholds.
+
+    Returns:
+        One verification a face, and notes.
+    """
+    said = [pair.verification for pair in pairs]
+    notes = []
+    for track, places in _tracks(faces, shown).items():
+        frames = [faces.faces[i].image_index for i in places]
+        seen = [pairs[i] for i in places]
+        found, others = _verify_track(frames, seen, settings)
+        for i, verification in zip(places, found, strict=True):
+            said[i] = verification
+        passes = [frame for frame, one in zip(frames, found, strict=True) if one.verdict == SAME_PERSON]
+        for what, where in (("passes for the original", passes), ("is another person than in most frames", others)):
+            if where:
+                named = ", ".join(str(frame + 1) for frame in where[:_NAMED])
+                more = ", ..." if len(where) > _NAMED else ""
+                notes.append(f"person {track + 1} {what} in {len(where)} of {len(places)} (frame {named}{more})")
+    return said, tuple(notes)
+
+
+def _tracks(faces: Faces, shown: Sequence[int]) -> dict[int, list[int]]:
+    """Number of a person -> the places of its faces, of those who have several."""
+    found: dict[int, list[int]] = {}
+    for i in shown:
+        track = faces.faces[i].track
+        if track is not None:
+            found.setdefault(track, []).append(i)
+    return {track: places for track, places in found.items() if len(places) > 1}
+
+
+def _verify_track(
+    frames: Sequence[int], pairs: Sequence[Pair], settings: ReaderSettings
+) -> tuple[list[Verification], list[int]]:
+    """The verification of each frame of a person, and the frames in which the result is another person than else."""
+    original = _most_usual([pair.before for pair in pairs])
+    result = _most_usual([pair.after for pair in pairs])
+    said, others = [], []
+    for frame, pair in zip(frames, pairs, strict=True):
+        verification = pair.verification
+        if original is not None and verification.passed:
+            again = [verify(pairs[original].before, reading, settings) for reading in pair.results]
+            for found in (one for one in again if one.verdict == SAME_PERSON):
+                verification = replace(found, reason=f"{found.reason} (its original in frame {frames[original] + 1})")
+        if result is not None and pair.after.measurable:
+            found = opinions(compare(pairs[result].after, pair.after), settings)
+            if not any(opinion.same for opinion in found):
+                others.append(frame)
+                words = f"another person than in frame {frames[result] + 1}: {_words(found)}"
+                reason = "; ".join(filter(None, (verification.reason, words)))
+                verification = replace(verification, reason=reason)
+        said.append(verification)
+    return said, others
+
+
+def _most_usual(readings: Sequence[Reading]) -> int | None:
+    """Which of the readings is nearest to all others; None where none can be measured."""
+    places = [i for i, reading in enumerate(readings) if reading.measurable]
+    if not places:
+        return None
+    candidates = places[:: -(-len(places) // _CANDIDATES)]
+    descriptors = np.stack([readings[i].dlib for i in places])
+    spread = [float(np.linalg.norm(descriptors - readings[i].dlib, axis=1).sum()) for i in candidates]
+    return candidates[int(np.argmin(spread))]
+
+
+def compare_faces(
+    faces: Faces,
+    pairs: Sequence[Pair],
+    shown: Sequence[int],
+    settings: ReaderSettings = ReaderSettings(),
+    *,
+    kept: Sequence[tuple[int, Reading]] = (),
+    swapped: Collection[int] = (),
+) -> tuple[str, ...]:
+    """Notes on results of one picture that are one person, and on such that are another person of it.
+
+    Both recognisers have to say so: in a picture with many faces there are so many pairs that one alone would find some
+    among strangers.
+
+    Args:
+        faces: of the pictures.
+        pairs: one a face.
+        shown: places of the faces that are not covered.
+        settings: the thresholds.
+        kept: number of the picture, and the original, of faces that were not changed.
+        swapped: places of faces that got another person's on purpose: several may have one.
+    """
+    numbers = [offset + 1 for offset in faces.seed_offsets()]
+    visible = set(shown)
+    # what is seen -> the pictures, and the figures of each
+    alike: dict[str, list[tuple[int, str]]] = {}
+    changed: dict[str, list[tuple[int, str]]] = {}
+    for image, members in _by_image(faces).items():
+        seen = [i for i in members if i in visible]
+        for i, j in _couples(seen):
+            if not {i, j} <= set(swapped) and (words := _one_person(pairs[i].results, pairs[j].results, settings)):
+                first, second = sorted((numbers[i], numbers[j]))
+                what = f"the results of faces {first} and {second} are one person"
+                alike.setdefault(what, []).append((image, words))
+        originals = [(j, f"face {numbers[j]}", pairs[j].before) for j in members]
+        originals += [(-1, "a face that was kept", reading) for at, reading in kept if at == image]
+        for i in seen:
+            for j, name, original in originals:
+                if i != j and original.measurable and (words := _one_person(pairs[i].results, [original], settings)):
+                    what = f"the result of face {numbers[i]} is the person of {name}"
+                    changed.setdefault(what, []).append((image, words))
+    return (*_lines(changed, faces.image_count), *_lines(alike, faces.image_count))
+
+
+def _by_image(faces: Faces) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for i, face in enumerate(faces):
+        found.setdefault(face.image_index, []).append(i)
+    return dict(sorted(found.items()))
+
+
+def _couples(members: Sequence[int]) -> Iterator[tuple[int, int]]:
+    for place, i in enumerate(members):
+        for j in members[place + 1 :]:
+            yield i, j
+
+
+def _one_person(firsts: Sequence[Reading], seconds: Sequence[Reading], settings: ReaderSettings) -> str:
+    """The figures, where both recognisers say that two faces are one person's; else ""."""
+    for first in firsts:
+        for second in seconds:
+            found = opinions(compare(first, second), settings)
+            if all(opinion.same for opinion in found):
+                return _words(found)
+    return ""
+
+
+def _words(found: Sequence[Opinion]) -> str:
+    return "; ".join(opinion.words for opinion in found)
+
+
+def _lines(seen: dict[str, list[tuple[int, str]]], images: int) -> list[str]:
+    """A note a thing that was seen, of which some at most are written out."""
+    lines = []
+    for what, places in list(seen.items())[:_NAMED]:
+        first, words = places[0]
+        where = f" (picture {first + 1})" if len(places) == 1 else f" ({len(places)} pictures, first {first + 1})"
+        lines.append(f"{what}{where if images > 1 else ''}: {words}")
+    return lines + ([f"and {len(seen) - _NAMED} more like this"] if len(seen) > _NAMED else [])

@@ -1,0 +1,105 @@
+"""Every face of pictures or of a clip, before and after: its verdict, and what is seen of several faces together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..faces.alignment import check_faces
+from ..faces.types import Faces
+from .pairs import Pair, Read, read_pairs
+from .reading import Reading
+from .settings import ReaderSettings
+from .together import compare_faces, verify_tracks
+from .verdict import Verification
+
+_AT_ONCE = 4  # pictures whose faces are read together
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What the recognisers say of the faces of pictures.
+
+    Args:
+        verifications: one a face; None where it is covered, so that nothing shows.
+        notes: results that are one person, somebody else of the picture, or not one person over their frames.
+    """
+
+    verifications: tuple[Verification | None, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[int, ...]:
+        """The places of the faces that did not pass."""
+        return tuple(i for i, one in enumerate(self.verifications) if one is not None and not one.passed)
+
+
+def verify_faces(
+    before: torch.Tensor,
+    after: torch.Tensor,
+    faces: Faces,
+    read: Read,
+    settings: ReaderSettings = ReaderSettings(),
+    *,
+    covered: Collection[int] = (),
+    swapped: Collection[int] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Verified:
+    """Verify the faces of pictures, or of the frames of a clip.
+
+    Of a person who was followed through a clip each frame is compared with its own original and with the original that
+    is nearest to all others, so that no frame passes for another one of the same person; and all results with the one
+    among them that is nearest to all others.
+
+    Args:
+        before: float [B, H, W, C], 0..1, the originals.
+        after: float [B, H, W, C], what became of them.
+        faces: of the originals.
+        read: the reader.
+        settings: the thresholds.
+        covered: places of faces that were covered on purpose: one that cannot be measured any more is no failure.
+        swapped: places of faces that got another person's on purpose: several may have one.
+        progress: called with (pictures done, all).
+
+    Raises:
+        ValueError: the pictures differ in size or number, or are not those of the faces.
+    """
+    _check(before, after, faces)
+    if not len(faces):
+        return Verified()
+    known: dict[int, Pair] = {}
+    kept: list[tuple[int, Reading]] = []
+    unmarked = replace(faces, fingerprint=None)  # it was looked at already
+    for start in range(0, faces.image_count, _AT_ONCE):
+        stop = min(start + _AT_ONCE, faces.image_count)
+        part = unmarked.window(start, stop)
+        if len(part):
+            places = [i for i, face in enumerate(faces) if start <= face.image_index < stop]
+            found = read_pairs(read(before[start:stop], part), after[start:stop], part, read, settings)
+            known.update(zip(places, found, strict=True))
+            others = replace(part, faces=part.kept, kept=())
+            images = [start + face.image_index for face in others]
+            kept += zip(images, read(before[start:stop], others), strict=True)
+        if progress is not None:
+            progress(stop, faces.image_count)
+    pairs = [known[i] for i in range(len(faces))]
+    shown = [i for i, pair in enumerate(pairs) if i not in covered or pair.results]
+    verified, notes = verify_tracks(faces, pairs, shown, settings)
+    said = tuple(one if i in shown else None for i, one in enumerate(verified))
+    return Verified(said, (*notes, *compare_faces(faces, pairs, shown, settings, kept=kept, swapped=swapped)))
+
+
+def _check(before: torch.Tensor, after: torch.Tensor, faces: Faces) -> None:
+    if before.shape[:3] != after.shape[:3]:
+        sizes = [f"{len(images)} images of {images.shape[2]}x{images.shape[1]} pixels" for images in (before, after)]
+        raise ValueError(
+            f"before is {sizes[0]}, after {sizes[1]}: connect the very pictures in which the faces were found, and "
+            "what became of these, neither scaled nor cropped."
+        )
+    for name, images in (("before", before), ("after", after)):
+        try:
+            check_faces(images, faces)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
