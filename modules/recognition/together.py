@@ -61,7 +61,7 @@ def _tracks(faces: Faces, shown: Sequence[int]) -> dict[int, list[int]]:
 def _verify_track(
     frames: Sequence[int], pairs: Sequence[Pair], settings: ReaderSettings
 ) -> tuple[list[Verification], list[int]]:
-    """The verification of each frame of a person, and the frames in which the result is another person than else."""
+    """The verification of each frame of a person, and the frames that pass and show another person than most."""
     original = _most_usual([pair.before for pair in pairs])
     result = _most_usual([pair.after for pair in pairs])
     said, others = [], []
@@ -71,7 +71,7 @@ def _verify_track(
             again = [verify(pairs[original].before, reading, settings) for reading in pair.results]
             for found in (one for one in again if one.verdict == SAME_PERSON):
                 verification = replace(found, reason=f"{found.reason} (its original in frame {frames[original] + 1})")
-        if result is not None and pair.after.measurable:
+        if result is not None and verification.passed and pair.after.measurable:
             found = opinions(compare(pairs[result].after, pair.after), settings)
             if not any(opinion.same for opinion in found):
                 others.append(frame)

@@ -93,7 +93,10 @@ def test_crops_of_nan_are_covered_and_reported(model):
     painted[1] = float("nan")
     output = pack.FaceAnonPasteFaces.execute(image, cropped, painted)
     assert output[0].isfinite().all() and (output[0][0, 20:30, 70:80] == 0).all()
-    assert output.ui["text"] == ("1 face anonymized, 1 face redacted\nredacted: not finite (1, number 2)",)
+    assert output.ui["text"] == (
+        "1 face anonymized, 1 face redacted\nredacted: not finite: no value of the crop is a number, as where painting "
+        "was given up because no attempt passed (1, number 2)",
+    )
 
 
 def test_a_face_below_the_least_size_is_covered():

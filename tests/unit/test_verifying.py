@@ -1,0 +1,299 @@
+"""Originals and results: who is still the same person, who is a stranger, and of whom nobody can say."""
+
+import dataclasses
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+from test_recognition_verdict import reading
+
+from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.fingerprint import take_fingerprint
+from face_anonymizer.modules.faces.paste.look import Look
+from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
+from face_anonymizer.modules.faces.report import FOUND, REDACTED, SWAPPED, report_faces
+from face_anonymizer.modules.faces.settings import KEEP, PasteSettings
+from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
+from face_anonymizer.modules.recognition.pairs import identity_judge, read_pairs
+from face_anonymizer.modules.recognition.reader import FaceReader
+from face_anonymizer.modules.recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER
+from face_anonymizer.modules.recognition.verifying import verify_faces
+
+# of assets/astronaut.jpg, as the pack's detector finds them (test_detection.py holds that)
+BOX = np.array([172.0, 52, 272, 178])
+POINTS = np.array([[203.0, 100.5], [245.5, 102.7], [223.5, 127.5], [203.5, 139.5], [243.5, 141.0]])
+MIDDLE = np.array([223.0, 118.0])
+FACES = Faces(1, 512, 512, (Face(0, BOX, 0.9, POINTS, FIVE_POINTS, "test"),))
+SIDE = 192  # of the crops
+
+
+def tensor(picture):
+    return torch.from_numpy(np.array(picture.convert("RGB"))).float()[None] / 255
+
+
+@pytest.fixture(scope="module")
+def photo(request):
+    return Image.open(request.config.rootpath / "assets" / "astronaut.jpg").convert("RGB")
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return FaceReader()
+
+
+@pytest.fixture(scope="module")
+def original(reader, photo):
+    return reader.read(tensor(photo), FACES)
+
+
+@pytest.fixture(scope="module")
+def people(request):
+    """The drawn people of assets/synthetic_group.jpg: pictures, crops, faces with matrices."""
+    images = tensor(Image.open(request.config.rootpath / "assets" / "synthetic_group.jpg"))
+    return images, *crop_faces(images, detect_faces(load_face_networks(), images), SIDE)
+
+
+def jpeg(picture):
+    data = io.BytesIO()
+    picture.save(data, "JPEG", quality=30)
+    return Image.open(data)
+
+
+def placed(right=0.0, down=0.0, scale=1.0, degrees=0.0, mirrored=False):
+    """The face somewhere else in its place."""
+    angle = np.deg2rad(degrees)
+    back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / scale
+    if mirrored:
+        back = np.diag([-1.0, 1.0]) @ back
+    shift = MIDDLE - back @ (MIDDLE + np.array([right, down]))
+    matrix = (*back[0], shift[0], *back[1], shift[1])
+    return lambda picture: picture.transform(picture.size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+
+
+def recoloured(picture):
+    red, green, blue = picture.split()
+    return Image.merge("RGB", (red.point(lambda v: v * 0.7), blue, green.point(lambda v: min(255, v * 1.2))))
+
+
+SAME = {
+    "as it was": lambda picture: picture,
+    "jpeg 30": jpeg,
+    "blur 2": lambda picture: picture.filter(ImageFilter.GaussianBlur(2)),
+    "recoloured": recoloured,
+    "grey": lambda picture: picture.convert("L"),
+    "64 pixels": lambda picture: picture.resize((292, 292), Image.Resampling.LANCZOS).resize((512, 512)),
+    "mirrored": placed(mirrored=True),
+    "mirrored elsewhere": placed(20, mirrored=True),
+    "further down": placed(down=20),
+    "turned": placed(degrees=30),
+    "a closer crop": placed(scale=1.5),
+    "a wider crop": placed(scale=0.7, down=-10),
+}
+
+
+@pytest.mark.parametrize("change", SAME)
+def test_one_person_is_never_a_stranger(reader, photo, original, change):
+    (pair,) = read_pairs(original, tensor(SAME[change](photo)), FACES, reader.read)
+    assert pair.verification.verdict == SAME_PERSON, pair.verification.reason
+
+
+def pasted(photo, crop):
+    """Somebody else's crop in the photo, as nobody looks at it."""
+    images = tensor(photo)
+    _, faces = crop_faces(images, FACES, SIDE)
+    return replace_faces(images, crop[None], faces, PasteSettings(keep_faces="1"))[0]
+
+
+def test_other_people_are_never_taken_for_her_by_both(reader, photo, original, people):
+    for crop in people[1]:
+        (pair,) = read_pairs(original, pasted(photo, crop), FACES, reader.read)
+        assert not all(opinion.same for opinion in pair.verification.opinions), pair.verification.reason
+        assert pair.verification.verdict == STRANGER and pair.verification.passed
+
+
+def painted_over(photo, *box):
+    picture = photo.copy()
+    picture.paste((40, 40, 40), box)
+    return picture
+
+
+def test_what_cannot_be_measured_is_said_and_fails_only_where_it_could_be(reader, photo, original):
+    hidden = tensor(painted_over(photo, 172, 80, 272, 120))
+    (failed,) = read_pairs(original, hidden, FACES, reader.read)
+    assert failed.verification.verdict == FAILED and "any more: covered" in failed.verification.reason
+    (nothing,) = read_pairs(original, torch.full_like(hidden, torch.nan), FACES, reader.read)
+    assert nothing.verification.verdict == FAILED and "no clear face" in nothing.verification.reason
+    (unknown,) = read_pairs(reader.read(hidden, FACES), tensor(photo), FACES, reader.read)
+    assert unknown.verification.verdict == NOT_MEASURABLE and unknown.verification.reason.startswith("covered")
+    small = photo.resize((146, 146), Image.Resampling.LANCZOS)
+    face = Face(0, BOX * 146 / 512, 0.9, (POINTS + 0.5) * 146 / 512 - 0.5, FIVE_POINTS, "test")
+    tiny = Faces(1, 146, 146, (face,))
+    (pair,) = read_pairs(reader.read(tensor(small), tiny), tensor(small), tiny, reader.read)
+    assert pair.verification.verdict == NOT_MEASURABLE and "32 pixels, 40" in pair.verification.reason
+
+
+# The judge of a paste
+
+
+def test_a_paste_refuses_half_a_blend_and_reports_the_figures(reader, photo, people):
+    """Her, and twice half of her in another: the look at the structure lets that pass, the recognisers do not."""
+    images = tensor(photo).repeat(3, 1, 1, 1)
+    several = Faces(3, 512, 512, tuple(replace(FACES.faces[0], image_index=i) for i in range(3)))
+    crops, faces = crop_faces(images, several, SIDE)
+    crops = torch.stack([people[1][0], (crops[1] + people[1][0]) / 2, (crops[2] + people[1][0]) / 2])
+    assert replace_faces(images, crops, faces)[2].count() == {"anonymized": 3}
+    settings = PasteSettings(keep_faces="3")
+    look = Look(SWAPPED, judges=(identity_judge(reader.read),))
+    result, _, report = replace_faces(images, crops, faces, settings, look=look)
+    assert [entry.action for entry in report.entries] == ["swapped", "redacted", "kept by the user"]
+    stranger, refused, kept = (entry.verification for entry in report.entries)
+    assert stranger["verdict"] == "stranger" and [o["same"] for o in stranger["recognisers"]] == [False, False]
+    assert set(stranger["drift"]) == {"pose", "gaze", "expression", "age", "man"}
+    assert refused["verdict"] == kept["verdict"] == "same person"
+    for entry in report.entries[1:]:
+        assert entry.verdict == SAME_PERSON and entry.covered > 0.9
+        assert entry.reason.startswith("same person: dlib's distance is 0.4") and "0.5 is the least" in entry.reason
+    assert (result[1, 110, 220] == 0).all() and (result[2, 110, 220] > 0).any()
+    assert "recognisers say: 1 stranger, 1 same person (number 3)" in report.to_text()
+    assert "redacted: same person: dlib's distance" in report.to_text()
+
+
+def test_originals_are_read_once_and_what_did_not_change_is_not_read_again(people):
+    """Two of a picture's faces refused: the picture is pasted again without them, the third is as it was."""
+    images, crops, faces = people
+    three = replace(faces, faces=faces.faces[::2])  # apart from each other
+    calls = []
+
+    def read(pictures, of):
+        calls.append(len(of))
+        strangers = [face.box[0] == faces.faces[0].box[0] and not torch.equal(pictures, images) for face in of]
+        return [reading(0.9, 0.1) if stranger else reading() for stranger in strangers]
+
+    look = Look(judges=(identity_judge(read),))
+    report = replace_faces(images, crops.roll(1, 0)[::2], three, look=look)[2]
+    assert [entry.verdict for entry in report.entries] == ["", "same person", "same person"]
+    assert calls == [3, 3, 1], "originals, results, and the stranger upright by its landmarks"
+
+
+def test_faces_too_small_to_measure_leave_marked_and_are_not_read_twice(people):
+    images, crops, faces = people
+    calls = []
+
+    def read(pictures, of):
+        calls.append(len(of))
+        return [reading(reason="too small: 14 pixels, 40 are needed") for _ in of]
+
+    report = replace_faces(images, crops.roll(1, 0), faces, look=Look(judges=(identity_judge(read),)))[2]
+    assert report.count() == {"anonymized": len(faces)} and calls == [len(faces)]
+    assert {entry.verification["verdict"] for entry in report.entries} == {NOT_MEASURABLE}
+    assert f"recognisers say: {len(faces)} not measurable (number 1, 2, 3, 4, 5)" in report.to_text()
+
+
+# Pictures before and after
+
+
+def test_a_swap_by_accident_is_noted_with_both_numbers(reader, people):
+    images, crops, faces = people
+    exchanged = crops[[1, 0, 2, 3, 4]]
+    exchanged[2] = people[1][2].flip(1)  # upside down: nobody
+    after = replace_faces(images, exchanged, faces, PasteSettings(fallback=KEEP, keep_faces="1-5"))[0]
+    two = replace(faces, faces=faces.faces[:2], kept=faces.faces[2:3], fingerprint=take_fingerprint(images))
+    found = verify_faces(images, after, two, reader.read)
+    assert {one.verdict for one in found.verifications} == {STRANGER} and found.failed == ()
+    assert [note.split(":")[0] for note in found.notes] == [
+        "the result of face 1 is the person of face 2",
+        "the result of face 2 is the person of face 1",
+    ]
+
+
+def stand_in(befores, afters):
+    """A reader of prepared readings, by the scores of faces: originals' in pictures of 0, results' in those of 1."""
+
+    def read(pictures, of):
+        values = [float(pictures[face.image_index].max()) for face in of]
+        names = [(int(face.score * 10), value > 0.5) for face, value in zip(of, values, strict=True)]
+        return [(afters if is_result else befores)[name] for name, is_result in names]
+
+    return read
+
+
+def clip(count, **more):
+    """Pictures of zeros and of ones, and a face a picture whose score names it."""
+    faces = tuple(
+        Face(i, np.array([8.0, 8, 24, 24]), i / 10 + 0.01, np.zeros((0, 2)), BOX_ONLY, "test", **more)
+        for i in range(count)
+    )
+    return torch.zeros(count, 32, 32, 3), torch.ones(count, 32, 32, 3), Faces(count, 32, 32, faces)
+
+
+def test_a_track_stays_one_person_and_no_frame_passes_for_the_original():
+    before, after, faces = clip(6, track=4)
+    hidden = reading(reason="covered or blurred")
+    originals = {i: reading(0.02 * i) for i in range(6)} | {3: hidden}
+    stranger = reading(0.9, 0.1)
+    results = {i: stranger for i in range(6)} | {1: reading(0.3, 0.1), 3: reading(0.1, 0.9), 4: reading(3.0, -0.9)}
+    found = verify_faces(before, after, faces, stand_in(originals, results))
+    assert [one.verdict for one in found.verifications] == [
+        *(STRANGER, SAME_PERSON, STRANGER, SAME_PERSON, STRANGER, STRANGER),
+    ]
+    assert found.failed == (1, 3)
+    assert found.verifications[3].reason.endswith("(its original in frame 3)"), "the middle one of those that show"
+    assert "another person than in frame 1: dlib's distance is 2.100" in found.verifications[4].reason
+    assert found.notes == (
+        "person 5 passes for the original in 2 of 6 (frame 2, 4)",
+        "person 5 is another person than in most frames in 1 of 6 (frame 5)",
+    )
+
+
+def test_what_was_covered_is_no_failure_and_swaps_to_one_person_are_no_accident():
+    before, after, faces = clip(1)
+    two = replace(faces, faces=(faces.faces[0], replace(faces.faces[0], score=0.11)))
+    hidden, stranger = reading(reason="no clear face"), reading(0.9, 0.1)
+    read = stand_in({0: reading(), 1: reading(1.9, -0.5)}, {0: hidden, 1: hidden})
+    found = verify_faces(before, after, two, read, covered=[1])
+    assert [one and one.verdict for one in found.verifications] == [FAILED, None] and found.failed == (0,)
+    read = stand_in({0: reading(), 1: reading(1.9, -0.5)}, {0: stranger, 1: stranger})
+    (note,) = verify_faces(before, after, two, read).notes
+    assert note.startswith("the results of faces 1 and 2 are one person: dlib's distance is 0.000")
+    assert verify_faces(before, after, two, read, swapped=[0, 1]).notes == ()
+
+
+def test_many_notes_are_cut():
+    before, after, faces = clip(1)
+    crowd = replace(faces, faces=tuple(replace(faces.faces[0], score=i / 10 + 0.01) for i in range(8)))
+    read = stand_in({i: reading(5.0 + i, -0.9) for i in range(8)}, {i: reading(0.9, 0.1) for i in range(8)})
+    notes = verify_faces(before, after, crowd, read).notes
+    assert len(notes) == 13 and notes[-1] == "and 16 more like this"
+
+
+def test_pictures_that_do_not_belong_together_and_no_face(photo):
+    images = tensor(photo)
+    known = replace(FACES, fingerprint=take_fingerprint(images))
+    other = torch.rand((1, 512, 512, 3), generator=torch.Generator().manual_seed(0))
+    for before, after, words in (
+        (images, images[:, :256], "before is 1 images of 512x512 pixels, after 1 images of 512x256"),
+        (images.repeat(2, 1, 1, 1), images, "before is 2 images of 512x512 pixels, after 1"),
+        (other, images, "before: Picture 1 is not the one in which these faces were found"),
+        (images, other, "after: Picture 1 is not the one"),
+        (images[:, :256], images[:, :256], "before: The faces belong to 1 images of 512x512"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            verify_faces(before, after, known, read=None)
+    none = verify_faces(images, images, replace(known, faces=()), read=None)
+    assert none.verifications == () and none.notes == () and none.failed == ()
+
+
+def test_a_report_is_enriched_and_keeps_what_stands_there():
+    one, other = Face(0, np.array([1.04, 2, 30, 40]), 0.9, np.zeros((0, 2)), BOX_ONLY, "test"), clip(1)[2].faces[0]
+    faces = Faces(1, 64, 64, (one, other))
+    report = report_faces(faces, FOUND, reasons={1: (REDACTED, "too small")})
+    assert report.actions_of(Faces(1, 64, 64, (other, replace(one, image_index=3)))) == [REDACTED, None]
+    again = report.verified(faces, [{"verdict": "stranger"}, None], ("a note",))
+    assert [entry.verification for entry in again.entries] == [{"verdict": "stranger"}, None]
+    assert [entry.action for entry in again.entries] == ["found", "redacted"] and again.notes == ("a note",)
+    assert again.verified(faces, [None, None]) == again
+    assert dataclasses.replace(again, entries=report.entries, notes=()) == report
