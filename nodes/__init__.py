@@ -15,6 +15,7 @@ from .references import (
 )
 from .sampling import FaceAnonApply, FaceAnonDDPMSampler
 from .track import FaceAnonTrackFaces
+from .verify import FaceAnonVerifyFaces
 from .video import FaceAnonAnonymizeVideo, FaceAnonRedactVideo, FaceAnonTrackVideo
 
 
@@ -40,6 +41,7 @@ class FaceAnonymizerExtension(ComfyExtension):
             FaceAnonAnonymizeCrops,
             FaceAnonPasteFaces,
             FaceAnonRedactFaces,
+            FaceAnonVerifyFaces,
             FaceAnonTrackVideo,
             FaceAnonAnonymizeVideo,
             FaceAnonRedactVideo,

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..modules.model.checkpoint import DEMO, GET_MODELS, PACK_MODELS, find_model_folders, read_settings
 from ..modules.model.loading import FROM_MODEL_FOLDER, WEIGHT_DTYPES, load_model_folder
+from ..modules.output.upstream import nodes_upstream
 from ..modules.terminal import shown
 from .reporting import show_text
 from .types import CATEGORY, MODEL_FOLDER, ReferenceNetSocket
@@ -105,6 +106,40 @@ class FaceAnonLoadModel(io.ComfyNode):
             logger.warning("%s: %s", shown(model), notice)
             text = f"{notice}\n{text}"
         return io.NodeOutput(*loaded, ui=show_text(cls, text))
+
+
+def demonstrations_upstream(node: type[io.ComfyNode], input_name: str) -> list[str]:
+    """The names of the models that made what comes into a node, of those that are demonstrations.
+
+    Args:
+        node: with the hidden inputs prompt and unique_id.
+        input_name: of its input.
+    """
+    if node.hidden is None or not node.hidden.prompt:
+        return []
+    prompt, found = node.hidden.prompt, set()
+    folders = _model_folders()
+    for number in nodes_upstream(prompt, str(node.hidden.unique_id), input_name):
+        name = prompt[number].get("inputs", {}).get("model")
+        is_loader = prompt[number].get("class_type") == "FaceAnonLoadModel"
+        if is_loader and isinstance(name, str) and name in folders and read_settings(folders[name]).demonstration:
+            found.add(name)
+    return sorted(found)
+
+
+def drawn_faces_note(node: type[io.ComfyNode], input_name: str) -> str:
+    """What a report says beside verdicts on the faces of demonstration models; "" where none made them.
+
+    Args:
+        node, input_name: as for demonstrations_upstream.
+    """
+    names = demonstrations_upstream(node, input_name)
+    if not names:
+        return ""
+    return (
+        f"{', '.join(map(shown, names))} is a demonstration and paints drawn faces, but the recognisers were trained "
+        "on photographs: their verdicts mean little here"
+    )
 
 
 def _no_model(name: object) -> str:

@@ -1,6 +1,7 @@
 """Crops of faces, and what is put back in their place: painted faces or a redaction."""
 
 import math
+from dataclasses import replace
 
 from comfy_api.latest import io
 
@@ -11,7 +12,12 @@ from ..modules.faces.paste.look import Look
 from ..modules.faces.paste.paste_or_redact import replace_faces
 from ..modules.faces.settings import FALLBACKS, MODES, PARTS, REGIONS, SHAPES, PasteSettings, RedactSettings
 from ..modules.host.detector import looker
+from ..modules.host.reader import face_reader
 from ..modules.output.upstream import is_swap, numbers_upstream
+from ..modules.recognition.pairs import identity_judge
+from ..modules.recognition.settings import AUTO, OFF, ON, VERIFY
+from ..modules.terminal import shown
+from .model import demonstrations_upstream, drawn_faces_note
 from .reporting import show_report, step_progress
 from .types import CATEGORY, FacesSocket, ReportSocket
 
@@ -160,6 +166,14 @@ class FaceAnonPasteFaces(io.ComfyNode):
                 ),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same picture."),
                 keep_input(),
+                io.Combo.Input(
+                    "verify",
+                    options=list(VERIFY),
+                    default=OFF,
+                    optional=True,
+                    tooltip="Two recognisers look at each result: one that either takes for the original, or that can "
+                    "no more be measured, is refused. auto: unless a demonstration model painted it.",
+                ),
             ],
             outputs=[io.Image.Output(), io.Mask.Output(), ReportSocket.Output(display_name="report")],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
@@ -188,6 +202,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
         seed=None,
         report=None,
         keep=_PASTE.keep_faces,
+        verify=OFF,
     ) -> io.NodeOutput:
         if crops is None:
             crops = image.new_empty((0, 8, 8, 3))
@@ -195,11 +210,20 @@ class FaceAnonPasteFaces(io.ComfyNode):
         parts = tuple(part for part, kept in chosen if kept)
         settings = PasteSettings(feather, region, colour_match, parts, fallback, min_size, keep)
         degree, denoise = _painted(cls) if action == reports.ANONYMIZED else (None, None)
-        look = Look(action, seed, degree, denoise, looker())
+        is_verified, note = _verification(cls, verify) if len(faces) else (False, "")
+        judges = (identity_judge(face_reader()),) if is_verified else ()
+        look = Look(action, seed, degree, denoise, looker(), judges=judges)
         progress = step_progress(len(image))
         *pasted, done = replace_faces(image, crops, faces, settings, look=look, protect=protect, progress=progress)
-        done = done.after(report)
+        done = replace(done, notes=(*done.notes, *([note] if note else []))).after(report)
         return io.NodeOutput(*pasted, done, ui=show_report(cls, done))
+
+
+def _verification(node: type[io.ComfyNode], verify: str) -> tuple[bool, str]:
+    """Whether a node's faces are verified, and what the report says about that."""
+    if verify == AUTO and (names := demonstrations_upstream(node, "crops")):
+        return False, f"not verified: {', '.join(map(shown, names))} is a demonstration and paints drawn faces"
+    return verify != OFF, drawn_faces_note(node, "crops") if verify == ON else ""
 
 
 def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:

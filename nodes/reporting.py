@@ -33,9 +33,10 @@ def show_text(node: type[io.ComfyNode], text: str) -> dict:
     return {"text": (text,)}
 
 
-def show_report(node: type[io.ComfyNode], report: Report) -> dict:
-    """The report as text on the node, and as data in /history, where the command line reads it."""
-    return show_text(node, report.to_text()) | {"face_anon_report": (report.to_dict(),)}
+def show_report(node: type[io.ComfyNode], report: Report, more: str = "") -> dict:
+    """The report as text on the node, with more below it, and as data in /history, where the command line reads it."""
+    text = "\n".join(filter(None, (report.to_text(), more)))
+    return show_text(node, text) | {"face_anon_report": (report.to_dict(),)}
 
 
 def preview_faces(node: type[io.ComfyNode], images, faces: Faces) -> tuple:
@@ -43,16 +44,22 @@ def preview_faces(node: type[io.ComfyNode], images, faces: Faces) -> tuple:
 
     All, whether something is connected to them or not: the host keeps a node's outputs by its inputs alone, and would
     hand the few frames to whatever is connected later.
-
-    What the node shows is a file of the originals in ComfyUI's temp folder. So there is none without a page that shows
-    it, and none names its source: PreviewImage is not given the node, of which it would write prompt and workflow.
     """
-    count = images.shape[0]
-    chosen = sorted({round(i * (count - 1) / (_SHOWN - 1)) for i in range(_SHOWN)}) if count > _SHOWN else range(count)
     preview = draw_faces(images, faces)
+    return preview, show_pictures(node, preview)
+
+
+def show_pictures(node: type[io.ComfyNode], pictures) -> dict:
+    """Pictures on the node: of a clip, a few frames.
+
+    What the node shows is a file of people in ComfyUI's temp folder. So there is none without a page that shows it, and
+    none names its source: PreviewImage is not given the node, of which it would write prompt and workflow.
+    """
+    count = pictures.shape[0]
+    chosen = sorted({round(i * (count - 1) / (_SHOWN - 1)) for i in range(_SHOWN)}) if count > _SHOWN else range(count)
     # the host cannot save a preview of no image
     is_shown = count and node.hidden is not None and find_page()
-    return preview, ui.PreviewImage(preview[list(chosen)]).as_dict() if is_shown else {}
+    return ui.PreviewImage(pictures[list(chosen)]).as_dict() if is_shown else {}
 
 
 def step_progress(total: int):

@@ -50,7 +50,7 @@ CONTRACT = {
     "FaceAnonPasteFaces": (
         [
             *("image", "crops", "faces", "feather", "region", "colour_match", "keep_eyes", "keep_nose", "keep_mouth"),
-            *("protect", "fallback", "min_size", "action", "seed", "report", "keep"),
+            *("protect", "fallback", "min_size", "action", "seed", "report", "keep", "verify"),
         ],
         ["IMAGE", "MASK", "FACE_ANON_REPORT"],
     ),
@@ -66,6 +66,10 @@ CONTRACT = {
     "FaceAnonRedactFaces": (
         ["image", "faces", "mode", "shape", "detail", "margin", "report", "keep"],
         ["IMAGE", "MASK", "FACE_ANON_REPORT"],
+    ),
+    "FaceAnonVerifyFaces": (
+        ["before", "after", "faces", "report"],
+        ["IMAGE", "MASK", "FACE_ANON_FACES", "FACE_ANON_REPORT"],
     ),
     "FaceAnonTrackVideo": (
         ["video", "min_score", "thorough", "max_gap", "lead", "smoothing"],

@@ -1,0 +1,123 @@
+"""Verify Faces: what recognisers say of originals and results, and which results did not pass."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from comfy_api.latest import io
+
+from ..modules.faces.drawing import RIGHT, UNKNOWN, WRONG, Colour, draw_words
+from ..modules.faces.paste.masks import FaceShapes
+from ..modules.faces.paste.redaction import cover
+from ..modules.faces.report import FOUND, REDACTED, SWAPPED, Report, report_faces
+from ..modules.faces.settings import RedactSettings
+from ..modules.faces.types import Faces
+from ..modules.host.reader import face_reader
+from ..modules.recognition.verdict import STRANGER, Verification, drift_words
+from ..modules.recognition.verifying import Verified, verify_faces
+from .model import drawn_faces_note
+from .reporting import show_pictures, show_report, step_progress
+from .types import CATEGORY, FacesSocket, ReportSocket
+
+_LINES = 12  # faces of which the node says each figure; the report has them all
+_COVERED = "covered"
+
+
+class FaceAnonVerifyFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonVerifyFaces",
+            display_name="Verify Faces",
+            category=CATEGORY,
+            description="Asks two recognisers of each face whether the result is a stranger to the original, and says "
+            "what was kept: pose, gaze, expression, age, gender. Faces that did not pass come out to be redacted or "
+            "painted again.",
+            search_aliases=["face recognition", "verify anonymization", "same person", "identity check"],
+            inputs=[
+                io.Image.Input("before", tooltip="The picture in which the faces were found."),
+                io.Image.Input("after", tooltip="What became of it: of Paste Faces, or any other node, unscaled."),
+                FacesSocket.Input("faces", tooltip="Of Detect, Select, Track or Crop Faces."),
+                ReportSocket.Input(
+                    "report", optional=True, tooltip="Of an earlier step: the verdicts are added to it."
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="preview"),
+                io.Mask.Output(display_name="not_passed_mask"),
+                FacesSocket.Output(display_name="not_passed"),
+                ReportSocket.Output(display_name="report"),
+            ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, before, after, faces, report=None) -> io.NodeOutput:
+        actions = [None] * len(faces) if report is None else report.actions_of(faces)
+        verified = verify_faces(
+            *(before, after, faces, face_reader()),
+            covered=_places(actions, REDACTED),
+            swapped=_places(actions, SWAPPED),
+            progress=step_progress(len(before)),
+        )
+        done = _enriched(report, faces, verified, drawn_faces_note(cls, "after"))
+        failed = _parted(faces, verified.failed)
+        preview = draw_words(after, faces, [_word(one) for one in verified.verifications])
+        shown = show_report(cls, done, _figures(faces, verified)) | show_pictures(cls, preview)
+        return io.NodeOutput(preview, _mask_of(after, failed), failed, done, ui=shown)
+
+
+def _places(actions: Sequence[str | None], wanted: str) -> frozenset[int]:
+    return frozenset(i for i, action in enumerate(actions) if action == wanted)
+
+
+def _enriched(report: Report | None, faces: Faces, verified: Verified, note: str) -> Report:
+    """The report so far with the verdicts."""
+    done = report_faces(faces, FOUND).after(report)
+    if report is not None:
+        done = replace(done, elsewhere=report.elsewhere)  # nobody looked for others here
+    said = [None if one is None else one.to_dict() for one in verified.verifications]
+    return done.verified(faces, said, (*verified.notes, *([note] if note and any(said) else [])))
+
+
+def _parted(faces: Faces, chosen: Sequence[int]) -> Faces:
+    """The chosen ones of the faces; the others stand in `kept`."""
+    places = set(chosen)
+    others = (face for i, face in enumerate(faces) if i not in places)
+    return replace(faces, faces=tuple(faces.faces[i] for i in chosen), kept=(*faces.kept, *others))
+
+
+def _mask_of(images: torch.Tensor, faces: Faces) -> torch.Tensor:
+    """float32 [B, H, W], 1 where Redact Faces would cover these faces."""
+    mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
+    nothing = mask.new_zeros((*images.shape[1:3], 1))
+    for face in faces:
+        cover(nothing, mask[face.image_index], [FaceShapes(face)], RedactSettings())
+    return mask
+
+
+def _word(verification: Verification | None) -> tuple[str, Colour]:
+    """What stands at a face of the picture, and its colour."""
+    if verification is None:
+        return _COVERED, UNKNOWN
+    if verification.passed:
+        return verification.verdict, RIGHT if verification.verdict == STRANGER else UNKNOWN
+    return verification.verdict, WRONG
+
+
+def _figures(faces: Faces, verified: Verified) -> str:
+    """A line a face with its figures, those that did not pass first; of many faces some alone."""
+    lines = []
+    numbers = [offset + 1 for offset in faces.seed_offsets()]
+    order = sorted(range(len(faces)), key=lambda i: (i not in verified.failed, i))
+    for i in order[:_LINES]:
+        verification = verified.verifications[i]
+        where = f" (picture {faces.faces[i].image_index + 1})" if faces.image_count > 1 else ""
+        line = f"{numbers[i]}{where}: {_word(verification)[0]}"
+        if verification is not None:
+            line += f": {verification.reason}"
+            if verification.difference is not None:
+                line += f"; kept but for {drift_words(verification.difference)}"
+        lines.append(line)
+    return "\n".join(lines + ([f"and {len(order) - _LINES} more, in the report"] if len(order) > _LINES else []))

@@ -1,0 +1,131 @@
+"""Verify Faces, and the verdict in Paste Faces, called as ComfyUI calls them."""
+
+import gc
+from types import SimpleNamespace
+
+import comfy.model_management
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules.model.checkpoint import DEMO, PACK_MODELS
+from face_anonymizer.nodes import model, reporting
+
+
+def load(path):
+    return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).float()[None] / 255
+
+
+@pytest.fixture(scope="module")
+def photo(fixtures):
+    """The astronaut, her face and its crop."""
+    images = load(fixtures.parents[1] / "assets" / "astronaut.jpg")
+    faces = pack.FaceAnonDetectFaces.execute(images)[0]
+    return images, *pack.FaceAnonCropFaces.execute(images, faces, 192).result
+
+
+@pytest.fixture(scope="module")
+def stranger(fixtures):
+    """The crop of a drawn person."""
+    images = load(fixtures.parents[1] / "assets" / "synthetic_group.jpg")
+    faces = pack.FaceAnonDetectFaces.execute(images, max_faces=1)[0]
+    return pack.FaceAnonCropFaces.execute(images, faces, 192)[0]
+
+
+@pytest.fixture
+def in_graph(monkeypatch):
+    """A node with the hidden inputs that a graph has in which a model painted what comes into it; and its page."""
+    page = SimpleNamespace(client_id="page", sockets={"page": None}, send_progress_text=lambda *_: None)
+    monkeypatch.setattr(reporting.PromptServer, "instance", page, raising=False)
+    monkeypatch.setattr(model.folder_paths, "get_folder_paths", lambda kind: [str(PACK_MODELS)])
+
+    def called(node, input_name, name):
+        prompt = {
+            "1": {"class_type": "FaceAnonLoadModel", "inputs": {"model": name}},
+            "2": {"class_type": "FaceAnonAnonymizeCrops", "inputs": {"model": ["1", 0]}},
+            "3": {"class_type": node.__name__, "inputs": {input_name: ["2", 0]}},
+        }
+        clone = node.PREPARE_CLASS_CLONE(None)
+        clone.hidden = SimpleNamespace(unique_id="3", prompt=prompt, extra_pnginfo=None)
+        return clone
+
+    return called
+
+
+def blend(photo, stranger):
+    return (photo[1] + stranger) / 2
+
+
+def test_paste_verifies_only_where_it_is_told_to(photo, stranger, in_graph):
+    images, _, faces = photo
+    crops = blend(photo, stranger)
+    by_default = pack.FaceAnonPasteFaces.execute(images, faces, crops)
+    assert by_default[2].count() == {"anonymized": 1} and by_default[2].entries[0].verification is None
+    on = pack.FaceAnonPasteFaces.execute(images, faces, crops, verify="on")
+    assert on[2].count() == {"redacted": 1} and on.ui["text"][0].startswith(
+        "1 face redacted\nredacted: same person: dl"
+    )
+    for name, count in ((DEMO, {"anonymized": 1}), ("face-anon-simple", {"redacted": 1})):
+        node = in_graph(pack.FaceAnonPasteFaces, "crops", name)
+        output = node.execute(images, faces, crops, verify="auto")
+        assert output[2].count() == count
+        notes = ["not verified: demo is a demonstration and paints drawn faces"] if name == DEMO else []
+        assert list(output[2].notes) == notes
+    node = in_graph(pack.FaceAnonPasteFaces, "crops", DEMO)
+    (note,) = node.execute(images, faces, crops, verify="on")[2].notes
+    assert note.startswith("demo is a demonstration") and "trained on photographs" in note
+
+
+def test_verify_shows_marks_and_gives_back_what_did_not_pass(photo, stranger, in_graph):
+    images, _, faces = photo
+    pasted = [pack.FaceAnonPasteFaces.execute(images, faces, crops) for crops in (stranger, blend(photo, stranger))]
+    node = in_graph(pack.FaceAnonVerifyFaces, "after", DEMO)
+    preview, mask, failed, report = (output := node.execute(images, pasted[0][0], faces, pasted[0][2])).result
+    assert report.entries[0].action == "anonymized" and report.entries[0].verification["verdict"] == "stranger"
+    assert not mask.any() and len(failed) == 0 and len(failed.kept) == 1 and len(output.ui["images"]) == 1
+    assert "recognisers say: 1 stranger" in output.ui["text"][0] and "trained on photographs" in report.notes[0]
+    assert output.ui["face_anon_report"][0]["faces"][0]["verification"]["drift"]["pose"] >= 0
+    x0, y0, _, y1 = faces.faces[0].box.astype(int)
+    border = preview[0, y0 : y1 + 1, x0]
+    assert (border[:, 1] > border[:, 0]).all(), "green"
+    preview, mask, failed, report = pack.FaceAnonVerifyFaces.execute(images, pasted[1][0], faces).result
+    assert report.entries[0].action == "found" and report.entries[0].verification["verdict"] == "same person"
+    assert len(failed) == 1 and mask[0, 110, 226] == 1 and 0.02 < mask.mean() < 0.1 and report.notes == ()
+    assert (preview[0, y0 : y1 + 1, x0, 0] > preview[0, y0 : y1 + 1, x0, 1] + 0.3).all(), "red"
+    covered, _, done = pack.FaceAnonRedactFaces.execute(pasted[1][0], failed, report=report).result
+    assert done.count() == {"redacted": 1}
+    last = pack.FaceAnonVerifyFaces.execute(images, covered, faces, done)
+    assert last[3].count() == {"redacted": 1} and len(last[2]) == 0 and "1: covered" in last.ui["text"][0]
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64, 3), (2, 40, 30, 4), (0, 64, 64, 3)])
+def test_without_a_face_there_is_nothing_to_verify_and_nothing_is_loaded(shape, monkeypatch):
+    monkeypatch.setattr("face_anonymizer.modules.host.reader.ReaderNetworks", None)
+    images = torch.rand(shape)
+    faces = pack.FaceAnonDetectFaces.execute(images)[0]
+    preview, mask, failed, report = (output := pack.FaceAnonVerifyFaces.execute(images, images, faces)).result
+    assert preview.shape == (*shape[:3], 3) and mask.shape == shape[:3] and len(failed) == 0 and report.entries == ()
+    assert output.ui["text"][0].startswith("No face found")
+    assert pack.FaceAnonPasteFaces.execute(images, faces, verify="on")[0] is not None
+
+
+def test_nothing_passes_silently(photo):
+    images, _, faces = photo
+    nothing, face_lost = torch.full_like(images, torch.nan), images.clone()
+    face_lost[:, 40:200, 160:290] = torch.nan
+    report = pack.FaceAnonVerifyFaces.execute(images, face_lost, faces)[3]
+    assert report.entries[0].verification["verdict"] == "failed"
+    for after, words in ((images[:, :256], "neither scaled nor cropped"), (nothing, "after: Picture 1 is not the one")):
+        with pytest.raises(ValueError, match=words):
+            pack.FaceAnonVerifyFaces.execute(images, after, faces)
+
+
+def test_the_reader_leaves_nothing_loaded(photo, stranger):
+    images, _, faces = photo
+    comfy.model_management.unload_all_models()
+    pack.FaceAnonPasteFaces.execute(images, faces, stranger, verify="on")
+    gc.collect()
+    comfy.model_management.cleanup_models()
+    assert comfy.model_management.loaded_models() == []
