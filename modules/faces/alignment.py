@@ -18,6 +18,7 @@ import torch
 
 from .fingerprint import SIDE as _FINGERPRINT_SIDE
 from .fingerprint import Fingerprint, agreement
+from .originals import remember
 from .types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 
 WHOLE_FACE_PADDING = 0.40
@@ -164,7 +165,7 @@ def crop_faces(images: torch.Tensor, faces: Faces, size: int = 512) -> tuple[tor
 
     Returns:
         Crops float32 [N, size, size, 3] on the images' device, in the order of the faces ([0, size, size, 3] when there
-        is none), and the faces with `matrix` and `crop_size`.
+        is none), and the faces with `matrix`, `crop_size` and `original`, which stays that of the first picture.
 
     Raises:
         ValueError: the faces are not of these images.
@@ -181,8 +182,10 @@ def crop_faces(images: torch.Tensor, faces: Faces, size: int = 512) -> tuple[tor
             matrix = face.alignment * size
         else:
             matrix = crop_matrix(face.points, face.layout, face.box, size)
-        _sample_white_border(images[face.image_index], invert_affine(matrix), crop)
-        cropped.append(face.with_crop(matrix, size))
+        inverse, image = invert_affine(matrix), images[face.image_index]
+        _sample_white_border(image, inverse, crop)
+        original = remember(image, inverse, size) if face.original is None else face.original
+        cropped.append(replace(face.with_crop(matrix, size), original=original))
     return crops, replace(faces, faces=tuple(cropped))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,6 +32,8 @@ class Face:
         track: number of the person it belongs to over the frames of a clip, from 0; None for single pictures.
         alignment: float64 (2, 3), image pixels -> a crop of side 1 (crop_matrix with size 1), smoothed over the track;
             None: a crop is cut by the points.
+        original: uint8 (3, 80, 80), what the picture shows in the square of its crop (originals.remember), by which a
+            later step knows the person; None where nobody looked. Never written anywhere.
     """
 
     image_index: int
@@ -44,6 +46,7 @@ class Face:
     crop_size: int | None = None
     track: int | None = None
     alignment: np.ndarray | None = None
+    original: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def size(self) -> float:

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps
 
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
-from face_anonymizer.modules.faces.paste.cells import CELLS
+from face_anonymizer.modules.faces.originals import CELLS
 from face_anonymizer.modules.faces.paste.likeness import BANDS, LIMITS, Likeness, compare
 from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.tools.benchmarks.kinds import KINDS, SINGLE, swapped

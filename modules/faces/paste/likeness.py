@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .cells import CELLS
+from ..originals import CELLS
 from .colour import LUMA
 from .registration import STILL, centres, compose, correlation, find_shift, move, register, smooth
 

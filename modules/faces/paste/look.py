@@ -15,7 +15,6 @@ from ..detect.glance import Glance
 from ..report import ANONYMIZED
 from ..types import Faces
 from .broken import why_broken
-from .cells import read_cells
 from .coverage import LEAST, replaced_shares
 from .edge import Edge
 from .likeness import compare
@@ -151,10 +150,9 @@ def judge_likeness(sights: Sequence[Sight]) -> list[Verdict | None]:
 
 
 def _likeness(sight: Sight) -> Verdict | None:
-    before, visible = read_cells(sight.placement.image, sight.placement)
-    after, _ = read_cells(sight.after, sight.placement)
-    likeness = compare(before, after, visible)
-    if not likeness.is_original:
+    found = (compare(original, sight.result, sight.visible) for original in sight.originals)
+    likeness = next((likeness for likeness in found if likeness.is_original), None)
+    if likeness is None:
         return None
     value, limit = likeness.decisive
     degree = "" if sight.degree is None else f", at degree {sight.degree:g}"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..alignment import check_faces, cut_square, invert_affine
+from ..originals import square_of
 from ..types import Face, Faces
 from .masks import FaceShapes
 
@@ -62,13 +63,7 @@ class Placement:
     @cached_property
     def square(self) -> tuple[int, int, int, int]:
         """x0 y0 x1 y1, exclusive ends, around all pixels of the picture that the crop shows; empty beside it."""
-        height, width = self.image.shape[:2]
-        ends = (-0.5, self.crop_size - 0.5)
-        corners = np.array([(x, y) for x in ends for y in ends]) @ self.to_picture[:, :2].T + self.to_picture[:, 2]
-        limit = np.array([width, height])
-        low = np.clip(np.floor(corners.min(0)), 0, limit).astype(int)
-        high = np.clip(np.ceil(corners.max(0)) + 1, 0, limit).astype(int)
-        return (*low.tolist(), *high.tolist())
+        return square_of(self.to_picture, self.crop_size, *self.image.shape[:2])
 
     def cell_centres(self, side: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Where the cells of a grid of side x side over the crop lie.

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 
+from ..originals import as_colours, read_square
 from ..report import BROKEN as REPORTED_BROKEN
 from ..report import KEPT, KEPT_BY_USER, REDACTED, Outcome
 from .placement import Placement
@@ -24,6 +27,7 @@ STILL_ORIGINAL = "still the original"
 PARTLY = "kept"  # too little of it was replaced
 NO_FACE = "no face found on it"
 FACE_LEFT = "a face is found on it"
+_ANOTHER = 1.0 / 255  # mean difference from which a square is not the one that was cut; rounding makes a quarter
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,32 @@ class Sight:
     placement: Placement
     after: torch.Tensor
     degree: float | None = None
+
+    @cached_property
+    def result(self) -> np.ndarray:
+        """The crop's square in the finished picture, float32 [3, 80, 80]."""
+        return self._square(self.after)[0]
+
+    @cached_property
+    def visible(self) -> np.ndarray:
+        """Which cells of the square lie in the picture, bool [80, 80]."""
+        return self._square(self.placement.image)[1]
+
+    @cached_property
+    def originals(self) -> tuple[np.ndarray, ...]:
+        """The square before the paste, and in the picture that the face was cut from where that showed something else:
+        float32 [3, 80, 80] each.
+        """
+        before = self._square(self.placement.image)[0]
+        first = self.placement.face.original
+        if first is None:
+            return (before,)
+        first = as_colours(first)
+        changed = self.visible.any() and np.abs(first - before).mean(0)[self.visible].mean() > _ANOTHER
+        return (before, first) if changed else (before,)
+
+    def _square(self, image: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        return read_square(image, self.placement.to_picture, self.placement.crop_size)
 
 
 # All faces of one picture -> a verdict each; None for nothing to say. What a judge of identities needs of a face that

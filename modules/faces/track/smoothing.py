@@ -193,7 +193,7 @@ def trajectory(
     for frame, alignment in enumerate(alignments, start=start):
         following = bisect_left(places, frame)
         if following < len(places) and places[following] == frame:
-            faces.append(replace(sure[following], alignment=alignment))
+            faces.append(replace(sure[following], alignment=alignment, original=None))  # of another square
             continue
         if following in (0, len(places)):
             nearest = sure[min(following, len(places) - 1)]
@@ -207,7 +207,7 @@ def trajectory(
             face = replace(found[frame], box=box, points=face.points, layout=face.layout)
         else:
             face = replace(face, source=INTERPOLATED)
-        faces.append(replace(face, alignment=alignment))
+        faces.append(replace(face, alignment=alignment, original=None))
     before = _extrapolate(faces[0], smooth, -1, min(settings.lead, start - shot[0]), size)
     after = _extrapolate(faces[-1], smooth, 1, min(settings.lead, shot[1] - frames[-1]), size)
     return [*before[::-1], *faces, *after]

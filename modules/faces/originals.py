@@ -1,0 +1,85 @@
+"""What a picture shows in the square of a face's crop, as a small grid.
+
+A face carries the grid of the picture that it was found or cut in: what is pasted for it later, into whatever was made
+of that picture meanwhile, is compared with the original and not with the last step alone. The grids stay in memory:
+no report, log or file has them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import avg_pool2d
+
+CELLS = 80  # along the crop's side
+
+
+def square_of(to_picture: np.ndarray, size: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """x0 y0 x1 y1, exclusive ends, around all pixels of a picture that a crop shows; empty beside it.
+
+    Args:
+        to_picture: float64 (2, 3), crop pixels -> picture pixels.
+        size: side of the crop in pixels.
+        height, width: of the picture.
+    """
+    ends = (-0.5, size - 0.5)
+    corners = np.array([(x, y) for x in ends for y in ends]) @ to_picture[:, :2].T + to_picture[:, 2]
+    limit = np.array([width, height])
+    low = np.clip(np.floor(corners.min(0)), 0, limit).astype(int)
+    high = np.clip(np.ceil(corners.max(0)) + 1, 0, limit).astype(int)
+    return (*low.tolist(), *high.tolist())
+
+
+def read_square(image: torch.Tensor, to_picture: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The square of a crop in a picture of its size.
+
+    A large face is averaged down to about two pixels a cell first, then looked up bilinearly: what is lost is finer
+    than what is compared.
+
+    Args:
+        image: float [H, W, C], on any device.
+        to_picture: float64 (2, 3), crop pixels -> picture pixels.
+        size: side of the crop in pixels.
+
+    Returns:
+        Colours float32 [3, 80, 80], 0..1 (one channel becomes three), and which cells lie in the picture, bool
+        [80, 80].
+    """
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = square_of(to_picture, size, height, width)
+    if x0 >= x1 or y0 >= y1:
+        return np.zeros((3, CELLS, CELLS), np.float32), np.zeros((CELLS, CELLS), bool)
+    pitch = np.sqrt(abs(np.linalg.det(to_picture[:, :2]))) * size / CELLS  # picture pixels a cell
+    part = image[y0:y1, x0:x1, :3].movedim(2, 0).float()
+    step = max(1, int(pitch / 2))
+    if step > 1:
+        part = avg_pool2d(part[None], min(step, *part.shape[1:]), step, ceil_mode=True, count_include_pad=False)[0]
+    levels = np.nan_to_num(part.cpu().numpy()).clip(0, 1)
+    index = (np.arange(CELLS) + 0.5) * size / CELLS - 0.5
+    at = index[None, :, None] * to_picture[:, 0] + index[:, None, None] * to_picture[:, 1] + to_picture[:, 2]
+    visible = np.logical_and.reduce((at >= 0) & (at <= np.array([width - 1, height - 1])), axis=-1)
+    at = (at - (x0, y0) + 0.5) / step - 0.5
+    colours = _look_up(levels, at[..., 0], at[..., 1])
+    return np.broadcast_to(colours, (3, CELLS, CELLS)), visible
+
+
+def remember(image: torch.Tensor, to_picture: np.ndarray, size: int) -> np.ndarray:
+    """What a face keeps of the picture that it was cut from: uint8 [3, 80, 80]; as read_square."""
+    return np.rint(read_square(image, to_picture, size)[0] * 255).astype(np.uint8)
+
+
+def as_colours(original: np.ndarray) -> np.ndarray:
+    """What `remember` kept as read_square gives it: float32 [3, 80, 80], 0..1."""
+    return original.astype(np.float32) / 255
+
+
+def _look_up(levels: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values [C, ...] of a picture [C, h, w] at x and y, bilinear; its border goes on beyond it."""
+    height, width = levels.shape[1:]
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    left, top = np.minimum(x.astype(np.intp), max(width - 2, 0)), np.minimum(y.astype(np.intp), max(height - 2, 0))
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    fx, fy = (x - left).astype(np.float32), (y - top).astype(np.float32)
+    upper = levels[:, top, left] * (1 - fx) + levels[:, top, right] * fx
+    lower = levels[:, bottom, left] * (1 - fx) + levels[:, bottom, right] * fx
+    return upper * (1 - fy) + lower * fy
