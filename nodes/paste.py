@@ -209,10 +209,11 @@ class FaceAnonPasteFaces(io.ComfyNode):
         chosen = zip(PARTS, (keep_eyes, keep_nose, keep_mouth), strict=True)
         parts = tuple(part for part, kept in chosen if kept)
         settings = PasteSettings(feather, region, colour_match, parts, fallback, min_size, keep)
-        degree, denoise = _painted(cls) if action == reports.ANONYMIZED else (None, None)
+        swap = action == reports.SWAPPED or _is_swap(cls)
+        degree, denoise = (None, None) if swap else _painted(cls)
         is_verified, note = _verification(cls, verify) if len(faces) else (False, "")
         judges = (identity_judge(face_reader()),) if is_verified else ()
-        look = Look(action, seed, degree, denoise, looker(), judges=judges)
+        look = Look(action, seed, degree, denoise, looker(), judges=judges, swap=swap)
         progress = step_progress(len(image))
         *pasted, done = replace_faces(image, crops, faces, settings, look=look, protect=protect, progress=progress)
         done = replace(done, notes=(*done.notes, *([note] if note else []))).after(report)
@@ -226,16 +227,21 @@ def _verification(node: type[io.ComfyNode], verify: str) -> tuple[bool, str]:
     return verify != OFF, drawn_faces_note(node, "crops") if verify == ON else ""
 
 
+def _is_swap(node: type[io.ComfyNode]) -> bool:
+    """Whether the graph paints somebody else's face onto a node's crops."""
+    if node.hidden is None or not node.hidden.prompt:
+        return False
+    return is_swap(node.hidden.prompt, str(node.hidden.unique_id), "crops")
+
+
 def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:
-    """Degree and denoise that a node's crops were painted with; None where the graph does not say it, and for swaps.
+    """Degree and denoise that a node's crops were painted with; None where the graph does not say it.
 
     The driving side is always encoded at 0, so that the largest degree is the source's.
     """
     if node.hidden is None or not node.hidden.prompt:
         return None, None
     prompt, place = node.hidden.prompt, (str(node.hidden.unique_id), "crops")
-    if is_swap(prompt, *place):
-        return None, None
     degrees, denoise = (numbers_upstream(prompt, *place, wanted, "image") for wanted in ("degree", "denoise"))
     degree, denoise = max(degrees, default=math.inf), min(denoise, default=math.inf)
     return None if math.isinf(degree) else degree, None if math.isinf(denoise) else denoise

@@ -122,7 +122,8 @@ def anonymize_video(
         batches=list(in_chunk.values()),
     )
 
-    look = Look(seed=painting.seed, degree=painting.degree, every=_LOOK_EVERY)
+    # each crop is painted from its own: none can be at another one's place
+    look = Look(seed=painting.seed, degree=painting.degree, every=_LOOK_EVERY, swap=True)
     find = looker()
 
     def change(frames: torch.Tensor, part: Faces, first: int) -> tuple[torch.Tensor, Report]:

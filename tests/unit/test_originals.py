@@ -7,6 +7,7 @@ from PIL import Image
 
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.paste.cover_and_look import cover_and_look
+from face_anonymizer.modules.faces.paste.look import Look
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
 from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.selection import select_faces
@@ -83,3 +84,27 @@ def test_the_first_picture_is_remembered_and_nothing_writes_it(group):
     assert max(len(str(value)) for entry in entries for value in entry.values()) < 99
     # a track's square is another one
     assert all(face.original is None for face in track_faces(faces, settings=TrackSettings(lead=0)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda crops: crops.roll(1, 0),
+        lambda crops: softened(crops).roll(1, 0),
+        lambda crops: crops.flip(2).roll(1, 0) * 0.7,
+        lambda crops: crops[:1].expand_as(crops),
+    ],
+    ids=["turns", "turns, softened", "turns, mirrored and dark", "one for all"],
+)
+def test_faces_do_not_change_places(group, change):
+    images, crops, faces, _ = group
+    report = replace_faces(images, change(crops), faces)[2]
+    assert {action for action, _ in actions(report)} == {"redacted"}
+    others = [entry for entry in report.entries if "it is another face of these pictures" in entry.reason]
+    assert len(others) >= 2 and all(entry.verdict == "still the original" for entry in others)
+
+
+def test_faces_change_places_where_that_is_meant(group):
+    images, crops, faces, _ = group
+    report = replace_faces(images, crops.roll(1, 0), faces, look=Look("swapped", swap=True))[2]
+    assert actions(report) == {("swapped", "")}

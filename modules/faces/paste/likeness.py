@@ -87,7 +87,7 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
     weights = inner * visible
     if weights.sum() < _LEAST_VISIBLE * inner.sum():
         return NOTHING_SEEN
-    luma = np.tensordot(_LUMA, before, 1)
+    luma = luma_of(before)
     small_luma, small_weights = _half(luma), _half(weights)
     coarse = _band(small_luma, _COARSE)
     best = 0.0, STILL, after
@@ -99,7 +99,7 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
         agreement, place = register(coarse, moving, small_weights, _COARSE_STEPS)
         if max(agreement, best[0]) < _FOUND:
             # far off, where colours that were fitted in the wrong place tell nothing: by the luma alone first
-            shift = find_shift(coarse, _band(np.tensordot(_LUMA, small, 1), _COARSE), small_weights)
+            shift = find_shift(coarse, _band(luma_of(small), _COARSE), small_weights)
             moving = _band(_fit(small_luma, move(small, shift), small_weights), _COARSE)
             again, further = register(coarse, moving, small_weights, _COARSE_STEPS)
             if again > agreement:
@@ -112,6 +112,11 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
     fitted = _fit(luma, move(colours, compose(place, rest)), weights)
     bands = tuple(_agreement(luma, fitted, weights, band) for band in BANDS)
     return Likeness((*bands, _local_agreement(luma, fitted, weights)), _difference(before, after, weights))
+
+
+def luma_of(colours: np.ndarray) -> np.ndarray:
+    """The luma of colours [3, S, S]: [S, S]."""
+    return np.tensordot(_LUMA, colours, 1)
 
 
 def _local_agreement(luma: np.ndarray, fitted: np.ndarray, weights: np.ndarray) -> float | None:
@@ -184,7 +189,7 @@ def _fit(luma: np.ndarray, colours: np.ndarray, weights: np.ndarray) -> np.ndarr
 def _terms(colours: np.ndarray) -> np.ndarray:
     red, green, blue = colours
     x, y = centres(red.shape[-1])
-    luma = np.tensordot(_LUMA, colours, 1)
+    luma = luma_of(colours)
     squares = red * red, green * green, blue * blue
     cubes = red * squares[0], green * squares[1], blue * squares[2]
     return np.stack(

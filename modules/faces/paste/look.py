@@ -54,6 +54,7 @@ class Look:
         every: it looks at every so many pictures, and at those in which a face was refused.
         first: number of the batch's first picture in its clip, from which `every` counts.
         judges: are asked after those that are always asked.
+        swap: somebody else's face is meant to be painted, be it one of the same pictures.
     """
 
     action: str = ANONYMIZED
@@ -64,6 +65,7 @@ class Look:
     every: int = 1
     first: int = 0
     judges: tuple[Judge, ...] = ()
+    swap: bool = False
 
     def looks_at(self, index: int) -> bool:
         """Whether the detector looks at this picture of the batch in any case."""

@@ -14,6 +14,7 @@ from ..settings import KEEP, MOST_FEATHER, PasteSettings, RedactSettings
 from ..types import Face, Faces
 from .compositing import check_protect, paste_into, shield_of
 from .edge import Edge
+from .exchange import Originals
 from .look import Find, Look, judge_glance, look_at_crop, look_at_faces
 from .placement import Placement, check_crops, placements_in
 from .redaction import cover
@@ -58,6 +59,8 @@ def replace_faces(
             "original show through"
         )
         settings = replace(settings, feather=most)
+    if not look.swap and len(faces) > 1:
+        look = replace(look, judges=(Originals(faces), *look.judges))
     result = images.clone()
     mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
     outcomes: dict[int, Outcome] = {}
