@@ -97,6 +97,9 @@ class CenterFace(nn.Module):
                 f"CenterFace takes [B, 3, H, W] with H and W multiples of {SIZE_MULTIPLE}, not {list(x.shape)}: "
                 "resize the picture first, as detect_faces does."
             )
+        if x.device.type == "cpu":
+            # each pixel's channels side by side: there its many filters of one channel take 0.6 of the time
+            x = x.contiguous(memory_format=torch.channels_last)
         y = F.relu_(self.stem(x))
         taps = []
         for index, stage in enumerate(self.stages):
