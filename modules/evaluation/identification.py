@@ -8,7 +8,9 @@ from .measured import IDENTITY, Measured, similarities, unit
 from .statistics import Threshold
 
 
-def identified(probes: Measured, gallery: Measured, own: torch.Tensor | None = None) -> torch.Tensor:
+def identified(
+    probes: Measured, gallery: Measured, own: torch.Tensor | None = None, hidden: torch.Tensor | None = None
+) -> torch.Tensor:
     """Whether a search in the gallery finds the probe's own person: the nearest by the cosine of identity vectors.
 
     Rank-1 re-identification as in section 4 of the paper (arXiv 2411.00762): each changed face is looked up among the
@@ -19,6 +21,7 @@ def identified(probes: Measured, gallery: Measured, own: torch.Tensor | None = N
         probes: P faces that are looked up.
         gallery: G faces among which they are looked up.
         own: bool [P, G], which of the gallery show the probe's person; None: its row i alone shows that of probe i.
+        hidden: bool [P, G], which of the gallery are not searched for this probe, such as its own picture; None: none.
 
     Returns:
         Float64 [P]: 1 where the own person is found, 0 where another one is; NaN where the probe, or its own person in
@@ -27,6 +30,8 @@ def identified(probes: Measured, gallery: Measured, own: torch.Tensor | None = N
     rows = torch.arange(len(probes))
     own = rows[:, None] == torch.arange(len(gallery)) if own is None else own
     cosines = similarities(probes, gallery)
+    if hidden is not None:
+        cosines, own = cosines.masked_fill(hidden, torch.nan), own & ~hidden
     nearest = torch.nan_to_num(cosines, nan=-torch.inf).argmax(1)
     measurable = probes.found & (own & gallery.found).any(1)
     return torch.where(measurable, own[rows, nearest].double(), torch.nan)
