@@ -2,7 +2,7 @@
 
     python scripts/with_env.py scripts/evaluate.py OUT --model demo
     python scripts/with_env.py scripts/evaluate.py OUT --model FOLDER --identities 50 --degrees 0.3 1.25 --no-ablation
-    python scripts/with_env.py scripts/evaluate.py OUT --originals PHOTOS --results ANONYMIZED --backend dlib
+    python scripts/with_env.py scripts/evaluate.py OUT --originals PHOTOS --results ANONYMIZED
     python scripts/with_env.py scripts/evaluate.py --download sface
 
 A model is measured on synthetic people that no training has seen (docs/synthetic_faces.md), whose truth is known. OUT
@@ -10,9 +10,10 @@ gets report.md with all tables and plots, report.json, tables/ as Markdown, CSV 
 images/, one folder for each condition: the same command goes on where it was stopped, and measures all anew.
 
 Two folders of photos are paired by name, NAME with NAME or NAME_anonymized. Their faces are found by the pack's own
-detector and measured by each --backend: dlib (pip install dlib-bin face-recognition-models), sface, auraface (each to
-download, and pip install onnxruntime), landmarks (ComfyUI's MediaPipe weights in models/detection). --labels says who
-is who, as make_pairs.py takes it. With --model, what its VAE makes of the originals stands beside the results.
+detector and measured by each --backend: own (the default: both recognisers of the pack, and what its reader sees),
+dlib (pip install dlib-bin face-recognition-models), sface, auraface (each to download, and pip install onnxruntime),
+landmarks (ComfyUI's MediaPipe weights in models/detection). --labels says who is who, as make_pairs.py takes it: it
+adds the test of linking. With --model, what its VAE makes of the originals stands beside the results.
 
 What each table means stands in docs/evaluation.md.
 
@@ -36,7 +37,8 @@ from face_anonymizer.modules.terminal import shown
 def main(arguments: list[str] | None = None) -> int:
     downloads, weights, settings = parse_arguments(arguments)
     try:
-        weights = weights or find_comfyui() / "models" / "face_anon_evaluation"
+        if weights is None and (settings is None or set(DOWNLOADS) & set(settings.backend)):
+            weights = find_comfyui() / "models" / "face_anon_evaluation"
         if settings is None:
             from face_anonymizer.modules.evaluation.download import download
 
@@ -93,7 +95,7 @@ def parse_arguments(arguments: list[str] | None) -> tuple[list[str], Path | None
     model.add_argument("--regressor", type=Path, help="other weights than models/synthetic_regressor.safetensors")
     model.add_argument("--calibration", type=int, help="people that the threshold is calibrated on")
     folders = parser.add_argument_group("two folders of photos")
-    folders.add_argument("--backend", nargs="+", choices=BACKENDS, help="dlib by default")
+    folders.add_argument("--backend", nargs="+", choices=BACKENDS, help="own by default")
     folders.add_argument("--labels", type=Path, metavar="FILE", help="who is who: .csv, .json or .jsonl")
     folders.add_argument("--min-score", type=float, help="of the detector, 0..1")
     folders.add_argument(

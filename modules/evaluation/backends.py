@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..host.process import find_model
-from . import face_dlib, face_landmarks, face_onnx, face_points
+from . import face_dlib, face_landmarks, face_onnx, face_own, face_points
 from .measured import Backend
 
 
@@ -18,11 +18,13 @@ def make_backends(names: Sequence[str], weights: Path | None) -> list[Backend]:
 
     Args:
         names: of settings.BACKENDS.
-        weights: folder of the recognisers' weights; dlib and landmarks need none.
+        weights: folder of the recognisers' weights; only those that are downloaded need one.
     """
     made: list[Backend] = [face_points.PointsBackend()]
     for name in names:
-        if name == "dlib":
+        if name == "own":
+            made += face_own.own_backends(face_own.SharedReader())
+        elif name == "dlib":
             made.append(face_dlib.DlibBackend())
         elif name in face_onnx.RECOGNISERS:
             assert weights is not None  # scripts/evaluate.py always names one

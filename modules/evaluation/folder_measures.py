@@ -12,8 +12,10 @@ from tqdm import tqdm
 from ..faces import alignment, types
 from ..faces.detect import detection
 from ..faces.settings import DetectSettings
+from ..recognition.reading import Reading
 from . import folder_pairs, quality
 from .conditions import ORIGINAL
+from .face_own import shared_reader
 from .folder_tables import JPEG, RECONSTRUCTION, RESULT
 
 SHARPNESS_SIDE = 256  # of the aligned crops that sharpness is measured on
@@ -33,6 +35,7 @@ class FolderMeasures:
         lost: how many faces of originals have none in their place in the result.
         resized: how many results have another size than their original.
         measured: back-end -> condition -> parts of Measured, to be joined.
+        readings: condition -> what the pack's own reader read of each face; empty without it.
         values: condition -> column of the table of quality -> value of each face or picture.
     """
 
@@ -40,6 +43,7 @@ class FolderMeasures:
         self.people: list[int] = []
         self.lost = self.resized = 0
         self.measured = {backend.name: {title: [] for title in conditions} for backend in backends}
+        self.readings: dict[str, list[Reading | None]] = {}
         self.values = {title: {SHARPNESS: [], SCORE: []} for title in conditions}
         self.values[RESULT] |= {OUTSIDE: [], EQUAL: []}
 
@@ -64,6 +68,7 @@ def measure_pairs(
     """
     conditions = [ORIGINAL, RESULT, JPEG, *([RECONSTRUCTION] if reconstruct else [])]
     measures, networks = FolderMeasures(backends, conditions), detection.load_face_networks()
+    reader = shared_reader(backends)
 
     def find(picture: np.ndarray, max_faces: int = 0):
         return detection.detect_faces(networks, as_image(picture), DetectSettings(min_score, max_faces))
@@ -92,6 +97,8 @@ def measure_pairs(
         for title, (pictures, found) in shown.items():
             for backend in backends:
                 measures.measured[backend.name][title].append(backend.measure(pictures, found))
+            if reader is not None:
+                measures.readings.setdefault(title, []).extend(reader.read(pictures, found))
             measures.values[title][SCORE] += [face.score if face else 0.0 for face in found]
             measures.values[title][SHARPNESS] += sharpness(pictures, found)
         if same_size:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from . import identification, protocols, quality
+from . import attacks, identification, protocols, quality
 from .conditions import ORIGINAL
 from .measured import FEATURES, IDENTITY, Measured
 from .statistics import Threshold, calibrate, mean
@@ -34,7 +34,7 @@ class FolderFaces:
 
 
 def face_tables(faces: FolderFaces, far: float) -> list[Table]:
-    """Tables of identity and attributes, by each back-end that measures them.
+    """Tables of identity, attacks and attributes, by each back-end that measures them.
 
     Args:
         faces: all of them.
@@ -59,6 +59,11 @@ def face_tables(faces: FolderFaces, far: float) -> list[Table]:
             table.name, table.title = f"identity_{name}", f"Identity, by {backend}"
             table.note += f" {note}"
             tables.append(table)
+            knowing = attacks.attack_table(
+                changed[RESULT], originals, faces.people, faces.pictures, labelled=faces.labelled
+            )
+            knowing.name, knowing.title = f"attacks_{name}", f"{knowing.title}, by {backend}"
+            tables.append(knowing)
         title = f"Attributes, by {backend}"
         table = protocols.attribute_table(changed, originals, f"attributes_{name}", title, faces.people)
         if table.columns:

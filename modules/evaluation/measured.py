@@ -29,6 +29,7 @@ class Aspect(NamedTuple):
 
 
 IDENTITY, POSE, GAZE, EXPRESSION, SHAPE, LIGHT = "identity", "pose", "gaze", "expression", "shape", "light"
+AGE, MAN = "age", "man"
 ASPECTS: dict[str, Aspect] = {
     IDENTITY: Aspect("identity", "1 - cosine"),
     POSE: Aspect("head pose", "degrees"),
@@ -36,6 +37,8 @@ ASPECTS: dict[str, Aspect] = {
     EXPRESSION: Aspect("expression", "share of range"),
     SHAPE: Aspect("face shape", "share"),
     LIGHT: Aspect("light", "share of range"),
+    AGE: Aspect("age", "years"),
+    MAN: Aspect("a man or a woman", "probability"),
 }
 FEATURES = "features"  # no aspect: only populations are compared by them
 KEPT = (POSE, GAZE, EXPRESSION, LIGHT)  # what a changed face is to keep
@@ -51,6 +54,7 @@ class Measured:
         pose: unit quaternions [N, 4], real part first.
         gaze: unit directions [N, 3], relative to the head.
         expression, shape, light: float [N, K], scaled so that the sum of absolute differences is the distance.
+        age, man: float [N, 1], in years, and the probability of a man.
         features: float [N, F], what Fréchet distances are taken of.
 
     Raises:
@@ -64,6 +68,8 @@ class Measured:
     expression: torch.Tensor | None = None
     shape: torch.Tensor | None = None
     light: torch.Tensor | None = None
+    age: torch.Tensor | None = None
+    man: torch.Tensor | None = None
     features: torch.Tensor | None = None
 
     def __post_init__(self):

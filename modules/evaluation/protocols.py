@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 
 from . import identification
-from .measured import ASPECTS, IDENTITY, KEPT, SHAPE, Measured, distance
+from .measured import AGE, ASPECTS, IDENTITY, KEPT, MAN, SHAPE, Measured, distance
 from .statistics import Interval, Threshold, mean, mean_of_pairs
 from .tables import Table
 
@@ -88,7 +88,7 @@ def attribute_table(
         title: above the table.
         people: int [N], who each original is; None: all different.
     """
-    aspects = [aspect for aspect in (*KEPT, SHAPE) if aspect in originals.aspects]
+    aspects = [aspect for aspect in (*KEPT, SHAPE, AGE, MAN) if aspect in originals.aspects]
     table = Table(name, title, [f"{ASPECTS[aspect].title}, {ASPECTS[aspect].unit}" for aspect in aspects])
     for row, faces in conditions.items():
         who = None if people is None else people[: len(faces)]

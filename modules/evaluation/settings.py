@@ -10,7 +10,7 @@ from ..faces.settings import DetectSettings
 from ..model.settings import PaintSettings, SamplerSettings
 
 IDENTITIES = 200  # synthetic people that a model is measured on where no number is given
-BACKENDS = ("dlib", "sface", "auraface", "landmarks")
+BACKENDS = ("own", "dlib", "sface", "auraface", "landmarks")
 DOWNLOADS = ("sface", "auraface")
 
 _RANGES = {
@@ -50,7 +50,7 @@ class EvaluationSettings:
         backend: names of BACKENDS that measure photos.
         labels: who is in each photo, as runs.labels reads it.
         min_score: of the detector, 0.01..1.
-        weights: folder of the recognisers' weights.
+        weights: folder of the recognisers' weights; only DOWNLOADS need one.
 
     Raises:
         ValueError: naming the option of the command line that is missing or out of its range.
@@ -80,7 +80,7 @@ class EvaluationSettings:
     regressor: Path | None = None
     calibration: int = 200
     # two folders of photos
-    backend: Sequence[str] = ("dlib",)
+    backend: Sequence[str] = ("own",)
     labels: Path | None = None
     min_score: float = DetectSettings().min_score
     weights: Path | None = None

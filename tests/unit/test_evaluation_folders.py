@@ -61,7 +61,8 @@ def photos(tmp_path) -> tuple[Path, Path]:
 
 def run(evaluate, photos, output: Path, *arguments: str) -> int:
     before, after = photos
-    return evaluate.main([str(output), "--originals", str(before), "--results", str(after), "--no-plots", *arguments])
+    folders = ["--originals", str(before), "--results", str(after)]
+    return evaluate.main([str(output), *folders, "--no-plots", "--backend", "dlib", *arguments])
 
 
 def test_a_report_of_two_folders(evaluate, photos, tmp_path):
@@ -80,6 +81,32 @@ def test_a_report_of_two_folders(evaluate, photos, tmp_path):
     assert tables["attributes_five_points"]["rows"]["result"]["head pose, degrees"]["count"] == 2
     assert tables["quality"]["rows"]["result"]["sharpness"]["count"] == 2
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"report.md", "report.json", "tables"}
+
+
+def test_the_packs_own_recognisers_judge_without_any_download(photos, tmp_path, monkeypatch):
+    """Nothing is asked of a ComfyUI, and no package is missing: the default."""
+    monkeypatch.setattr(command, "find_comfyui", None)
+    before, after = photos
+    folders = ["--originals", str(before), "--results", str(after)]
+    assert command.main([str(tmp_path / "out"), *folders, "--no-plots"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    tables = report["tables"]
+    rows = tables["verdicts"]["rows"]
+    # of three faces one was kept, one got other colours, and one was destroyed
+    words = ("stranger", "same person", "failed", "not measurable")
+    shares = [rows["result"][word]["value"] if word != "not measurable" else rows["result"][word] for word in words]
+    assert shares == pytest.approx([0, 2 / 3, 1 / 3, 0])
+    assert rows["original, JPEG of quality 75"]["same person"]["value"] == 1
+    assert "0.6" in tables["verdicts"]["note"]
+    for name in ("identity_dlib_resnet", "identity_faceres"):
+        assert tables[name]["rows"]["result"]["not measurable"] == 1
+        assert tables[name]["rows"]["result"]["identity distance"]["value"] < 0.2
+    assert "Fewer than 8 people" in tables["attacks_faceres"]["note"]
+    columns = ["head pose, degrees", "gaze, degrees", "expression, share of range", "age, years"]
+    assert tables["attributes_what_shows"]["columns"] == [*columns, "a man or a woman, probability"]
+    assert tables["attributes_what_shows"]["rows"]["result"]["head pose, degrees"]["value"] < 5
+    text = (tmp_path / "out" / "report.json").read_text(encoding="utf-8")
+    assert "dlib ResNet (public domain" in text and len(text) < 40_000  # no descriptor is in it
 
 
 def test_labels_make_a_threshold_and_a_harder_gallery(evaluate, photos, tmp_path):

@@ -59,7 +59,8 @@ def test_gaze_is_the_angle_between_directions():
 
 def test_equal_faces_have_no_distance_in_any_aspect():
     values = torch.rand(3, 4, dtype=torch.float64)
-    same = Measured(ALL, values, measured.unit(values), measured.unit(values[:, :3]), values, values, values)
+    turned, seen = measured.unit(values), measured.unit(values[:, :3])
+    same = Measured(ALL, values, turned, seen, *[values] * 5)
     assert set(same.aspects) == set(measured.ASPECTS)
     for aspect in same.aspects:
         assert distance(aspect, same, same).abs().max() < 1e-9
