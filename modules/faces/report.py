@@ -26,9 +26,9 @@ No embeddings and no names of files: a report may be published beside the pictur
           "verification": {                         what recognisers say of it, or null where none was asked
             "verdict": "stranger",                  stranger, same person, not measurable (the original is not), or
                                                     failed (the original is, the result is not)
-            "reason": "dlib's distance is 0.830, 0.5 is the least; ...",    figures and thresholds in words
+            "reason": "dlib's distance is 0.830, 0.6 is the least; ...",    figures and thresholds in words
             "recognisers": [                        none where one of the two faces is not measurable
-              {"name": "dlib ResNet", "value": 0.83, "threshold": 0.5, "measure": "distance", "same": false},
+              {"name": "dlib ResNet", "value": 0.83, "threshold": 0.6, "measure": "distance", "same": false},
               {"name": "FaceRes", "value": 0.31, "threshold": 0.6, "measure": "cosine", "same": false}
             ],
             "drift": {                              what was not kept of the original; null as above

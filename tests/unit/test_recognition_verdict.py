@@ -25,11 +25,11 @@ def reading(distance=0.0, cosine=1.0, **more) -> Reading:
 @pytest.mark.parametrize(
     ("distance", "cosine", "verdict", "words"),
     [
-        (0.83, 0.31, STRANGER, "dlib's distance is 0.830, 0.5 is the least; FaceRes' cosine is 0.310, 0.6 is the most"),
-        (0.31, 0.31, SAME_PERSON, "dlib's distance is 0.310, 0.5 is the least"),
+        (0.83, 0.31, STRANGER, "dlib's distance is 0.830, 0.6 is the least; FaceRes' cosine is 0.310, 0.6 is the most"),
+        (0.31, 0.31, SAME_PERSON, "dlib's distance is 0.310, 0.6 is the least"),
         (0.83, 0.71, SAME_PERSON, "FaceRes' cosine is 0.710, 0.6 is the most"),
-        (0.5, 0.6, STRANGER, "dlib's distance is 0.500, 0.5 is the least; FaceRes' cosine is 0.600, 0.6 is the most"),
-        (np.nan, 0.31, SAME_PERSON, "dlib's distance is nan, 0.5 is the least"),
+        (0.6, 0.6, STRANGER, "dlib's distance is 0.600, 0.6 is the least; FaceRes' cosine is 0.600, 0.6 is the most"),
+        (np.nan, 0.31, SAME_PERSON, "dlib's distance is nan, 0.6 is the least"),
     ],
 )
 def test_one_recogniser_that_says_the_same_is_enough_to_refuse(distance, cosine, verdict, words):
@@ -63,9 +63,9 @@ def test_the_report_holds_figures_and_no_descriptor():
     found = json.loads(json.dumps(verify(reading(), after).to_dict(), allow_nan=False))
     assert found == {
         "verdict": "stranger",
-        "reason": "dlib's distance is 0.831, 0.5 is the least; FaceRes' cosine is 0.314, 0.6 is the most",
+        "reason": "dlib's distance is 0.831, 0.6 is the least; FaceRes' cosine is 0.314, 0.6 is the most",
         "recognisers": [
-            {"name": "dlib ResNet", "value": 0.831, "threshold": 0.5, "measure": "distance", "same": False},
+            {"name": "dlib ResNet", "value": 0.831, "threshold": 0.6, "measure": "distance", "same": False},
             {"name": "FaceRes", "value": 0.314, "threshold": 0.6, "measure": "cosine", "same": False},
         ],
         "drift": {"pose": 0.0, "gaze": None, "expression": 1.0, "age": -4.0, "man": 0.05},
