@@ -87,6 +87,10 @@ class JobProgress:
         self._show = latent_preview.prepare_callback(unet, self._all)
         self._started = 0  # runs
 
+    def add_runs(self, count: int) -> None:
+        """Make the bar longer by so many runs: faces are painted once more."""
+        self._all += count * self._steps
+
     def start_run(self) -> None:
         """Begin the next run, unless the user has interrupted."""
         comfy.model_management.throw_exception_if_processing_interrupted()

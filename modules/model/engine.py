@@ -16,7 +16,11 @@ from .states import ImageEmbeds, ReferenceStates
 
 
 class Progress(Protocol):
-    """Follows a job of several sampler runs; either method may raise to end the job."""
+    """Follows a job of several sampler runs; each method may raise to end the job."""
+
+    def add_runs(self, count: int) -> None:
+        """Called where the job takes more runs than was said when it began."""
+        ...
 
     def start_run(self) -> None:
         """Called before each run."""

@@ -6,11 +6,13 @@ Section 3.3 of the paper (Kung et al., WACV 2025). What the engine does is in en
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
 
 import torch
 
 from .engine import Engine, Progress
-from .references import EncodedImages, References
+from .references import EncodedImages, References, source_reference
 from .settings import PaintSettings, SamplerSettings
 
 
@@ -108,6 +110,67 @@ def runs(count: int, settings: PaintSettings) -> int:
     return -(-count // settings.faces_at_once)
 
 
+class Sitting:
+    """A few crops that go through the networks together: read once, painted as often as need be.
+
+    They are encoded at the first painting. Another degree runs the source ReferenceNet again, as its states depend on
+    the degree, and for those crops alone.
+
+    Args:
+        engine: of the model.
+        crops: aligned faces, float [N, S, S, 3 or 4], 0..1, as many as may go through at once.
+        sampler: how the latents are sampled.
+        sources: aligned faces whose identity they get, N of them or one for all; None: each crop is its own source.
+    """
+
+    def __init__(
+        self, engine: Engine, crops: torch.Tensor, sampler: SamplerSettings, sources: torch.Tensor | None = None
+    ):
+        self._engine, self._crops, self._sampler, self._sources = engine, crops, sampler, sources
+        self._first: References | None = None
+
+    def paint(
+        self,
+        seeds: Sequence[int],
+        degree: float,
+        on_step: Callable | None = None,
+        which: Sequence[int] | None = None,
+    ) -> torch.Tensor:
+        """Paint the crops, or some of them.
+
+        Args:
+            seeds: one a crop that is painted.
+            degree: of anonymization.
+            on_step: called after each step, see Engine.sample.
+            which: their places among the crops; None: all.
+
+        Returns:
+            float32, as many crops as seeds.
+
+        Raises:
+            ValueError: as Engine.sample does.
+        """
+        return paint_references(self._engine, self._references(degree, which), seeds, self._sampler, on_step)
+
+    def _references(self, degree: float, which: Sequence[int] | None) -> References:
+        driving, source = self._encoded
+        if self._first is None:
+            self._first = References.of(self._engine, source, driving, degree)
+        mine = self._first if which is None else self._first.part(which)
+        if mine.source_embeds.degree == degree:
+            return mine
+        if which is not None and source.embeds.batch > 1:
+            source = source.part(which)
+        states, embeds = source_reference(self._engine, source, degree)
+        return replace(mine, source_states=states, source_embeds=embeds)
+
+    @cached_property
+    def _encoded(self) -> tuple[EncodedImages, EncodedImages]:
+        """The crops as driving images, and their sources."""
+        driving = EncodedImages.of(self._engine, self._crops)
+        return driving, driving if self._sources is None else EncodedImages.of(self._engine, self._sources)
+
+
 def _paint(
     engine: Engine,
     crops: torch.Tensor,
@@ -125,11 +188,9 @@ def _paint(
     for start in range(0, len(crops), settings.faces_at_once):
         progress.start_run()
         part = slice(start, start + settings.faces_at_once)
-        driving = EncodedImages.of(engine, crops[part])
-        source = driving if sources_of is None else EncodedImages.of(engine, sources_of(part))
-        references = References.of(engine, source, driving, settings.degree)
+        sitting = Sitting(engine, crops[part], settings.sampler, None if sources_of is None else sources_of(part))
         seeds = [settings.seed + offset for offset in offsets[part]]
-        painted.append(paint_references(engine, references, seeds, settings.sampler, progress.step))
+        painted.append(sitting.paint(seeds, settings.degree, progress.step))
     return torch.cat(painted) if painted else crops[..., :3].float()
 
 

@@ -135,6 +135,10 @@ class DiffusersEngine:
 class SilentProgress:
     """A Progress that shows nothing."""
 
+    def add_runs(self, count: int) -> None:
+        """Do nothing."""
+        pass
+
     def start_run(self) -> None:
         """Do nothing."""
         pass

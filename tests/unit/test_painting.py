@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from face_anonymizer.modules.model.painting import anonymize_crops, runs, swap_crops
+from face_anonymizer.modules.model.painting import Sitting, anonymize_crops, runs, swap_crops
 from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
 from face_anonymizer.modules.model.states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates
 
@@ -23,6 +23,7 @@ class NumberEngine:
     def __init__(self):
         self.encoded: list[list[float]] = []
         self.progresses: list[CountedProgress] = []
+        self.read: dict[str, list[int]] = {SOURCE: [], DRIVING: []}  # how many states at a time
 
     def encode(self, images):
         self.encoded.append(images[:, 0, 0, 0].tolist())
@@ -32,9 +33,11 @@ class NumberEngine:
         return ImageEmbeds(images[:, :1, 0, :1])
 
     def source_states(self, latents, embeds):
+        self.read[SOURCE].append(len(latents))
         return self._states(SOURCE, latents, embeds)
 
     def driving_states(self, latents, embeds):
+        self.read[DRIVING].append(len(latents))
         return self._states(DRIVING, latents, embeds)
 
     @staticmethod
@@ -67,6 +70,9 @@ class CountedProgress:
     def __init__(self, runs):
         self.expected, self.runs, self.steps = runs, 0, 0
 
+    def add_runs(self, count):
+        self.expected += count
+
     def start_run(self):
         self.runs += 1
 
@@ -91,6 +97,24 @@ def test_a_crop_is_its_own_source_at_its_degree():
     assert engine.encoded == [[4, 8], [12]], "a part's crops are encoded once, as source and driving image"
     (progress,) = engine.progresses
     assert (progress.expected, progress.runs, progress.steps) == (2, 2, 6) == (runs(3, settings), 2, 6)
+
+
+def test_crops_that_are_painted_again_are_encoded_once():
+    """Some of them at another degree: only their source states are read anew."""
+    engine, sampler = NumberEngine(), SamplerSettings(steps=1)
+    sitting = Sitting(engine, crops_of(4, 8, 12), sampler)
+    first = sitting.paint([7, 0, 7], 1.25, lambda *_: None)
+    assert torch.equal(first, anonymize_crops(NumberEngine(), crops_of(4, 8, 12), [7, 0, 7], PaintSettings(1.25)))
+    assert painted(sitting.paint([3, 5], 1.25, lambda *_: None, [2, 0])) == [[-3, 12, -3, 3], [-1, 4, -1, 5]]
+    assert painted(sitting.paint([3], 1.5, lambda *_: None, [1])) == [[-4, 8, -4, 3]]
+    assert engine.encoded == [[4, 8, 12]] and engine.read == {SOURCE: [3, 1], DRIVING: [3]}
+
+
+def test_one_source_serves_whichever_crops_are_painted_again():
+    engine = NumberEngine()
+    sitting = Sitting(engine, crops_of(7, 8, 9), SamplerSettings(steps=1), crops_of(5))
+    assert [row[:2] for row in painted(sitting.paint([0, 1, 2], 0.0, lambda *_: None))] == [[5, 7], [5, 8], [5, 9]]
+    assert painted(sitting.paint([0, 1], 1.5, lambda *_: None, [2, 0])) == [[-2.5, 9, -2.5, 0], [-2.5, 7, -2.5, 1]]
 
 
 def test_sources_meet_their_crops():
