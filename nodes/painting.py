@@ -129,4 +129,4 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         painter = PeoplePainter(
             parts, painting, identity, faces, crops_at=lambda places: crops[places], batches=[len(crops)]
         )
-        return io.NodeOutput(painter.paint(crops, faces))
+        return io.NodeOutput(painter.paint(crops, faces)[0])

@@ -59,7 +59,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .types import Face, Faces
+from .types import Face, Faces, Painted
 
 SCHEMA = "face-anonymizer/report/1"
 FOUND, ANONYMIZED, SWAPPED, REDACTED, BROKEN, KEPT, KEPT_BY_USER = ACTIONS = (
@@ -331,7 +331,7 @@ def report_faces(
         outcome = Outcome(*reasons.get(i, (action,)))
         painted = outcome.action in (ANONYMIZED, SWAPPED, BROKEN)
         face_seed = (seed + offset) % 2**64 if seed is not None and painted else None
-        entries.append(_entry(face, outcome, face_seed, offset + 1))
+        entries.append(_with_painting(_entry(face, outcome, face_seed, offset + 1), face.painted))
     entries += [_entry(face, Outcome(KEPT, _NOT_SELECTED), None, None) for face in faces.kept]
     entries.sort(key=lambda entry: entry.image)
     return Report(faces.image_count, faces.height, faces.width, tuple(entries))
@@ -374,6 +374,25 @@ def _box(face: Face) -> tuple[float, float, float, float]:
     """A face's box as a report has it: by it, and its picture, a face is known."""
     x0, y0, x1, y1 = (round(float(edge), 1) for edge in face.box)
     return x0, y0, x1, y1
+
+
+def _with_painting(entry: Entry, painted: Painted | None) -> Entry:
+    """An entry with what the face itself knows of its painting: each face may have a seed and a degree of its own.
+
+    Of a painting that is not in the picture it tells only where that was refused: why, after how many attempts.
+    """
+    if painted is None:
+        return entry
+    is_seen = entry.action in (ANONYMIZED, SWAPPED, BROKEN) or (entry.action == KEPT_BY_USER and painted.kept)
+    if not is_seen and not (painted.refused and entry.action in (REDACTED, KEPT, KEPT_BY_USER)):
+        return entry
+    return replace(
+        entry,
+        seed=painted.seed if is_seen else None,
+        verification=painted.verification if entry.verification is None else entry.verification,
+        attempts=painted.attempts,
+        degree=painted.degree,
+    )
 
 
 def _tells_more(entry: Entry, earlier: Entry) -> bool:

@@ -17,6 +17,29 @@ BOX_ONLY = "box"
 
 
 @dataclass(frozen=True)
+class Painted:
+    """How the crop of a face was painted, and what recognisers said of it.
+
+    Args:
+        attempts: how often it was painted.
+        degree: of anonymization, of the painting that was taken; of a swap, of the source.
+        seed: of its noise, 0..2^64 - 1.
+        verification: what was said of the crop, as the report has it (report.py); None where nobody looked.
+        refused: why the crop may not leave, with figure and threshold; "" where it may.
+        kept: whether the user lets it leave all the same.
+        digest: of the crop that was looked at, see crop_digest; "" where nobody looked.
+    """
+
+    attempts: int
+    degree: float
+    seed: int
+    verification: dict | None = None
+    refused: str = ""
+    kept: bool = False
+    digest: str = ""
+
+
+@dataclass(frozen=True)
 class Face:
     """One face in one image of a batch.
 
@@ -34,6 +57,7 @@ class Face:
             None: a crop is cut by the points.
         original: uint8 (3, 80, 80), what the picture shows in the square of its crop (originals.remember), by which a
             later step knows the person; None where nobody looked. Never written anywhere.
+        painted: how its crop was painted, where that is known.
     """
 
     image_index: int
@@ -47,6 +71,7 @@ class Face:
     track: int | None = None
     alignment: np.ndarray | None = None
     original: np.ndarray | None = field(default=None, repr=False, compare=False)
+    painted: Painted | None = None
 
     @property
     def size(self) -> float:
@@ -73,8 +98,8 @@ class Face:
         return np.asarray(self.matrix, np.float64), self.crop_size
 
     def with_crop(self, matrix: np.ndarray, crop_size: int) -> Face:
-        """This face with the place of its crop."""
-        return replace(self, matrix=matrix, crop_size=crop_size)
+        """This face with the place of a crop that was cut now."""
+        return replace(self, matrix=matrix, crop_size=crop_size, painted=None)
 
 
 @dataclass(frozen=True)

@@ -67,17 +67,32 @@ def swap_crops(
     Raises:
         ValueError: for another number of offsets or sources than of crops.
     """
+    sources_of = sources_for(sources, crops, which)
+    return _paint(engine, crops, offsets, settings, progress=progress, sources_of=sources_of)
+
+
+def sources_for(
+    sources: torch.Tensor, crops: torch.Tensor, which: Sequence[int] | None = None
+) -> Callable[[Sequence[int]], torch.Tensor]:
+    """A function that gives the sources of the crops at some places.
+
+    Args:
+        sources, crops, which: see swap_crops.
+
+    Raises:
+        ValueError: for another number of sources than of crops.
+    """
     if which is None:
         if len(sources) not in (1, len(crops)):
             raise ValueError(f"There are {len(sources)} source faces for {len(crops)} crops: give one, or one a crop.")
         which = [0] * len(crops) if len(sources) == 1 else range(len(crops))
-    sources = _resize(sources, crops.shape[1])
+    resized = _resize(sources, crops.shape[1])
 
-    def sources_of(part: slice) -> torch.Tensor:
-        indices = list(which[part])
-        return sources[indices[:1] if len(set(indices)) == 1 else indices]  # states of one source serve all crops
+    def sources_of(places: Sequence[int]) -> torch.Tensor:
+        indices = [which[place] for place in places]
+        return resized[indices[:1] if len(set(indices)) == 1 else indices]  # states of one source serve all crops
 
-    return _paint(engine, crops, offsets, settings, progress=progress, sources_of=sources_of)
+    return sources_of
 
 
 def paint_references(
@@ -178,7 +193,7 @@ def _paint(
     settings: PaintSettings,
     *,
     progress: Progress | None,
-    sources_of: Callable[[slice], torch.Tensor] | None = None,
+    sources_of: Callable[[Sequence[int]], torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """anonymize_crops, or swap_crops where sources_of gives the sources of a part of the crops."""
     if len(offsets) != len(crops):
@@ -188,7 +203,8 @@ def _paint(
     for start in range(0, len(crops), settings.faces_at_once):
         progress.start_run()
         part = slice(start, start + settings.faces_at_once)
-        sitting = Sitting(engine, crops[part], settings.sampler, None if sources_of is None else sources_of(part))
+        sources = None if sources_of is None else sources_of(range(len(crops))[part])
+        sitting = Sitting(engine, crops[part], settings.sampler, sources)
         seeds = [settings.seed + offset for offset in offsets[part]]
         painted.append(sitting.paint(seeds, settings.degree, progress.step))
     return torch.cat(painted) if painted else crops[..., :3].float()

@@ -128,7 +128,7 @@ def anonymize_video(
 
     def change(frames: torch.Tensor, part: Faces, first: int) -> tuple[torch.Tensor, Report]:
         crops, part = crop_faces(frames, part, size)
-        painted = painter.paint(crops, part)
+        painted, part = painter.paint(crops, part)
         changed, _, report = replace_faces(frames, painted, part, pasting, look=replace(look, find=find, first=first))
         return changed, report
 

@@ -18,6 +18,7 @@ from .broken import why_broken
 from .coverage import LEAST, replaced_shares
 from .edge import Edge
 from .likeness import compare
+from .painted import why_refused
 from .placement import Placement
 from .verdicts import (
     BROKEN,
@@ -80,7 +81,8 @@ def look_at_crop(placement: Placement, min_size: float) -> Verdict:
         min_size: pixels of face size.
     """
     if not (finite := torch.isfinite(placement.crop)).all():
-        return Verdict(NOT_FINITE, _why_not_finite(float((~finite).float().mean())), pasteable=False)
+        blank = Verdict(NOT_FINITE, _why_not_finite(float((~finite).float().mean())))
+        return replace(why_refused(placement.face) or blank, pasteable=False)
     if placement.shapes.size < min_size:
         return Verdict(TOO_SMALL, f"{placement.shapes.size:.0f} pixels, {min_size:g} is the least", pasteable=False)
     if why := why_broken(placement.crop, placement.cut):

@@ -16,6 +16,7 @@ from .compositing import check_protect, paste_into, shield_of
 from .edge import Edge
 from .exchange import Originals
 from .look import Find, Look, judge_glance, look_at_crop, look_at_faces
+from .painted import judge_painted, with_what_holds
 from .placement import Placement, check_crops, placements_in
 from .redaction import cover
 from .verdicts import Verdict
@@ -59,8 +60,11 @@ def replace_faces(
             "original show through"
         )
         settings = replace(settings, feather=most)
-    if not look.swap and len(faces) > 1:
-        look = replace(look, judges=(Originals(faces), *look.judges))
+    faces, holds = with_what_holds(faces, crops, settings, protect is not None)
+    notes += holds
+    kept |= {i for i, face in enumerate(faces) if face.painted is not None and face.painted.kept}
+    exchange = (Originals(faces),) if not look.swap and len(faces) > 1 else ()
+    look = replace(look, judges=(*exchange, *look.judges, judge_painted))
     result = images.clone()
     mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
     outcomes: dict[int, Outcome] = {}

@@ -133,6 +133,33 @@ def best_frames(faces: Faces) -> dict[int, int]:
     return {track: index for track, (_, index) in sorted(best.items())}
 
 
+def key_frames(faces: Faces, count: int) -> dict[int, list[int]]:
+    """The best face (best_frames) of each of so many stretches, equally long, of every track.
+
+    Args:
+        faces: of a clip.
+        count: 1 or more; of a track with fewer faces, all of them.
+
+    Returns:
+        Number of a track -> indices into faces.faces, in the order of images.
+    """
+    tracks: dict[int, list[int]] = {}
+    for index in sorted(range(len(faces)), key=lambda index: faces.faces[index].image_index):
+        track = faces.faces[index].track
+        if track is not None:
+            tracks.setdefault(track, []).append(index)
+    stretches = [replace(face, track=None) for face in faces]
+    for number, indices in enumerate(tracks.values()):
+        for part, stretch in enumerate(np.array_split(indices, min(count, len(indices)))):
+            for index in stretch:
+                stretches[index] = replace(stretches[index], track=number * count + part)
+    best = best_frames(replace(faces, faces=tuple(stretches)))
+    return {
+        track: [best[number * count + part] for part in range(min(count, len(indices)))]
+        for number, (track, indices) in enumerate(tracks.items())
+    }
+
+
 def _quality(face: Face, height: int, width: int) -> float:
     matrix = face.alignment
     if matrix is None:

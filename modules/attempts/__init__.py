@@ -1,0 +1,1 @@
+"""Faces painted until recognisers take each for a stranger: where the method, the reader and the faces meet."""
