@@ -1,0 +1,229 @@
+"""From the entries of a report to the rows of a proof: what each face's state is, and which need a look, first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..faces.report import ANONYMIZED, KEPT_BY_USER, REDACTED, SWAPPED
+from ..recognition import verdict as verdicts
+from .figures import Verified, number, read_verification, whole, words
+
+_SEEDS = 2**64 - 1
+
+BAD, LOOK, GOOD = "bad", "look", "good"  # how a state is judged
+
+
+class State(NamedTuple):
+    """What can be said of a face in the result.
+
+    Args:
+        name: as page and table have it.
+        judgement: BAD, where the person may be known by it; LOOK, where nobody measured that; GOOD.
+        meaning: for readers who are no programmers.
+    """
+
+    name: str
+    judgement: str
+    meaning: str
+
+
+SAME = State(
+    *(verdicts.SAME_PERSON, BAD),
+    "At least one recogniser takes the result for the person of the original. Do not publish it as anonymous.",
+)
+FAILED = State(
+    *(verdicts.FAILED, BAD),
+    "The original could be measured, the result cannot: nobody knows whom it shows. Do not publish it as anonymous.",
+)
+LEFT = State(
+    *("left as it is", BAD),
+    "Nothing was done to this face, because it was not chosen, or what was painted came back broken.",
+)
+ELSEWHERE = State(
+    *("seen elsewhere", BAD),
+    "A face that was seen in the result and was not in the list: it is as it was in the original.",
+)
+UNVERIFIED = State("not verified", LOOK, "The face was replaced, but no recogniser has compared it with the original.")
+BY_USER = State(
+    *(KEPT_BY_USER, LOOK),
+    "Somebody decided that this face stays as it came, although it was refused or not looked at.",
+)
+UNMEASURABLE = State(
+    *(verdicts.NOT_MEASURABLE, LOOK),
+    "Too small, turned away or covered in the original already: recognisers can say nothing of it, before or after.",
+)
+COVERED = State("covered", GOOD, "The face was covered instead of painted. Nothing of it is left to compare.")
+STRANGER = State(*(verdicts.STRANGER, GOOD), "Every recogniser takes the result for somebody else than the original.")
+
+STATES = (SAME, FAILED, LEFT, ELSEWHERE, UNVERIFIED, BY_USER, UNMEASURABLE, COVERED, STRANGER)  # the worst first
+_OF_VERDICT = {state.name: state for state in (SAME, FAILED, UNMEASURABLE, STRANGER)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A face of a picture, or a person of a clip, and what became of it.
+
+    Args:
+        state: what can be said of it.
+        place: where it stands, such as "picture 2" or "frames 5 to 120"; "" in a single picture.
+        face: which it is, such as "face 3" or "person 1".
+        size: root of the box's area in pixels, of a person the largest.
+        action: what was done, with numbers of frames where they differ.
+        reason: why, where there is one.
+        attempts: how often it was painted, where that is known.
+        degree: of anonymization that it was painted with at last, where that is known.
+        seed: of its noise, where that is known.
+        verified: what recognisers said; of a person, of the frame that is nearest to the original.
+        counts: verdict -> frames of a person; empty for a face.
+        covered: share of the face's oval that was replaced, where it is known.
+    """
+
+    state: State
+    place: str
+    face: str
+    size: float | None
+    action: str
+    reason: str = ""
+    attempts: int | None = None
+    degree: float | None = None
+    seed: int | None = None
+    verified: Verified | None = None
+    counts: Mapping[str, int] | None = None
+    covered: float | None = None
+
+
+def rows_of_faces(faces: Iterable[Mapping], place: str = "") -> list[Row]:
+    """A row for each face of a picture.
+
+    Args:
+        faces: as modules/faces/report.py has them.
+        place: of the picture among others.
+    """
+    rows = []
+    for index, face in enumerate(faces, 1):
+        verified = read_verification(face.get("verification"))
+        action = words(face.get("action"))
+        told = whole(face.get("number"))
+        rows.append(
+            Row(
+                state=_state(action, verified),
+                place=place,
+                face=f"face {told or index}",
+                size=_size(face),
+                action=action,
+                reason=words(face.get("reason")),
+                verified=verified,
+                **_painting(face),
+            )
+        )
+    return rows
+
+
+def rows_of_persons(persons: Iterable[Mapping]) -> list[Row]:
+    """A row for each person of a clip.
+
+    Args:
+        persons: as persons.sum_up_persons has them.
+    """
+    rows = []
+    for index, person in enumerate(persons, 1):
+        actions = _counts(person.get("actions"))
+        counts = _counts(person.get("verifications"))
+        first, last = whole(person.get("first_image")), whole(person.get("last_image"))
+        told = whole(person.get("number"))
+        rows.append(
+            Row(
+                state=_state_of_person(actions, counts),
+                place="" if first is None or last is None else f"frames {first + 1} to {last + 1}",
+                face=f"person {told or index}",
+                size=number(person.get("size")),
+                action=_actions(actions),
+                reason="; ".join(words(reason) for reason in _list(person.get("reasons"))),
+                verified=read_verification(person.get("verification")),
+                counts=counts,
+                **_painting(person),
+            )
+        )
+    return rows
+
+
+def rows_elsewhere(faces: Iterable[Mapping] | int) -> list[Row]:
+    """A row for each face that was seen in a result and was not in the list.
+
+    Args:
+        faces: as modules/faces/report.py has them, or how many.
+    """
+    known = [{}] * min(faces, 1000) if isinstance(faces, int) else list(faces)
+    return [
+        Row(ELSEWHERE, "", f"another face{'' if len(known) == 1 else f' ({index})'}", _size(face), "nothing was done")
+        for index, face in enumerate(known, 1)
+    ]
+
+
+def told_frames(counts: Mapping[str, int]) -> str:
+    """Words and in how many frames each of them is, in words."""
+    return ", ".join(f"{name}: {count} frame{'' if count == 1 else 's'}" for name, count in counts.items())
+
+
+def _state(action: str, verified: Verified | None) -> State:
+    if action == REDACTED:
+        return COVERED
+    if action == KEPT_BY_USER:
+        return BY_USER if verified is None else _of_verified(verified)
+    if action not in (ANONYMIZED, SWAPPED):
+        return LEFT
+    return UNVERIFIED if verified is None else _of_verified(verified)
+
+
+def _of_verified(verified: Verified) -> State:
+    state = _OF_VERDICT.get(verified.verdict, FAILED)
+    # a page never says more than its figures do
+    doubtful = not verified.measures or any(measure.same or measure.margin < 0 for measure in verified.measures)
+    return SAME if state is STRANGER and doubtful else state
+
+
+def _state_of_person(actions: Mapping[str, int], counts: Mapping[str, int]) -> State:
+    """The worst of all frames."""
+    states = {_state(action, None) for action in actions}
+    painted = sum(count for action, count in actions.items() if action in (ANONYMIZED, SWAPPED, KEPT_BY_USER))
+    if counts:
+        states |= {_OF_VERDICT.get(verdict, FAILED) for verdict in counts}
+        if sum(counts.values()) >= painted:  # every frame that was painted is verified
+            states -= {UNVERIFIED, BY_USER}
+    return min(states, key=STATES.index, default=LEFT)
+
+
+def _painting(entry: Mapping) -> dict[str, Any]:
+    return {
+        "attempts": whole(entry.get("attempts")),
+        "degree": number(entry.get("degree")),
+        "seed": whole(entry.get("seed"), _SEEDS),
+        "covered": number(entry.get("covered")),
+    }
+
+
+def _size(face: Mapping) -> float | None:
+    if (size := number(face.get("size"))) is not None:
+        return size
+    box = [number(edge) for edge in _list(face.get("box"))]
+    if len(box) != 4 or None in box:
+        return None
+    x0, y0, x1, y1 = (edge or 0.0 for edge in box)
+    return max((x1 - x0) * (y1 - y0), 0.0) ** 0.5
+
+
+def _counts(value: Any) -> dict[str, int]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {words(name): count for name, given in value.items() if (count := whole(given))}
+
+
+def _list(value: Any) -> list:
+    return value if isinstance(value, list) else []
+
+
+def _actions(actions: Mapping[str, int]) -> str:
+    """One action as it is; of several, each with its frames."""
+    return next(iter(actions)) if len(actions) == 1 else told_frames(actions)
