@@ -34,7 +34,8 @@ class Originals:
     """
 
     def __init__(self, faces: Faces):
-        self._faces = [face for face in faces if face.original is not None]
+        known = [(face, face.original) for face in faces if face.original is not None]
+        self._faces, self._originals = [face for face, _ in known], [as_colours(original) for _, original in known]
 
     def __call__(self, sights: Sequence[Sight]) -> list[Verdict | None]:
         """Refuse what shows somebody else's original."""
@@ -50,8 +51,7 @@ class Originals:
         best = int(near.argmax())
         if near[best] < _WORTH:
             return None
-        other = self._faces[others[best]]
-        likeness = compare(as_colours(other.original), sight.result, sight.visible)
+        likeness = compare(self._originals[others[best]], sight.result, sight.visible)
         if not likeness.is_original:
             return None
         value, limit = likeness.decisive
@@ -76,7 +76,7 @@ class Originals:
 
     @cached_property
     def _spectra(self) -> tuple[np.ndarray, np.ndarray]:
-        patterns = np.stack([_pattern(as_colours(face.original)) for face in self._faces])
+        patterns = np.stack([_pattern(original) for original in self._originals])
         weighted = patterns * _weights()
         return np.fft.rfft2(weighted), (weighted * patterns).sum((1, 2))
 
