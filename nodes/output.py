@@ -7,6 +7,8 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io, ui
 
+from ..modules.faces.report import refuse_originals
+from ..modules.faces.traces import by_image, open_faces
 from ..modules.files import write_whole
 from ..modules.output.formats import EXTENSIONS, FORMATS, QUALITY
 from ..modules.output.pictures import emptied, save_image
@@ -78,6 +80,7 @@ class FaceAnonSaveImage(io.ComfyNode):
         mark_as_ai=True,
         report=None,
     ) -> io.NodeOutput:
+        _check_report(report, images)
         source = _source(cls)
         colour = colour_of_file(source) if source and keep_icc_profile else NOTHING_SAID
         hidden = hidden_pixels(source) if source and not _has_drawn_mask(cls) else []
@@ -193,6 +196,16 @@ class _Folder:
         if report is not None:
             write_whole(path.with_suffix(".json"), report.to_json().encode())
         return ui.SavedResult(path.name, self._subfolder, io.FolderType.output)
+
+
+def _check_report(report, images) -> None:
+    """Raise ValueError where pictures show faces as they were, which a report says were changed.
+
+    Pictures that were resized or chosen since are not compared.
+    """
+    traces = by_image(getattr(report, "traces", ()))
+    if traces and (report.images, report.height, report.width) == tuple(images.shape[:3]):
+        refuse_originals(open_faces(images, traces))
 
 
 def _source(node: type[io.ComfyNode]) -> Path | None:

@@ -216,7 +216,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
         look = Look(action, seed, degree, denoise, looker(), judges=judges, swap=swap)
         progress = step_progress(len(image))
         *pasted, done = replace_faces(image, crops, faces, settings, look=look, protect=protect, progress=progress)
-        done = replace(done, notes=(*done.notes, *([note] if note else []))).after(report)
+        done = replace(done, notes=(*done.notes, *([note] if note else []))).continued(report, image, pasted[0])
         return io.NodeOutput(*pasted, done, ui=show_report(cls, done))
 
 
@@ -321,5 +321,5 @@ class FaceAnonRedactFaces(io.ComfyNode):
         settings = RedactSettings(mode, shape, detail, margin, keep)
         look = Look(reports.REDACTED, find=looker())
         *redacted, done = cover_and_look(image, faces, settings, look=look, progress=step_progress(len(image)))
-        done = done.after(report)
+        done = done.continued(report, image, redacted[0])
         return io.NodeOutput(*redacted, done, ui=show_report(cls, done))

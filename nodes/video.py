@@ -106,9 +106,16 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         painting = PaintSettings(degree, seed, sampler, faces_at_once)
         pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size, keep)
         written, done = anonymize_video(
-            _clip(video), _new_file(), faces, parts, painting=painting, pasting=pasting, identity=identity
+            _clip(video),
+            _new_file(),
+            faces,
+            parts,
+            painting=painting,
+            pasting=pasting,
+            identity=identity,
+            earlier=report,
         )
-        return _changed(cls, written, done.after(report))
+        return _changed(cls, written, done)
 
 
 class FaceAnonRedactVideo(io.ComfyNode):
@@ -144,8 +151,8 @@ class FaceAnonRedactVideo(io.ComfyNode):
         keep=_REDACT.keep_faces,
     ) -> io.NodeOutput:
         settings = RedactSettings(mode, shape, detail, margin, keep)
-        written, done = redact_video(_clip(video), _new_file(), faces, settings, step_progress(1))
-        return _changed(cls, written, done.after(report))
+        written, done = redact_video(_clip(video), _new_file(), faces, settings, step_progress(1), earlier=report)
+        return _changed(cls, written, done)
 
 
 def _clip(video) -> Clip:

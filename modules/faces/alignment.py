@@ -16,8 +16,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from .fingerprint import GROWN, Fingerprint, agreement, touched_cells
 from .fingerprint import SIDE as _FINGERPRINT_SIDE
-from .fingerprint import Fingerprint, agreement
 from .originals import remember
 from .types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 
@@ -238,9 +238,6 @@ def _check_fingerprint(images: torch.Tensor, faces: Faces, taken: Fingerprint) -
             )
 
 
-_GROWN = 0.45  # face sizes around a box that a paste or a redaction may have changed
-
-
 def _changed_cells(faces: Faces, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Which cells of a fingerprint the faces of a picture touch: with all that a paste or a redaction usually changes,
     and their boxes alone.
@@ -251,18 +248,14 @@ def _changed_cells(faces: Faces, number: int) -> tuple[np.ndarray, np.ndarray]:
     reach = np.array([faces.width, faces.height]) / (2 * side)
     changed, boxes = np.zeros((2, side, side), bool)
 
-    def touched(box: np.ndarray, grown: float) -> np.ndarray:
-        (x0, y0), (x1, y1) = box[:2] - grown - reach, box[2:] + grown + reach
-        return (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
-
     for face in (*faces, *faces.kept):
         if face.image_index == number:
-            boxes |= touched(face.box, 0.0)
+            boxes |= touched_cells(face.box, 0.0, faces.height, faces.width)
             matrix = _unit_crop(face)
             u, v = (row[0] * (x - 0.5) + row[1] * (y - 0.5) + row[2] for row in matrix)
             margin = np.abs(matrix[:, :2]) @ reach
             in_crop = (u >= -margin[0]) & (u <= 1 + margin[0]) & (v >= -margin[1]) & (v <= 1 + margin[1])
-            changed |= touched(face.box, _GROWN * face.size) | in_crop
+            changed |= touched_cells(face.box, GROWN * face.size, faces.height, faces.width) | in_crop
     return changed, boxes
 
 

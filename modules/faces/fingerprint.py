@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 SIDE = 32  # cells along a picture's sides
-KEYFRAMES = 8  # of a film every eighth frame is known
 _READ = 256  # pixels of the short side that are averaged; of larger pictures every second, third, ... is read
 # Of pictures of one size, apart from a gain and an offset (docs/measured.md, "Whether a picture is the one").
 LEAST = 0.90  # correlation outside of the faces
 LEAST_INSIDE = 0.60  # ... and outside of their boxes alone, where their crops leave too little of the picture
 _LEAST_CELLS = 64
+GROWN = 0.45  # face sizes around a box that a paste or a redaction may have changed
 _FLAT = 1.5  # levels; what deviates less has nothing to compare
 _TRIMMED, _ROUNDS = 0.15, 4  # the share of cells that may be anything (a caption, a bar), and rounds to find it
 
@@ -85,7 +85,14 @@ def agreement(
     Returns:
         The correlation, -1..1 (1 where both are flat), and the least that one picture has with itself.
     """
-    now, then = _cells(image).astype(np.float64), cells.astype(np.float64)
+    return cells_agreement(_cells(image), cells, changed)
+
+
+def cells_agreement(
+    now: np.ndarray, then: np.ndarray, changed: Callable[[], tuple[np.ndarray, ...]]
+) -> tuple[float, float]:
+    """As agreement, of the cells of two pictures."""
+    now, then = now.astype(np.float64), then.astype(np.float64)
     whole = _agreement(now.ravel(), then.ravel())
     if whole >= LEAST:
         return whole, LEAST
@@ -95,6 +102,21 @@ def agreement(
         if compared.sum() >= _LEAST_CELLS:
             return _agreement(now[compared], then[compared]), least
     return whole, LEAST_INSIDE
+
+
+def touched_cells(box: np.ndarray, grown: float, height: int, width: int) -> np.ndarray:
+    """Which cells a box touches, bool [32, 32].
+
+    Args:
+        box: x0 y0 x1 y1 in pixels.
+        grown: pixels that are added around it.
+        height, width: of the picture.
+    """
+    index = (np.arange(SIDE) + 0.5) / SIDE
+    x, y = index * width, index[:, None] * height
+    reach = np.array([width, height]) / (2 * SIDE)
+    (x0, y0), (x1, y1) = box[:2] - grown - reach, box[2:] + grown + reach
+    return (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
 
 
 def _cells(image: torch.Tensor) -> np.ndarray:

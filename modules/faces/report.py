@@ -53,12 +53,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from .fingerprint import GROWN, SIDE, Fingerprint, cells_agreement, join_fingerprints, touched_cells
+from .traces import Key, Trace, by_image, join_traces, open_faces, take_traces
 from .types import Face, Faces, Painted
 
 SCHEMA = "face-anonymizer/report/1"
@@ -69,6 +72,7 @@ FOUND, ANONYMIZED, SWAPPED, REDACTED, BROKEN, KEPT, KEPT_BY_USER = ACTIONS = (
 _CHANGED = (ANONYMIZED, SWAPPED, REDACTED, BROKEN)
 _NOT_SELECTED = "not selected"
 _STRANGER = "stranger"  # the verdict of modules/recognition/verdict.py whose faces need not be named
+_BACK = "a later step brought the original back"
 _NAMED = 12  # numbers of faces that a line of text names at most
 
 
@@ -164,6 +168,8 @@ class Report:
         elsewhere: faces that the look at the result found where none was listed.
         incomplete: what of the source could not be read, so that somebody has to look at the result; empty: nothing.
         notes: what else the user should know, a line each.
+        traces: of the faces that were changed, by which a later step knows the picture that this report is of.
+        fingerprint: of the pictures that the faces were found in. Neither stands in the JSON.
     """
 
     images: int
@@ -173,6 +179,8 @@ class Report:
     elsewhere: tuple[Entry, ...] = ()
     incomplete: str = ""
     notes: tuple[str, ...] = ()
+    traces: tuple[Trace, ...] = field(default=(), repr=False, compare=False)
+    fingerprint: Fingerprint | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict:
         """The report as its JSON has it; the schema stands in this module's docstring."""
@@ -249,7 +257,35 @@ class Report:
         counted = Counter(entry.action for entry in self.entries)
         return {action: counted[action] for action in ACTIONS if counted[action]}
 
-    def after(self, earlier: Report | None) -> Report:
+    def traced(self, before: torch.Tensor, after: torch.Tensor) -> Report:
+        """This report with the traces of what was changed.
+
+        Args:
+            before: float [B, H, W, C], 0..1, what went into its step.
+            after: of the same size, what came out.
+        """
+        return replace(self, traces=take_traces(before, after, sorted(self.changed)))
+
+    @property
+    def changed(self) -> set[Key]:
+        """The faces that were changed."""
+        return {(entry.image, entry.box) for entry in self.entries if entry.action in _CHANGED}
+
+    def continued(self, earlier: Report | None, before: torch.Tensor, after: torch.Tensor) -> Report:
+        """This report as the next chapter of an earlier one, of whose pictures its step may only have got the report.
+
+        Args:
+            earlier: the report so far; None: there is none.
+            before: float [B, H, W, C], 0..1, what went into this report's step.
+            after: of the same size, what came out.
+
+        Raises:
+            ValueError: as after.
+        """
+        traces = by_image(earlier.traces) if earlier is not None else {}
+        return self.after(earlier, open_faces(before, traces), open_faces(after, traces))
+
+    def after(self, earlier: Report | None, were_open: Collection[Key] = (), are_open: Collection[Key] = ()) -> Report:
         """This report as the next chapter of an earlier one of the same pictures.
 
         A face of both, known by its picture and box, has what this one did to it, unless this one merely kept it. Faces
@@ -257,9 +293,11 @@ class Report:
 
         Args:
             earlier: the report so far; None: there is none.
+            were_open: faces that the pictures of this report's step showed as they were before the earlier one.
+            are_open: faces that its result shows so.
 
         Raises:
-            ValueError: the earlier report is about pictures of another size or number.
+            ValueError: the earlier report is about other pictures, or of a step whose pictures this one did not get.
         """
         if earlier is None:
             return self
@@ -268,7 +306,12 @@ class Report:
                 f"The report is about {earlier.images} images of {earlier.width}x{earlier.height} pixels, but these "
                 f"are {self.images} of {self.width}x{self.height}: connect the report of the same images."
             )
+        _check_pictures(self, earlier)
+        open_now = set(are_open) - self.changed
+        refuse_originals(open_now & set(were_open))
         latest = {(entry.image, entry.box): entry for entry in earlier.entries}
+        for key in open_now & set(latest):
+            latest[key] = replace(latest[key], action=KEPT, seed=None, reason=_BACK, verdict=_BACK, covered=0.0)
         for entry in self.entries:
             key = (entry.image, entry.box)
             if key not in latest or entry.action in _CHANGED or _tells_more(entry, latest[key]):
@@ -278,6 +321,7 @@ class Report:
             entries=tuple(sorted(latest.values(), key=lambda entry: entry.image)),
             incomplete="; ".join(dict.fromkeys(filter(None, (earlier.incomplete, self.incomplete)))),
             notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
+            traces=join_traces(earlier.traces, self.traces),
         )
 
     def actions_of(self, faces: Faces) -> list[str | None]:
@@ -311,7 +355,9 @@ class Report:
             tuple(replace(entry, image=entry.image + first_image) for entry in entries)
             for entries in (self.entries, self.elsewhere)
         )
-        return replace(self, images=images, entries=moved, elsewhere=elsewhere)
+        traces = tuple(trace._replace(image=trace.image + first_image) for trace in self.traces)
+        fingerprint = self.fingerprint and self.fingerprint.shifted(first_image)
+        return replace(self, images=images, entries=moved, elsewhere=elsewhere, traces=traces, fingerprint=fingerprint)
 
 
 def report_faces(
@@ -334,7 +380,7 @@ def report_faces(
         entries.append(_with_painting(_entry(face, outcome, face_seed, offset + 1), face.painted))
     entries += [_entry(face, Outcome(KEPT, _NOT_SELECTED), None, None) for face in faces.kept]
     entries.sort(key=lambda entry: entry.image)
-    return Report(faces.image_count, faces.height, faces.width, tuple(entries))
+    return Report(faces.image_count, faces.height, faces.width, tuple(entries), fingerprint=faces.fingerprint)
 
 
 def join_reports(parts: Iterable[Report], images: int, height: int, width: int) -> Report:
@@ -353,7 +399,51 @@ def join_reports(parts: Iterable[Report], images: int, height: int, width: int) 
         tuple(entry for part in parts for entry in part.entries),
         tuple(entry for part in parts for entry in part.elsewhere),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        traces=tuple(trace for part in parts for trace in part.traces),
+        fingerprint=join_fingerprints(part.fingerprint for part in parts),
     )
+
+
+def refuse_originals(faces: Collection[Key]) -> None:
+    """Raise ValueError where pictures show faces as they were, which a report says were changed.
+
+    Args:
+        faces: of traces.open_faces.
+    """
+    if faces:
+        image, box = min(faces)
+        raise ValueError(
+            f"The report says that {_faces(len(faces))} were changed, such as that at x {box[0]:.0f}, y {box[1]:.0f} "
+            f"of picture {image + 1}, but this picture shows them as they were before. Connect the picture of the "
+            "step whose report this is, or leave the report out."
+        )
+
+
+def _check_pictures(later: Report, earlier: Report) -> None:
+    """Raise ValueError where the two are about other pictures of one size."""
+    if later.fingerprint is None or earlier.fingerprint is None or later.fingerprint is earlier.fingerprint:
+        return
+    then = dict(zip(earlier.fingerprint.numbers, earlier.fingerprint.cells, strict=True))
+    boxes: dict[int, list[Entry]] = {}
+    for entry in (*earlier.entries, *later.entries):
+        boxes.setdefault(entry.image, []).append(entry)
+
+    def changed(number: int) -> tuple[np.ndarray, np.ndarray]:
+        grown, inside = np.zeros((2, SIDE, SIDE), bool)
+        for entry in boxes.get(number, ()):
+            for cells, margin in ((grown, GROWN * entry.size), (inside, 0.0)):
+                cells |= touched_cells(np.array(entry.box), margin, later.height, later.width)
+        return grown, inside
+
+    for number, now in zip(later.fingerprint.numbers, later.fingerprint.cells, strict=True):
+        if number not in then:
+            continue
+        value, least = cells_agreement(now, then[number], lambda number=number: changed(number))
+        if value < least:
+            raise ValueError(
+                f"The report is about another picture than picture {number + 1}: outside of the faces the two agree "
+                f"by {value:.2f}, {least:.2f} is the least. Connect the report of the same images."
+            )
 
 
 def entries_elsewhere(faces: Iterable[Face]) -> tuple[Entry, ...]:

@@ -17,12 +17,13 @@ import comfy.model_management
 import torch
 
 from ..faces.alignment import check_faces, crop_faces
-from ..faces.fingerprint import KEYFRAMES, take_fingerprint
+from ..faces.fingerprint import take_fingerprint
 from ..faces.paste.cover_and_look import cover_and_look
 from ..faces.paste.look import Look
 from ..faces.paste.paste_or_redact import replace_faces
-from ..faces.report import FOUND, REDACTED, Report, join_reports, report_faces
+from ..faces.report import FOUND, REDACTED, Report, join_reports, refuse_originals, report_faces
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
+from ..faces.traces import by_image, open_faces
 from ..faces.track.following import follow_faces
 from ..faces.types import Faces
 from ..host.detector import detector, looker
@@ -32,7 +33,7 @@ from .containers import CannotHold, Source
 from .files import Window, Written, probe, read_chunks, read_frames, rewrite
 from .people import PeoplePainter
 
-FRAMES_AT_ONCE = KEYFRAMES  # so that the first of each chunk is known by its fingerprint
+FRAMES_AT_ONCE = 8
 _LOOK_EVERY = 24  # frames between two in which the detector looks at the result
 
 
@@ -73,7 +74,7 @@ def track_video(
             advance = partial(_advance, progress, first, count)
             read = first + len(frames)
             found = detect(frames, detecting, progress=advance)
-            yield frames, replace(found, fingerprint=take_fingerprint(frames, KEYFRAMES))
+            yield frames, replace(found, fingerprint=take_fingerprint(frames))
 
     with detector() as detect:
         faces = follow_faces(parts(detect), count, tracking)
@@ -90,6 +91,7 @@ def anonymize_video(
     painting: PaintSettings,
     pasting: PasteSettings,
     identity: str,
+    earlier: Report | None = None,
 ) -> tuple[Path, Report]:
     """Write a video with every face painted anew; sound and times of frames stay.
 
@@ -103,12 +105,13 @@ def anonymize_video(
         painting: degree, seed, sampler.
         pasting: how the painted crops are put back.
         identity: one of faces.settings.IDENTITIES.
+        earlier: the report of an earlier step, of which the video came.
 
     Returns:
-        The file, an .mkv in place of `target` where MP4 cannot hold the sound, and the report.
+        The file, an .mkv in place of `target` where MP4 cannot hold the sound, and the report of all steps.
 
     Raises:
-        ValueError: faces of another video, or as PeoplePainter. All else as files.rewrite.
+        ValueError: faces or report of another video, or as PeoplePainter. All else as files.rewrite.
     """
     _check_faces(clip, faces)
     size = model.source_reference_net.resolution
@@ -132,11 +135,17 @@ def anonymize_video(
         changed, _, report = replace_faces(frames, painted, part, pasting, look=replace(look, find=find, first=first))
         return changed, report
 
-    return _rewrite(clip, target, faces, change)
+    return _rewrite(clip, target, faces, change, earlier=earlier)
 
 
 def redact_video(
-    clip: Clip, target: Path, faces: Faces, redaction: RedactSettings, progress: Callable[[int, int], None]
+    clip: Clip,
+    target: Path,
+    faces: Faces,
+    redaction: RedactSettings,
+    progress: Callable[[int, int], None],
+    *,
+    earlier: Report | None = None,
 ) -> tuple[Path, Report]:
     """Write a video with every face covered; sound and times of frames stay.
 
@@ -146,12 +155,13 @@ def redact_video(
         faces: those to be covered, of this clip.
         redaction: how they are covered.
         progress: called with (frames done, all frames); what it raises passes through.
+        earlier: as for anonymize_video.
 
     Returns:
         As anonymize_video.
 
     Raises:
-        ValueError: faces of another video, or as redact_faces. All else as files.rewrite.
+        ValueError: faces or report of another video, or as redact_faces. All else as files.rewrite.
     """
     _check_faces(clip, faces)
 
@@ -161,7 +171,7 @@ def redact_video(
         covered, _, report = cover_and_look(frames, part, redaction, look=replace(look, find=find, first=first))
         return covered, report
 
-    return _rewrite(clip, target, faces, change, progress)
+    return _rewrite(clip, target, faces, change, progress, earlier=earlier)
 
 
 def _advance(progress: Callable[[float, int], None], first: int, count: int, done: float, _in_chunk: int) -> None:
@@ -185,7 +195,12 @@ def _rewrite(
     faces: Faces,
     change: Callable[[torch.Tensor, Faces, int], tuple[torch.Tensor, Report]],
     progress: Callable[[int, int], None] | None = None,
+    *,
+    earlier: Report | None = None,
 ) -> tuple[Path, Report]:
+    report_faces(faces, FOUND).after(earlier)  # raises for a report of another video
+    traces = by_image(earlier.traces) if earlier is not None else {}
+    were_open, are_open = set(), set()
     parts: list[Report] = []
 
     def change_chunk(frames: torch.Tensor, first: int) -> torch.Tensor:
@@ -193,9 +208,15 @@ def _rewrite(
         part = faces.window(first, first + len(frames))
         check_faces(frames, part)  # also where none is: another video is known by its first frames
         report = report_faces(part, FOUND)
+        before = open_faces(frames, traces, first)
         if len(part):
             frames, report = change(frames, part, first)
-        parts.append(report.shifted(first, faces.image_count))
+        report = report.shifted(first, faces.image_count)
+        after = open_faces(frames, traces, first)
+        refuse_originals((before & after) - report.changed)  # now, not after hours
+        were_open.update(before)
+        are_open.update(after)
+        parts.append(report)
         return frames
 
     def write(path: Path, encode_sound: bool) -> tuple[Path, Written]:
@@ -224,7 +245,8 @@ def _rewrite(
         )
     report = join_reports(parts, faces.image_count, faces.height, faces.width)
     notes = (f"left out: {', '.join(written.left_out)}",) if written.left_out else ()
-    return path, replace(report, incomplete="; ".join(written.problems), notes=(*report.notes, *notes))
+    report = replace(report, incomplete="; ".join(written.problems), notes=(*report.notes, *notes))
+    return path, report.after(earlier, were_open, are_open)
 
 
 def _crops_at(clip: Clip, faces: Faces, places: list[int], size: int) -> torch.Tensor:

@@ -307,3 +307,14 @@ def test_a_report_of_another_kind_is_refused_before_anything_is_written(tmp_path
     with pytest.raises(ValueError, match="report is none of this pack"):
         saving.FaceAnonSaveImage.execute(noise(1, 8, 8, 3), report="x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_is_not_saved_beside_the_original():
+    photo = noise(1, 96, 160, 3)
+    changed = photo.clone()
+    changed[:, 2:44, 1:33] = 0
+    report = REPORT.traced(photo, changed)
+    saving.FaceAnonSaveImage.execute(changed, "told", report=report)
+    saving.FaceAnonSaveImage.execute(photo[:, :48], "a part", report=report)
+    with pytest.raises(ValueError, match="but this picture shows them as they were before"):
+        saving.FaceAnonSaveImage.execute(photo, "told", report=report)

@@ -205,6 +205,23 @@ def test_another_film_of_that_size_is_refused_and_a_graded_one_is_not(tmp_path, 
     assert report.count() == {"redacted": len(faces)}
 
 
+def test_a_film_with_one_other_frame_is_refused(tmp_path, video, faces):
+    frames = video.get_components().images.clone()
+    frames[FRAMES - 2] = frames[FRAMES - 2].flip(1)
+    write_video(tmp_path / "other.mp4", frames)
+    with pytest.raises(ValueError, match=f"Picture {FRAMES - 1} is not the one in which these faces were found"):
+        pack.FaceAnonRedactVideo.execute(InputImpl.VideoFromFile(str(tmp_path / "other.mp4")), faces)
+
+
+def test_a_report_without_its_film_is_refused(video, faces):
+    first, rest = pack.FaceAnonSelectFaces.execute(faces, "1").result
+    result, report = pack.FaceAnonRedactVideo.execute(video, first).result
+    with pytest.raises(ValueError, match=r"faces were changed.*Connect the picture of the step whose report this is"):
+        pack.FaceAnonRedactVideo.execute(video, rest, report=report)
+    both = pack.FaceAnonRedactVideo.execute(result, rest, report=report)[1]
+    assert both.count() == {"redacted": len(faces)} and {trace.image for trace in both.traces} == set(range(FRAMES))
+
+
 def test_no_face_at_all_and_one_frame(tmp_path, model):
     sky = torch.full((3, 64, 96, 3), 0.5) + torch.rand((3, 64, 96, 3), generator=torch.Generator().manual_seed(0)) / 9
     for count in (3, 1):

@@ -1,17 +1,29 @@
 """Originals that come back: into a picture that was changed already, or at somebody else's place."""
 
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.fingerprint import take_fingerprint
 from face_anonymizer.modules.faces.paste.cover_and_look import cover_and_look
 from face_anonymizer.modules.faces.paste.look import Look
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
 from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.selection import select_faces
-from face_anonymizer.modules.faces.settings import KEEP, PasteSettings, SelectSettings, TrackSettings
+from face_anonymizer.modules.faces.settings import (
+    KEEP,
+    MODES,
+    PasteSettings,
+    RedactSettings,
+    SelectSettings,
+    TrackSettings,
+)
+from face_anonymizer.modules.faces.traces import by_image, open_faces
 from face_anonymizer.modules.faces.track.tracking import track_faces
 from face_anonymizer.modules.faces.types import FIVE_POINTS, Face, Faces
 
@@ -108,3 +120,89 @@ def test_faces_change_places_where_that_is_meant(group):
     images, crops, faces, _ = group
     report = replace_faces(images, crops.roll(1, 0), faces, look=Look("swapped", swap=True))[2]
     assert actions(report) == {("swapped", "")}
+
+
+def graded(images):
+    data = io.BytesIO()
+    levels = (images[0].clamp(0, 1) ** 0.8 * 0.9 * 255).round().byte().numpy()
+    Image.fromarray(levels).save(data, "JPEG", quality=60)
+    return torch.from_numpy(np.array(Image.open(data))).float()[None] / 255
+
+
+@pytest.fixture(scope="module")
+def two_steps(group):
+    """Faces 1 and 2 were pasted over, face 3 is next: the picture, the report, and the faces of the next step."""
+    images, _, faces, strangers = group
+    known = replace(faces, fingerprint=take_fingerprint(images))
+    first, last = select_faces(known, SelectSettings("1-2"))
+    pasted, _, report = replace_faces(images, strangers[:2], first)
+    return images, pasted, report, last
+
+
+def test_a_report_goes_with_its_picture(two_steps):
+    _, pasted, report, last = two_steps
+    for picture in (pasted, graded(pasted), pasted.mean(-1, keepdim=True)):
+        result, _, done = cover_and_look(picture, last)
+        whole = done.continued(report, picture, result)
+        assert whole.count() == {"anonymized": 2, "redacted": 1}
+        assert len(whole.traces) == 3 and "trace" not in whole.to_json() + repr(whole)
+
+
+@pytest.mark.parametrize("change", [lambda images: images, graded])
+def test_a_report_without_its_picture_is_refused(two_steps, change):
+    images, _, report, last = two_steps
+    picture = change(images)
+    result, _, done = cover_and_look(picture, last)
+    with pytest.raises(ValueError, match=r"2 faces were changed.*x 173, y 106 of picture 1.*Connect the picture of"):
+        done.continued(report, picture, result)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_weak_redactions_are_told_apart_too(group, mode):
+    images, _, faces, _ = group
+    result, _, report = cover_and_look(
+        images, faces, RedactSettings(mode, "box" if mode == "solid" else "ellipse", detail=32)
+    )
+    traces = by_image(report.traces)
+    assert open_faces(graded(images), traces) == {trace.key for trace in report.traces}
+    assert not open_faces(graded(result), traces) and not open_faces(result, traces)
+
+
+def test_a_later_step_over_the_same_faces_needs_no_report_between(two_steps, group):
+    images, pasted, report, _ = two_steps
+    faces = group[2]
+    again, _, between = replace_faces(pasted, group[3].roll(1, 0), faces)
+    result, _, done = cover_and_look(again, Faces(1, *images.shape[1:3], faces.faces[2:]))
+    assert done.continued(report, again, result).count() == {"anonymized": 2, "redacted": 1}
+    joined = between.continued(report, pasted, again)
+    assert open_faces(images, by_image(joined.traces)) == {trace.key for trace in joined.traces[:3]}
+    assert not open_faces(again, by_image(joined.traces))
+    # it covers all faces of the report itself: nothing is open in its result
+    result, _, done = cover_and_look(images, faces)
+    assert done.continued(report, images, result).count() == {"redacted": 3}
+
+
+def test_what_a_later_step_brings_back_is_kept(group):
+    images, crops, faces, _ = group
+    covered, _, report = cover_and_look(images, faces)
+    back, _, done = replace_faces(covered, crops, faces, PasteSettings(fallback=KEEP))
+    assert {entry.action for entry in done.continued(report, covered, back).entries} == {"kept"}
+    last = Faces(1, *images.shape[1:3], faces.faces[2:])
+    restored = covered.clone()
+    restored[:, :300] = images[:, :300]
+    _, _, done = cover_and_look(covered, last)
+    entries = done.continued(report, covered, restored).entries
+    assert [(entry.action, entry.reason) for entry in entries] == [
+        *[("kept", "a later step brought the original back")] * 2,
+        ("redacted", ""),
+    ]
+
+
+def test_the_report_of_another_photo_is_refused(two_steps):
+    _, pasted, report, last = two_steps
+    other = torch.rand((1, 6, 9, 3), generator=torch.Generator().manual_seed(0)).movedim(-1, 1)
+    other = torch.nn.functional.interpolate(other, pasted.shape[1:3], mode="bicubic").movedim(1, -1).clamp(0, 1)
+    elsewhere = replace(last, fingerprint=take_fingerprint(other))
+    result, _, done = cover_and_look(other, elsewhere)
+    with pytest.raises(ValueError, match="The report is about another picture than picture 1"):
+        done.continued(report, other, result)

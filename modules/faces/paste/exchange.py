@@ -34,8 +34,8 @@ class Originals:
     """
 
     def __init__(self, faces: Faces):
-        known = [(face, face.original) for face in faces if face.original is not None]
-        self._faces, self._originals = [face for face, _ in known], [as_colours(original) for _, original in known]
+        known = [(face, as_colours(face.original)) for face in faces if face.original is not None]
+        self._faces, self._originals = [face for face, _ in known], [original for _, original in known]
 
     def __call__(self, sights: Sequence[Sight]) -> list[Verdict | None]:
         """Refuse what shows somebody else's original."""

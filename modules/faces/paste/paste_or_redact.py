@@ -78,7 +78,7 @@ def replace_faces(
             outcomes[i] = verdict.outcome(look.action, fallback_keeps=settings.fallback == KEEP, user_keeps=i in kept)
         if progress is not None:
             progress(index + 1, faces.image_count)
-    report = report_faces(faces, look.action, look.seed, outcomes)
+    report = report_faces(faces, look.action, look.seed, outcomes).traced(images, result)
     return result, mask, replace(report, elsewhere=entries_elsewhere(elsewhere), notes=tuple(notes))
 
 

@@ -1,0 +1,113 @@
+"""What a step made of each face, as a few pixels: by them a later step knows whether it got that step's picture.
+
+A report alone may be connected to a later step together with the picture as it was before: then the faces that the
+report calls anonymized are open in the result. The pixels stay in memory: no report, log or file has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+SAMPLES = 16  # pixels along each side of a face's box
+_LEAST_CHANGE = 1.0  # levels, root mean square: a face that was changed by less has no two states to tell apart
+_SURE = 0.5  # of the deviation of a picture's pixels: what the original does not explain of them must be less
+_FLAT = 2.0  # levels of deviation, below which pixels show nothing
+
+Key = tuple[int, tuple[float, float, float, float]]  # number of the picture, and box: how reports name a face
+
+
+class Trace(NamedTuple):
+    """A face before and after a step.
+
+    Args:
+        image: number of the picture, from 0.
+        box: x0 y0 x1 y1 in pixels, as in the report.
+        before, after: uint8 [16, 16], luma of pixels in the box.
+    """
+
+    image: int
+    box: tuple[float, float, float, float]
+    before: np.ndarray
+    after: np.ndarray
+
+    @property
+    def key(self) -> Key:
+        """As reports name the face."""
+        return self.image, self.box
+
+
+def take_traces(before: torch.Tensor, after: torch.Tensor, keys: Iterable[Key]) -> tuple[Trace, ...]:
+    """The traces of a step.
+
+    Args:
+        before: float [B, H, W, C], 0..1, what went into it.
+        after: of the same size, what came out.
+        keys: its faces.
+    """
+    return tuple(Trace(image, box, _samples(before[image], box), _samples(after[image], box)) for image, box in keys)
+
+
+def join_traces(earlier: Iterable[Trace], later: Iterable[Trace]) -> tuple[Trace, ...]:
+    """The traces of two steps: of a face of both what was before the first and after the second."""
+    joined = {trace.key: trace for trace in earlier}
+    for trace in later:
+        first = joined.get(trace.key)
+        joined[trace.key] = trace if first is None else trace._replace(before=first.before)
+    return tuple(joined.values())
+
+
+def by_image(traces: Iterable[Trace]) -> dict[int, list[Trace]]:
+    """The traces of each picture."""
+    found: dict[int, list[Trace]] = {}
+    for trace in traces:
+        found.setdefault(trace.image, []).append(trace)
+    return found
+
+
+def open_faces(images: torch.Tensor, traces: Mapping[int, list[Trace]], first: int = 0) -> set[Key]:
+    """The faces that pictures show as they were before the step that changed them.
+
+    Args:
+        images: float [B, H, W, C], 0..1, of the size of that step's.
+        traces: of by_image.
+        first: number of the first of these pictures, as the traces count them.
+    """
+    return {
+        trace.key
+        for index, image in enumerate(images)
+        for trace in traces.get(first + index, ())
+        if _shows_original(image, trace)
+    }
+
+
+def _shows_original(image: torch.Tensor, trace: Trace) -> bool:
+    """Whether a picture shows rather what was before than what came after, apart from a gain and an offset."""
+    before, after = trace.before.astype(np.float64), trace.after.astype(np.float64)
+    now = _samples(image, trace.box).astype(np.float64)
+    if np.sqrt(np.mean((before - after) ** 2)) < _LEAST_CHANGE or now.std() < _FLAT:
+        return False
+    original = _unexplained(now, before)
+    return original < _SURE * now.std() and original < _unexplained(now, after)
+
+
+def _unexplained(now: np.ndarray, known: np.ndarray) -> float:
+    """What others, with the best gain and offset, do not explain of pixels: levels, root mean square."""
+    now, known = now - now.mean(), known - known.mean()
+    gain = max(0.0, float((known * now).sum() / max((known * known).sum(), 1e-9)))
+    return float(np.sqrt(np.mean((now - gain * known) ** 2)))
+
+
+def _samples(image: torch.Tensor, box: tuple[float, float, float, float]) -> np.ndarray:
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = box
+    share = (np.arange(SAMPLES) + 0.5) / SAMPLES
+    columns = np.clip(np.floor(x0 + share * (x1 - x0)), 0, width - 1).astype(np.int64)
+    rows = np.clip(np.floor(y0 + share * (y1 - y0)), 0, height - 1).astype(np.int64)
+    pixels = image[torch.from_numpy(rows).to(image.device)][:, torch.from_numpy(columns).to(image.device)]
+    levels = np.nan_to_num(pixels[..., :3].float().cpu().numpy()).clip(0, 1)
+    luma = levels @ np.array((0.299, 0.587, 0.114)) if levels.shape[2] == 3 else levels[..., 0]
+    return np.rint(luma * 255).astype(np.uint8)
