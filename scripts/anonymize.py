@@ -20,8 +20,9 @@ frames is covered from those around), and faces that cannot be painted are redac
 --redact the demo model is used, which ships with the pack and paints synthetic faces of nobody: it shows that and how
 everything works, and is not for real use. Steps, guidance and crop size are those that a model says of itself.
 
-Exit status: 0 all done, 1 refused, stopped, some files failed or are pictures that cannot be read here, 2 wrong
-arguments, an output folder that cannot be written, or no usable ComfyUI, 130 interrupted.
+Exit status: 0 all done, 1 refused, stopped, some files failed, are pictures that cannot be read here, or have faces
+that stayed open or came out broken (not those that --fallback keep leaves), 2 wrong arguments, an output folder that
+cannot be written, or no usable ComfyUI, 130 interrupted.
 """
 
 import argparse

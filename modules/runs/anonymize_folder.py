@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ..faces.settings import KEEP
 from ..files import remove_parts, sha256_of, sha256_of_folder
 from ..host.location import PACK, find_comfyui, pack_version
 from ..model import checkpoint
@@ -44,7 +45,8 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
         say: takes lines of progress and warnings.
 
     Returns:
-        Whether everything is done and could be read: what is no picture does not count.
+        Whether everything is done, could be read and has no face left open or broken: what is no picture does not
+        count, nor do faces that the options allow to be kept.
 
     Raises:
         PlanRefused, JournalRefused: the options, or what is in the output folder, do not allow it.
@@ -76,7 +78,7 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
             for kind in {job.source.kind for job in left}
         }
         errors: dict[str, str] = {}
-        halves: list[str] = []
+        wrong: list[str] = []
         try:
             if left:
                 if own.notice:
@@ -85,12 +87,12 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
         finally:
             if journal.entries or errors:
                 made = reports.make_report(settings, list_files(found, jobs, journal, left, errors))
-                halves = reports.incomplete(made)
+                wrong = reports.incomplete(made) + reports.left_open(made, options.fallback == KEEP)
                 show_report(made)
                 if options.anonymous_report:
                     made = without_names(made, find_digests(options, found, journal))
                 write_report(made, journal.output, say)
-    return not (errors or found.unreadable or found.undone or halves)
+    return not (errors or found.unreadable or found.undone or wrong)
 
 
 def find_model_folder(options: FolderOptions) -> Path | None:

@@ -113,6 +113,17 @@ def incomplete(report: Mapping) -> list[str]:
     return [file["source"] for file in report["files"] if file["outcome"] == DONE and file.get("incomplete")]
 
 
+def left_open(report: Mapping, kept_on_purpose: bool = False) -> list[str]:
+    """The sources in whose results faces stay as they were, or came out as no face.
+
+    Args:
+        report: of make_report.
+        kept_on_purpose: the run was told to leave faces that cannot be painted as they are.
+    """
+    wrong = {"broken"} if kept_on_purpose else {"broken", "kept"}
+    return [file["source"] for file in report["files"] if wrong & {a for a, n in file.get("actions", {}).items() if n}]
+
+
 def is_ours(path: Path) -> bool:
     """Whether nothing stands there, or the report of an earlier run as it was written, which may be replaced."""
     if not os.path.lexists(path):
