@@ -13,6 +13,7 @@ from ..modules.faces.paste.paste_or_redact import replace_faces
 from ..modules.faces.settings import FALLBACKS, MODES, PARTS, REGIONS, SHAPES, PasteSettings, RedactSettings
 from ..modules.host.detector import looker
 from ..modules.host.reader import face_reader
+from ..modules.output.starts import noise_at_start
 from ..modules.output.upstream import is_swap, numbers_upstream
 from ..modules.recognition.pairs import identity_judge
 from ..modules.recognition.settings import AUTO, OFF, ON, VERIFY
@@ -243,6 +244,7 @@ def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:
         return None, None
     prompt, place = node.hidden.prompt, (str(node.hidden.unique_id), "crops")
     degrees, denoise = (numbers_upstream(prompt, *place, wanted, "image") for wanted in ("degree", "denoise"))
+    denoise += noise_at_start(prompt, *place, "image")
     degree, denoise = max(degrees, default=math.inf), min(denoise, default=math.inf)
     return None if math.isinf(degree) else degree, None if math.isinf(denoise) else denoise
 

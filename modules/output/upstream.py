@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeVar
+
+Prompt = Mapping[str, Mapping]
+T = TypeVar("T")
+_FILES = ("image", "video", "file", "url", "path")  # inputs that name a picture's origin
 
 
 def numbers_upstream(
-    prompt: Mapping[str, Mapping], node_id: str, input_name: str, wanted: str, beside: str | None = None
+    prompt: Prompt, node_id: str, input_name: str, wanted: str, beside: str | None = None
 ) -> list[float]:
     """The numbers that an input has in all nodes that a node's input comes from.
 
@@ -20,57 +25,70 @@ def numbers_upstream(
         beside: name of another input of the node: what that comes from too is left out, as it made the picture, not
             what was done to it.
     """
-    found: list[float] = []
     before = nodes_upstream(prompt, node_id, beside) if beside else set()
-    for number in nodes_upstream(prompt, node_id, input_name) - before:
-        value = prompt[number].get("inputs", {}).get(wanted)
-        if (primitive := _linked(prompt, value)) is not None:
-            value = prompt[primitive].get("inputs", {}).get("value")
-            value = math.inf if not isinstance(value, int | float) else value
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            found.append(float(value))
-    return found
+    numbers = nodes_upstream(prompt, node_id, input_name) - before
+    found = (find_number(prompt, prompt[number].get("inputs", {}).get(wanted), None) for number in numbers)
+    return [value for value in found if value is not None]
 
 
-def nodes_upstream(prompt: Mapping[str, Mapping], node_id: str, input_name: str) -> set[str]:
+def find_number(prompt: Prompt, value, otherwise: T) -> float | T:
+    """The number that an input has.
+
+    Args:
+        prompt: as of numbers_upstream.
+        value: of the input: a number, or a link.
+        otherwise: what is given where it is no number.
+
+    Returns:
+        By a wire that of a primitive, or infinity where another node works it out.
+    """
+    if (primitive := linked(prompt, value)) is not None:
+        value = prompt[primitive].get("inputs", {}).get("value")
+        value = math.inf if not isinstance(value, int | float) else value
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
+
+
+def nodes_upstream(prompt: Prompt, node_id: str, input_name: str) -> set[str]:
     """The ids of all nodes that a node's input comes from.
 
     Args:
         prompt, node_id, input_name: as for numbers_upstream.
     """
     visited: set[str] = set()
-    waiting = [_linked(prompt, prompt.get(node_id, {}).get("inputs", {}).get(input_name))]
+    waiting = [linked(prompt, prompt.get(node_id, {}).get("inputs", {}).get(input_name))]
     while waiting:
         number = waiting.pop()
         if number is not None and number not in visited and number != node_id:
             visited.add(number)
-            waiting += [_linked(prompt, value) for value in prompt[number].get("inputs", {}).values()]
+            waiting += [linked(prompt, value) for value in prompt[number].get("inputs", {}).values()]
     return visited
 
 
-def is_swap(prompt: Mapping[str, Mapping], node_id: str, input_name: str) -> bool:
+def is_swap(prompt: Prompt, node_id: str, input_name: str) -> bool:
     """Whether somebody else's face was painted: a node on the way has another source than driving picture.
 
     Args:
         prompt, node_id, input_name: as for numbers_upstream.
     """
 
-    def pictures(number: str, name: str) -> set[str]:
-        return {i for i in nodes_upstream(prompt, number, name) if "image" in prompt[i].get("inputs", {})}
-
     for number in nodes_upstream(prompt, node_id, input_name):
         inputs = prompt[number].get("inputs", {})
-        if _linked(prompt, inputs.get("source")) is not None:
-            return True
-        if "source_states" in inputs and "driving_states" in inputs:
-            sides = pictures(number, "source_states"), pictures(number, "driving_states")
-            loaders = [{i for i in side if not isinstance(prompt[i]["inputs"]["image"], list)} for side in sides]
-            if loaders[0] != loaders[1]:
-                return True
+        for source, driving in (("source", "crops"), ("source_states", "driving_states")):
+            if linked(prompt, inputs.get(source)) is not None and driving in inputs:
+                theirs, ours = _pictures(prompt, number, source), _pictures(prompt, number, driving)
+                shown = nodes_upstream(prompt, number, source)
+                if not theirs <= ours or not (theirs or linked(prompt, inputs[driving]) in shown):
+                    return True
     return False
 
 
-def _linked(prompt: Mapping[str, Mapping], value) -> str | None:
+def _pictures(prompt: Prompt, number: str, name: str) -> set[str]:
+    """The nodes that load what an input's picture comes from."""
+    nodes = nodes_upstream(prompt, number, name)
+    return {i for i in nodes if any(isinstance(prompt[i].get("inputs", {}).get(key), str) for key in _FILES)}
+
+
+def linked(prompt: Prompt, value) -> str | None:
     """The id of the node that a value links to, or None."""
     linked = str(value[0]) if isinstance(value, list) and len(value) == 2 else None
     return linked if linked in prompt else None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from face_anonymizer.modules.output.starts import noise_at_start, share_of_sigma
 from face_anonymizer.modules.output.upstream import is_swap, nodes_upstream, numbers_upstream
 
 GRAPHS = Path(__file__).resolve().parents[2] / "workflows" / "api"
@@ -25,6 +26,7 @@ def test_degree_denoise_and_swaps_of_the_shipped_graphs(name):
     assert max(numbers_upstream(prompt, paste, "crops", "degree")) == degree
     assert numbers_upstream(prompt, paste, "crops", "denoise") == denoise
     assert is_swap(prompt, paste, "crops") == swap
+    assert noise_at_start(prompt, paste, "crops", "image") == []
 
 
 def test_loops_values_and_missing_nodes_are_no_trouble():
@@ -57,3 +59,131 @@ def test_a_degree_that_another_node_works_out_is_not_taken_for_the_driving_sides
         "painted": {"inputs": {"source_states": ["source", 0], "driving_states": ["driving", 0]}},
     }
     assert sorted(numbers_upstream(prompt, "paste", "crops", "degree")) == [0.0, math.inf]
+
+
+def graph(**nodes):
+    """An encoded picture, a scheduler of 20 steps, some nodes by (class, inputs), and a node that pastes `last`."""
+    prompt = {
+        "photo": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "crops": {"class_type": "FaceAnonCropFaces", "inputs": {"image": ["photo", 0]}},
+        "encoded": {"class_type": "VAEEncode", "inputs": {"pixels": ["crops", 0], "vae": ["model", 4]}},
+        "model": {"class_type": "FaceAnonLoadModel", "inputs": {"model": "demo"}},
+        "empty": {"class_type": "EmptyLatentImage", "inputs": {"width": 512}},
+        "all": {"class_type": "BasicScheduler", "inputs": {"steps": 20, "denoise": 1.0}},
+        "paste": {"class_type": "FaceAnonPasteFaces", "inputs": {"image": ["photo", 0], "crops": ["decoded", 0]}},
+        "decoded": {"class_type": "VAEDecode", "inputs": {"samples": ["last", 0]}},
+    }
+    return prompt | {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+
+
+def custom(sigmas, latent="encoded", **more):
+    return ("SamplerCustom", {"add_noise": True, "sigmas": sigmas, "latent_image": [latent, 0]} | more)
+
+
+def advanced(latent="encoded", **more):
+    return ("KSamplerAdvanced", {"add_noise": "enable", "steps": 20, "latent_image": [latent, 0]} | more)
+
+
+KEPT = {
+    "KSampler": (0.3, {"last": ("KSampler", {"steps": 20, "denoise": 0.3, "latent_image": ["encoded", 0]})}),
+    "a later first step": (0.25, {"last": advanced(start_at_step=15)}),
+    "that step by a wire": (
+        0.25,
+        {"n": ("PrimitiveInt", {"value": 15}), "last": advanced(start_at_step=["n", 0])},
+    ),
+    "no noise": (0.0, {"last": advanced(add_noise="disable")}),
+    "behind a sampler that does nothing": (
+        0.25,
+        {"idle": advanced(start_at_step=0, end_at_step=0), "last": advanced("idle", start_at_step=15)},
+    ),
+    "a latent that is repeated and masked": (
+        0.25,
+        {
+            "more": ("RepeatLatentBatch", {"samples": ["encoded", 0], "amount": 2}),
+            "masked": ("SetLatentNoiseMask", {"samples": ["more", 0], "mask": ["photo", 1]}),
+            "last": advanced("masked", start_at_step=15),
+        },
+    ),
+    "lower sigmas": (
+        0.25,
+        {"part": ("SplitSigmas", {"sigmas": ["all", 0], "step": 15}), "last": custom(["part", 1])},
+    ),
+    "lower sigmas by denoise": (
+        0.4,
+        {"part": ("SplitSigmasDenoise", {"sigmas": ["all", 0], "denoise": 0.4}), "last": custom(["part", 1])},
+    ),
+    "a scheduler's denoise": (
+        0.4,
+        {"part": ("BasicScheduler", {"steps": 20, "denoise": 0.4}), "last": custom(["part", 0])},
+    ),
+    "a scheduler's largest sigma": (
+        0.289,
+        {"part": ("KarrasScheduler", {"steps": 9, "sigma_max": 0.8}), "last": custom(["part", 0])},
+    ),
+    "another first sigma": (
+        0.289,
+        {"part": ("SetFirstSigma", {"sigmas": ["all", 0], "sigma": 0.8}), "last": custom(["part", 0])},
+    ),
+    "sigmas by hand": (0.289, {"part": ("ManualSigmas", {"sigmas": "0.8, 0.4, 0"}), "last": custom(["part", 0])}),
+    "sampled towards noise": (0.0, {"part": ("FlipSigmas", {"sigmas": ["all", 0]}), "last": custom(["part", 0])}),
+    "a noise that is none": (
+        0.0,
+        {
+            "none": ("DisableNoise", {}),
+            "last": (
+                "SamplerCustomAdvanced",
+                {"noise": ["none", 0], "sigmas": ["all", 0], "latent_image": ["encoded", 0]},
+            ),
+        },
+    ),
+    "noise that is added before": (
+        0.25,
+        {
+            "part": ("SplitSigmas", {"sigmas": ["all", 0], "step": 15}),
+            "noisy": ("AddNoise", {"noise": ["n", 0], "sigmas": ["part", 1], "latent_image": ["encoded", 0]}),
+            "last": custom(["part", 1], "noisy", add_noise=False),
+        },
+    ),
+    "all noise": (1.0, {"last": custom(["all", 0])}),
+    "upper sigmas": (1.0, {"part": ("SplitSigmas", {"sigmas": ["all", 0], "step": 15}), "last": custom(["part", 0])}),
+    "two samplers in turn": (
+        1.0,
+        {"first": advanced(start_at_step=0, end_at_step=10), "last": advanced("first", start_at_step=10)},
+    ),
+    "an empty latent": (None, {"last": advanced("empty", start_at_step=15)}),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_a_sampler_keeps_of_the_picture_that_it_starts_with(name):
+    share, nodes = KEPT[name]
+    found = noise_at_start(graph(**nodes), "paste", "crops", "image")
+    assert min(found, default=None) == (share if share is None else pytest.approx(share, abs=0.01))
+
+
+def test_sigmas_as_a_share_of_the_steps():
+    assert [share_of_sigma(sigma) for sigma in (0, 14.6146, 99)] == [0, 1, 1]
+    assert share_of_sigma(1.617) == pytest.approx(0.5, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    "source, swap",
+    [
+        (["crops", 0], False),
+        (["enlarged", 0], False),
+        (["other", 0], True),
+        (["drawn", 0], True),
+    ],
+)
+def test_ones_own_crops_as_source_are_no_swap(source, swap):
+    prompt = graph(
+        enlarged=("ImageUpscaleWithModel", {"image": ["crops", 0], "upscale_model": ["upscaler", 0]}),
+        upscaler=("UpscaleModelLoader", {"model_name": "4x.pth"}),
+        other=("LoadImage", {"image": "b.png"}),
+        drawn=("VAEDecode", {"samples": ["empty", 0]}),
+        decoded=("FaceAnonAnonymizeCrops", {"crops": ["crops", 0], "source": source, "degree": 0.0}),
+    )
+    assert is_swap(prompt, "paste", "crops") is swap
+    states = {"source_states": source, "driving_states": ["crops", 0]}
+    prompt["decoded"] = {"class_type": "FaceAnonApply", "inputs": states}
+    assert is_swap(prompt, "paste", "crops") is swap
