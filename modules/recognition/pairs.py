@@ -131,4 +131,5 @@ def verdict_of(verification: Verification) -> Verdict:
 
 def _alone(faces: Sequence[Face], image: torch.Tensor) -> Faces:
     """Faces of one picture [H, W, C], as those of a batch of it alone."""
-    return Faces(1, image.shape[0], image.shape[1], tuple(replace(face, image_index=0) for face in faces))
+    height, width = image.shape[:2]
+    return Faces(1, height, width, tuple(replace(face, image_index=0) for face in faces))

@@ -64,6 +64,11 @@ class _Pretending(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
+        if torch.is_inference_mode_enabled():  # where torch takes operations no further apart by itself
+            with self:
+                results = function.decompose(*args, **kwargs)
+            if results is not NotImplemented:
+                return results
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, OnCard)]
         wanted = kwargs.get("device")
         to_card = bool(given) if wanted is None else torch.device(wanted).type == CARD.type

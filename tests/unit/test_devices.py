@@ -16,6 +16,7 @@ from face_anonymizer.modules.faces.drawing import draw_faces
 from face_anonymizer.modules.faces.paste import resampling
 from face_anonymizer.modules.faces.paste.colour import match_colour
 from face_anonymizer.modules.faces.paste.compositing import paste_faces
+from face_anonymizer.modules.faces.paste.look import Look
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
 from face_anonymizer.modules.faces.paste.redaction import redact_faces
 from face_anonymizer.modules.faces.selection import select_faces
@@ -33,6 +34,10 @@ from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, 
 from face_anonymizer.modules.model.clip_input import preprocess
 from face_anonymizer.modules.model.states import SOURCE, ReferenceStates, interpolate_states
 from face_anonymizer.modules.output.pictures import save_image
+from face_anonymizer.modules.recognition.pairs import identity_judge
+from face_anonymizer.modules.recognition.reader import FaceReader, ReaderNetworks
+from face_anonymizer.modules.recognition.settings import ReaderSettings
+from face_anonymizer.modules.recognition.verifying import verify_faces
 from face_anonymizer.modules.synthetic.parameters import sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.regressor import SyntheticRegressor
 from face_anonymizer.modules.synthetic.renderer import render
@@ -178,6 +183,25 @@ def test_drawing_and_selection(found):
     with pretended_device() as put:
         assert same(draw_faces(put(images), found), drawn)
         assert [len(part) for part in select_faces(found, mask=put(mask))] == [len(selected), len(rest)]
+
+
+@pytest.mark.parametrize("where", ["pictures on the CPU", "all on the card"])
+def test_faces_are_read_and_judged(found, where):
+    images, networks = smooth(200, 300), ReaderNetworks()
+    crops, faces = crop_faces(images, replace(found, faces=found.faces[:1]), 64)
+    settings = ReaderSettings(min_size=0, max_yaw=180, max_pitch=180, min_certainty=0, max_unsteady=9)
+
+    def judged(images, crops):
+        read = FaceReader(settings, networks).read
+        report = replace_faces(images, crops, faces, look=Look(judges=(identity_judge(read, settings),)))[2]
+        return verify_faces(images, images.flip(2), faces, read).verifications, report.to_dict()
+
+    expected = judged(images, crops.roll(32, 1))
+    assert expected[1]["faces"][0]["verification"] is not None and expected[0][0].difference is not None
+    with pretended_device() as put:
+        put(networks)
+        put_picture = put if where == "all on the card" else lambda pictures: pictures
+        assert judged(put_picture(images), put_picture(crops.roll(32, 1))) == expected
 
 
 def test_pictures_and_clips_are_written(tmp_path):
