@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +26,7 @@ from face_anonymizer.modules.files import replaced_whole, sha256_of
 from face_anonymizer.modules.recognition.reader import FaceReader
 
 LIST = Path(__file__).with_name("pictures.csv")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of pictures that such lists hold
 LONG_SIDE = 640  # larger pictures are reduced: faces above some 200 pixels gain nothing
 MIN_SCORE = 0.5  # of the detector; below, many are drawings
 
@@ -62,9 +62,9 @@ def read_list(path: Path = LIST) -> list[Listed]:
         return [Listed(**{**row, "x": float(row["x"]), "y": float(row["y"])}) for row in csv.DictReader(file)]
 
 
-def load(data: bytes) -> torch.Tensor:
+def load(path: Path) -> torch.Tensor:
     """A picture (of animated ones the first frame) as float32 [1, H, W, 3], 0..1, upright, at most LONG_SIDE long."""
-    picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(picture)).float()[None] / 255
 
@@ -93,7 +93,7 @@ def main() -> None:
         if not path.is_file() or sha256_of(path) != listed[numbers[0]].sha256:
             print(f"{picture}: left out, it is {'another file' if path.is_file() else 'missing'}")
             continue
-        images = load(path.read_bytes())
+        images = load(path)
         faces = detect_faces(networks, images, DetectSettings(min_score=MIN_SCORE))
         places = {number: place_of(faces, listed[number]) for number in numbers}
         for number, place in places.items():
