@@ -7,8 +7,9 @@ Prints for each step of the refinement, over all faces of the oracle that the de
 points from those of the oracle (eye centres, tip of the nose, mouth corners; in per cent of the root of the box's
 area), and how the crop of the five points differs from that of the oracle's points 17..48 and 54 (the paper's
 alignment): mean |shift| of its centre in per cent of its side, mean |scale| in per cent, mean |rotation| in degrees;
-and the worst of these two. "true five points" is what no detector of five points can beat. --turned turns every face,
-cut from its picture, by each multiple of 30 degrees as well.
+and the worst of these two. "true five points" is what no detector of five points can beat; "68 landmarks" are those
+that the reader of modules/recognition finds by the points of the line before, and their crop is by 33 of them. --turned
+turns every face, cut from its picture, by each multiple of 30 degrees as well.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from PIL import Image, ImageOps
 from face_anonymizer.modules.faces import alignment
 from face_anonymizer.modules.faces.detect import detection, refinement
 from face_anonymizer.modules.faces.detect.first_look import first_look
+from face_anonymizer.modules.faces.types import FIVE_POINTS, IBUG_68, Face, Faces
+from face_anonymizer.modules.recognition.reader import FaceReader
 from face_anonymizer.tools.busy import busy
 
 CANVAS, FACE = 320, 100  # side of the picture of a turned face and the face's size in it, in pixels
@@ -73,22 +76,30 @@ def five_of(truth: np.ndarray) -> np.ndarray:
 
 
 def errors(points: np.ndarray, truth: np.ndarray, box: np.ndarray) -> tuple[float, float, float, float]:
-    """Of points in pixel centres: distance, shift and scale in per cent, rotation in degrees."""
-    ours = alignment.crop_matrix(points, "five", box, 512)
-    true = alignment.crop_matrix(truth, "ibug68", box, 512)
+    """Of 5 or 68 points in pixel centres: distance, shift and scale in per cent, rotation in degrees."""
+    ours = alignment.crop_matrix(points, FIVE_POINTS if len(points) == 5 else IBUG_68, box, 512)
+    true = alignment.crop_matrix(truth, IBUG_68, box, 512)
     relative = ours[:, :2] @ np.linalg.inv(true[:, :2])
     centre = np.linalg.solve(true[:, :2], np.full(2, 255.5) - true[:, 2])
     shift = np.hypot(*(ours[:, :2] @ centre + ours[:, 2] - 255.5))
     return (
-        100 * np.hypot(*(points - five_of(truth)).T).mean() / extent(box),
+        100 * np.hypot(*((points if len(points) == 5 else five_of(points)) - five_of(truth)).T).mean() / extent(box),
         100 * shift / 512,
         100 * abs(math.sqrt(np.linalg.det(relative)) - 1),
         abs(math.degrees(math.atan2(relative[1, 0], relative[0, 0]))),
     )
 
 
-def report(networks, title: str, found: list[Found]) -> None:
-    steps = {"true five points": [], "first look": [], "second look": [], "second look, O-Net": []}
+def landmarks(reader: FaceReader, picture: torch.Tensor, box: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The reader's 68 landmarks of a face, from its five points; pixel centres."""
+    face = Face(0, box, 1.0, points, FIVE_POINTS, "benchmark")
+    (reading,) = reader.read(picture.permute(0, 2, 3, 1), Faces(1, *picture.shape[2:], (face,)))
+    return reading.landmarks
+
+
+def report(networks, reader: FaceReader, title: str, found: list[Found]) -> None:
+    names = ("true five points", "first look", "second look", "second look, O-Net", "68 landmarks")
+    steps: dict[str, list] = {name: [] for name in names}
     for picture, box, points, truth in found:
         one = (picture, box[None], points[None])
         steps["true five points"].append(errors(five_of(truth), truth, box))
@@ -96,6 +107,7 @@ def report(networks, title: str, found: list[Found]) -> None:
         for name, onet in (("second look", None), ("second look, O-Net", networks.onet)):
             refined = refinement.refine_points(networks.centerface, onet, *one)[0]
             steps[name].append(errors(refined - 0.5, truth, box))
+        steps["68 landmarks"].append(errors(landmarks(reader, picture, box, refined - 0.5), truth, box))
     print(f"\n{title}\n\n| | points % | shift % | scale % | rotation | worst scale % | worst rotation |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     for name, rows in steps.items():
@@ -111,14 +123,14 @@ def main() -> None:
     parser.add_argument("oracle", type=Path)
     parser.add_argument("--turned", action="store_true", help="also every face turned by 30 to 330 degrees")
     arguments = parser.parse_args()
-    networks = detection.load_face_networks()
+    networks, reader = detection.load_face_networks(), FaceReader()
     oracle = json.loads(arguments.oracle.read_text(encoding="utf-8"))
     found, shown = [], 0
     for name, faces in oracle.items():
         truths = [np.array(face["points"], float) for face in faces]
         shown += len(truths)
         found += found_faces(networks, read(arguments.folder / name), truths)
-    report(networks, f"{len(found)} of {shown} faces found", found)
+    report(networks, reader, f"{len(found)} of {shown} faces found", found)
     if arguments.turned:
         around, shown = turned(networks, found)
-        report(networks, f"Turned by 30 to 330 degrees, {FACE} pixels: {len(around)} of {shown} found", around)
+        report(networks, reader, f"Turned by 30 to 330 degrees, {FACE} pixels: {len(around)} of {shown} found", around)
