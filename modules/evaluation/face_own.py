@@ -52,7 +52,8 @@ class SharedReader:
             shown = list(group)
             images = torch.from_numpy(np.array(shown[0][0])).float()[None] / 255
             there = [replace(face, image_index=0) for _, face in shown if face is not None]
-            readings = iter(self._reader.read(images, Faces(1, images.shape[1], images.shape[2], tuple(there))))
+            height, width = images.shape[1:3]
+            readings = iter(self._reader.read(images, Faces(1, height, width, tuple(there))))
             found += [None if face is None else next(readings) for _, face in shown]
         return found
 
