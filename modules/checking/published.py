@@ -1,7 +1,7 @@
 """Does a model folder do what the method does: reconstruct, swap, anonymize? Touches the host: runs its models.
 
-A first look at unknown weights. Who is who is judged by pictures and five points alone: what moves, and which way.
-That a recogniser is deceived is not shown by it.
+A first look at unknown weights. Whose a photographed face is, the recognisers of the pack judge; of drawn faces, which
+they know little of, what moves in the picture, and which way.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ..model.sampling import Applied, apply_references
 from ..model.settings import PaintSettings, SamplerSettings
 from ..model.unet_layout import LayerKey
 from .finding import sample_pictures
+from .recognised import Judge
 from .verdicts import Checks
 from .work import DEGREE, SEED
 
@@ -70,7 +71,10 @@ def check_published(checks: Checks, folder: Path, assets: Path) -> None:
         with checks.part("painting"):
             sampler = SamplerSettings(steps=min(STEPS, settings.steps), guidance_scale=settings.guidance_scale)
             fits = list(zip(pictures, [cropped for _, cropped in cut], strict=True))
-            _check_painting(checks, model, crops, fits, sampler)
+            # the drawn group is the last of the pictures
+            drawn = [picture is pictures[-1] for picture, cropped in fits for _ in cropped]
+            judge = Judge(crops, [face for _, cropped in fits for face in cropped], drawn)
+            _check_painting(checks, model, crops, fits, sampler, judge=judge, held=not all(drawn))
 
 
 def _check_vae(checks: Checks, model: FaceAnonModel, crops: torch.Tensor) -> None:
@@ -137,8 +141,21 @@ def _denoise_once(applied: Applied, latents: torch.Tensor, timestep: int) -> tup
     return noised, sigma, applied.model.model.process_latent_in(found.float().cpu())  # it hands out the VAE's scale
 
 
-def _check_painting(checks: Checks, model: FaceAnonModel, crops: torch.Tensor, fits, sampler: SamplerSettings) -> None:
-    """Faces rebuilt, swapped each for the next, and anonymized. fits: (picture, its faces), in the crops' order."""
+def _check_painting(
+    checks: Checks,
+    model: FaceAnonModel,
+    crops: torch.Tensor,
+    fits,
+    sampler: SamplerSettings,
+    *,
+    judge: Judge,
+    held: bool,
+) -> None:
+    """Faces rebuilt, swapped each for the next, and anonymized.
+
+    fits: (picture, its faces), in the crops' order. held: a photograph is among them, which the recognisers judge; else
+    the picture says whether the faces changed.
+    """
     count = len(crops)
     following = [(number + 1) % count for number in range(count)]
 
@@ -157,6 +174,9 @@ def _check_painting(checks: Checks, model: FaceAnonModel, crops: torch.Tensor, f
     checks.check("a swap turns to its source", after[0] < before[0] and after[1] > before[1], f"mean distance {found}")
     nearer = sum(distance(face, sources[number]) < distance(face, own[number]) for number, face in enumerate(swapped))
     checks.tell("a swap", f"{nearer} of {count} nearer to the source than to the driving face, in the picture alone")
+    judge.tell_swaps(checks, "a swap, by recognisers", swapped, following)
+    judge.check_same(checks, "the same person, rebuilt", rebuilt)
+    judge.check_strangers(checks, f"a stranger at d = {DEGREE}, by both recognisers", anonymous)
 
     changes = [_mean_distance(faces, own) for faces in (rebuilt, anonymous)]
     first, unfit = 0, []
@@ -164,9 +184,10 @@ def _check_painting(checks: Checks, model: FaceAnonModel, crops: torch.Tensor, f
         _, _, report = replace_faces(picture, anonymous[first : first + len(faces)], faces)
         unfit += [entry.reason for entry in report.entries if entry.action == REDACTED]
         first += len(faces)
-    found = f"{changes[1]:.3f} from the original, rebuilt {changes[0]:.3f}; at least {LEAST_CHANGE} times as far"
-    holds = changes[1] >= LEAST_CHANGE * changes[0] and not unfit
-    checks.check(f"another person at d = {DEGREE}", holds, "; ".join([found, *(f"a face is {why}" for why in unfit)]))
+    found = f"{changes[1]:.3f} from the original, rebuilt {changes[0]:.3f}"
+    found += "; whose it is, recognisers say" if held else f"; at least {LEAST_CHANGE} times as far"
+    holds = (held or changes[1] >= LEAST_CHANGE * changes[0]) and not unfit
+    checks.check(f"changed at d = {DEGREE}", holds, "; ".join([found, *(f"a face is {why}" for why in unfit)]))
     for what, faces in painted.items():
         shifts = [_shift(one, crop) for one, crop in zip(faces, crops, strict=True)]
         listed = ", ".join("no face found" if math.isinf(shift) else f"{shift:.3f}" for shift in shifts)
