@@ -12,9 +12,11 @@ from ..modules.faces.paste.look import Look
 from ..modules.faces.paste.paste_or_redact import replace_faces
 from ..modules.faces.settings import FALLBACKS, MODES, PARTS, REGIONS, SHAPES, PasteSettings, RedactSettings
 from ..modules.host.detector import looker
+from ..modules.host.landmarks import landmark_faces
 from ..modules.host.reader import face_reader
 from ..modules.output.starts import noise_at_start
 from ..modules.output.upstream import is_swap, numbers_upstream
+from ..modules.recognition.landmarks import ALIGNMENTS, DETECTED, LANDMARKS
 from ..modules.recognition.pairs import identity_judge
 from ..modules.recognition.settings import AUTO, OFF, ON, VERIFY
 from ..modules.terminal import shown
@@ -109,12 +111,23 @@ class FaceAnonCropFaces(io.ComfyNode):
                     step=8,
                     tooltip="Side in pixels: the model's own, 512 of the published one, 128 of demo.",
                 ),
+                io.Combo.Input(
+                    "align",
+                    options=list(ALIGNMENTS),
+                    default=DETECTED,
+                    optional=True,
+                    advanced=True,
+                    tooltip="What the crops are turned and scaled by: the detector's five points, or 68 landmarks, "
+                    "which are nearer to the paper's alignment. Masks of the oval go by them, too.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="crops"), FacesSocket.Output(display_name="faces")],
         )
 
     @classmethod
-    def execute(cls, image, faces, size=512) -> io.NodeOutput:
+    def execute(cls, image, faces, size=512, align=DETECTED) -> io.NodeOutput:
+        if align == LANDMARKS and len(faces):
+            faces = landmark_faces(image, faces)
         return io.NodeOutput(*crop_faces(image, faces, size))
 
 

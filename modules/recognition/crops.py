@@ -118,6 +118,22 @@ def cut(picture: torch.Tensor, matrices: Sequence[np.ndarray], side: int) -> tor
     return torch.cat([sample_patch(picture, matrix, side) for matrix in matrices]).clamp_(0, 1)
 
 
+def as_picture(image: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """[H, W, C] as float32 [1, 3, H, W] on a device; NaN, which marks crops that failed, as grey."""
+    channels = image[..., :3].movedim(-1, 0)[None].to(device, torch.float32)
+    return channels.expand(-1, 3, -1, -1).nan_to_num(0.5)
+
+
+def to_picture(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Where points of a square, in edge coordinates, are in its picture.
+
+    Args:
+        points: (N, 2), in pixels of the square.
+        matrix: (2, 3), picture to square.
+    """
+    return (points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+
+
 def face_transform(face: Face) -> np.ndarray:
     """unit_transform of a face."""
     return unit_transform(face.points, face.layout, face.box)

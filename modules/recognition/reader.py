@@ -20,13 +20,10 @@ from .faceres import load_faceres
 from .gaze import gaze
 from .head_pose import angles, head_rotation
 from .iris import load_iris_net
+from .landmarks import find_landmarks
 from .reading import COVERED, NO_FACE, TOO_SMALL, TURNED_AWAY, Reading
 from .settings import ReaderSettings
 
-# for each of iBUG's points its mirror image
-_MIRRORED = np.r_[
-    16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47, 46, 39:35:-1, 41, 40, 54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1
-]
 _ONET = crops.Square((0.49, 0.39), 1.366, ONET_SIDE)  # CenterFace's box as a square, which O-Net is used to
 
 
@@ -116,7 +113,7 @@ class FaceReader:
     def _batch(self, seen: Sequence[tuple[torch.Tensor, Face]], sizes: list[float] | None, start: int) -> list[Reading]:
         net = self.networks
         device = next(net.parameters()).device
-        pictures = [_picture(image, device) for image, _ in seen]
+        pictures = [crops.as_picture(image, device) for image, _ in seen]
         to_unit = [crops.face_transform(face) for _, face in seen]
 
         def cut(square: crops.Square, transforms: list[np.ndarray]) -> torch.Tensor:
@@ -124,13 +121,10 @@ class FaceReader:
             return torch.cat([crops.cut(p, [m], square.side) for p, m in zip(pictures, placed, strict=True)])
 
         small = cut(crops.FACE_API, to_unit) * 255
-        plain, mirrored = _numpy(net.landmarks(torch.cat([small, small.flip(3)]))).reshape(2, -1, 68, 2)
-        mirrored = ([1, 0] - mirrored * [1, -1])[:, _MIRRORED]
-        marks = (plain + mirrored) / 2 * crops.FACE_API.side  # half the noise of either
-        eyes = np.hypot(*np.moveaxis(plain[:, 36] - plain[:, 45], 1, 0))
-        unsteady = np.hypot(*np.moveaxis(plain - mirrored, 2, 0)).mean(1) / np.maximum(eyes, 1e-6)
+        marks, unsteady = find_landmarks(net.landmarks, small)
         landmarks = [
-            _back(points, crops.FACE_API.matrix(transform)) for points, transform in zip(marks, to_unit, strict=True)
+            crops.to_picture(points * crops.FACE_API.side, crops.FACE_API.matrix(transform))
+            for points, transform in zip(marks, to_unit, strict=True)
         ]
         expression = _numpy(net.expression(small))
         age, man = (_numpy(values) for values in net.age_gender(small))
@@ -169,7 +163,7 @@ class FaceReader:
         eyes[1::2] = eyes[1::2].flip(3)  # MediaPipe's network knows one eye: mirrored, the other is that
         found = _numpy(self.networks.iris(eyes))[:, 0]
         found[1::2, 0] = 1 - found[1::2, 0]
-        places = [_back(p[None] * crops.EYE_SIDE, m) for p, m in zip(found, chain(*matrices), strict=True)]
+        places = [crops.to_picture(p[None] * crops.EYE_SIDE, m) for p, m in zip(found, chain(*matrices), strict=True)]
         return np.stack(places).reshape(-1, 2, 2)
 
     def _reason(self, size: float, certainty: float, unsteady: float, turned: np.ndarray) -> str:
@@ -188,16 +182,5 @@ class FaceReader:
         return ""
 
 
-def _picture(image: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """[H, W, C] as float32 [1, 3, H, W] on the networks' device; NaN, which marks crops that failed, as grey."""
-    channels = image[..., :3].movedim(-1, 0)[None].to(device, torch.float32)
-    return channels.expand(-1, 3, -1, -1).nan_to_num(0.5)
-
-
 def _numpy(values: torch.Tensor) -> np.ndarray:
     return values.cpu().double().numpy()  # not every device has float64
-
-
-def _back(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Points of a square, in its pixels, in edge coordinates of the picture."""
-    return (points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T

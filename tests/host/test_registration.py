@@ -46,7 +46,7 @@ CONTRACT = {
         ["image", "min_score", "max_faces", "face_landmarks", "bboxes", "thorough"],
         ["FACE_ANON_FACES", "BOUNDING_BOX", "IMAGE"],
     ),
-    "FaceAnonCropFaces": (["image", "faces", "size"], ["IMAGE", "FACE_ANON_FACES"]),
+    "FaceAnonCropFaces": (["image", "faces", "size", "align"], ["IMAGE", "FACE_ANON_FACES"]),
     "FaceAnonPasteFaces": (
         [
             *("image", "crops", "faces", "feather", "region", "colour_match", "keep_eyes", "keep_nose", "keep_mouth"),
