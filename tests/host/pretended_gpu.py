@@ -29,6 +29,7 @@ import comfy.utils
 import pytest
 import torch
 from comfy.cli_args import args as host_args
+from remembered_shapes import RememberedShapes
 from safetensors import safe_open
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
@@ -85,9 +86,10 @@ class Card:
 class PretendedDevice(TorchDispatchMode):
     """The rules of the card, its values and its memory. live, peak: bytes of tensors on the card, now and at most."""
 
-    def __init__(self, card: Card):
+    def __init__(self, card: Card, mode: FakeTensorMode):
         super().__init__()
         self.card = card
+        self._carry_out = RememberedShapes(mode)
         self.total = int(card.gib * GIB)
         self.live = self.peak = 0
         self._known: dict[int, weakref.ref] = {}
@@ -141,7 +143,7 @@ class PretendedDevice(TorchDispatchMode):
             self._lose_values(func, args, kwargs)
         real = _on_twins(func, args, kwargs) if valued and tensors else None
         try:
-            result = func(*args, **kwargs)
+            result = self._carry_out(func, args, kwargs)
         except (DataDependentOutputException, DynamicOutputShapeException):
             if real is None:
                 raise
@@ -319,12 +321,13 @@ def pretended(card: Card) -> Iterator[PretendedDevice]:
 
     Models that were loaded before are not seen, those that are loaded inside are forgotten.
     """
-    device = PretendedDevice(card)
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    device = PretendedDevice(card, mode)
     with (
         pytest.MonkeyPatch.context() as patch,
         torch.inference_mode(False),
         torch.no_grad(),
-        FakeTensorMode(allow_non_fake_inputs=True),
+        mode,
         device,
     ):
         _patch_host(patch, card, device)
