@@ -1,6 +1,7 @@
 """What the registry serves holds together: it imports what ships, and what ComfyUI brings."""
 
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
@@ -27,11 +28,18 @@ ROOMS = [file for name in ("nodes", "modules") for file in sorted((ROOT / name).
 BEYOND = ("training", "evaluation")  # the only rooms of modules/ that ask for more
 
 
+# Each file is asked about by several tests.
+@functools.cache
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imported(file: Path) -> set[str]:
     """Names of modules, whole: relative ones begin with the pack's own name."""
     names = set()
     package = ["face_anonymizer", *file.relative_to(ROOT).parts[:-1]]
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -85,7 +93,7 @@ def test_the_nodes_need_what_comfyui_brings(file):
 @pytest.mark.parametrize("file", sorted((ROOT / "modules").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
 def test_a_module_that_touches_the_host_says_so(file):
     touches = {name.partition(".")[0] for name in imported(file)} & {*HOST.split(), "comfy_extras", "nodes"}
-    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    docstring = ast.get_docstring(tree_of(file)) or ""
     first = docstring.partition("\n\n")[0]
     says = re.search("ComfyUI|[Hh]ost", first) and not re.search("[Nn]o ComfyUI|without ComfyUI", first)
     assert not touches or says
@@ -95,7 +103,7 @@ def test_a_module_that_touches_the_host_says_so(file):
 def test_functions_take_few_parameters(file):
     """At most five by position and eight in all; what travels together is a dataclass. An execute has its inputs."""
     long = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(file)):
         if not isinstance(node, ast.FunctionDef) or (node.name == "execute" and file.parent.name == "nodes"):
             continue
         names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
