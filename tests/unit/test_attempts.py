@@ -475,6 +475,15 @@ def test_a_face_that_the_user_keeps_is_pasted_and_reported_as_the_users(scene):
     assert report.to_text().splitlines()[0] == "2 faces anonymized, 1 face kept by the user"
 
 
+def test_a_kept_painting_that_is_no_picture_is_covered_all_the_same(scene):
+    """The user keeps what was painted, not the original."""
+    image, painted, told = prove(scene, refused=[150030], keep="3")
+    painted[2] = 0.3  # one colour
+    result, _, report = replace_faces(image, painted, told)
+    assert (report.entries[2].action, report.entries[2].verdict) == ("redacted", "broken")
+    assert (result[0, 165:205, 45:75] == 0).all()
+
+
 def test_a_verdict_on_a_crop_holds_for_that_crop_pasted_whole(scene):
     image, painted, told = prove(scene)
     others = painted.clone()

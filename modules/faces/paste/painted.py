@@ -25,6 +25,11 @@ def crop_digest(crop: torch.Tensor) -> str:
     return hashlib.sha256(values.numpy().tobytes()).hexdigest()
 
 
+def is_pasted_whole(settings: PasteSettings) -> bool:
+    """Whether a crop stands in the picture as it is, but for its border."""
+    return settings.region == REGIONS[0] and not settings.keep and not settings.colour_match
+
+
 def with_what_holds(
     faces: Faces, crops: torch.Tensor, settings: PasteSettings, protected: bool
 ) -> tuple[Faces, tuple[str, ...]]:
@@ -41,7 +46,7 @@ def with_what_holds(
         The faces, and a note for the report where something does not hold.
     """
     told = list(faces)
-    changed_paste = settings.region != REGIONS[0] or bool(settings.keep or settings.colour_match) or protected
+    changed_paste = protected or not is_pasted_whole(settings)
     count = 0
     for i, face in enumerate(faces):
         painted = face.painted
@@ -71,4 +76,4 @@ def why_refused(face: Face) -> Verdict | None:
     if painted is None or not painted.refused:
         return None
     word = str((painted.verification or {}).get("verdict", NOT_PASSED))
-    return Verdict(word, painted.refused)
+    return Verdict(word, painted.refused, verification=painted.verification)

@@ -62,7 +62,7 @@ def replace_faces(
         settings = replace(settings, feather=most)
     faces, holds = with_what_holds(faces, crops, settings, protect is not None)
     notes += holds
-    kept |= {i for i, face in enumerate(faces) if face.painted is not None and face.painted.kept}
+    kept_as_painted = frozenset(i for i, face in enumerate(faces) if face.painted is not None and face.painted.kept)
     exchange = (Originals(faces),) if not look.swap and len(faces) > 1 else ()
     look = replace(look, judges=(*exchange, *look.judges, judge_painted))
     result = images.clone()
@@ -71,11 +71,14 @@ def replace_faces(
     elsewhere: list[Face] = []
     for index in range(faces.image_count):
         picture = _Picture(result[index], mask[index], placements_in(index, images, crops, faces), settings, kept)
+        picture.kept_as_painted = kept_as_painted
         picture.paste(look, shield_of(protect, index))
         if look.find is not None and picture.placements and (look.looks_at(index) or picture.refused):
             elsewhere += picture.look_for_faces(look.find, faces, index)
         for i, verdict in picture.verdicts.items():
-            outcomes[i] = verdict.outcome(look.action, fallback_keeps=settings.fallback == KEEP, user_keeps=i in kept)
+            outcomes[i] = verdict.outcome(
+                look.action, fallback_keeps=settings.fallback == KEEP, user_keeps=picture.user_keeps(i)
+            )
         if progress is not None:
             progress(index + 1, faces.image_count)
     report = report_faces(faces, look.action, look.seed, outcomes).traced(images, result)
@@ -92,6 +95,8 @@ class _Picture:
         placements: index of a face -> its crop.
         settings: of the paste.
         kept: indices of faces that the user keeps.
+        kept_as_painted: indices of faces whose painting the user keeps, whatever recognisers say of it. It is no word
+            on what else may be wrong with it: then the face is covered, not left as it came.
         verdicts: index of a face -> what was seen on it.
     """
 
@@ -100,6 +105,7 @@ class _Picture:
     placements: dict[int, Placement]
     settings: PasteSettings
     kept: frozenset[int]
+    kept_as_painted: frozenset[int] = frozenset()
     verdicts: dict[int, Verdict] = field(default_factory=dict)
 
     @property
@@ -142,8 +148,14 @@ class _Picture:
             self.verdicts[i] = replace(missed, covered=seen.covered, verification=seen.verification)
         return [replace(face, image_index=index) for face in found.elsewhere]
 
+    def user_keeps(self, i: int) -> bool:
+        """Whether a refused face stays because the user named it."""
+        verdict = self.verdicts[i]
+        is_by_recognisers = verdict.pasteable and verdict.verification is not None
+        return i in self.kept or (i in self.kept_as_painted and is_by_recognisers)
+
     def _stays(self, i: int) -> bool:
-        return i in self.kept or self.settings.fallback == KEEP
+        return self.user_keeps(i) or self.settings.fallback == KEEP
 
     def _pasted(self) -> list[int]:
         return [i for i, v in self.verdicts.items() if not v.refused or (v.pasteable and self._stays(i))]
