@@ -3,14 +3,24 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..modules.faces.settings import IDENTITIES, SAME_NOISE
+from ..modules.attempts.recognising import crop_recogniser
+from ..modules.attempts.settings import (
+    DEGREE_MODES,
+    MOST_ATTEMPTS,
+    TRAITS,
+    AttemptSettings,
+)
+from ..modules.attempts.studio import Proof
+from ..modules.faces.settings import IDENTITIES, SAME_NOISE, PasteSettings
+from ..modules.host.reader import face_reader
 from ..modules.model.comfy_engine import FaceAnonModel
-from ..modules.model.painting import swap_crops
 from ..modules.model.settings import DDPM, PaintSettings, SamplerSettings
-from ..modules.video.people import PeoplePainter
+from ..modules.recognition.settings import AUTO, OFF, VERIFY
+from ..modules.video.people import PeoplePainter, swap_faces
 from .types import CATEGORY, FacesSocket, ReferenceNetSocket
 
-_PAINT = PaintSettings()
+_PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
+_KEEP = PasteSettings().keep_faces
 
 
 def model_inputs() -> list:
@@ -78,6 +88,72 @@ def painting_inputs() -> list:
     ]
 
 
+def verify_inputs() -> list:
+    """Whether recognisers look at what was painted, and how often it may be painted."""
+    return [
+        io.Int.Input(
+            "attempts",
+            default=_ATTEMPTS.attempts,
+            min=1,
+            max=MOST_ATTEMPTS,
+            optional=True,
+            tooltip="With verify: so often a face is painted at most, until both recognisers take it for a stranger. "
+            "First with its next seeds, then with a higher degree, up to 1.5. Faces that pass cost nothing more.",
+        ),
+        io.Combo.Input(
+            "verify",
+            options=list(VERIFY),
+            default=OFF,
+            optional=True,
+            tooltip="Two recognisers look at every painted face. One that either takes for the original is painted "
+            "again, and covered in the end. auto: unless the model is a demonstration.",
+        ),
+    ]
+
+
+def choice_inputs() -> list:
+    """Which of a face's paintings is taken: the last inputs of a node."""
+    return [
+        io.Combo.Input(
+            "keep_traits",
+            options=list(TRAITS),
+            optional=True,
+            advanced=True,
+            tooltip="With verify: all attempts are painted, and of those that pass the one is taken that keeps this "
+            "best. It costs all attempts for every face.",
+        ),
+        io.Combo.Input(
+            "degree_mode",
+            options=list(DEGREE_MODES),
+            optional=True,
+            advanced=True,
+            tooltip="With verify. auto: the smallest degree, from 0.5 upwards in steps of 0.125, at which both "
+            "recognisers clearly take the face for a stranger, with the same noise. Up to 9 paintings a face.",
+        ),
+    ]
+
+
+def proof_of(model: FaceAnonModel, verify: str, keep: str, settings: AttemptSettings) -> Proof | None:
+    """What is asked of every result; None where nobody looks.
+
+    Args:
+        model: what the loader gave.
+        verify: one of VERIFY.
+        keep: numbers of faces that leave whatever is seen on them.
+        settings: how often, and which painting is taken.
+
+    Raises:
+        ValueError: something is asked for that only recognisers can tell, and they are off.
+    """
+    if verify not in VERIFY:
+        raise ValueError(f"verify is one of {', '.join(VERIFY)}; got {verify!r}.")
+    if verify == OFF and settings.needs_recognisers:
+        raise ValueError(f"{settings.needs_recognisers} needs recognisers: set verify to on or auto.")
+    if verify == OFF or (verify == AUTO and model.demonstration):
+        return None
+    return Proof(crop_recogniser(face_reader()), settings, keep)
+
+
 class FaceAnonAnonymizeCrops(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -97,8 +173,26 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
                     optional=True,
                     tooltip="Another person's face crop: swapped onto every crop. degree is then usually 0.",
                 ),
+                *verify_inputs(),
+                io.String.Input(
+                    "keep",
+                    default=_KEEP,
+                    optional=True,
+                    advanced=True,
+                    tooltip='With verify: numbers of faces, such as "1, 3-5", of which the best attempt leaves '
+                    "although none passed. Connect the faces output: the report says kept by the user. Empty: none.",
+                ),
+                *choice_inputs(),
             ],
-            outputs=[io.Image.Output(display_name="crops")],
+            outputs=[
+                io.Image.Output(
+                    display_name="crops",
+                    tooltip="Of a face of which no attempt passed without a picture: it is covered.",
+                ),
+                FacesSocket.Output(
+                    display_name="faces", tooltip="For Paste Faces: attempts, degrees and verdicts, for its report."
+                ),
+            ],
         )
 
     @classmethod
@@ -120,13 +214,19 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         identity=SAME_NOISE,
         faces_at_once=_PAINT.faces_at_once,
         source=None,
+        attempts=_ATTEMPTS.attempts,
+        verify=OFF,
+        keep=_KEEP,
+        keep_traits=_ATTEMPTS.traits,
+        degree_mode=_ATTEMPTS.degree_mode,
     ) -> io.NodeOutput:
         parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
         sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale)
         painting = PaintSettings(degree, seed, sampler, faces_at_once)
+        proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
         if source is not None:
-            return io.NodeOutput(swap_crops(parts, source, crops, faces.seed_offsets(), painting))
+            return io.NodeOutput(*swap_faces(parts, source, crops, faces, painting, proof=proof))
         painter = PeoplePainter(
-            parts, painting, identity, faces, crops_at=lambda places: crops[places], batches=[len(crops)]
+            parts, painting, identity, faces, crops_at=lambda places: crops[places], batches=[len(crops)], proof=proof
         )
-        return io.NodeOutput(painter.paint(crops, faces)[0])
+        return io.NodeOutput(*painter.paint(crops, faces))

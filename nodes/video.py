@@ -6,20 +6,22 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import InputImpl, io
 
+from ..modules.attempts.settings import AttemptSettings
 from ..modules.faces.report import FOUND, report_faces
 from ..modules.faces.settings import SAME_NOISE, DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..modules.model.comfy_engine import FaceAnonModel
 from ..modules.model.settings import PaintSettings, SamplerSettings
+from ..modules.recognition.settings import OFF
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import min_score_input, thorough_input
-from .painting import model_inputs, painting_inputs
+from .painting import choice_inputs, model_inputs, painting_inputs, proof_of, verify_inputs
 from .paste import COVERED_BUT_KEPT, fallback_inputs, keep_input, pasting_inputs, redaction_inputs
 from .reporting import show_report, step_progress
 from .track import tracking_inputs
 from .types import CATEGORY, FacesSocket, ReportSocket
 
 _DETECT, _TRACK, _PASTE, _REDACT = DetectSettings(), TrackSettings(), PasteSettings(), RedactSettings()
-_PAINT = PaintSettings()
+_PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
 _KEEPS = " Every frame's time and the sound stay; only a few frames are in memory at a time."
 
 
@@ -70,6 +72,8 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
                 *fallback_inputs(),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same video."),
                 keep_input(),
+                *verify_inputs(),
+                *choice_inputs(),
             ],
             outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
             hidden=[io.Hidden.unique_id],
@@ -100,20 +104,22 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         min_size=_PASTE.min_size,
         report=None,
         keep=_PASTE.keep_faces,
+        attempts=_ATTEMPTS.attempts,
+        verify=OFF,
+        keep_traits=_ATTEMPTS.traits,
+        degree_mode=_ATTEMPTS.degree_mode,
     ) -> io.NodeOutput:
         parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
         sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale)
         painting = PaintSettings(degree, seed, sampler, faces_at_once)
         pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size, keep)
+        proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
         written, done = anonymize_video(
-            _clip(video),
-            _new_file(),
-            faces,
-            parts,
+            *(_clip(video, report), _new_file(), faces, parts),
             painting=painting,
             pasting=pasting,
             identity=identity,
-            earlier=report,
+            proof=proof,
         )
         return _changed(cls, written, done)
 
@@ -151,12 +157,12 @@ class FaceAnonRedactVideo(io.ComfyNode):
         keep=_REDACT.keep_faces,
     ) -> io.NodeOutput:
         settings = RedactSettings(mode, shape, detail, margin, keep)
-        written, done = redact_video(_clip(video), _new_file(), faces, settings, step_progress(1), earlier=report)
+        written, done = redact_video(_clip(video, report), _new_file(), faces, settings, step_progress(1))
         return _changed(cls, written, done)
 
 
-def _clip(video) -> Clip:
-    return Clip(video.get_stream_source(), video.get_active_trim_window())
+def _clip(video, report=None) -> Clip:
+    return Clip(video.get_stream_source(), video.get_active_trim_window(), report)
 
 
 def _new_file() -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import comfy.clip_vision
@@ -12,6 +14,7 @@ import comfy.sd
 import latent_preview
 import torch
 
+from .checkpoint import read_settings
 from .embedding import encode_image
 from .reference_net import ReferenceNet
 from .references import References
@@ -36,6 +39,12 @@ class FaceAnonModel(NamedTuple):
     def resolution(self) -> int:
         """See Engine.resolution."""
         return self.source_reference_net.resolution
+
+    @property
+    def demonstration(self) -> str:
+        """Why the model is not for real use, as its folder says; "" where it is, or where its folder is not known."""
+        folder = self.source_reference_net.model  # a MODEL may be patched, or compiled, by other nodes
+        return read_settings(Path(folder)).demonstration if folder and os.path.isdir(folder) else ""
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See Engine.encode."""

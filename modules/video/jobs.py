@@ -16,10 +16,12 @@ from typing import NamedTuple
 import comfy.model_management
 import torch
 
+from ..attempts.studio import Proof
 from ..faces.alignment import check_faces, crop_faces
 from ..faces.fingerprint import take_fingerprint
 from ..faces.paste.cover_and_look import cover_and_look
 from ..faces.paste.look import Look
+from ..faces.paste.painted import is_pasted_whole
 from ..faces.paste.paste_or_redact import replace_faces
 from ..faces.report import FOUND, REDACTED, Report, join_reports, refuse_originals, report_faces
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
@@ -27,8 +29,10 @@ from ..faces.traces import by_image, open_faces
 from ..faces.track.following import follow_faces
 from ..faces.types import Faces
 from ..host.detector import detector, looker
+from ..host.reader import face_reader
 from ..model.comfy_engine import FaceAnonModel
 from ..model.settings import PaintSettings
+from ..recognition.pairs import identity_judge
 from .containers import CannotHold, Source
 from .files import Window, Written, probe, read_chunks, read_frames, rewrite
 from .people import PeoplePainter
@@ -43,10 +47,12 @@ class Clip(NamedTuple):
     Attributes:
         source: path or bytes of the file.
         window: start and duration in seconds; a duration of 0 reaches to the end.
+        earlier: the report of the step that it came of.
     """
 
     source: Source
     window: Window
+    earlier: Report | None = None
 
 
 def track_video(
@@ -91,7 +97,7 @@ def anonymize_video(
     painting: PaintSettings,
     pasting: PasteSettings,
     identity: str,
-    earlier: Report | None = None,
+    proof: Proof | None = None,
 ) -> tuple[Path, Report]:
     """Write a video with every face painted anew; sound and times of frames stay.
 
@@ -105,7 +111,7 @@ def anonymize_video(
         painting: degree, seed, sampler.
         pasting: how the painted crops are put back.
         identity: one of faces.settings.IDENTITIES.
-        earlier: the report of an earlier step, of which the video came.
+        proof: what recognisers ask of every painted face; None: nobody looks.
 
     Returns:
         The file, an .mkv in place of `target` where MP4 cannot hold the sound, and the report of all steps.
@@ -123,10 +129,13 @@ def anonymize_video(
         faces,
         crops_at=lambda places: _crops_at(clip, faces, places, size),
         batches=list(in_chunk.values()),
+        proof=proof,
     )
 
+    # what was said of crops does not hold for a part of them
+    judges = () if proof is None or is_pasted_whole(pasting) else (identity_judge(face_reader()),)
     # each crop is painted from its own: none can be at another one's place
-    look = Look(seed=painting.seed, degree=painting.degree, every=_LOOK_EVERY, swap=True)
+    look = Look(seed=painting.seed, degree=painting.degree, every=_LOOK_EVERY, swap=True, judges=judges)
     find = looker()
 
     def change(frames: torch.Tensor, part: Faces, first: int) -> tuple[torch.Tensor, Report]:
@@ -135,7 +144,7 @@ def anonymize_video(
         changed, _, report = replace_faces(frames, painted, part, pasting, look=replace(look, find=find, first=first))
         return changed, report
 
-    return _rewrite(clip, target, faces, change, earlier=earlier)
+    return _rewrite(clip, target, faces, change)
 
 
 def redact_video(
@@ -144,8 +153,6 @@ def redact_video(
     faces: Faces,
     redaction: RedactSettings,
     progress: Callable[[int, int], None],
-    *,
-    earlier: Report | None = None,
 ) -> tuple[Path, Report]:
     """Write a video with every face covered; sound and times of frames stay.
 
@@ -155,7 +162,6 @@ def redact_video(
         faces: those to be covered, of this clip.
         redaction: how they are covered.
         progress: called with (frames done, all frames); what it raises passes through.
-        earlier: as for anonymize_video.
 
     Returns:
         As anonymize_video.
@@ -171,7 +177,7 @@ def redact_video(
         covered, _, report = cover_and_look(frames, part, redaction, look=replace(look, find=find, first=first))
         return covered, report
 
-    return _rewrite(clip, target, faces, change, progress, earlier=earlier)
+    return _rewrite(clip, target, faces, change, progress)
 
 
 def _advance(progress: Callable[[float, int], None], first: int, count: int, done: float, _in_chunk: int) -> None:
@@ -195,9 +201,8 @@ def _rewrite(
     faces: Faces,
     change: Callable[[torch.Tensor, Faces, int], tuple[torch.Tensor, Report]],
     progress: Callable[[int, int], None] | None = None,
-    *,
-    earlier: Report | None = None,
 ) -> tuple[Path, Report]:
+    earlier = clip.earlier
     report_faces(faces, FOUND).after(earlier)  # raises for a report of another video
     traces = by_image(earlier.traces) if earlier is not None else {}
     were_open, are_open = set(), set()

@@ -155,6 +155,39 @@ class PeoplePainter:
         return [self._row_of_track[face.track] for face in faces]
 
 
+def swap_faces(
+    model: FaceAnonModel,
+    sources: torch.Tensor,
+    crops: torch.Tensor,
+    faces: Faces,
+    painting: PaintSettings,
+    *,
+    proof: Proof | None = None,
+) -> tuple[torch.Tensor, Faces]:
+    """Put other people's faces onto crops.
+
+    Args:
+        model: what the loader gave.
+        sources: float [M, S', S', 3 or 4], 0..1, one for all crops or one a crop.
+        crops: float [N, S, S, 3 or 4], 0..1, aligned.
+        faces: of the crops.
+        painting: degree, usually 0, seed, sampler.
+        proof: what recognisers ask of every result; None: nobody looks.
+
+    Returns:
+        As PeoplePainter.paint.
+
+    Raises:
+        ValueError: other counts.
+    """
+    if proof is None:
+        return swap_crops(model, sources, crops, faces.seed_offsets(), painting), painted_once(faces, painting)
+    if len(crops) != len(faces):
+        raise ValueError(f"There are {len(crops)} crops but {len(faces)} faces: connect the faces of these crops.")
+    progress = model.progress(painting, runs(len(crops), painting))
+    return Studio(model, painting, proof, progress).paint_faces(crops, faces, sources_for(sources, crops))
+
+
 def painted_once(faces: Faces, painting: PaintSettings) -> Faces:
     """The faces as painted with these settings, at which nobody looked."""
     told = tuple(

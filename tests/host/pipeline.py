@@ -15,6 +15,13 @@ def load_tiny(weight_dtype: str = "default"):
     return load_model_folder(golden.TINY, weight_dtype=weight_dtype)
 
 
+def photo() -> torch.Tensor:
+    """A photo with one face, float32 [1, H, W, 3]."""
+    picture = Image.open(golden.FIXTURES.parents[1] / "assets" / "astronaut.jpg").convert("RGB")
+    levels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return levels.view(1, picture.height, picture.width, 3).float() / 255
+
+
 def face_images(count: int = 2, size: int = SIZE) -> torch.Tensor:
     """Crops of a photo, float32 [count, size, size, 3], each another part of it."""
     photo = Image.open(golden.FIXTURES.parents[1] / "assets" / "astronaut.jpg").convert("RGB")

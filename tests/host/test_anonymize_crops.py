@@ -8,8 +8,15 @@ import pytest
 import torch
 
 from face_anonymizer import nodes as pack
-from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
-from face_anonymizer.modules.model.settings import DDPM
+from face_anonymizer.modules.attempts.schedule import attempt_seed
+from face_anonymizer.modules.attempts.settings import AttemptSettings
+from face_anonymizer.modules.attempts.studio import Proof
+from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.settings import SAME_FACE, SAME_NOISE
+from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
+from face_anonymizer.modules.model.settings import DDPM, PaintSettings, SamplerSettings
+from face_anonymizer.modules.recognition.verdict import SAME_PERSON, STRANGER, Verification
+from face_anonymizer.modules.video.people import PeoplePainter
 
 STEPS = 4
 
@@ -101,3 +108,98 @@ def test_no_crops_and_crops_of_other_faces(model):
     assert crops_of(model, none, faces_of([])).shape == none.shape
     with pytest.raises(ValueError, match="2 crops but 1 faces"):
         crops_of(model, pipeline.face_images(2), faces_of([None]))
+
+
+POINTS = np.array([[203.0, 100.5], [245.5, 102.7], [223.5, 127.5], [203.5, 139.5], [243.5, 141.0]])
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    """A photo, its face as Crop Faces gives it, and the same face said to be too small for recognisers."""
+    image = pipeline.photo()
+    face = Face(0, np.array([172.0, 52, 272, 178]), 0.9, POINTS, FIVE_POINTS, "test")
+    crops, faces = crop_faces(image, Faces(1, *image.shape[1:3], (face,)), 128)
+    small = replace(faces.faces[0], box=np.array([172.0, 52, 192, 72]))
+    return image, crops.repeat(2, 1, 1, 1), replace(faces, faces=(faces.faces[0], small))
+
+
+def test_recognisers_look_and_what_never_passes_is_covered(model, portrait):
+    """The tiny model paints no faces: what was measurable is not any more. What was not is painted once and leaves."""
+    image, crops, faces = portrait
+    settings = {"seed": 7, "steps": 1, "sampler_name": DDPM, "attempts": 2}
+    plain, told = pack.FaceAnonAnonymizeCrops.execute(*model, crops, faces, **settings).result
+    assert [(face.painted.attempts, face.painted.seed, face.painted.verification) for face in told] == [
+        (1, 7, None),
+        (1, 8, None),
+    ]
+    painted, told = pack.FaceAnonAnonymizeCrops.execute(*model, crops, faces, **settings, verify="on").result
+    refused, left = (face.painted for face in told)
+    assert painted[0].isnan().all() and torch.equal(painted[1], plain[1]), "the first attempt is what it was"
+    assert (refused.verification["verdict"], refused.attempts) == ("failed", 2)
+    assert refused.refused.endswith("after 2 attempts")
+    assert (left.verification["verdict"], left.attempts, left.refused) == ("not measurable", 1, "")
+    only = replace(told, faces=told.faces[:1])
+    result, _, report = pack.FaceAnonPasteFaces.execute(image, only, painted[:1]).result
+    assert report.count() == {"redacted": 1} and (result[0, 110:130, 215:230] == 0).all()
+    assert report.entries[0].reason.startswith("failed: cannot be measured any more")
+    assert report.entries[0].attempts == 2
+    kept, told = pack.FaceAnonAnonymizeCrops.execute(*model, crops, faces, **settings, verify="on", keep="1").result
+    assert kept.isfinite().all() and told.faces[0].painted.kept
+    degrees = [told.faces[0].painted.degree, told.faces[0].painted.seed]
+    assert degrees in ([1.25, 7], [1.5, attempt_seed(7, 1)])
+
+
+def test_what_needs_recognisers_says_so(model, portrait):
+    _, crops, faces = portrait
+    asked = (({"degree_mode": "auto"}, "degree_mode auto"), ({"keep_traits": "expression and pose"}, "and pose"))
+    for settings, says in asked:
+        with pytest.raises(ValueError, match=f"{says} needs recognisers: set verify"):
+            crops_of(model, crops, faces, **settings)
+    with pytest.raises(ValueError, match="verify is one of off, auto, on"):
+        crops_of(model, crops, faces, verify="yes")
+
+
+def refusing(*numbers):
+    """Recognisers who take the results of some calls' first crops for the original: (call, place) pairs."""
+    calls = []
+
+    def recognise(originals, results, faces):
+        calls.append(len(results))
+        said = [SAME_PERSON if (len(calls) - 1, place) in numbers else STRANGER for place in range(len(results))]
+        return [Verification(word, "a figure") for word in said]
+
+    return recognise, calls
+
+
+@pytest.mark.parametrize("identity", [SAME_NOISE, SAME_FACE])
+def test_a_person_of_a_clip_is_painted_again_as_a_whole(model, identity):
+    """Two people in three frames. A key frame of the second does not pass at first, one of all frames not at last."""
+    crops = pipeline.face_images(2).repeat(3, 1, 1, 1)
+    faces = faces_of([0, 1, 0, 1, 0, 1])
+    painting = PaintSettings(1.25, 7, SamplerSettings(steps=1))
+    same_noise = identity == SAME_NOISE
+    refused = [(0, 4), (2, 2)] if same_noise else [(0, 1), (2, 2), (3, 0)]
+    recognise, calls = refusing(*refused)
+    painter = PeoplePainter(
+        model,
+        painting,
+        identity,
+        faces,
+        crops_at=lambda places: crops[places],
+        batches=[6],
+        proof=Proof(recognise, AttemptSettings(attempts=2)),
+    )
+    painted, told = painter.paint(crops, faces)
+    if same_noise:
+        assert calls == [6, 3, 3, 3], "three key frames of both, of the second again, then all frames by degree"
+        seeds = [face.painted.seed for face in told]
+        assert seeds == [7, attempt_seed(8, 1)] * 3
+        assert [bool(crop.isnan().any()) for crop in painted] == [False] * 4 + [True, False]
+        assert {face.painted.degree for face in told.faces[1::2]} == {1.5}
+        alone = crops_of(model, crops[:1], faces_of([0]), steps=1)
+    else:
+        assert calls == [2, 1, 6, 1], "the best frame of both, of the second again, all frames, one frame again"
+        assert [bool(crop.isnan().any()) for crop in painted] == [False, False, True, False, False, False]
+        assert [face.painted.attempts for face in told] == [1, 2, 2, 2, 1, 2]
+        return
+    assert torch.allclose(painted[0], alone[0], atol=2e-5)

@@ -62,7 +62,13 @@ CONTRACT = {
         ["FACE_ANON_FACES", "FACE_ANON_FACES"],
     ),
     "FaceAnonTrackFaces": (["image", "faces", "max_gap", "lead", "smoothing"], ["FACE_ANON_FACES", "IMAGE"]),
-    "FaceAnonAnonymizeCrops": ([*MODEL, "crops", "faces", *PAINTING, "source"], ["IMAGE"]),
+    "FaceAnonAnonymizeCrops": (
+        [
+            *(*MODEL, "crops", "faces", *PAINTING, "source"),
+            *("attempts", "verify", "keep", "keep_traits", "degree_mode"),
+        ],
+        ["IMAGE", "FACE_ANON_FACES"],
+    ),
     "FaceAnonRedactFaces": (
         ["image", "faces", "mode", "shape", "detail", "margin", "report", "keep"],
         ["IMAGE", "MASK", "FACE_ANON_REPORT"],
@@ -78,7 +84,7 @@ CONTRACT = {
     "FaceAnonAnonymizeVideo": (
         [
             *("video", "faces", *MODEL, *PAINTING, "feather", "region", "colour_match", "fallback", "min_size"),
-            *("report", "keep"),
+            *("report", "keep", "attempts", "verify", "keep_traits", "degree_mode"),
         ],
         ["VIDEO", "FACE_ANON_REPORT"],
     ),
