@@ -10,6 +10,7 @@ are never touched and nothing is overwritten. A result is written whole or not a
 disk the same command goes on where it stopped (OUT/face_anonymizer_journal.jsonl). A file that cannot be read is
 reported and the rest is done. OUT/face_anonymizer_report.json says what became of every file and face; it and the
 journal name the sources, so keep them when you publish the results (--anonymous-report: the report names digests).
+face_anonymizer_report.html beside it is the same for readers, .csv for spreadsheets; these name no source.
 
 The ComfyUI that this starts works in a temporary folder, which is removed at the end, after a kill too. With --server
 a running one is used: ComfyUI deletes no file on request, so uploads (under random names) are replaced by empty files

@@ -31,6 +31,7 @@ def sum_up_persons(faces: Iterable[Mapping]) -> list[dict]:
 
 def _person(track: int | None, faces: list[Mapping]) -> dict:
     images = [face["image"] for face in faces]
+    covered = [float(face["covered"]) for face in faces if face.get("covered") is not None]
     verified = [face["verification"] for face in faces if _is_verified(face)]
     return {
         "track": track,
@@ -42,7 +43,7 @@ def _person(track: int | None, faces: list[Mapping]) -> dict:
         "actions": dict(Counter(face["action"] for face in faces)),
         "reasons": _reasons(faces),
         "verdicts": dict(Counter(face["verdict"] for face in faces if face.get("verdict"))),
-        "covered": min((face["covered"] for face in faces if face.get("covered") is not None), default=None),
+        "covered": min(covered, default=None),
         "verifications": dict(Counter(one["verdict"] for one in verified)),
         "verification": min(verified, key=_how_good, default=None),
         "attempts": _largest(whole(face.get("attempts")) for face in faces),
@@ -66,7 +67,8 @@ def _how_good(verification: Mapping) -> tuple[int, float]:
 
 
 def _largest(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
+    known = [value for value in values if value is not None]
+    return max(known, default=None)
 
 
 def _the_one(faces: list[Mapping], name: str):

@@ -13,7 +13,9 @@ from ..files import remove_parts, sha256_of, sha256_of_folder
 from ..host.location import PACK, find_comfyui, pack_version
 from ..model import checkpoint
 from ..output.formats import EXTENSIONS
+from ..proof.proof import Proof
 from ..terminal import shown
+from . import folder_proof
 from . import folder_report as reports
 from .anonymous_report import without_names
 from .folder_options import FolderOptions
@@ -69,10 +71,12 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
         jobs = plan_jobs(found.sources, "_redacted" if options.redact else "_anonymized", suffixes, known)
         remove_parts({journal.output, *(journal.place(job.result).parent for job in jobs)})
         left = unfinished(jobs, journal)
-        if not reports.is_ours(report := journal.output / reports.REPORT_NAME):
-            raise JournalRefused(
-                f"Nothing is overwritten, and {shown(report)} is no report of this script. Move it away."
-            )
+        ours = {reports.REPORT_NAME: reports.is_ours, **folder_proof.NAMES}
+        for path, is_ours in ((journal.output / name, is_ours) for name, is_ours in ours.items()):
+            if not is_ours(path):
+                raise JournalRefused(
+                    f"Nothing is overwritten, and {shown(path)} is no report of this script. Move it away."
+                )
         prompts = {
             kind: load_prompt(GRAPHS, options.task, kind, settings | options.of_kind(kind))
             for kind in {job.source.kind for job in left}
@@ -89,9 +93,10 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
                 made = reports.make_report(settings, list_files(found, jobs, journal, left, errors))
                 wrong = reports.incomplete(made) + reports.left_open(made, options.fallback == KEEP)
                 show_report(made)
+                proof = folder_proof.prove(made, (own.notice,) if own.notice else ())
                 if options.anonymous_report:
                     made = without_names(made, find_digests(options, found, journal))
-                write_report(made, journal.output, say)
+                write_report(made, proof, journal.output, say)
     return not (errors or found.unreadable or found.undone or wrong)
 
 
@@ -213,8 +218,7 @@ def list_files(found: Found, jobs: list[Job], journal: Journal, left: list[Job],
         if name in errors:
             yield {"source": name, "outcome": reports.FAILED, "error": errors[name]}
         elif entry and (name not in again or (journal.output / job.result).exists()):
-            hidden = ("sha256", "result_sha256")
-            yield {"source": name, "outcome": reports.DONE} | {key: entry[key] for key in entry if key not in hidden}
+            yield {"source": name, "outcome": reports.DONE} | {key: entry[key] for key in entry if key != "sha256"}
         else:
             yield {"source": name, "outcome": reports.PENDING}
     for name, error in found.unreadable.items():
@@ -245,15 +249,18 @@ def find_digests(options: FolderOptions, found: Found, journal: Journal) -> dict
     return digests
 
 
-def write_report(report: Mapping, output: Path, say: Say) -> None:
-    """Write the report; where it cannot be written, that is a line and no error, as the results are there all the same.
+def write_report(report: Mapping, proof: Proof, output: Path, say: Say) -> None:
+    """Write the report, as JSON, page and table; where that is not possible, it is a line and no error, as the results
+    are there all the same.
 
     Args:
         report: of folder_report.make_report.
+        proof: of it.
         output: the output folder.
         say: takes the line.
     """
     try:
         reports.write_report(report, output)
+        folder_proof.write(proof, output)
     except OSError as error:
         say(f"\nThe report could not be written into {shown(output)}: {error.strerror}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-_UNTOLD = "The text of this error names files; the command printed it."
+UNTOLD = "The text of this error names files; the command printed it."
 
 
 def without_names(report: Mapping, digests: Mapping[str, str]) -> dict:
@@ -26,7 +26,7 @@ def without_names(report: Mapping, digests: Mapping[str, str]) -> dict:
         if "result" in file:
             told["result"] = _label(file["result"], digests, number)
         if any(word in str(file.get("error", "")).casefold() for word in words):
-            told["error"] = _UNTOLD
+            told["error"] = UNTOLD
         files.append(told)
     return {**report, "files": sorted(files, key=lambda file: file["source"])}
 

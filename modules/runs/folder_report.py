@@ -6,25 +6,30 @@
       "totals": {"done": 11, "failed": 1, "skipped": 2, "pending": 0, "without_faces": 3,
                  "actions": {"anonymized": 17}},          over all files that are done
       "files": [
-        {"source": "sub/a.jpg", "outcome": "done", "kind": "photo", "result": "sub/a_anonymized.png", "seconds": 3.2,
+        {"number": 1,                                                on the page and in the table (folder_proof.py)
+         "source": "sub/a.jpg", "outcome": "done", "kind": "photo", "result": "sub/a_anonymized.png", "seconds": 3.2,
+         "result_sha256": "...", "date": "2026-03-01",               of the result, in UTC
          "images": 1, "width": 640, "height": 480, "actions": {"anonymized": 1},
          "notes": ["its 16 bits a channel became 8: ..."],           what of the source the result does not keep
-         "faces": [{"box", "size", "score", "source", "action", "seed", "reason", "number", "verdict", "covered"}],
+         "faces": [{"box", "size", "score", "source", "action", "seed", "reason", "number", "verdict", "covered",
+                    "verification", "attempts", "degree"}],
          "elsewhere": 0},                                            as in modules/faces/report.py; elsewhere: how many
         {"source": "clip.mp4", "outcome": "done", "kind": "video", ..., "images": 300,
          "people": [{"track": 0, "first_image": 4, "last_image": 120, "images": 117, "size": 88.0, "score": 0.97,
                      "actions": {"anonymized": 117}, "reasons": [],                      largest size, best score
-                     "verdicts": {"still the original": 2}, "covered": 0.97}],           the least of all frames
+                     "verdicts": {"still the original": 2}, "covered": 0.97,             the least of all frames
+                     ...}],                                          as in modules/proof/persons.py
          "incomplete": "4 of 24 frames",                     what could not be read of it; only where that is so
          "notes": ["left out: 2 subtitle tracks"]},          what else the result has not
         {"source": "b.jpg", "outcome": "failed", "error": "..."},
         {"source": "notes.txt", "outcome": "skipped", "error": "neither a photo nor a video"},
         {"source": "d.dng", "outcome": "skipped", "error": "a camera's raw file (.dng): ..."},
         {"source": "c.jpg", "outcome": "pending"}         not reached: the same command goes on with it
-      ]
+      ],
+      "recognisers": [...]      as in modules/recognition/recognisers.py; only where a face was verified
     }
 
-The report and the journal name the sources: keep them when you publish the results. Only the standard library.
+The report and the journal name the sources: keep them when you publish the results.
 """
 
 from __future__ import annotations
@@ -37,6 +42,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..files import replace_whole
+from ..proof.persons import sum_up_persons
+from ..recognition.recognisers import RECOGNISERS
 from ..terminal import shown
 
 REPORT_NAME = "face_anonymizer_report.json"
@@ -54,35 +61,7 @@ def summarize(report: Mapping, kind: str) -> dict:
     if kind == "photo":
         leave = ("image", "track")
         return kept | {"faces": [{k: v for k, v in face.items() if k not in leave} for face in report["faces"]]}
-    people: dict[int | None, list[Mapping]] = {}
-    for face in report["faces"]:
-        people.setdefault(face["track"], []).append(face)
-    return kept | {"people": [_person(track, faces) for track, faces in people.items()]}
-
-
-def _person(track: int | None, faces: list[Mapping]) -> dict:
-    images = [face["image"] for face in faces]
-    return {
-        "track": track,
-        "first_image": min(images),
-        "last_image": max(images),
-        "images": len(set(images)),
-        "size": max(face["size"] for face in faces),
-        "score": max(face["score"] for face in faces),
-        "actions": dict(Counter(face["action"] for face in faces)),
-        "reasons": _reasons(faces),
-        "verdicts": dict(Counter(face["verdict"] for face in faces if face.get("verdict"))),
-        "covered": min((face["covered"] for face in faces if face.get("covered") is not None), default=None),
-    }
-
-
-def _reasons(faces: Iterable[Mapping]) -> list[str]:
-    """Why, once for each word: the figures differ from frame to frame."""
-    first: dict[str, str] = {}
-    for face in faces:
-        if face["reason"]:
-            first.setdefault(face.get("verdict") or face["reason"], face["reason"])
-    return sorted(first.values())
+    return kept | {"people": sum_up_persons(report["faces"])}
 
 
 def _needs_a_look(file: Mapping) -> bool:
@@ -94,14 +73,22 @@ def _needs_a_look(file: Mapping) -> bool:
 
 def make_report(settings: Mapping, files: Iterable[Mapping]) -> dict:
     """The report as its JSON has it. files: as in the schema above, in any order."""
-    files = sorted(files, key=lambda file: file["source"])
+    ordered = sorted(files, key=lambda file: file["source"])
+    numbered: list[Mapping] = [{**file, "number": number} for number, file in enumerate(ordered, 1)]
     actions: Counter = Counter()
-    for file in files:
+    for file in numbered:
         actions.update(file.get("actions", {}))
-    outcomes = Counter(file["outcome"] for file in files)
+    outcomes = Counter(file["outcome"] for file in numbered)
     totals = {outcome: outcomes[outcome] for outcome in OUTCOMES}
-    totals |= {"without_faces": sum(map(_without_faces, files)), "actions": dict(actions)}
-    return {"schema": SCHEMA, "settings": dict(settings), "totals": totals, "files": files}
+    totals |= {"without_faces": sum(map(_without_faces, numbered)), "actions": dict(actions)}
+    verified = any(entry.get("verification") for file in numbered for entry in _entries(file))
+    who = {"recognisers": [recogniser._asdict() for recogniser in RECOGNISERS]} if verified else {}
+    return {"schema": SCHEMA, "settings": dict(settings), "totals": totals, "files": numbered} | who
+
+
+def _entries(file: Mapping) -> list[Mapping]:
+    """Its faces, or its people."""
+    return [*file.get("faces", ()), *file.get("people", ())]
 
 
 def _without_faces(file: Mapping) -> bool:
@@ -132,7 +119,7 @@ def is_ours(path: Path) -> bool:
         return False
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return content["schema"] == SCHEMA and set(content) == set(make_report({}, []))
+        return content["schema"] == SCHEMA and set(content) - {"recognisers"} == set(make_report({}, []))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 

@@ -8,6 +8,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -180,6 +181,7 @@ class FolderRun:
                 "kind": job.source.kind,
                 "result": job.result,
                 "result_sha256": sha256_of(part),
+                "date": datetime.now(timezone.utc).date().isoformat(),
                 "seconds": round(time.monotonic() - done.started, 2),
                 **summary,
                 **({"notes": [*summary.get("notes", ()), *done.sent.notes]} if done.sent.notes else {}),

@@ -13,6 +13,7 @@ from typing import Any
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _SOURCE_DIGEST = re.compile(r"([0-9a-f]{64}){1,2}")  # make_pairs.py makes a picture of two
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _KINDS = ("photo", "video")
 _MOST = 1e15  # of any number: beyond it no float tells it exactly, and a text of it fills the screen
 
@@ -104,6 +105,7 @@ def _is_texts(value: Any) -> bool:
 _OPTIONAL = {
     "elsewhere": (_is_amount, "how many faces"),
     "notes": (_is_texts, "a list of texts"),
+    "date": (lambda value: _matches(_DATE, value), "a date"),
     "incomplete": (lambda value: isinstance(value, str), "a text"),
 }
 

@@ -50,6 +50,8 @@ def test_pictures(done):
     assert sorted(file.name for file in (folder / "out").iterdir()) == [
         "Secret Name_anonymized.png",
         "face_anonymizer_journal.jsonl",
+        "face_anonymizer_report.csv",
+        "face_anonymizer_report.html",
         "face_anonymizer_report.json",
         "sky_anonymized.png",
     ]

@@ -1,5 +1,6 @@
 """The command line on folders, against one running ComfyUI: trees, videos, bad files, kills and what stays behind."""
 
+import hashlib
 import json
 import os
 import resource
@@ -20,6 +21,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 JOURNAL, REPORT = "face_anonymizer_journal.jsonl", "face_anonymizer_report.json"
+PAGE, TABLE = "face_anonymizer_report.html", "face_anonymizer_report.csv"
 FACE = (slice(45, 150), slice(65, 150))  # rows and columns of the photo that are the face
 FRAMES = 5
 
@@ -66,8 +68,8 @@ def frames(path: Path) -> list[np.ndarray]:
 
 
 def read(folder: Path) -> dict[str, bytes]:
-    """Everything in a folder, but for the journal and the report."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in (JOURNAL, REPORT))
+    """Everything in a folder, but for the journal and the reports."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in (JOURNAL, REPORT, PAGE, TABLE))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
@@ -170,6 +172,23 @@ def test_one_report_tells_of_every_file(done):
     assert files["sky.tif"]["faces"] == []
     (person,) = files["Secret Place/clip.mp4"]["people"]
     assert person["actions"] == {"redacted": FRAMES} and files["Secret Place/clip.mp4"]["images"] == FRAMES
+
+
+def test_page_and_table_name_no_source_and_tell_of_every_file(done):
+    folder, out, _ = done
+    page, table = ((out / name).read_text(encoding="utf-8") for name in (PAGE, TABLE))
+    report = json.loads((out / REPORT).read_text())
+    for text in (page, table):
+        for word in ("Secret", "same.", "turned", "broken", "notes.txt", str(folder)):
+            assert word not in text, word
+        for file in report["files"]:
+            if file["outcome"] == "done":
+                digest = hashlib.sha256((out / file["result"]).read_bytes()).hexdigest()
+                assert file["result_sha256"] == digest and digest in text
+    assert page.count("covered</span>") == 6, "five faces and one person, and the word's meaning"
+    assert "Files that need a look" in page and "no face was found" in page and "image file is truncated" in page
+    assert "none: nothing was painted" in page and "No recogniser has compared any face" in page
+    assert len(table.splitlines()) == 1 + len(report["files"])
 
 
 def test_the_same_command_does_only_what_is_left_and_another_is_refused(done, server):

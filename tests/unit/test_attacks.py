@@ -76,7 +76,7 @@ def test_all_attacks_are_run_and_a_planted_leak_fails_the_run():
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 1
     lines = [line for line in done.stdout.splitlines() if ": tried " in line]
-    assert lines[0] == "hostile folders: tried 2, survived 2, leaked 0" and lines[1].endswith("survived 0, leaked 5")
+    assert lines[0] == "hostile folders: tried 2, survived 2, leaked 0" and lines[1].endswith("survived 0, leaked 6")
     assert done.stdout.splitlines()[-1] == "attacks with seed 5: hostile_journals FAILED"
 
 

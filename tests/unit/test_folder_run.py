@@ -281,7 +281,8 @@ def test_the_people_of_a_video_are_summed_up():
     summary = reports.summarize(NODE_REPORT | {"images": 10, "faces": frames}, "video")
     assert summary["people"][0] == {
         **{"track": 0, "first_image": 0, "last_image": 8, "images": 5, "size": 58.0, "score": 0.9},
-        **{"actions": {"redacted": 5}, "reasons": [], "verdicts": {}, "covered": None},
+        **{"actions": {"redacted": 5}, "reasons": [], "verdicts": {}, "covered": None, "verifications": {}},
+        **{"verification": None, "attempts": None, "degree": None, "number": None, "seed": None},
     }
     assert summary["people"][1]["actions"] == {"redacted": 4, "kept": 1}
     assert summary["people"][1]["reasons"] == ["not selected"]

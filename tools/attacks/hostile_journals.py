@@ -22,6 +22,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from face_anonymizer.modules.runs.folder_proof import PAGE_NAME, TABLE_NAME
 from face_anonymizer.modules.runs.folder_report import REPORT_NAME
 from face_anonymizer.modules.runs.journal import JOURNAL_NAME
 from face_anonymizer.tools.attacks.stand_in import REFUSALS, run
@@ -148,6 +149,9 @@ CASES: dict[str, Spoil] = {
     "report a list": report(b"[]"),
     "report schema a list": report(b'{"schema": []}'),
     "report of somebody": report(b'{"schema": "face-anonymizer/folder-report/1", "mine": 1}'),
+    "page of somebody": replaced(PAGE_NAME, lambda path: path.write_text("<!doctype html><title>mine</title>")),
+    "page a link": linked(PAGE_NAME, "victim.txt"),
+    "table a pipe": replaced(TABLE_NAME, os.mkfifo),
     "report a link": linked(REPORT_NAME, "victim.txt"),
     "report a pipe": replaced(REPORT_NAME, os.mkfifo),
     "report a folder": replaced(REPORT_NAME, Path.mkdir),
@@ -199,9 +203,10 @@ def seen(root: Path) -> dict[str, bytes]:
 
 
 def foreign(output: Path) -> dict[str, bytes]:
-    """What somebody put in place of the journal or the report."""
-    names = (output / JOURNAL_NAME, output / REPORT_NAME, output / "a_redacted.png")
-    return {str(path): path.read_bytes() for path in names if path.is_file() and not path.is_symlink()}
+    """What somebody put in place of the journal or a report."""
+    names = (JOURNAL_NAME, REPORT_NAME, PAGE_NAME, TABLE_NAME, "a_redacted.png")
+    paths = [output / name for name in names]
+    return {str(path): path.read_bytes() for path in paths if path.is_file() and not path.is_symlink()}
 
 
 def try_case(spoil: Spoil, root: Path, plant: bool = False) -> tuple[str, str]:
