@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter, ImageOps
+from strangers import forgetful
 
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
@@ -151,7 +152,8 @@ def astronaut(request):
 def people(request):
     """The drawn people of assets/synthetic_group.jpg: pictures, and faces with crops of 256 pixels."""
     images = to_tensor(Image.open(request.config.rootpath / "assets" / "synthetic_group.jpg"))[None]
-    return images, *crop_faces(images, detect_faces(load_face_networks(), images), SIDE)
+    crops, faces = crop_faces(images, detect_faces(load_face_networks(), images), SIDE)
+    return images, crops, forgetful(faces)
 
 
 def cut(picture, scale=1.0, side=SIDE):
