@@ -16,6 +16,7 @@ from ..modules.output.provenance import alpha_is_a_mask, source_image
 from ..modules.photos.colour import NOTHING_SAID, colour_of_file
 from ..modules.photos.reading import hidden_pixels
 from ..modules.video.saving import save_video
+from .proving import make_page, page_input
 from .reporting import show_report
 from .types import CATEGORY, ReportSocket
 
@@ -32,6 +33,7 @@ def saving_inputs() -> list:
             "laws ask for that.",
         ),
         ReportSocket.Input("report", optional=True, tooltip="Saved beside it, under the same name with .json."),
+        page_input(),
     ]
 
 
@@ -79,6 +81,7 @@ class FaceAnonSaveImage(io.ComfyNode):
         keep_icc_profile=True,
         mark_as_ai=True,
         report=None,
+        report_page=False,
     ) -> io.NodeOutput:
         _check_report(report, images)
         source = _source(cls)
@@ -93,7 +96,10 @@ class FaceAnonSaveImage(io.ComfyNode):
 
             return folder.save(EXTENSIONS[format], write, report if number == 0 else None, number)
 
-        return io.NodeOutput(images, ui=ui.SavedImages([save(i, image) for i, image in enumerate(images)]))
+        saved = ui.SavedImages([save(i, image) for i, image in enumerate(images)])
+        if report is not None and report_page:
+            folder.save_page(lambda files: make_page(cls, report, files, "images"))
+        return io.NodeOutput(images, ui=saved)
 
 
 class FaceAnonSaveVideo(io.ComfyNode):
@@ -117,16 +123,25 @@ class FaceAnonSaveVideo(io.ComfyNode):
                 *saving_inputs(),
             ],
             outputs=[io.Video.Output(display_name="video")],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
             is_output_node=True,
         )
 
     @classmethod
     def execute(
-        cls, video, filename_prefix="video/anonymized", format="auto", mark_as_ai=True, report=None
+        cls,
+        video,
+        filename_prefix="video/anonymized",
+        format="auto",
+        mark_as_ai=True,
+        report=None,
+        report_page=False,
     ) -> io.NodeOutput:
         folder = _Folder(filename_prefix, *video.get_dimensions())
         extension = ".mp4" if format == "auto" else f".{format}"
         saved = folder.save(extension, lambda path: save_video(video, path, mark_as_ai), report)
+        if report is not None and report_page:
+            folder.save_page(lambda files: make_page(cls, report, files, "video"))
         return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
 
 
@@ -143,17 +158,21 @@ class FaceAnonReport(io.ComfyNode):
                 ReportSocket.Input("report"),
                 io.Boolean.Input("save", default=False, tooltip="Write the JSON into the output folder."),
                 io.String.Input("filename_prefix", default="anonymized_report"),
+                page_input(),
             ],
             outputs=[io.String.Output(display_name="json")],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, report, save=False, filename_prefix="anonymized_report") -> io.NodeOutput:
+    def execute(cls, report, save=False, filename_prefix="anonymized_report", report_page=False) -> io.NodeOutput:
         text = report.to_json()
         if save:
-            _Folder(filename_prefix).save(".json", lambda path: write_whole(path, text.encode()))
+            folder = _Folder(filename_prefix)
+            folder.save(".json", lambda path: write_whole(path, text.encode()))
+            if report_page:
+                folder.save_page(lambda _: make_page(cls, report, ()))
         return io.NodeOutput(text, ui=show_report(cls, report))
 
 
@@ -172,6 +191,7 @@ class _Folder:
             filename_prefix, folder_paths.get_output_directory(), width, height
         )
         self._folder = Path(folder)
+        self._saved: list[Path] = []
 
     def save(self, extension: str, write: Callable[[Path], None], report=None, number: int = 0) -> ui.SavedResult:
         """Write one file, and the report beside it under the same name.
@@ -193,9 +213,19 @@ class _Folder:
                 break
             except FileExistsError:  # another run was faster
                 continue
+        self._saved.append(path)
         if report is not None:
             write_whole(path.with_suffix(".json"), report.to_json().encode())
         return ui.SavedResult(path.name, self._subfolder, io.FolderType.output)
+
+    def save_page(self, make: Callable[[list[Path]], bytes]) -> None:
+        """Write a page beside the first file that was saved, under its name; without one there is nothing to tell.
+
+        Args:
+            make: called with all files that were saved, gives the page.
+        """
+        if self._saved:
+            write_whole(self._saved[0].with_suffix(".html"), make(self._saved))
 
 
 def _check_report(report, images) -> None:

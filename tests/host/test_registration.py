@@ -93,11 +93,11 @@ CONTRACT = {
         ["VIDEO", "FACE_ANON_REPORT"],
     ),
     "FaceAnonSaveImage": (
-        ["images", "filename_prefix", "format", "quality", "keep_icc_profile", "mark_as_ai", "report"],
+        ["images", "filename_prefix", "format", "quality", "keep_icc_profile", "mark_as_ai", "report", "report_page"],
         ["IMAGE"],
     ),
-    "FaceAnonSaveVideo": (["video", "filename_prefix", "format", "mark_as_ai", "report"], ["VIDEO"]),
-    "FaceAnonReport": (["report", "save", "filename_prefix"], ["STRING"]),
+    "FaceAnonSaveVideo": (["video", "filename_prefix", "format", "mark_as_ai", "report", "report_page"], ["VIDEO"]),
+    "FaceAnonReport": (["report", "save", "filename_prefix", "report_page"], ["STRING"]),
 }
 
 

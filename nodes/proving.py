@@ -1,0 +1,73 @@
+"""The report as a page beside saved files: what the node that saves knows of the graph and the model."""
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from functools import lru_cache
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..modules.faces.report import ANONYMIZED, BROKEN, KEPT_BY_USER, SWAPPED, Report
+from ..modules.files import sha256_of, sha256_of_folder
+from ..modules.host.location import pack_version
+from ..modules.model.checkpoint import find_model_folders, read_settings
+from ..modules.proof.graph import read_graph
+from ..modules.proof.page import to_html
+from ..modules.proof.proof import MadeWith, Proof
+from ..modules.proof.report import results_of_report
+from .types import MODEL_FOLDER
+
+_DIGESTED = (".safetensors", ".json")  # as the journal of a folder run has it
+
+
+def page_input() -> io.Input:
+    """The last input of the nodes that save a report."""
+    return io.Boolean.Input(
+        "report_page",
+        default=False,
+        optional=True,
+        tooltip="Saves the report as a page (.html) too, for readers: every face with figures and thresholds, the "
+        "settings of the graph, and the SHA-256 of the model and of the saved files. No pictures, no names.",
+    )
+
+
+def make_page(node: type[io.ComfyNode], report: Report, saved: Sequence[Path], picture: str = "") -> bytes:
+    """The page of a report.
+
+    Args:
+        node: that saves; what its prompt does not say is not known.
+        report: of the pictures.
+        saved: the files of the pictures, in their order; none where the node saves no pictures.
+        picture: name of the node's input for the pictures; "" where it has none.
+    """
+    prompt = node.hidden.prompt if node.hidden is not None else None
+    graph = read_graph(prompt, str(node.hidden.unique_id) if prompt else "", picture)
+    painted = any(entry.action in (ANONYMIZED, SWAPPED, BROKEN, KEPT_BY_USER) for entry in report.entries)
+    models = graph.models if painted else ()
+    folders = find_model_folders(folder_paths.get_folder_paths(MODEL_FOLDER)) if models else {}
+    remarks = [*graph.remarks]
+    for name in models or ():
+        if name in folders and (notice := read_settings(folders[name]).notice):
+            remarks.append(f"{name}: {notice}")
+    today = datetime.now(timezone.utc).date().isoformat()
+    made = MadeWith(
+        dates=(today, today),
+        version=pack_version(),
+        model=models,
+        model_sha256=tuple(_digest(folders[name]) if name in folders else None for name in models or ()),
+        settings=graph.settings,
+        remarks=tuple(remarks),
+    )
+    return to_html(Proof(results_of_report(report.to_dict(), tuple(map(sha256_of, saved))), made))
+
+
+def _digest(folder: Path) -> str:
+    """The SHA-256 of a model's folder, read once as long as no file of it changes."""
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in _DIGESTED]
+    return _digest_of(folder, tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+@lru_cache(maxsize=8)
+def _digest_of(folder: Path, state: tuple) -> str:
+    return sha256_of_folder(folder, _DIGESTED)
