@@ -118,6 +118,6 @@ def _figures(faces: Faces, verified: Verified) -> str:
         if verification is not None:
             line += f": {verification.reason}"
             if verification.difference is not None:
-                line += f"; kept but for {drift_words(verification.difference)}"
+                line += f"; drift: {drift_words(verification.difference)}"
         lines.append(line)
     return "\n".join(lines + ([f"and {len(order) - _LINES} more, in the report"] if len(order) > _LINES else []))

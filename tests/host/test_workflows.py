@@ -72,9 +72,10 @@ def run(frontend, server) -> tuple[dict, np.ndarray]:
     return history, pixels(next(image for node, image in server.images(history) if node in saved))
 
 
-def test_there_are_nine():
+def test_there_are_ten():
     assert {path.stem for path in WORKFLOWS} == {
         "anonymize_aligned_face",
+        "anonymize_and_verify",
         "anonymize_chosen_faces",
         "anonymize_long_video",
         "anonymize_photo",
@@ -112,6 +113,21 @@ def test_faces_change_and_the_rest_does_not(opened, server, name, photo):
     assert not changed[:, 330:].any() and not changed[260:].any() and not changed[:, :100].any()
     reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
     assert reports and all(len(report["faces"]) == 1 for report in reports)
+    assert frontend.errors() == []
+
+
+def test_each_face_is_verified_and_what_did_not_pass_is_covered(opened, server, photo):
+    frontend = opened("anonymize_and_verify", photo)
+    prompt = frontend.to_api()
+    history, after = run(frontend, server)
+    shown = {prompt[node]["class_type"]: output for node, output in history["outputs"].items()}
+    (face,) = shown["FaceAnonVerifyFaces"]["face_anon_report"][0]["faces"]
+    (last,) = shown["FaceAnonRedactFaces"]["face_anon_report"][0]["faces"]
+    passed = face["verification"]["verdict"] == "stranger"
+    assert face["action"] == "anonymized" and last["action"] == ("anonymized" if passed else "redacted")
+    assert (after[110, 220] == 0).all() != passed
+    assert shown["FaceAnonVerifyFaces"]["images"] and "recognisers say: 1 " in shown["FaceAnonVerifyFaces"]["text"][0]
+    assert "trained on photographs" in shown["FaceAnonVerifyFaces"]["text"][0]
     assert frontend.errors() == []
 
 

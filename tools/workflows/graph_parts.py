@@ -5,6 +5,7 @@ node, number of its output).
 """
 
 from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.recognition.settings import AUTO
 
 # The shipped graphs run as they stand, so they name the model that ships with the pack, with what it says of itself.
 MODEL = checkpoint.DEMO
@@ -225,7 +226,7 @@ def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
             "pos": [x, 80],
             "width": 320,
             "inputs": {"image": ("photo", 0), "crops": ("decode", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
-            "widgets": {"action": action},
+            "widgets": {"action": action, "verify": AUTO},
         },
         "save": save_image([x + 350, 80], ("paste", 0), ("paste", 2), prefix),
     }
@@ -236,7 +237,7 @@ def connected() -> dict:
     return {name: ("model", i) for i, name in enumerate(LOADED)}
 
 
-def paint_and_paste(image: str) -> dict:
+def paint_and_paste(image: str, verify: str = AUTO) -> dict:
     """The crops of node "crop" painted in one node and pasted back into output 0 of node `image`."""
     return {
         "paint": {
@@ -251,5 +252,6 @@ def paint_and_paste(image: str) -> dict:
             "pos": [1140, 80],
             "width": 320,
             "inputs": {"image": (image, 0), "crops": ("paint", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
+            "widgets": {"verify": verify},
         },
     }

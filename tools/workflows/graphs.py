@@ -1,5 +1,6 @@
 """The shipped graphs for photos, and the list of all."""
 
+from face_anonymizer.modules.recognition.settings import OFF
 from face_anonymizer.tools.workflows.graph_parts import (
     ALIGNED_TITLE,
     CFG,
@@ -33,6 +34,12 @@ _CHOSEN = """## Anonymize some faces, cover the others
 *Select Faces* takes the largest face here; by number, size, score, place or a mask as well. The chosen one is painted
 anew, all others are covered, and one report tells of both. Bypass *Redact Faces* to keep the others: the report then
 lists them as kept.
+
+"""
+_VERIFY = """## Anonymize, and see that each face became a stranger
+*Verify Faces* asks two recognisers whether each result is still the person of the original: green is a stranger, red
+did not pass, grey cannot be measured. What did not pass is covered, and the report holds distances, thresholds and what
+was kept. The recognisers were trained on photographs: of the demo model's drawn faces they say little.
 
 """
 _REDACT = """## Cover every face of a photo
@@ -167,6 +174,41 @@ def chosen_graph() -> dict:
     return {"nodes": nodes, "groups": groups}
 
 
+def verify_graph() -> dict:
+    nodes = {
+        **notes(_VERIFY + LIMITS, CROP_SIZE, GUIDANCE),
+        "photo": load_image([0, 80], "Before"),
+        "model": loader([0, 470]),
+        "seed": seed([0, 860]),
+        "detect": detect([400, 80], "photo", thorough=True),
+        "crop": crop([770, 80], "photo", "detect"),
+        **paint_and_paste("photo", verify=OFF),  # Verify Faces does
+        "verify": {
+            "type": "FaceAnonVerifyFaces",
+            "pos": [1500, 80],
+            "width": 520,
+            "height": 760,
+            "inputs": {"before": ("photo", 0), "after": ("paste", 0), "faces": ("crop", 1), "report": ("paste", 2)},
+        },
+        "redact": {
+            "type": "FaceAnonRedactFaces",
+            "title": "Cover what did not pass",
+            "pos": [2060, 80],
+            "width": 320,
+            "inputs": {"image": ("paste", 0), "faces": ("verify", 2), "report": ("verify", 3)},
+        },
+        "save": {**save_image([2420, 80], ("redact", 0), ("redact", 2), "anonymized"), "title": "After"},
+    }
+    groups = [
+        group("Photo and model", "#3f789e", [-20, -10, 390, 1070]),
+        group("Faces", "#8A8", [390, -10, 350, 1070]),
+        group("Paint", "#A88", [760, -10, 710, 1070]),
+        group("Verify", "#88A", [1490, -10, 550, 1070]),
+        group("Cover what did not pass, and save", "#b58b2a", [2050, -10, 800, 1070]),
+    ]
+    return {"nodes": nodes, "groups": groups}
+
+
 def redact_photo_graph() -> dict:
     nodes = {
         "about": note(
@@ -208,6 +250,7 @@ GRAPHS = {
         "anonymized",
         (CROP_SIZE, CFG),
     ),
+    "anonymize_and_verify": verify_graph(),
     "anonymize_chosen_faces": chosen_graph(),
     "anonymize_video": video_graph(),
     "anonymize_long_video": long_video_graph(),
