@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import folder_paths
@@ -108,37 +109,39 @@ class FaceAnonLoadModel(io.ComfyNode):
         return io.NodeOutput(*loaded, ui=show_text(cls, text))
 
 
-def demonstrations_upstream(node: type[io.ComfyNode], input_name: str) -> list[str]:
-    """The names of the models that made what comes into a node, of those that are demonstrations.
+def models_upstream(node: type[io.ComfyNode], input_name: str, beside: str | None = None) -> dict[str, bool]:
+    """The models that made what comes into a node: their names, and whether each says that it is a demonstration.
 
     Args:
         node: with the hidden inputs prompt and unique_id.
         input_name: of its input.
+        beside: name of another input: the models that made what comes there are left out.
     """
     if node.hidden is None or not node.hidden.prompt:
-        return []
-    prompt, found = node.hidden.prompt, set()
-    folders = _model_folders()
-    for number in nodes_upstream(prompt, str(node.hidden.unique_id), input_name):
-        name = prompt[number].get("inputs", {}).get("model")
-        is_loader = prompt[number].get("class_type") == "FaceAnonLoadModel"
-        if is_loader and isinstance(name, str) and name in folders and read_settings(folders[name]).demonstration:
-            found.add(name)
-    return sorted(found)
+        return {}
+    prompt, number = node.hidden.prompt, str(node.hidden.unique_id)
+    before = nodes_upstream(prompt, number, beside) if beside else set()
+    folders, found = _model_folders(), {}
+    for upstream in nodes_upstream(prompt, number, input_name) - before:
+        if prompt[upstream].get("class_type") == "FaceAnonLoadModel":
+            name = prompt[upstream].get("inputs", {}).get("model")
+            folder = folders.get(name) if isinstance(name, str) else None
+            found[str(name)] = folder is not None and bool(read_settings(folder).demonstration)
+    return found
 
 
-def drawn_faces_note(node: type[io.ComfyNode], input_name: str) -> str:
+def drawn_faces_note(models: Mapping[str, bool]) -> str:
     """What a report says beside verdicts on the faces of demonstration models; "" where none made them.
 
     Args:
-        node, input_name: as for demonstrations_upstream.
+        models: as of models_upstream.
     """
-    names = demonstrations_upstream(node, input_name)
+    names = sorted(shown(name) for name, is_demonstration in models.items() if is_demonstration)
     if not names:
         return ""
     return (
-        f"{', '.join(map(shown, names))} is a demonstration and paints drawn faces, but the recognisers were trained "
-        "on photographs: their verdicts mean little here"
+        f"{', '.join(names)} is a demonstration and paints drawn faces, but the recognisers were trained on "
+        "photographs: their verdicts mean little here"
     )
 
 

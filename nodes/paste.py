@@ -18,9 +18,9 @@ from ..modules.output.starts import noise_at_start
 from ..modules.output.upstream import is_swap, numbers_upstream
 from ..modules.recognition.landmarks import ALIGNMENTS, DETECTED, LANDMARKS
 from ..modules.recognition.pairs import identity_judge
-from ..modules.recognition.settings import AUTO, OFF, ON, VERIFY
+from ..modules.recognition.settings import AUTO, OFF, VERIFY
 from ..modules.terminal import shown
-from .model import demonstrations_upstream, drawn_faces_note
+from .model import drawn_faces_note, models_upstream
 from .reporting import show_report, step_progress
 from .types import CATEGORY, FacesSocket, ReportSocket
 
@@ -236,9 +236,12 @@ class FaceAnonPasteFaces(io.ComfyNode):
 
 def _verification(node: type[io.ComfyNode], verify: str) -> tuple[bool, str]:
     """Whether a node's faces are verified, and what the report says about that."""
-    if verify == AUTO and (names := demonstrations_upstream(node, "crops")):
-        return False, f"not verified: {', '.join(map(shown, names))} is a demonstration and paints drawn faces"
-    return verify != OFF, drawn_faces_note(node, "crops") if verify == ON else ""
+    # as degree and denoise: what made the picture is not what painted its faces
+    models = models_upstream(node, "crops", "image")
+    if verify == AUTO and models and all(models.values()):
+        names = ", ".join(sorted(map(shown, models)))
+        return False, f"not verified: {names} is a demonstration and paints drawn faces"
+    return verify != OFF, drawn_faces_note(models) if verify != OFF else ""
 
 
 def _is_swap(node: type[io.ComfyNode]) -> bool:

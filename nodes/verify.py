@@ -15,7 +15,7 @@ from ..modules.faces.types import Faces
 from ..modules.host.reader import face_reader
 from ..modules.recognition.verdict import STRANGER, Verification, drift_words
 from ..modules.recognition.verifying import Verified, verify_faces
-from .model import drawn_faces_note
+from .model import drawn_faces_note, models_upstream
 from .reporting import show_pictures, show_report, step_progress
 from .types import CATEGORY, FacesSocket, ReportSocket
 
@@ -61,7 +61,7 @@ class FaceAnonVerifyFaces(io.ComfyNode):
             swapped=_places(actions, SWAPPED),
             progress=step_progress(len(before)),
         )
-        done = _enriched(report, faces, verified, drawn_faces_note(cls, "after"))
+        done = _enriched(report, faces, verified, drawn_faces_note(models_upstream(cls, "after")))
         failed = _parted(faces, verified.failed)
         preview = draw_words(after, faces, [_word(one) for one in verified.verifications])
         shown = show_report(cls, done, _figures(faces, verified)) | show_pictures(cls, preview)

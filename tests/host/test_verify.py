@@ -74,6 +74,12 @@ def test_paste_verifies_only_where_it_is_told_to(photo, stranger, in_graph):
         notes = ["not verified: demo is a demonstration and paints drawn faces"] if name == DEMO else []
         assert list(output[2].notes) == notes
     node = in_graph(pack.FaceAnonPasteFaces, "crops", DEMO)
+    # another model painted over what the demo had made, and one that nobody knows: both are verified
+    node.hidden.prompt["3"]["inputs"]["image"] = ["2", 0]
+    node.hidden.prompt["4"] = {"class_type": "FaceAnonLoadModel", "inputs": {"model": ["9", 0]}}
+    node.hidden.prompt["3"]["inputs"]["crops"] = ["4", 0]
+    assert node.execute(images, faces, crops, verify="auto")[2].count() == {"redacted": 1}
+    node = in_graph(pack.FaceAnonPasteFaces, "crops", DEMO)
     (note,) = node.execute(images, faces, crops, verify="on")[2].notes
     assert note.startswith("demo is a demonstration") and "trained on photographs" in note
 
