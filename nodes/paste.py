@@ -7,6 +7,7 @@ from comfy_api.latest import io
 
 from ..modules.faces import report as reports
 from ..modules.faces.alignment import crop_faces
+from ..modules.faces.numbers import note_on_numbers
 from ..modules.faces.paste.cover_and_look import cover_and_look
 from ..modules.faces.paste.look import Look
 from ..modules.faces.paste.paste_or_redact import replace_faces
@@ -230,7 +231,8 @@ class FaceAnonPasteFaces(io.ComfyNode):
         look = Look(action, seed, degree, denoise, looker(), judges=judges, swap=swap)
         progress = step_progress(len(image))
         *pasted, done = replace_faces(image, crops, faces, settings, look=look, protect=protect, progress=progress)
-        done = replace(done, notes=(*done.notes, *([note] if note else []))).continued(report, image, pasted[0])
+        notes = (*([note] if note else []), *note_on_numbers(faces, keep, "keep"))
+        done = done.noting(*notes).continued(report, image, pasted[0])
         return io.NodeOutput(*pasted, done, ui=show_report(cls, done))
 
 
@@ -339,5 +341,5 @@ class FaceAnonRedactFaces(io.ComfyNode):
         settings = RedactSettings(mode, shape, detail, margin, keep)
         look = Look(reports.REDACTED, find=looker())
         *redacted, done = cover_and_look(image, faces, settings, look=look, progress=step_progress(len(image)))
-        done = done.continued(report, image, redacted[0])
+        done = done.noting(*note_on_numbers(faces, keep, "keep")).continued(report, image, redacted[0])
         return io.NodeOutput(*redacted, done, ui=show_report(cls, done))

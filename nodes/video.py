@@ -7,6 +7,7 @@ import folder_paths
 from comfy_api.latest import InputImpl, io
 
 from ..modules.attempts.settings import AttemptSettings
+from ..modules.faces.numbers import note_on_numbers
 from ..modules.faces.report import FOUND, report_faces
 from ..modules.faces.settings import SAME_NOISE, DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..modules.model.comfy_engine import FaceAnonModel
@@ -121,7 +122,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
             identity=identity,
             proof=proof,
         )
-        return _changed(cls, written, done)
+        return _changed(cls, written, done.noting(*note_on_numbers(faces, keep, "keep")))
 
 
 class FaceAnonRedactVideo(io.ComfyNode):
@@ -158,7 +159,7 @@ class FaceAnonRedactVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         settings = RedactSettings(mode, shape, detail, margin, keep)
         written, done = redact_video(_clip(video, report), _new_file(), faces, settings, step_progress(1))
-        return _changed(cls, written, done)
+        return _changed(cls, written, done.noting(*note_on_numbers(faces, keep, "keep")))
 
 
 def _clip(video, report=None) -> Clip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from .types import Faces
@@ -32,6 +33,31 @@ def parse_numbers(text: str, name: str = "indices") -> list[range]:
             f"got {text!r}."
         )
     return ranges
+
+
+def percent(share: float) -> str:
+    """A share 0..1 with one decimal, never rounded up: what falls short of a limit does not read like it."""
+    return f"{math.floor(share * 1000 + 1e-6) / 10:.1f}%"
+
+
+def note_on_numbers(faces: Faces, text: str, name: str) -> tuple[str, ...]:
+    """What to say of numbers that no face of a step has: a line, or none.
+
+    Args:
+        faces: of all of the step.
+        text, name: as parse_numbers takes them.
+    """
+    known = {offset + 1 for offset in faces.seed_offsets()}
+    nobody = [str(numbers.start) for numbers in parse_numbers(text, name) if not known & set(_bounded(numbers, known))]
+    if not nobody:
+        return ()
+    many = f"the numbers are {min(known)} to {max(known)}" if known else "there is none"
+    return (f"{name} names no face by {', '.join(nobody)}: {many}",)
+
+
+def _bounded(numbers: range, known: set[int]) -> range:
+    """Those that may be in a set: a range may be of any length."""
+    return range(numbers.start, min(numbers.stop, max(known, default=0) + 1))
 
 
 def named_faces(faces: Faces, text: str, name: str) -> frozenset[int]:

@@ -285,6 +285,10 @@ class Report:
         traces = by_image(earlier.traces) if earlier is not None else {}
         return self.after(earlier, open_faces(before, traces), open_faces(after, traces))
 
+    def noting(self, *notes: str) -> Report:
+        """This report with more for the user to know, a line each."""
+        return replace(self, notes=(*self.notes, *notes))
+
     def after(self, earlier: Report | None, were_open: Collection[Key] = (), are_open: Collection[Key] = ()) -> Report:
         """This report as the next chapter of an earlier one of the same pictures.
 

@@ -1,5 +1,7 @@
 """The look at the result: how much of a face was replaced, what a detector finds on it, and what is said of it."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,11 @@ from strangers import forgetful
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.detect.glance import glance
+from face_anonymizer.modules.faces.numbers import note_on_numbers, percent
 from face_anonymizer.modules.faces.paste.compositing import paste_faces
 from face_anonymizer.modules.faces.paste.cover_and_look import cover_and_look
 from face_anonymizer.modules.faces.paste.coverage import LEAST, covered_share
-from face_anonymizer.modules.faces.paste.look import Look
+from face_anonymizer.modules.faces.paste.look import Look, judge_coverage
 from face_anonymizer.modules.faces.paste.masks import FaceShapes
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
 from face_anonymizer.modules.faces.settings import (
@@ -81,7 +84,8 @@ def test_what_is_protected_or_kept_is_not_anonymized_and_is_covered(group):
         result, mask, report = replace_faces(images, crops, faces, protect=protect)
         assert {(entry.action, entry.verdict) for entry in report.entries} == {("redacted", "kept")}
         assert all(entry.covered == pytest.approx(share, abs=0.01) for entry in report.entries)
-        assert f"kept: {share:.0%} of the face's oval was replaced, 90% is the least" in report.to_text()
+        said = re.search(r"([0-9.]+)% of the face's oval was replaced, 90% is the least", report.to_text())
+        assert said and float(said[1]) / 100 == pytest.approx(share, abs=0.01)
         for face in faces:
             assert originals_share(images, result, mask, FaceShapes(face)) < 0.1
     result, _, report = replace_faces(images, crops, faces, PasteSettings(keep_faces="2"), protect=everything)
@@ -89,6 +93,7 @@ def test_what_is_protected_or_kept_is_not_anonymized_and_is_covered(group):
     x0, y0, x1, y1 = faces.faces[1].box.astype(int)
     assert torch.equal(result[0, y0:y1, x0:x1], images[0, y0:y1, x0:x1])
     whole = replace_faces(images, crops, faces, PasteSettings(keep=PARTS))[2]
+    assert whole.notes[0].startswith("of every face that was pasted the original's eyes, nose, mouth stay")
     assert {(entry.action, entry.verdict) for entry in whole.entries} == {("redacted", "kept")}
     assert all(0.5 < entry.covered < 0.9 for entry in whole.entries)
 
@@ -160,3 +165,18 @@ def test_a_covered_face_that_is_still_found_failed(group, networks):
     assert (entry.action, entry.verdict) == ("kept", "a face is found on it") and "below 0.5" in entry.reason
     (entry,) = cover_and_look(images, first, RedactSettings("mosaic"), look=looks)[2].entries
     assert (entry.action, entry.verdict) == ("redacted", "a face is found on it")
+
+
+def test_a_share_below_the_least_does_not_read_like_it():
+    words = [judge_coverage(share).why for share in (0.8999, 0.85)]
+    assert words == [f"{share} of the face's oval was replaced, 90% is the least" for share in ("89.9%", "85.0%")]
+    assert judge_coverage(0.9).why == "" and percent(1.0) == "100.0%" and percent(0.29) == "29.0%"
+
+
+def test_numbers_that_nobody_has_are_told():
+    faces = Faces(1, 9, 9, (Face(0, np.array([0.0, 0, 5, 5]), 0.9, np.zeros((0, 2)), BOX_ONLY, "test"),) * 3)
+    assert note_on_numbers(faces, "1, 2-99, 3", "keep") == note_on_numbers(faces, "", "keep") == ()
+    assert note_on_numbers(faces, "2, 99, 7-1000000000", "keep") == (
+        "keep names no face by 99, 7: the numbers are 1 to 3",
+    )
+    assert note_on_numbers(Faces(1, 9, 9), "1", "keep") == ("keep names no face by 1: there is none",)

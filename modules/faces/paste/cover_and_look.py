@@ -9,7 +9,7 @@ import torch
 
 from ..alignment import check_faces
 from ..detect.glance import of_one_picture
-from ..numbers import named_faces
+from ..numbers import named_faces, percent
 from ..report import KEPT, KEPT_BY_USER, REDACTED, Outcome, Report, entries_elsewhere, report_faces
 from ..settings import RedactSettings
 from ..types import Face, Faces
@@ -91,7 +91,7 @@ def _cover_ovals(
 def _of_little(share: float, covered: float, settings: RedactSettings, kept: bool) -> Outcome:
     """The outcome of a face of which the shape alone covered too little."""
     shape = f"the {settings.shape} with margin {settings.margin:g}"
-    why = f"{shape} covers {share:.0%} of the face's oval, {LEAST:.0%} is the least"
+    why = f"{shape} covers {percent(share)} of the face's oval, {LEAST:.0%} is the least"
     if kept:
         return Outcome(KEPT_BY_USER, why, KEPT, share)
     return Outcome(REDACTED, f"{why}: the oval was covered too", "covered by the oval too", covered)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..detect.glance import Glance
+from ..numbers import percent
 from ..report import ANONYMIZED
 from ..types import Faces
 from .broken import why_broken
@@ -145,7 +146,7 @@ def judge_coverage(share: float) -> Verdict:
     """
     if share >= LEAST:
         return Verdict(covered=share)
-    return Verdict(PARTLY, f"{share:.0%} of the face's oval was replaced, {LEAST:.0%} is the least", share)
+    return Verdict(PARTLY, f"{percent(share)} of the face's oval was replaced, {LEAST:.0%} is the least", share)
 
 
 def judge_likeness(sights: Sequence[Sight]) -> list[Verdict | None]:

@@ -54,6 +54,9 @@ def replace_faces(
     check_protect(protect, faces)
     kept = named_faces(faces, settings.keep_faces, "keep")
     notes = []
+    if len(faces) and settings.keep:
+        parts = ", ".join(settings.keep)
+        notes.append(f"of every face that was pasted the original's {parts} stay: they help to recognise a person")
     if len(faces) and settings.feather > (most := MOST_FEATHER[settings.region]):
         notes.append(
             f"feather {settings.feather:g} was limited to {most:g}: with region {settings.region} more would let the "
