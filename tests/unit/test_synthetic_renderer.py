@@ -66,20 +66,30 @@ def test_any_size_shows_the_same_face():
     assert (small.face_mask - reduced_mask).abs().mean() < 0.003
 
 
-def effect(table: tuple, name: str) -> tuple[float, float]:
-    """Mean difference over the person, or for the background behind it, and the largest one, between -1 and 1."""
-    base = SHOWN if table is IDENTITY else SCENE
-    ends = base[[0, 0]].replace(**{name: torch.tensor([-1.0, 1.0])})
-    rendered = render(ends, SCENE, 128) if table is IDENTITY else render(SHOWN, ends, 128)
-    difference = (rendered.images[0] - rendered.images[1]).abs().mean(-1)
-    person = (1 - rendered.background_mask).amax(0)
-    weight = 1 - person if name.startswith("background") else person
-    return ((difference * weight).sum() / weight.sum()).item(), difference.max().item()
+@pytest.fixture(scope="module")
+def effects() -> dict[str, tuple[float, float]]:
+    """Name -> mean difference over the person, or for the background behind it, and the largest, between -1 and 1."""
+    found = {}
+    for table, base in ((IDENTITY, SHOWN), (ATTRIBUTES, SCENE)):
+        for start in range(0, len(table), 8):  # so many faces at once take 0.65 of the time of single ones
+            names = [parameter.name for parameter in table[start : start + 8]]
+            ends = base[[0, 0] * len(names)]
+            for i, name in enumerate(names):
+                ends.values[2 * i : 2 * i + 2, ends.names.index(name)] = torch.tensor([-1.0, 1.0])
+            rendered = render(ends, SCENE, 128) if table is IDENTITY else render(SHOWN, ends, 128)
+            for i, name in enumerate(names):
+                first, second = rendered.images[2 * i : 2 * i + 2]
+                difference = (first - second).abs().mean(-1)
+                person = (1 - rendered.background_mask[2 * i : 2 * i + 2]).amax(0)
+                weight = 1 - person if name.startswith("background") else person
+                mean = (difference * weight).sum() / weight.sum()
+                found[name] = mean.item(), difference.max().item()
+    return found
 
 
 @pytest.mark.parametrize("parameter", IDENTITY + ATTRIBUTES, ids=lambda parameter: parameter.name)
-def test_every_parameter_shows(parameter):
-    mean, largest = effect(IDENTITY if parameter in IDENTITY else ATTRIBUTES, parameter.name)
+def test_every_parameter_shows(effects, parameter):
+    mean, largest = effects[parameter.name]
     assert mean > 8e-4
     assert largest > 0.035
 
