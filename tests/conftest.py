@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,12 @@ def needs_server(file: Path) -> bool:
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
     return FIXTURES
+
+
+@pytest.fixture(scope="module")
+def remembered_looks() -> Iterator[None]:
+    """See remembered_looks.py. A module of tests asks for it with pytest.mark.usefixtures."""
+    from remembered_looks import remembered
+
+    with remembered():
+        yield

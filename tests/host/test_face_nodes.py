@@ -12,6 +12,9 @@ from PIL import Image
 from face_anonymizer import nodes as pack
 from face_anonymizer.nodes import reporting
 
+# Most tests here search one photo; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 
 @pytest.fixture(scope="module")
 def photo(fixtures):

@@ -23,6 +23,9 @@ from face_anonymizer.modules.video import frames as video_frames
 from face_anonymizer.modules.video import jobs
 from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
 
+# Most tests here search the same pictures; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 FRAMES = 5  # of `clip`
 FAST = {"seed": 5, "steps": 2, "sampler_name": "euler"}
 

@@ -14,6 +14,9 @@ from face_anonymizer.modules.evaluation import backends
 from face_anonymizer.modules.evaluation.measured import Measured
 from face_anonymizer.scripts import evaluate as command
 
+# Most tests here search the same pictures; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -13,6 +13,9 @@ from face_anonymizer.modules.faces.boxes import overlapping, suppress
 from face_anonymizer.modules.faces.detect import detection, tiles, turned
 from face_anonymizer.modules.faces.settings import DetectSettings
 
+# Most tests here search the same pictures; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 GREY = (110, 120, 115)
 CENTRE, SIZE = np.array([225.8, 118.1]), 102.7  # middle of the face in assets/astronaut.jpg, and root of its box's area
 
