@@ -1,7 +1,6 @@
 """Crops of faces, and what is put back in their place: painted faces or a redaction."""
 
 import math
-from dataclasses import replace
 
 from comfy_api.latest import io
 
