@@ -1,5 +1,6 @@
 """Save pictures, videos and reports without metadata, under names that do not come from the source."""
 
+import json
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +10,16 @@ from comfy_api.latest import io, ui
 
 from ..modules.faces.report import refuse_originals
 from ..modules.faces.traces import by_image, open_faces
-from ..modules.files import write_whole
+from ..modules.files import replace_whole, write_whole
 from ..modules.output.formats import EXTENSIONS, FORMATS, QUALITY
 from ..modules.output.pictures import emptied, save_image
 from ..modules.output.provenance import alpha_is_a_mask, source_image
 from ..modules.photos.colour import NOTHING_SAID, colour_of_file
 from ..modules.photos.reading import hidden_pixels
+from ..modules.proof.page import to_html
+from ..modules.proof.proof import Proof
 from ..modules.video.saving import save_video
-from .proving import make_page, page_input
+from .proving import page_input, prove
 from .reporting import show_report
 from .types import CATEGORY, ReportSocket
 
@@ -98,7 +101,7 @@ class FaceAnonSaveImage(io.ComfyNode):
 
         saved = ui.SavedImages([save(i, image) for i, image in enumerate(images)])
         if report is not None and report_page:
-            folder.save_page(lambda files: make_page(cls, report, files, "images"))
+            folder.save_proof(report, lambda files: prove(cls, report, files, "images"))
         return io.NodeOutput(images, ui=saved)
 
 
@@ -141,7 +144,7 @@ class FaceAnonSaveVideo(io.ComfyNode):
         extension = ".mp4" if format == "auto" else f".{format}"
         saved = folder.save(extension, lambda path: save_video(video, path, mark_as_ai), report)
         if report is not None and report_page:
-            folder.save_page(lambda files: make_page(cls, report, files, "video"))
+            folder.save_proof(report, lambda files: prove(cls, report, files, "video"))
         return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
 
 
@@ -172,7 +175,7 @@ class FaceAnonReport(io.ComfyNode):
             folder = _Folder(filename_prefix)
             folder.save(".json", lambda path: write_whole(path, text.encode()))
             if report_page:
-                folder.save_page(lambda _: make_page(cls, report, ()))
+                folder.save_proof(report, lambda _: prove(cls, report, ()))
         return io.NodeOutput(text, ui=show_report(cls, report))
 
 
@@ -218,14 +221,20 @@ class _Folder:
             write_whole(path.with_suffix(".json"), report.to_json().encode())
         return ui.SavedResult(path.name, self._subfolder, io.FolderType.output)
 
-    def save_page(self, make: Callable[[list[Path]], bytes]) -> None:
-        """Write a page beside the first file that was saved, under its name; without one there is nothing to tell.
+    def save_proof(self, report, make: Callable[[list[Path]], Proof]) -> None:
+        """Write a page beside the first file that was saved, under its name, and what it knows more into the JSON.
+
+        Without a file there is nothing to tell.
 
         Args:
-            make: called with all files that were saved, gives the page.
+            report: whose JSON lies there already.
+            make: called with all files that were saved.
         """
         if self._saved:
-            write_whole(self._saved[0].with_suffix(".html"), make(self._saved))
+            proof = make(self._saved)
+            write_whole(self._saved[0].with_suffix(".html"), to_html(proof))
+            told = report.to_dict() | {"made_with": proof.to_dict()}
+            replace_whole(self._saved[0].with_suffix(".json"), (json.dumps(told, indent=2) + "\n").encode())
 
 
 def _check_report(report, images) -> None:

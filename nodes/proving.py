@@ -13,7 +13,6 @@ from ..modules.files import sha256_of, sha256_of_folder
 from ..modules.host.location import pack_version
 from ..modules.model.checkpoint import find_model_folders, read_settings
 from ..modules.proof.graph import read_graph
-from ..modules.proof.page import to_html
 from ..modules.proof.proof import MadeWith, Proof
 from ..modules.proof.report import results_of_report
 from .types import MODEL_FOLDER
@@ -28,12 +27,13 @@ def page_input() -> io.Input:
         default=False,
         optional=True,
         tooltip="Saves the report as a page (.html) too, for readers: every face with figures and thresholds, the "
-        "settings of the graph, and the SHA-256 of the model and of the saved files. No pictures, no names.",
+        "settings of the graph, and the SHA-256 of the model and of the saved files. No pictures, no names. The JSON "
+        "then has the settings and digests, too.",
     )
 
 
-def make_page(node: type[io.ComfyNode], report: Report, saved: Sequence[Path], picture: str = "") -> bytes:
-    """The page of a report.
+def prove(node: type[io.ComfyNode], report: Report, saved: Sequence[Path], picture: str = "") -> Proof:
+    """The proof of a report.
 
     Args:
         node: that saves; what its prompt does not say is not known.
@@ -59,7 +59,7 @@ def make_page(node: type[io.ComfyNode], report: Report, saved: Sequence[Path], p
         settings=graph.settings,
         remarks=tuple(remarks),
     )
-    return to_html(Proof(results_of_report(report.to_dict(), tuple(map(sha256_of, saved))), made))
+    return Proof(results_of_report(report.to_dict(), tuple(map(sha256_of, saved))), made)
 
 
 def _digest(folder: Path) -> str:

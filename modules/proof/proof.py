@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..recognition.recognisers import RECOGNISERS
 from .rows import BAD, LOOK, STATES, Row, State
 
 DONE, FAILED, SKIPPED, PENDING = "done", "failed", "skipped", "pending"
@@ -116,6 +117,23 @@ class Proof:
         if any(file.troubles for file in self.files):
             judged.add(LOOK)
         return BAD if BAD in judged else LOOK if LOOK in judged or not self.rows else "good"
+
+    def to_dict(self) -> dict:
+        """How the results were made, for the report in JSON, whose faces stand there already."""
+        made = self.made_with
+        names = self.recognisers
+        digests = [*made.model_sha256, *[None] * len(made.model or ())]
+        return {
+            "dates": made.dates and list(made.dates),
+            "version": made.version,
+            "models": None
+            if made.model is None
+            else [{"name": name, "sha256": sha256} for name, sha256 in zip(made.model, digests, strict=False)],
+            "settings": [{"of": of, **values} for of, values in made.settings],
+            "remarks": list(made.remarks),
+            "recognisers": [one._asdict() for one in RECOGNISERS if one.name in names],
+            "results": [{"number": file.number, "sha256": list(file.digests)} for file in self.files],
+        }
 
     def count(self, judgement: str) -> int:
         """How many faces are judged so."""
