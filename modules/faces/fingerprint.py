@@ -93,14 +93,14 @@ def cells_agreement(
 ) -> tuple[float, float]:
     """As agreement, of the cells of two pictures."""
     now, then = now.astype(np.float64), then.astype(np.float64)
-    whole = _agreement(now.ravel(), then.ravel())
+    whole = correlation(now, then)
     if whole >= LEAST:
         return whole, LEAST
     crops, boxes = changed()
     for left_out, least in ((crops, LEAST), (boxes, LEAST_INSIDE)):
         compared = ~left_out
         if compared.sum() >= _LEAST_CELLS:
-            return _agreement(now[compared], then[compared]), least
+            return correlation(now[compared], then[compared]), least
     return whole, LEAST_INSIDE
 
 
@@ -128,8 +128,13 @@ def _cells(image: torch.Tensor) -> np.ndarray:
     return (pooled * 255).round().byte().numpy()
 
 
-def _agreement(now: np.ndarray, then: np.ndarray) -> float:
-    """The correlation of cells; of those that differ most from the others' gain and offset a share is left out."""
+def correlation(now: np.ndarray, then: np.ndarray) -> float:
+    """The correlation of cells, -1..1; of those that differ most from the others' gain and offset a share is left out.
+
+    Args:
+        now, then: of two pictures, of one shape.
+    """
+    now, then = now.ravel().astype(np.float64), then.ravel().astype(np.float64)
     kept = np.ones(len(now), bool)
     for _ in range(_ROUNDS):
         x, y = now[kept] - now[kept].mean(), then[kept] - then[kept].mean()

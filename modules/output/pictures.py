@@ -51,7 +51,7 @@ def emptied(picture: torch.Tensor, hidden: np.ndarray) -> torch.Tensor:
 
     Args:
         picture: [H, W, C], 0..1: of the photo's size, or enlarged or reduced as a whole.
-        hidden: bool [h, w], of photos.reading.hidden_pixels.
+        hidden: bool [h, w], of photos.hidden.hidden_of.
 
     Raises:
         ValueError: the picture has another shape than the photo, so that nobody knows where the hidden parts are in it.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 _UPSTREAM_INPUTS = ("image", "images", "pixels", "samples", "latent_image", "latent")  # the first is followed first
+_CARRY = (*_UPSTREAM_INPUTS, "destination", "source", "background", "foreground", "frames")  # and image1, images.image0
 
 
 def source_image(prompt: Mapping[str, Mapping], node_id: str, input_name: str = "images") -> str | None:
@@ -34,19 +36,58 @@ def source_image(prompt: Mapping[str, Mapping], node_id: str, input_name: str = 
     return None
 
 
-def alpha_is_a_mask(prompt: Mapping[str, Mapping], file: str) -> bool:
-    """Whether the alpha of a photo is a mask for the graph, and not what the photo hides.
+class Origin(NamedTuple):
+    """Where the pictures of a batch came from.
 
-    So it is where the page's mask editor wrote the file, or where a node reads the mask.
+    Args:
+        files: names, in the order in which a batch has them.
+        joined: whether a node that makes no batch has pictures of several inputs, which may be in one picture then.
+    """
+
+    files: tuple[str, ...]
+    joined: bool
+
+
+def source_images(prompt: Mapping[str, Mapping], node_id: str, input_name: str = "images") -> Origin:
+    """All files that pictures at a node's input may have been loaded from.
+
+    Every input that carries pictures is followed, of batches and of pictures that are joined too.
+
+    Args:
+        prompt, node_id, input_name: as of source_image.
+    """
+    waiting = [_linked(prompt.get(node_id), input_name)]
+    visited, found, joined = {node_id}, [], False
+    while waiting:
+        upstream = waiting.pop()
+        if upstream is None or upstream in visited or upstream not in prompt:
+            continue
+        visited.add(upstream)
+        node = prompt[upstream]
+        if isinstance(file := node["inputs"].get("image"), str):
+            found.append(file)
+            continue
+        ways = [way for name in node["inputs"] if name.startswith(_CARRY) and (way := _linked(node, name))]
+        joined = joined or (len(set(ways)) > 1 and "Batch" not in node.get("class_type", ""))
+        waiting += reversed(ways)
+    return Origin(tuple(dict.fromkeys(found)), joined)
+
+
+def alpha_is_a_mask(prompt: Mapping[str, Mapping], file: str) -> bool:
+    """Whether the alpha of a photo is a mask that its user drew, and not what the photo hides.
+
+    So it is where the page's mask editor wrote the file, or where a node loads its alpha as nothing but a mask. A node
+    that merely reads the mask of Load Image does not say so: cut-outs have one, too.
 
     Args:
         prompt: as of source_image.
-        file: the photo's name, of source_image.
+        file: the photo's name, of source_images.
     """
-    loaders = {id for id, node in prompt.items() if node["inputs"].get("image") == file}
-    links = [value for node in prompt.values() for value in node["inputs"].values()]
-    read = any(isinstance(link, list) and len(link) == 2 and str(link[0]) in loaders and link[1] == 1 for link in links)
-    return read or file.startswith("clipspace/") or any("Mask" in prompt[id].get("class_type", "") for id in loaders)
+    loaders = [node for node in prompt.values() if node["inputs"].get("image") == file]
+    masks = (
+        "Mask" in node.get("class_type", "") and node["inputs"].get("channel", "alpha") == "alpha" for node in loaders
+    )
+    return file.startswith("clipspace/") or any(masks)
 
 
 def _linked(node: Mapping | None, input_name: str) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import logging
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -17,10 +16,10 @@ from PIL import Image
 
 from ..output import icc
 from ..output.applying import picture_to_srgb, to_srgb
-from .alpha import CLEAR, separate
+from .alpha import separate
 from .colour import NOTHING_SAID, Colour, colour_of
 from .levels import ALL_LEVELS, Range, bits_of, colour_of_16_bits, look_range, sixteen_bits
-from .pages import UnreadablePhoto, open_file, open_photo, orientation_of
+from .pages import UnreadablePhoto, open_photo, orientation_of
 
 __all__ = ["Photo", "UnreadablePhoto", "open_photo", "read_photo"]
 
@@ -264,27 +263,3 @@ def _with_usual_curve(photo: Photo) -> Photo:
     seen = looked.seen(usual)
     seen = np.repeat(seen, 3, -1) if seen.shape[-1] == 1 else seen
     return replace(photo, seen=seen, levels=usual, looked=looked, colour=colour)
-
-
-def hidden_pixels(file: Path) -> list[np.ndarray]:
-    """Where the photo of a file hides what is in it, under alpha 0, or nearly so.
-
-    Returns:
-        bool [H, W], upright, of each picture of the file; empty where it hides nothing, or cannot be read.
-    """
-    hidden = []
-    try:
-        with open_file(file.read_bytes()) as image:
-            for i in range(getattr(image, "n_frames", 1)):
-                image.seek(i)
-                if "transparency" in image.info or {"A", "a"} & set(image.getbands()):
-                    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-                    hidden.append(upright(alpha <= int(CLEAR * 255), orientation_of(image)))
-                elif i == 0 and image.format != "GIF":  # whose first frame may be opaque alone
-                    return []
-                else:
-                    hidden.append(np.zeros(image.size[::-1], bool))
-    except Exception as error:  # of a broken file Pillow raises what it comes upon
-        _log.warning("What the photo hides under alpha 0 could not be read, and may be seen: %s", error)
-        return []
-    return hidden if any(frame.any() for frame in hidden) else []

@@ -179,13 +179,48 @@ def test_no_saved_photo_holds_what_is_planted_in_its_source(name, format, host_n
     assert scanner.scan(path.read_bytes()) == []
 
 
-def test_what_alpha_hides_is_white_unless_alpha_is_a_mask(host_nodes):
+def test_what_alpha_hides_is_white_whoever_reads_the_mask(host_nodes):
     data = planted.hidden_below_alpha("PNG")
-    with Image.open(load_and_save("hidden.png", data, host_nodes)) as saved:
-        assert (np.asarray(saved)[20:90, 10:80] == 255).all() and np.asarray(saved)[:, 90:].std() > 20
     reader = {"3": {"inputs": {"mask": ["1", 1]}}}
-    with Image.open(load_and_save("hidden.png", data, host_nodes, reader)) as saved:
+    for more in (None, reader):
+        with Image.open(load_and_save("hidden.png", data, host_nodes, more)) as saved:
+            assert (np.asarray(saved)[20:90, 10:80] == 255).all() and np.asarray(saved)[:, 90:].std() > 20
+    mask = {"3": {"class_type": "LoadImageMask", "inputs": {"image": "hidden.png", "channel": "alpha"}}}
+    with Image.open(load_and_save("hidden.png", data, host_nodes, mask)) as saved:
         assert (np.asarray(saved)[20:90, 10:80] != 255).any()
+    mask["3"]["inputs"]["channel"] = "red"
+    with Image.open(load_and_save("hidden.png", data, host_nodes, mask)) as saved:
+        assert (np.asarray(saved)[20:90, 10:80] == 255).all()
+
+
+def two_files(host_nodes, kind, order):
+    """A photo without alpha and one that hides a part of itself, as a graph joins them: the files that are saved."""
+    folder = Path(folder_paths.get_input_directory())
+    (folder / "hidden.png").write_bytes(planted.hidden_below_alpha("PNG"))
+    with Image.open(folder / "hidden.png") as image:
+        size = image.size
+    ramp = np.linspace(0, 255, size[0] * size[1] * 3).reshape(size[1], size[0], 3).astype(np.uint8)
+    Image.fromarray(ramp).save(folder / "plain.png")
+    names = [("plain.png", "hidden.png")[i] for i in order]
+    loaded = [host_nodes.LoadImage().load_image(name)[0] for name in names]
+    prompt = {str(i): {"inputs": {"image": name}, "class_type": "LoadImage"} for i, name in enumerate(names)}
+    prompt["5"] = {"class_type": kind, "inputs": {"image1": ["0", 0], "image2": ["1", 0]}}
+    prompt["9"] = {"inputs": {"images": ["5", 0]}}
+    images = torch.cat(loaded) if kind == "ImageBatch" else torch.lerp(loaded[0], loaded[1], 0.3)
+    output = in_prompt(saving.FaceAnonSaveImage, prompt, "9").execute(images, "several")
+    return [np.asarray(Image.open(file_of(output, i))) for i in range(len(images))]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_several_photos_each_hides_its_own(host_nodes, order):
+    saved = dict(zip(order, two_files(host_nodes, "ImageBatch", order), strict=True))
+    assert (saved[1][20:90, 10:80] == 255).all() and (saved[0][20:90, 10:80] != 255).all()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_a_photo_hides_does_not_shine_through_another(host_nodes, order):
+    (saved,) = two_files(host_nodes, "ImageBlend", order)
+    assert (saved[20:90, 10:80] == 255).all() and saved[:, 90:].std() > 20
 
 
 @pytest.mark.parametrize("part", [(b"gAMA", (100000).to_bytes(4, "big")), (b"cICP", bytes((12, 13, 0, 1)))])

@@ -15,9 +15,16 @@ from face_anonymizer.modules.output import icc, png
 from face_anonymizer.modules.output.encoding import encode_picture
 from face_anonymizer.modules.output.pictures import emptied
 from face_anonymizer.modules.photos import alpha as transparency
-from face_anonymizer.modules.photos.reading import UnreadablePhoto, hidden_pixels, read_photo, upright
+from face_anonymizer.modules.photos.hidden import read_pages
+from face_anonymizer.modules.photos.reading import UnreadablePhoto, read_photo, upright
 
 SIZE = (60, 40)
+
+
+def hidden_pixels(file):
+    """Of each picture of a file, where it hides anything."""
+    pages = [page.hidden for page in read_pages(file)]
+    return pages if any(page.any() for page in pages) else []
 
 
 def picture(size=SIZE) -> np.ndarray:

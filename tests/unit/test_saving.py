@@ -290,7 +290,7 @@ def test_the_walk_to_the_source():
 def test_a_mask_that_the_user_drew_hides_nothing():
     loader, save = {"inputs": {"image": "a.png"}, "class_type": "LoadImage"}, {"inputs": {"images": ["1", 0]}}
     assert not provenance.alpha_is_a_mask({"1": loader, "2": save}, "a.png")
-    assert provenance.alpha_is_a_mask({"1": loader, "2": save, "3": {"inputs": {"mask": ["1", 1]}}}, "a.png")
+    assert not provenance.alpha_is_a_mask({"1": loader, "2": save, "3": {"inputs": {"mask": ["1", 1]}}}, "a.png")
     assert not provenance.alpha_is_a_mask({"1": loader, "2": save, "3": {"inputs": {"mask": ["2", 1]}}}, "a.png")
     assert provenance.alpha_is_a_mask({"1": loader, "4": loader | {"class_type": "LoadImageMask"}}, "a.png")
     drawn = "clipspace/clipspace-painted-masked-1.png [input]"
