@@ -85,9 +85,9 @@ def host_nodes() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory) -> Path:
-    """A film of five frames at 29.97 a second with sound: three moving faces of 60 to 100 pixels."""
+    """A film of four frames at 29.97 a second with sound: three moving faces of 60 to 100 pixels."""
     path = tmp_path_factory.mktemp("clip") / "Jane Doe at home.mp4"
-    sample_clip.write_clip(path, range(20, 25), metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
+    sample_clip.write_clip(path, range(20, 24), metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
     return path
 
 

@@ -26,7 +26,7 @@ from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
 # Most tests here search the same pictures; none of them is about the network.
 pytestmark = pytest.mark.usefixtures("remembered_looks")
 
-FRAMES = 5  # of `clip`
+FRAMES = 4  # of `clip`
 FAST = {"seed": 5, "steps": 2, "sampler_name": "euler"}
 
 
@@ -132,9 +132,10 @@ def test_anonymized_file_is_the_frames_anonymized(video, clip, model, faces, ano
 
 
 def test_one_face_for_each_person(video, model, faces, anonymized):
-    result, _ = pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST, identity="same face").result
+    first = replace(faces, faces=tuple(face for face in faces if face.image_index < 2))
+    result, _ = pack.FaceAnonAnonymizeVideo.execute(video, first, *model, **FAST, identity="same face").result
     other, _ = anonymized
-    assert (result.get_components().images - other.get_components().images).abs().max() > 0.1
+    assert (result.get_components().images - other.get_components().images)[:2].abs().max() > 0.1
 
 
 def test_one_face_for_each_person_needs_to_know_who_is_who(faces, video, model):
@@ -239,7 +240,7 @@ def test_no_face_at_all_and_one_frame(tmp_path, model):
 def test_a_variable_frame_rate_stays(tmp_path, video, faces):
     frames = video.get_components().images
     path = tmp_path / "varying.mp4"
-    shown_at = [0, 1001, 2002, 6006, 6506]
+    shown_at = [0, 1001, 5005, 5505]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("h264", rate=30)
         stream.height, stream.width, stream.pix_fmt = 360, 640, "yuv420p"
