@@ -41,8 +41,9 @@ def prove(node: type[io.ComfyNode], report: Report, saved: Sequence[Path], pictu
         saved: the files of the pictures, in their order; none where the node saves no pictures.
         picture: name of the node's input for the pictures; "" where it has none.
     """
-    prompt = node.hidden.prompt if node.hidden is not None else None
-    graph = read_graph(prompt, str(node.hidden.unique_id) if prompt else "", picture)
+    hidden = node.hidden
+    known = hidden is not None and hidden.prompt
+    graph = read_graph(hidden.prompt, str(hidden.unique_id), picture) if known else read_graph(None, "", picture)
     painted = any(entry.action in (ANONYMIZED, SWAPPED, BROKEN, KEPT_BY_USER) for entry in report.entries)
     models = graph.models if painted else ()
     folders = find_model_folders(folder_paths.get_folder_paths(MODEL_FOLDER)) if models else {}

@@ -35,6 +35,15 @@ def group() -> torch.Tensor:
     return torch.from_numpy(np.array(picture)).float()[None] / 255
 
 
+@pytest.fixture(scope="module")
+def people(group) -> tuple:
+    """Crops of them, and the faces that were cropped."""
+    with torch.inference_mode():
+        faces = pack.FaceAnonDetectFaces.execute(group)[0]
+        assert len(faces) == PEOPLE
+        return pack.FaceAnonCropFaces.execute(group, faces, OWN.resolution).result
+
+
 def test_it_is_small_and_half_precision():
     files = [file for file in DEMO.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
@@ -53,10 +62,8 @@ def test_it_is_computed_in_full_precision_where_there_is_no_faster_one(model):
     assert model.driving_reference_net.resolution == OWN.resolution == 128
 
 
-def test_every_person_of_a_group_is_painted_anew(model, group):
-    faces = pack.FaceAnonDetectFaces.execute(group)[0]
-    assert len(faces) == PEOPLE
-    crops, cropped = pack.FaceAnonCropFaces.execute(group, faces, OWN.resolution).result
+def test_every_person_of_a_group_is_painted_anew(model, group, people):
+    crops, cropped = people
     settings = {"steps": 3, "guidance_scale": OWN.guidance_scale}
     painted = pack.FaceAnonAnonymizeCrops.execute(*model, crops, cropped, **settings)[0]
     assert painted.shape == crops.shape and painted.isfinite().all()
@@ -99,10 +106,9 @@ def test_the_shipped_graphs_run_it_as_it_wants(path):
                 assert value == wanted[name], f"{node['class_type']}: {name}. Run tools/workflows/make.py"
 
 
-def test_what_the_vae_or_a_low_denoise_gives_back_is_still_the_original(model, group):
+def test_what_the_vae_or_a_low_denoise_gives_back_is_still_the_original(model, group, people):
     """As a graph of VAE Encode, KSampler and VAE Decode makes it: the person is plainly to be seen."""
-    faces = pack.FaceAnonDetectFaces.execute(group)[0]
-    crops, cropped = pack.FaceAnonCropFaces.execute(group, faces, OWN.resolution).result
+    crops, cropped = people
     latents = model.encode(crops)
     encoded = EncodedImages.of(model, crops)
     applied = apply_references(model.unet, References.of(model, encoded, encoded, 1.25))

@@ -32,6 +32,14 @@ def photo(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def portrait(tmp_path_factory) -> Path:
+    """The quarter of it that shows her face: a thorough search for faces takes a quarter of the time."""
+    path = tmp_path_factory.mktemp("portrait") / "astronaut.png"
+    Image.open(ROOT / "assets" / "astronaut.jpg").crop((96, 0, 352, 256)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def short_clip(tmp_path_factory) -> Path:
     """The film of `clip`, its first three frames alone: each of its three faces is painted in each frame."""
     path = tmp_path_factory.mktemp("short") / "Jane Doe at home.mp4"
@@ -131,8 +139,8 @@ def test_each_face_is_verified_and_what_did_not_pass_is_covered(opened, server, 
     assert frontend.errors() == []
 
 
-def test_a_graph_runs_as_it_is_shipped_and_says_what_its_model_is(frontend, server, photo):
-    server.upload(photo, name="example.png")
+def test_a_graph_runs_as_it_is_shipped_and_says_what_its_model_is(frontend, server, portrait):
+    server.upload(portrait, name="example.png")
     server.post("/free", {"free_memory": True})  # a node that answers from the cache says nothing again
     frontend.load(ROOT / "workflows" / "anonymize_photo.json")
     prompt = frontend.to_api()
