@@ -46,13 +46,13 @@ def find_turned(centerface: nn.Module, picture: torch.Tensor, views: list[tuple[
         Candidates in picture pixels, not clipped, best first, without duplicates; their centres lie in the picture.
     """
     height, width = picture.shape[2:]
+    resized = {(height, width): picture}
     found = []
     for size, quarters in views:
-        part = picture
-        if size != (height, width):
-            part = F.interpolate(part, size=size, mode="bilinear", align_corners=False, antialias=True)
+        if size not in resized:
+            resized[size] = F.interpolate(picture, size=size, mode="bilinear", align_corners=False, antialias=True)
         per_pixel = np.array([width / size[1], height / size[0]])
-        part, corner = framed(part, [_BORDER] * 4)
+        part, corner = framed(resized[size], [_BORDER] * 4)
         seen = look_turned(centerface, part, quarters, per_pixel, corner * per_pixel)
         centres = box_math.centres(seen.boxes)
         found.append(seen.pick(np.logical_and.reduce((centres >= 0) & (centres <= [width, height]), axis=1)))
