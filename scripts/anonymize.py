@@ -17,9 +17,9 @@ a running one is used: ComfyUI deletes no file on request, so uploads (under ran
 when their result is there, and results stay in its output folder. Use only servers that may see the faces.
 
 A missed face is a leak: photos are searched thoroughly, videos with --thorough all (else a face that is lost for a few
-frames is covered from those around), and faces that cannot be painted are redacted (--fallback). Without --model and
---redact the demo model is used, which ships with the pack and paints synthetic faces of nobody: it shows that and how
-everything works, and is not for real use. Steps, guidance and crop size are those that a model says of itself.
+frames is covered from those around). Two recognisers look at every painted face; what is no stranger after all
+attempts, or cannot be painted, is redacted (--fallback). Without --model and --redact the demo model is used, which
+ships with the pack and paints synthetic faces of nobody: not for real use, and not verified.
 
 Exit status: 0 all done, 1 refused, stopped, some files failed, are pictures that cannot be read here, or have faces
 that stayed open or came out broken (not those that --fallback keep leaves), 2 wrong arguments, an output folder that
@@ -33,9 +33,11 @@ from pathlib import Path
 
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
+from face_anonymizer.modules.attempts.settings import DEGREE_MODES, TRAITS
 from face_anonymizer.modules.faces.settings import FALLBACKS, IDENTITIES, MODES, SHAPES
 from face_anonymizer.modules.host.location import HostMissing
 from face_anonymizer.modules.output.formats import EXTENSIONS
+from face_anonymizer.modules.recognition.settings import VERIFY
 from face_anonymizer.modules.runs import folder_report as reports
 from face_anonymizer.modules.runs.anonymize_folder import OutputUnwritable, anonymize_folder
 from face_anonymizer.modules.runs.folder_options import FolderOptions
@@ -49,15 +51,12 @@ from face_anonymizer.modules.terminal import shown
 def main() -> int:
     try:
         return 0 if anonymize_folder(parse_arguments(), show_report, say) else 1
-    except (PlanRefused, JournalRefused) as error:
-        say(error)
-        return 1
     except RunStopped as error:
         say(f"\nStopped: {error}\nFinished files are kept; the same command goes on.")
         return 1
-    except (HostMissing, ServerFailed, OutputUnwritable) as error:
+    except (PlanRefused, JournalRefused, HostMissing, ServerFailed, OutputUnwritable) as error:
         say(error)
-        return 2
+        return 1 if isinstance(error, PlanRefused | JournalRefused) else 2
     except KeyboardInterrupt:
         say("\nInterrupted; finished files are kept, and the same command goes on.")
         return 130
@@ -84,17 +83,12 @@ def parse_arguments() -> FolderOptions:
     parser.add_argument("--output", required=True, type=Path, help="folder for the results; made if need be")
     parser.add_argument("--format", choices=EXTENSIONS, help="of photos; png by default")
     parser.add_argument("--quality", type=int, help="1..100, of jpeg and webp")
-    parser.add_argument(
-        "--server", dest="servers", action="append", metavar="URL", help="a running ComfyUI; again for more of them"
-    )
+    parser.add_argument("--server", dest="servers", action="append", metavar="URL", help="a running ComfyUI; or more")
     parser.add_argument("--anonymous-report", action="store_true", help="the report has digests of files, no names")
     parser.add_argument("--workers", type=int, help="files at a time, over all servers; one a server by default")
     parser.add_argument("--min-score", type=float, help="of the detector; lower finds more, also no faces")
-    parser.add_argument(
-        "--thorough",
-        choices=("photos", "all", "none"),
-        help="where to look in tiles for small faces, which takes about ten times as long; photos by default",
-    )
+    where = "where to look in tiles for small faces, which takes ten times as long; photos by default"
+    parser.add_argument("--thorough", choices=("photos", "all", "none"), help=where)
     paint = parser.add_argument_group("anonymize")
     paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI; demo by default")
     paint.add_argument("--degree", type=float, help="0..2; 1.25 anonymizes (default)")
@@ -104,6 +98,10 @@ def parse_arguments() -> FolderOptions:
     paint.add_argument("--identity", choices=IDENTITIES, help="of a person in a video")
     paint.add_argument("--fallback", choices=FALLBACKS, help="for faces too small or broken; keep leaves them open")
     paint.add_argument("--allow-uncovered", action="store_true", help="yes, --fallback keep may leave faces open")
+    paint.add_argument("--verify", choices=VERIFY, help="by recognisers; auto (default): unless the model is a demo")
+    paint.add_argument("--attempts", type=int, help="at most, until recognisers see a stranger; 4 by default")
+    paint.add_argument("--keep-traits", choices=TRAITS, help="which attempt is taken; none: the first that passes")
+    paint.add_argument("--degree-mode", choices=DEGREE_MODES, help="auto: the smallest degree that is enough")
     redact = parser.add_argument_group("redact")
     redact.add_argument("--redact", action="store_true", help="cover faces instead, without a model")
     redact.add_argument("--mode", choices=MODES, help="solid leaves nothing")

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..attempts.settings import MOST_ATTEMPTS, AttemptSettings
 from ..faces.settings import DETAIL_RANGE, KEEP, SAME_NOISE, DetectSettings, PasteSettings, RedactSettings
 from ..model import checkpoint
 from ..model.settings import PaintSettings
 from ..output.formats import QUALITY
+from ..recognition.settings import AUTO, OFF
 from .jobs import PHOTO
 
 _RANGES = {
     **{"degree": (0, 2), "steps": (1, 1000), "seed": (0, 2**64 - 1), "size": (64, 2048)},
     **{"min_score": (0.05, 1), "detail": DETAIL_RANGE, "quality": (1, 100), "workers": (1, 64)},
+    "attempts": (1, MOST_ATTEMPTS),
 }
 
 
@@ -41,6 +44,11 @@ class FolderOptions:
         fallback: for faces that are too small or came back broken: "solid", "mosaic", "blur" or "keep".
         allow_uncovered: whether "keep", which leaves such faces as they are, is meant.
         anonymous_report: name files by their SHA-256 in the report.
+        verify: whether recognisers look at painted faces, "off", "auto" or "on"; auto: unless the model is a
+            demonstration.
+        attempts: so often a face is painted at most, 1..32.
+        keep_traits: which of the attempts that pass is taken, one of attempts.settings.TRAITS.
+        degree_mode: "fixed", or "auto" for the smallest degree that is enough.
         mode: of redaction, "solid", "mosaic" or "blur".
         shape: of redaction, "ellipse", "box", "oval" or "crop".
         detail: samples that mosaic and blur leave across a face, 2..32.
@@ -67,6 +75,10 @@ class FolderOptions:
     fallback: str = PasteSettings().fallback
     allow_uncovered: bool = False
     anonymous_report: bool = False
+    verify: str = AUTO
+    attempts: int = AttemptSettings().attempts
+    keep_traits: str = AttemptSettings().traits
+    degree_mode: str = AttemptSettings().degree_mode
     mode: str = RedactSettings().mode
     shape: str = RedactSettings().shape
     detail: float = RedactSettings().detail
@@ -83,6 +95,9 @@ class FolderOptions:
             )
         if self.redact and self.model:
             raise ValueError("--redact needs no --model: choose one")
+        asked = AttemptSettings(self.attempts, self.keep_traits, self.degree_mode).needs_recognisers
+        if self.verify == OFF and asked:
+            raise ValueError(f"--{asked.replace('_', '-', 1)} needs recognisers: leave out --verify off")
         if self.workers and not self.servers:
             raise ValueError("--workers needs --server: ComfyUI does one file at a time, so several only fill a queue")
         if self.servers and not (self.model or self.redact):
@@ -97,6 +112,14 @@ class FolderOptions:
     def painted_by(self) -> str | None:
         """The name of the model that paints; None for a redaction."""
         return None if self.redact else self.model or checkpoint.DEMO
+
+    def verified_by(self, own: checkpoint.ModelSettings) -> str:
+        """What the nodes are told: "auto" where only the server knows the model.
+
+        Args:
+            own: the settings of the model's own folder.
+        """
+        return OFF if self.redact or (self.verify == AUTO and own.demonstration) else self.verify
 
     def of_results(self, own: checkpoint.ModelSettings) -> dict:
         """Everything that makes results what they are, as the journal records it.
@@ -115,7 +138,15 @@ class FolderOptions:
             "size": self.size or own.resolution,
             "model": self.painted_by,
             **{name: getattr(self, name) for name in ("degree", "seed", "identity", "fallback")},
+            **self._of_attempts(own),
         }
+
+    def _of_attempts(self, own: checkpoint.ModelSettings) -> dict:
+        verify = self.verified_by(own)
+        if verify == OFF:
+            return {}
+        names = ("attempts", "keep_traits", "degree_mode")
+        return {"verify": verify, **{name: getattr(self, name) for name in names}}
 
     def of_kind(self, kind: str) -> dict:
         """What differs between photos and videos. None: as the graph has it."""

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..output.formats import QUALITY
+from ..recognition.settings import OFF
 from .jobs import PHOTO, VIDEO
+from .one_node import paint_in_one_node
 
 GRAPHS = {
     ("anonymize", PHOTO): "anonymize_photo",
@@ -21,6 +23,7 @@ GRAPHS = {
     ("redact", VIDEO): "redact_video",
 }
 _PAINTERS = ("FaceAnonDDPMSampler", "FaceAnonAnonymizeCrops", "FaceAnonAnonymizeVideo")
+_PROVERS = ("FaceAnonAnonymizeCrops", "FaceAnonAnonymizeVideo")
 _REPORTERS = ("FaceAnonPasteFaces", "FaceAnonRedactFaces", "FaceAnonAnonymizeVideo", "FaceAnonRedactVideo")
 _SAVERS = ("FaceAnonSaveImage", "FaceAnonSaveVideo")
 _REDACTORS = ("FaceAnonRedactFaces", "FaceAnonRedactVideo")
@@ -36,6 +39,10 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "thorough": ("FaceAnonDetectFaces", "FaceAnonTrackVideo"),
     "fallback": ("FaceAnonPasteFaces", "FaceAnonAnonymizeVideo"),
     "identity": ("FaceAnonAnonymizeVideo",),
+    "verify": (*_PROVERS, "FaceAnonPasteFaces"),
+    "attempts": _PROVERS,
+    "keep_traits": _PROVERS,
+    "degree_mode": _PROVERS,
     "mode": _REDACTORS,
     "shape": _REDACTORS,
     "detail": _REDACTORS,
@@ -54,6 +61,8 @@ def load_prompt(folder: Path, task: str, kind: str, settings: Mapping) -> dict:
         settings: by the names in _PLACES; None leaves the graph's own, and those of other tasks and kinds do not count.
     """
     prompt = json.loads((folder / f"{GRAPHS[task, kind]}.json").read_text(encoding="utf-8"))
+    if task == "anonymize" and kind == PHOTO and settings.get("verify", OFF) != OFF:
+        prompt = paint_in_one_node(prompt)
     for node in prompt.values():
         if node["class_type"] in _SAVERS:
             node["inputs"].pop("report", None)  # it comes by the history: no second file on the server

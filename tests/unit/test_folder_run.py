@@ -18,10 +18,11 @@ import pytest
 from PIL import Image
 
 from face_anonymizer.modules import files
+from face_anonymizer.modules.model.checkpoint import ModelSettings
 from face_anonymizer.modules.runs import client as comfy_client
+from face_anonymizer.modules.runs import folder_options, jobs, prompts
 from face_anonymizer.modules.runs import folder_report as reports
 from face_anonymizer.modules.runs import folder_run as runs
-from face_anonymizer.modules.runs import jobs, prompts
 from face_anonymizer.modules.runs import journal as journals
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -270,6 +271,50 @@ def test_settings_reach_every_node_that_has_them(task, kind):
         # 0 is the driving face's, in graphs of single nodes
         assert 0.5 in seen["degree"] and seen["degree"] <= {0.5, 0}
         assert seen.get("size", {128}) == {128} and seen.get("identity", {"same face"}) <= {"same face", "same noise"}
+
+
+def test_a_photo_whose_faces_are_verified_is_painted_in_one_node():
+    """It alone paints a face again. What painted before is gone, and every setting is where it was."""
+    settings = {"model": "tiny", "degree": 1.0, "steps": 3, "seed": 41, "size": 128, "guidance_scale": 1.5}
+    asked = {"verify": "auto", "attempts": 6, "keep_traits": "expression and pose", "degree_mode": "auto"}
+    folder = ROOT / "workflows" / "api"
+    plain = prompts.load_prompt(folder, "anonymize", "photo", settings)
+    assert prompts.load_prompt(folder, "anonymize", "photo", settings | {"verify": "off"}).keys() == plain.keys()
+    prompt = prompts.load_prompt(folder, "anonymize", "photo", settings | asked)
+    by_class = {node["class_type"]: (number, node["inputs"]) for number, node in prompt.items()}
+    assert prompts.node_classes(prompt) == prompts.node_classes(plain) - {
+        *("FaceAnonDDPMSampler", "FaceAnonEncodeImage", "FaceAnonSourceReference", "FaceAnonDrivingReference"),
+        *("FaceAnonInterpolateStates", "VAEEncode", "VAEDecode"),
+    } | {"FaceAnonAnonymizeCrops"}
+    number, inputs = by_class["FaceAnonAnonymizeCrops"]
+    assert asked.items() <= inputs.items() and inputs["sampler_name"] == "ddpm (paper)" and inputs["steps"] == 3
+    values = {name: prompt[inputs[name][0]]["inputs"]["value"] for name in ("degree", "seed")}
+    assert values == {"degree": 1.0, "seed": 41}
+    paste = by_class["FaceAnonPasteFaces"][1]
+    assert (paste["crops"], paste["faces"], paste["verify"]) == ([number, 0], [number, 1], "auto")
+    assert all(
+        value[0] in prompt for node in prompt.values() for value in node["inputs"].values() if isinstance(value, list)
+    )
+
+
+def test_recognisers_look_unless_the_model_is_a_demonstration():
+    def options(**more):
+        return folder_options.FolderOptions(paths=[Path("photos")], output=Path("out"), **more)
+
+    own, demo = ModelSettings(), ModelSettings(demonstration="It paints nobody.")
+    verified = options(model="mine").of_results(own)
+    assert (verified["verify"], verified["attempts"], verified["degree_mode"]) == ("auto", 4, "fixed")
+    for made in (
+        options().of_results(demo),
+        options(model="mine", verify="off").of_results(own),
+        options(redact=True).of_results(own),
+    ):
+        assert not {"verify", "attempts", "keep_traits", "degree_mode"} & set(made)
+    assert options(verify="on").of_results(demo)["verify"] == "on"
+    with pytest.raises(ValueError, match="--attempts is 1 to 32, not 0"):
+        options(attempts=0)
+    with pytest.raises(ValueError, match="--degree-mode auto needs recognisers"):
+        options(verify="off", degree_mode="auto")
 
 
 # The report ------------------------------------------------------------------------------------------------------

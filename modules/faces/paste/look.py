@@ -114,9 +114,13 @@ def look_at_faces(
         One verdict a face: of the judges that refuse the first.
     """
     shares = replaced_shares(mask, placements, edge)
-    sights = [Sight(placement, after, look.degree) for placement in placements]
+    sights = [Sight(placement, after, _degree_of(placement, look)) for placement in placements]
     verdicts = [judge_coverage(share) for share in shares]
-    for judge in (judge_likeness, lambda sights: [judge_settings(look)] * len(sights), *look.judges):
+
+    def judge_degrees(sights: Sequence[Sight]) -> list[Verdict]:
+        return [judge_settings(replace(look, degree=sight.degree)) for sight in sights]
+
+    for judge in (judge_likeness, judge_degrees, *look.judges):
         open_ = [i for i, verdict in enumerate(verdicts) if not verdict.refused]
         said = judge([sights[i] for i in open_]) if open_ else ()
         for i, verdict in zip(open_, said, strict=True):
@@ -125,6 +129,12 @@ def look_at_faces(
             elif verdict is not None and verdict.verification is not None:
                 verdicts[i] = replace(verdicts[i], verification=verdict.verification)
     return verdicts
+
+
+def _degree_of(placement: Placement, look: Look) -> float | None:
+    """The degree that a face was painted with: its own, where the node that painted it chose one."""
+    painted = placement.face.painted
+    return look.degree if look.degree is None or painted is None else painted.degree
 
 
 def judge_settings(look: Look) -> Verdict:
