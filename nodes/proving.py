@@ -42,8 +42,7 @@ def prove(node: type[io.ComfyNode], report: Report, saved: Sequence[Path], pictu
         picture: name of the node's input for the pictures; "" where it has none.
     """
     hidden = node.hidden
-    known = hidden is not None and hidden.prompt
-    graph = read_graph(hidden.prompt, str(hidden.unique_id), picture) if known else read_graph(None, "", picture)
+    graph = read_graph(hidden and hidden.prompt, str(hidden.unique_id) if hidden else "", picture)
     painted = any(entry.action in (ANONYMIZED, SWAPPED, BROKEN, KEPT_BY_USER) for entry in report.entries)
     models = graph.models if painted else ()
     folders = find_model_folders(folder_paths.get_folder_paths(MODEL_FOLDER)) if models else {}
