@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .types import BOX_ONLY, IBUG_68, Face, Faces
+from .types import ADAPTED, BOX_ONLY, IBUG_68, Face, Faces
 
 logger = logging.getLogger("face_anonymizer")
 
@@ -64,7 +64,7 @@ def faces_from_landmarks(face_landmarks: Mapping, image_count: int, height: int,
             points = mesh[MESH_TO_IBUG]
             box = np.concatenate([mesh[:_MESH_POINTS].min(0), mesh[:_MESH_POINTS].max(0)])
             score = entry.get("score")
-            faces.append(Face(index, box, 1.0 if score is None else float(score), points, IBUG_68, "face_landmarks"))
+            faces.append(Face(index, box, 1.0 if score is None else float(score), points, IBUG_68, ADAPTED[0]))
     return Faces(image_count, height, width, tuple(faces))
 
 
@@ -110,7 +110,7 @@ def faces_from_boxes(bboxes: Mapping | Sequence, image_count: int, height: int, 
                 continue
             score = entry.get("score")
             points = np.zeros((0, 2))
-            faces.append(Face(index, box, 1.0 if score is None else float(score), points, BOX_ONLY, "bounding_box"))
+            faces.append(Face(index, box, 1.0 if score is None else float(score), points, BOX_ONLY, ADAPTED[1]))
     if left_out:
         logger.warning("%d bounding boxes are empty or lie outside the picture, and are left out.", left_out)
     return Faces(image_count, height, width, tuple(faces))

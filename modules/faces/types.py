@@ -14,6 +14,7 @@ from .fingerprint import Fingerprint
 FIVE_POINTS = "five"  # eye, eye, nose, mouth corner, mouth corner; the image-left one first
 IBUG_68 = "ibug68"
 BOX_ONLY = "box"
+ADAPTED = ("face_landmarks", "bounding_box")  # sources of faces that other nodes found
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The look at the result: how much of a face was replaced, what a detector finds on it, and what is said of it."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -180,3 +181,28 @@ def test_numbers_that_nobody_has_are_told():
         "keep names no face by 99, 7: the numbers are 1 to 3",
     )
     assert note_on_numbers(Faces(1, 9, 9), "1", "keep") == ("keep names no face by 1: there is none",)
+
+
+@pytest.mark.parametrize("box", [(215, 150, 270, 200), (180, 110, 235, 260)], ids=["the middle", "a half"])
+def test_a_small_box_of_another_detector_leaves_nothing_open(group, networks, box):
+    images, crops, _ = group
+    find = lambda picture, alone, painted: glance(networks, picture, alone, painted)  # noqa: E731
+    found = Face(0, np.array(box, float), 0.9, np.zeros((0, 2)), BOX_ONLY, "bounding_box")
+    small = crop_faces(images, Faces(1, *images.shape[1:3], (found,)), SIDE)[1]
+    whole = FaceShapes(Face(0, np.array([173.4, 106.2, 295.7, 261.1]), 0.9, np.zeros((0, 2)), BOX_ONLY, "centerface"))
+    _, mask, report = cover_and_look(images, small, look=Look("redacted", find=find))
+    assert report.entries[0].verdict == "covered as the detector sees it" and covered_share(mask[0], whole) > 0.9
+    _, mask, report = replace_faces(images, crops[:1], small, PasteSettings(region="oval"), look=Look(find=find))
+    assert (report.entries[0].action, report.entries[0].verdict) == ("redacted", "kept")
+    assert "of the face that the detector sees there was replaced, 75% is the least" in report.entries[0].reason
+    assert covered_share(mask[0], whole) > 0.9
+
+
+def test_a_good_box_of_another_detector_passes(group, networks):
+    images, crops, faces = group
+    looks = Look(find=lambda picture, alone, painted: glance(networks, picture, alone, painted))
+    found = tuple(dataclasses.replace(face, source="bounding_box") for face in faces.faces[:2])
+    given = Faces(1, *images.shape[1:3], found)
+    assert {entry.action for entry in replace_faces(images, crops[:2], given, look=looks)[2].entries} == {"anonymized"}
+    covered = cover_and_look(images, given, look=dataclasses.replace(looks, action="redacted"))[2]
+    assert {(entry.action, entry.reason) for entry in covered.entries} == {("redacted", "")}

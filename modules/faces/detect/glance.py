@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from .. import boxes as box_math
 from ..alignment import AVERAGE_FIVE, crop_matrix, cut_square, invert_affine
-from ..types import FIVE_POINTS, Face, Faces
+from ..types import BOX_ONLY, FIVE_POINTS, Face, Faces
 from .detection import FaceNetworks
 from .first_look import first_look
 from .refinement import best_probability
@@ -36,10 +36,12 @@ class Glance:
     Args:
         scores: one a listed face: the best score at its place, 0..1.
         elsewhere: faces where none was listed, as faces of that one picture.
+        seen: one a listed face: what the detector saw at its place, as a box; None where it saw nothing.
     """
 
     scores: tuple[float, ...]
     elsewhere: tuple[Face, ...]
+    seen: tuple[Face | None, ...] = ()
 
 
 def glance(networks: FaceNetworks, picture: torch.Tensor, faces: Faces, painted: Collection[int]) -> Glance:
@@ -67,12 +69,22 @@ def glance(networks: FaceNetworks, picture: torch.Tensor, faces: Faces, painted:
         scores[i] = max(scores[i], _look_closely(networks, levels, picture, faces.faces[i]))
     for i in missing[_CLOSE_LOOKS:]:
         scores[i] = LEAST
-    return Glance(tuple(scores), _elsewhere(faces, boxes, seen.scores))
+    at_places = tuple(_seen_at(face, boxes, seen.scores) for face in faces)
+    return Glance(tuple(scores), _elsewhere(faces, boxes, seen.scores), at_places)
 
 
 def _score_at(face: Face, boxes: np.ndarray, scores: np.ndarray) -> float:
     same = box_math.overlapping(boxes, face.box[None], _SAME, _INSIDE) if len(boxes) else np.zeros(0, bool)
     return float(scores[same].max()) if same.any() else 0.0
+
+
+def _seen_at(face: Face, boxes: np.ndarray, scores: np.ndarray) -> Face | None:
+    """The face that was seen at a listed one's place; of several the largest."""
+    same = box_math.overlapping(boxes, face.box[None], _SAME, _INSIDE) if len(boxes) else np.zeros(0, bool)
+    if not same.any():
+        return None
+    i = max(np.flatnonzero(same), key=lambda i: float(np.prod(boxes[i, 2:] - boxes[i, :2])))
+    return Face(0, boxes[i], float(scores[i]), np.zeros((0, 2)), BOX_ONLY, _SOURCE)
 
 
 def _elsewhere(faces: Faces, boxes: np.ndarray, scores: np.ndarray) -> tuple[Face, ...]:
@@ -82,7 +94,7 @@ def _elsewhere(faces: Faces, boxes: np.ndarray, scores: np.ndarray) -> tuple[Fac
     listed = np.array([face.box for face in (*faces, *faces.kept)]).reshape(-1, 4)
     if len(listed):
         new &= ~box_math.overlapping(boxes, listed, 0.1, 0.4)
-    return tuple(Face(0, boxes[i], float(scores[i]), np.zeros((0, 2)), "box", _SOURCE) for i in np.flatnonzero(new))
+    return tuple(Face(0, boxes[i], float(scores[i]), np.zeros((0, 2)), BOX_ONLY, _SOURCE) for i in np.flatnonzero(new))
 
 
 def _look_closely(networks: FaceNetworks, levels: torch.Tensor, picture: torch.Tensor, face: Face) -> float:

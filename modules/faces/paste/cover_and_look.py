@@ -14,7 +14,7 @@ from ..report import KEPT, KEPT_BY_USER, REDACTED, Outcome, Report, entries_else
 from ..settings import RedactSettings
 from ..types import Face, Faces
 from .coverage import LEAST, covered_share
-from .look import Look, judge_glance
+from .look import Look, faces_seen, judge_glance, judge_seen
 from .masks import FaceShapes
 from .redaction import cover
 
@@ -67,6 +67,15 @@ def cover_and_look(
         _cover_ovals(result[index], mask[index], {i: shapes[i] for i in low if i not in kept}, settings)
         for i, share in low.items():
             outcomes[i] = _of_little(share, covered_share(mask[index], shapes[i]), settings, i in kept)
+        if look.find is not None:
+            for i, seen in faces_seen(look.find, images[index], alone, places).items():
+                verdict = judge_seen(seen, mask[index])
+                if verdict.refused and i in kept:
+                    outcomes[i] = Outcome(KEPT_BY_USER, verdict.reason, verdict.word, verdict.covered)
+                elif verdict.refused:
+                    _cover_ovals(result[index], mask[index], {i: FaceShapes(seen)}, settings)
+                    why = f"{verdict.why}: what it sees was covered too"
+                    outcomes[i] = Outcome(look.action, why, "covered as the detector sees it", 1.0)
         if look.find is not None and places and (look.looks_at(index) or low):
             found = look.find(result[index], alone, ())
             elsewhere += [replace(face, image_index=index) for face in found.elsewhere]

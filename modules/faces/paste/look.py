@@ -14,11 +14,12 @@ import torch
 from ..detect.glance import Glance
 from ..numbers import percent
 from ..report import ANONYMIZED
-from ..types import Faces
+from ..types import ADAPTED, Face, Faces
 from .broken import why_broken
-from .coverage import LEAST, replaced_shares
+from .coverage import LEAST, covered_share, replaced_shares
 from .edge import Edge
 from .likeness import compare
+from .masks import FaceShapes
 from .painted import why_refused
 from .placement import Placement
 from .verdicts import (
@@ -40,6 +41,7 @@ Find = Callable[[torch.Tensor, Faces, Collection[int]], Glance]
 
 
 LEAST_DEGREE = 0.5  # of the identity, (1 - degree) is kept (equations 1 and 2 of the paper)
+LEAST_OF_SEEN = 0.75  # of the oval of what our detector sees where another one found a face: boxes differ
 MOST_KEPT_DENOISE = 0.5  # of a latent of the original: at it the person is still plainly there
 
 
@@ -146,6 +148,35 @@ def judge_settings(look: Look) -> Verdict:
         why = f"denoise {look.denoise:g} keeps the picture, more than {MOST_KEPT_DENOISE:g} is needed"
         return Verdict(STILL_ORIGINAL, why)
     return Verdict()
+
+
+def judge_seen(seen: Face, mask: torch.Tensor) -> Verdict:
+    """Refuses a face that another node found and of which our detector sees more than was replaced.
+
+    Args:
+        seen: what ours sees at its place in the picture as it came.
+        mask: float32 [H, W], 0..1, what was replaced.
+    """
+    share = covered_share(mask, FaceShapes(seen))
+    if share >= LEAST_OF_SEEN:
+        return Verdict()
+    why = f"{percent(share)} of the face that the detector sees there was replaced, {LEAST_OF_SEEN:.0%} is the least"
+    return Verdict(PARTLY, f"{why}: its box is too small", share)
+
+
+def faces_seen(find: Find, image: torch.Tensor, faces: Faces, places: Sequence[int]) -> dict[int, Face]:
+    """What our detector sees of the faces of one picture that other nodes found: place in the batch -> a face.
+
+    Args:
+        find: looks for faces.
+        image: float [H, W, C], 0..1, as it came.
+        faces: of this picture alone.
+        places: of each in the batch.
+    """
+    if not any(face.source in ADAPTED for face in faces):
+        return {}
+    seen = zip(places, faces, find(image, faces, ()).seen, strict=True)
+    return {place: ours for place, face, ours in seen if ours is not None and face.source in ADAPTED}
 
 
 def judge_coverage(share: float) -> Verdict:

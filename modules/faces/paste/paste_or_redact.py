@@ -15,7 +15,8 @@ from ..types import Face, Faces
 from .compositing import check_protect, paste_into, shield_of
 from .edge import Edge
 from .exchange import Originals
-from .look import Find, Look, judge_glance, look_at_crop, look_at_faces
+from .look import Find, Look, faces_seen, judge_glance, judge_seen, look_at_crop, look_at_faces
+from .masks import FaceShapes
 from .painted import judge_painted, with_what_holds
 from .placement import Placement, check_crops, placements_in
 from .redaction import cover
@@ -137,6 +138,7 @@ class _Picture:
     def look_for_faces(self, find: Find, faces: Faces, index: int) -> list[Face]:
         """Let the detector look at the finished picture; gives the faces elsewhere, of that picture of the batch."""
         alone, places = of_one_picture(faces, index)
+        self._cover_what_is_seen(faces_seen(find, next(iter(self.placements.values())).image, alone, places))
         pasted = self._pasted()
         found = find(self.image, alone, [places.index(i) for i in pasted])
         scores = dict(zip(places, found.scores, strict=True))
@@ -156,6 +158,19 @@ class _Picture:
         verdict = self.verdicts[i]
         is_by_recognisers = verdict.pasteable and verdict.verification is not None
         return i in self.kept or (i in self.kept_as_painted and is_by_recognisers)
+
+    def _cover_what_is_seen(self, seen: dict[int, Face]) -> None:
+        """Cover faces of which more can be seen than the box that another node gave."""
+        small = {}
+        for i, ours in seen.items():
+            verdict = judge_seen(ours, self.mask)
+            if verdict.refused:
+                small[i] = ours
+                self.verdicts[i] = self.verdicts[i] if self.verdicts[i].refused else verdict
+        covered = [FaceShapes(ours) for i, ours in small.items() if not self._stays(i)]
+        if covered:
+            cover(self.image, self.mask, covered, RedactSettings(self.settings.fallback))
+            self._cover()
 
     def _stays(self, i: int) -> bool:
         return self.user_keeps(i) or self.settings.fallback == KEEP
