@@ -27,6 +27,7 @@ from PIL import Image
 
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.modules.host.process import prepare_host
+from face_anonymizer.tools.attacks.tally import Tally
 
 CLIPS = {
     "h264.mp4": ("libx264", {"g": "6", "bf": "2"}),
@@ -126,7 +127,7 @@ def attack(options: argparse.Namespace) -> int:
     from face_anonymizer.modules.host.detector import detector
     from face_anonymizer.modules.video import files, jobs
 
-    numbers, count, leaks = random.Random(options.seed), Counter(), []
+    numbers, count, tally = random.Random(options.seed), Counter(), Tally("damaged_clips")
     frames = make_frames()
     with tempfile.TemporaryDirectory() as folder, detector() as detect:
         sources = {}
@@ -147,25 +148,22 @@ def attack(options: argparse.Namespace) -> int:
                 written, report = jobs.redact_video(clip, target, faces, RedactSettings(), lambda *_: None)
             except (ValueError, OSError):
                 count["refused"] += 1
+                tally.count(case_name)
                 continue
-            shown = decoded(written)
+            shown, leak = decoded(written), ""
             if [picture.shape for _, picture in shown] != [(SIZE, SIZE, 3)] * report.images:
-                leaks.append(f"{case_name}: {len(shown)} frames, but the report says {report.images}")
+                leak = f"{len(shown)} frames, but the report says {report.images}"
             pictures = torch.from_numpy(np.stack([picture for _, picture in shown])).float() / 255
             found = detect(pictures, DetectSettings(min_score=FOUND, thorough=False))
             opened = open_frames(shown, frames, found)
             count["told"] += bool(report.incomplete)
             count["open, told"] += bool(opened and report.incomplete)
             if opened and not report.incomplete:
-                leaks.append(f"{case_name}: frames {opened} are open, and the report says nothing of it")
+                leak = f"frames {opened} are open, and the report says nothing of it"
                 if options.keep:
                     options.keep.mkdir(parents=True, exist_ok=True)
                     (options.keep / f"{options.seed}_{case}_{name}").write_bytes(path.read_bytes())
+            tally.count(case_name, leak)
             written.unlink()
-    for leak in leaks:
-        print(f"LEAKED damaged_clips: {leak}")
     print(", ".join(f"{what} {number}" for what, number in sorted(count.items())))
-    print(
-        f"damaged_clips: tried {options.count}, survived {options.count - len(leaks)}, leaked {len(leaks)}", flush=True
-    )
-    return int(bool(leaks))
+    return tally.close()

@@ -15,7 +15,6 @@ import random
 import socket
 import struct
 import tempfile
-import threading
 import unicodedata
 import warnings
 import zlib
@@ -27,7 +26,7 @@ from PIL import Image
 from face_anonymizer.modules.runs.folder_report import format_table
 from face_anonymizer.modules.terminal import shown
 from face_anonymizer.tools.attacks.stand_in import REFUSALS, run
-from face_anonymizer.tools.attacks.tally import Tally, choose, parse_arguments
+from face_anonymizer.tools.attacks.tally import Tally, choose, parse_arguments, within
 
 PLAIN = "plain.png"
 Make = Callable[[Path], object]
@@ -158,32 +157,22 @@ def try_case(make: Make, root: Path, plant: bool = False) -> tuple[str, str]:
     photos.mkdir()
     photo().save(photos / PLAIN)
     make(photos)
-    before, ended = seen(photos), []
-
-    def go() -> None:
-        try:
-            ended.append(run(photos, output))
-        except BaseException as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=go, daemon=True)
-    thread.start()
-    thread.join(30)
+    before = seen(photos)
+    told = within(30, lambda: run(photos, output) or {})
     if plant:
         (photos / PLAIN).write_bytes(b"anything")
     if seen(photos) != before:
         return "a source was changed", ""
-    if not ended:
+    if told is None:
         return "", "did not end in 30 s"
     if extra := {path.name for path in root.iterdir()} - {"photos", "out"}:
         return f"made outside of the output folder: {extra}", ""
-    told = ended[0]
     if isinstance(told, BaseException):
         said = str(told)
         if acts(said):
             return f"characters that act on a terminal: {acts(said)!r}", ""
         return "", "" if isinstance(told, REFUSALS) else f"{type(told).__name__}: {said[:200]}"
-    return judge(told or {}, photos, output)
+    return judge(told, photos, output)
 
 
 def judge(report: dict, photos: Path, output: Path) -> tuple[str, str]:

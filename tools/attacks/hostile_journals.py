@@ -16,7 +16,6 @@ import os
 import random
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from face_anonymizer.modules.runs.folder_proof import PAGE_NAME, TABLE_NAME
 from face_anonymizer.modules.runs.folder_report import REPORT_NAME
 from face_anonymizer.modules.runs.journal import JOURNAL_NAME
 from face_anonymizer.tools.attacks.stand_in import REFUSALS, run
-from face_anonymizer.tools.attacks.tally import Tally, choose, parse_arguments
+from face_anonymizer.tools.attacks.tally import Tally, choose, parse_arguments, within
 
 DEEP = b"[" * 100_000
 VICTIM = b"precious line 1\nprecious line 2 without an end"
@@ -214,28 +213,18 @@ def try_case(spoil: Spoil, root: Path, plant: bool = False) -> tuple[str, str]:
     photos, output = make_root(root)
     spoil(output)
     before, theirs = seen(root), foreign(output)
-    ended: list = []
-
-    def again() -> None:
-        try:
-            ended.append(run(photos, output))
-        except BaseException as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=again, daemon=True)
-    thread.start()
-    thread.join(20)
+    ended = within(20, lambda: run(photos, output) or {})
     if plant:
         (root / "new.png").write_bytes(b"anything")
     if seen(root) != before:
         return "something outside of the output folder was made or changed", ""
-    if not ended:
+    if ended is None:
         return "", "did not end in 20 s"
-    if isinstance(ended[0], REFUSALS):
+    if isinstance(ended, REFUSALS):
         changed = [Path(name).name for name, data in theirs.items() if Path(name).read_bytes() != data]
         return f"refused, but {', '.join(changed)} was changed" if changed else "", ""
-    if isinstance(ended[0], BaseException):
-        return "", f"{type(ended[0]).__name__}: {str(ended[0])[:200]}"
+    if isinstance(ended, BaseException):
+        return "", f"{type(ended).__name__}: {str(ended)[:200]}"
     originals = {path.read_bytes() for path in photos.rglob("*.png")}
     files = [path for path in output.rglob("*") if path.is_file()]
     open_faces = [path.name for path in files if path.read_bytes() in originals]

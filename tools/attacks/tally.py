@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -45,6 +46,27 @@ class Tally:
                 print(f"{kind} {self.name}: {case}"[:600])
         print(f"{self.name}: tried {self.tried}, survived {survived}, leaked {len(self.leaks)}", flush=True)
         return int(bool(self.leaks or self.failures))
+
+
+def within(seconds: float, run: Callable[[], T]) -> T | BaseException | None:
+    """What a run gives, or the error that it ends with; None where it has not ended in time.
+
+    Args:
+        seconds: that it may take; after them it goes on, in a thread of its own.
+        run: what is tried; it gives anything but None.
+    """
+    ended: list[T | BaseException] = []
+
+    def go() -> None:
+        try:
+            ended.append(run())
+        except BaseException as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return ended[0] if ended else None
 
 
 def parse_arguments(description: str | None, count: int) -> argparse.Namespace:
