@@ -11,6 +11,7 @@ from pretended_device import OnCard, pretended_device
 
 from face_anonymizer.modules.evaluation.synthetic_backend import SyntheticBackend
 from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.detect import centerface
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.drawing import draw_faces
 from face_anonymizer.modules.faces.paste import resampling
@@ -85,8 +86,9 @@ def sampled(images, **options):
 
 @pytest.fixture(autouse=True)
 def like_apples(monkeypatch):
-    """The card calls itself "cuda" and samples no better than "mps"."""
+    """The card calls itself "cuda", samples no better than "mps"; channels lie as on the CPU, which computes."""
     monkeypatch.setattr(resampling, "_WITHOUT_SAMPLING", ("cuda",))
+    monkeypatch.setattr(centerface, "_CHANNELS_LAST", ("cpu", "cuda"))
 
 
 def test_the_pretended_card_refuses_what_real_ones_refuse():
