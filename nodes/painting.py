@@ -1,5 +1,7 @@
 """FaceAnonAnonymizeCrops, the whole method on a batch of crops, and the inputs of every node that paints."""
 
+from typing import Any
+
 import comfy.samplers
 from comfy_api.latest import io
 
@@ -23,14 +25,19 @@ _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
 _KEEP = PasteSettings().keep_faces
 
 
-def model_inputs() -> list:
-    """The five outputs of FaceAnonLoadModel."""
+def model_inputs(lazy: bool = False) -> list:
+    """The five outputs of FaceAnonLoadModel.
+
+    Args:
+        lazy: whether they are asked for when the node runs; see check_lazy_status of ComfyUI.
+    """
+    tooltip = "From Load Face Anonymizer Model, with LoRA or other patches if you like."
     return [
-        io.Model.Input("model", tooltip="From Load Face Anonymizer Model, with LoRA or other patches if you like."),
-        ReferenceNetSocket.Input("source_reference_net"),
-        ReferenceNetSocket.Input("driving_reference_net"),
-        io.ClipVision.Input("clip_vision"),
-        io.Vae.Input("vae"),
+        io.Model.Input("model", tooltip=tooltip, lazy=lazy),
+        ReferenceNetSocket.Input("source_reference_net", lazy=lazy),
+        ReferenceNetSocket.Input("driving_reference_net", lazy=lazy),
+        io.ClipVision.Input("clip_vision", lazy=lazy),
+        io.Vae.Input("vae", lazy=lazy),
     ]
 
 
@@ -164,7 +171,7 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
             description="The whole method on any number of crops, a few at a time: for crowds and clips, which the "
             "single nodes would hold in memory all at once.",
             inputs=[
-                *model_inputs(),
+                *model_inputs(lazy=True),  # no model is loaded for a picture without a face
                 io.Image.Input("crops", tooltip="Of Crop Faces."),
                 FacesSocket.Input("faces", tooltip="Of Crop Faces."),
                 *painting_inputs(),
@@ -196,15 +203,20 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         )
 
     @classmethod
+    def check_lazy_status(cls, faces=None, **inputs):
+        wanted = [each.id for each in model_inputs()]
+        return [name for name in wanted if inputs.get(name) is None] if faces is not None and len(faces) else []
+
+    @classmethod
     def execute(
         cls,
-        model,
-        source_reference_net,
-        driving_reference_net,
-        clip_vision,
-        vae,
-        crops,
-        faces,
+        model: Any = None,
+        source_reference_net: Any = None,
+        driving_reference_net: Any = None,
+        clip_vision: Any = None,
+        vae: Any = None,
+        crops: Any = None,
+        faces: Any = None,
         degree=_PAINT.degree,
         seed=_PAINT.seed,
         steps=_PAINT.sampler.steps,
@@ -220,6 +232,8 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         keep_traits=_ATTEMPTS.traits,
         degree_mode=_ATTEMPTS.degree_mode,
     ) -> io.NodeOutput:
+        if not len(crops) and not len(faces):
+            return io.NodeOutput(crops[..., :3].float(), faces)
         parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
         sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale)
         painting = PaintSettings(degree, seed, sampler, faces_at_once)

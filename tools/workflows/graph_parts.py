@@ -245,13 +245,13 @@ def paint_and_paste(image: str, verify: str = AUTO) -> dict:
             "pos": [770, 230],
             "width": 330,
             "inputs": {**connected(), "crops": ("crop", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
-            "widgets": {"guidance_scale": OWN.guidance_scale},
+            "widgets": {"guidance_scale": OWN.guidance_scale, "verify": AUTO},
         },
         "paste": {
             "type": "FaceAnonPasteFaces",
             "pos": [1140, 80],
             "width": 320,
-            "inputs": {"image": (image, 0), "crops": ("paint", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
+            "inputs": {"image": (image, 0), "crops": ("paint", 0), "faces": ("paint", 1), "seed": ("seed", 0)},
             "widgets": {"verify": verify},
         },
     }

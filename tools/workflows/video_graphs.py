@@ -1,6 +1,7 @@
 """The shipped graphs for clips and videos."""
 
 from face_anonymizer.tools.workflows.graph_parts import (
+    AUTO,
     CROP_SIZE,
     EXAMPLE_VIDEO,
     GUIDANCE,
@@ -113,7 +114,7 @@ def long_video_graph() -> dict:
             "pos": [760, 80],
             "width": 330,
             "inputs": {"video": ("video", 0), "faces": ("track", 0), **connected(), "seed": ("seed", 0)},
-            "widgets": {"guidance_scale": OWN.guidance_scale},
+            "widgets": {"guidance_scale": OWN.guidance_scale, "verify": AUTO},
         },
         "save": save_clean_video([1130, 80], "anonymize", "video/anonymized"),
     }
