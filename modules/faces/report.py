@@ -292,8 +292,9 @@ class Report:
     def after(self, earlier: Report | None, were_open: Collection[Key] = (), are_open: Collection[Key] = ()) -> Report:
         """This report as the next chapter of an earlier one of the same pictures.
 
-        A face of both, known by its picture and box, has what this one did to it, unless this one merely kept it. Faces
-        elsewhere are those of this one, which saw the later picture.
+        A face of both, known by its picture and box, has what this one did to it, unless this one merely kept it; where
+        it was covered, what recognisers said of the painting before stays told. Faces elsewhere are those of this one,
+        which saw the later picture; a step that changed no face looked for none.
 
         Args:
             earlier: the report so far; None: there is none.
@@ -319,10 +320,11 @@ class Report:
         for entry in self.entries:
             key = (entry.image, entry.box)
             if key not in latest or entry.action in _CHANGED or _tells_more(entry, latest[key]):
-                latest[key] = entry
+                latest[key] = _with_story(entry, latest.get(key))
         return replace(
             self,
             entries=tuple(sorted(latest.values(), key=lambda entry: entry.image)),
+            elsewhere=self.elsewhere if self.changed else self.elsewhere or earlier.elsewhere,
             incomplete="; ".join(dict.fromkeys(filter(None, (earlier.incomplete, self.incomplete)))),
             notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
             traces=join_traces(earlier.traces, self.traces),
@@ -487,6 +489,13 @@ def _with_painting(entry: Entry, painted: Painted | None) -> Entry:
         attempts=painted.attempts,
         degree=painted.degree,
     )
+
+
+def _with_story(entry: Entry, earlier: Entry | None) -> Entry:
+    """A face that was covered with what is known of the painting that it had before."""
+    if earlier is None or entry.action != REDACTED or entry.verification is not None:
+        return entry
+    return replace(entry, verification=earlier.verification, attempts=earlier.attempts, degree=earlier.degree)
 
 
 def _tells_more(entry: Entry, earlier: Entry) -> bool:

@@ -62,6 +62,19 @@ def test_a_later_step_speaks_for_what_it_did():
         report_faces(Faces(2, 9, 9), FOUND).after(painted)
 
 
+def test_what_recognisers_said_of_a_painting_stays_told_when_it_is_covered():
+    painted = report_faces(Faces(1, 9, 9, (face(),)), ANONYMIZED, 1)
+    said = {"verdict": "same person", "reason": "distance 0.3"}
+    entry = dataclasses.replace(painted.entries[0], verification=said, attempts=4, degree=1.5)
+    painted = dataclasses.replace(painted, entries=(entry,), elsewhere=entries_elsewhere([face(left=300.0)]))
+    (covered,) = report_faces(Faces(1, 9, 9, (face(),)), REDACTED).after(painted).entries
+    assert (covered.action, covered.seed) == ("redacted", None)
+    assert (covered.verification, covered.attempts, covered.degree) == (said, 4, 1.5)
+    again = report_faces(Faces(1, 9, 9, (face(),)), ANONYMIZED, 2).after(painted)
+    assert again.entries[0].verification is None and again.elsewhere == ()
+    assert report_faces(Faces(1, 9, 9), REDACTED).after(painted).elsewhere == painted.elsewhere, "nobody looked again"
+
+
 def test_what_a_later_step_merely_kept_keeps_its_outcome_but_for_a_better_reason():
     one, other = face(), face(left=200.0)
     both = Faces(1, 9, 9, (one, other))
