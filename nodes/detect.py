@@ -7,7 +7,8 @@ from comfy_api.latest import io
 
 from ..modules.faces.adapters import faces_from_boxes, faces_from_landmarks
 from ..modules.faces.fingerprint import take_fingerprint
-from ..modules.faces.report import FOUND, report_faces
+from ..modules.faces.outcomes import FOUND
+from ..modules.faces.report import report_faces
 from ..modules.faces.selection import select_faces
 from ..modules.faces.settings import MASK_MODES, POSITIONS, DetectSettings, SelectSettings
 from ..modules.faces.types import Faces

@@ -4,9 +4,9 @@ import math
 
 from comfy_api.latest import io
 
-from ..modules.faces import report as reports
 from ..modules.faces.alignment import crop_faces
 from ..modules.faces.numbers import note_on_numbers
+from ..modules.faces.outcomes import ANONYMIZED, REDACTED, SWAPPED
 from ..modules.faces.paste.cover_and_look import cover_and_look
 from ..modules.faces.paste.look import Look
 from ..modules.faces.paste.paste_or_redact import replace_faces
@@ -164,7 +164,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
                 *fallback_inputs(),
                 io.Combo.Input(
                     "action",
-                    options=[reports.ANONYMIZED, reports.SWAPPED],
+                    options=[ANONYMIZED, SWAPPED],
                     optional=True,
                     advanced=True,
                     tooltip="What the report says was done.",
@@ -212,7 +212,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
         protect=None,
         fallback=_PASTE.fallback,
         min_size=_PASTE.min_size,
-        action=reports.ANONYMIZED,
+        action=ANONYMIZED,
         seed=None,
         report=None,
         keep=_PASTE.keep_faces,
@@ -223,7 +223,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
         chosen = zip(PARTS, (keep_eyes, keep_nose, keep_mouth), strict=True)
         parts = tuple(part for part, kept in chosen if kept)
         settings = PasteSettings(feather, region, colour_match, parts, fallback, min_size, keep)
-        swap = action == reports.SWAPPED or _is_swap(cls)
+        swap = action == SWAPPED or _is_swap(cls)
         degree, denoise = (None, None) if swap else _painted(cls)
         is_verified, note = _verification(cls, verify) if len(faces) else (False, "")
         judges = (identity_judge(face_reader()),) if is_verified else ()
@@ -338,7 +338,7 @@ class FaceAnonRedactFaces(io.ComfyNode):
         keep=_REDACT.keep_faces,
     ) -> io.NodeOutput:
         settings = RedactSettings(mode, shape, detail, margin, keep)
-        look = Look(reports.REDACTED, find=looker())
+        look = Look(REDACTED, find=looker())
         *redacted, done = cover_and_look(image, faces, settings, look=look, progress=step_progress(len(image)))
         done = done.noting(*note_on_numbers(faces, keep, "keep")).continued(report, image, redacted[0])
         return io.NodeOutput(*redacted, done, ui=show_report(cls, done))

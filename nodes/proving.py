@@ -8,7 +8,8 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from ..modules.faces.report import ANONYMIZED, BROKEN, KEPT_BY_USER, SWAPPED, Report
+from ..modules.faces.outcomes import ANONYMIZED, BROKEN, KEPT_BY_USER, SWAPPED
+from ..modules.faces.report import Report
 from ..modules.files import sha256_of, sha256_of_folder
 from ..modules.host.location import pack_version
 from ..modules.model.checkpoint import find_model_folders, read_settings

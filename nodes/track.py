@@ -2,7 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..modules.faces.report import FOUND, report_faces
+from ..modules.faces.outcomes import FOUND
+from ..modules.faces.report import report_faces
 from ..modules.faces.settings import TrackSettings
 from ..modules.faces.track.following import follow_faces
 from .reporting import preview_faces, show_report, step_progress

@@ -7,9 +7,10 @@ import torch
 from comfy_api.latest import io
 
 from ..modules.faces.drawing import RIGHT, UNKNOWN, WRONG, Colour, draw_words
+from ..modules.faces.outcomes import FOUND, REDACTED, SWAPPED
 from ..modules.faces.paste.masks import FaceShapes
 from ..modules.faces.paste.redaction import cover
-from ..modules.faces.report import FOUND, REDACTED, SWAPPED, Report, report_faces
+from ..modules.faces.report import Report, report_faces
 from ..modules.faces.settings import RedactSettings
 from ..modules.faces.types import Faces
 from ..modules.host.reader import face_reader

@@ -8,7 +8,8 @@ from comfy_api.latest import InputImpl, io
 
 from ..modules.attempts.settings import AttemptSettings
 from ..modules.faces.numbers import note_on_numbers
-from ..modules.faces.report import FOUND, report_faces
+from ..modules.faces.outcomes import FOUND
+from ..modules.faces.report import report_faces
 from ..modules.faces.settings import SAME_NOISE, DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..modules.model.comfy_engine import FaceAnonModel
 from ..modules.model.settings import PaintSettings, SamplerSettings

@@ -17,8 +17,8 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
 from ..faces.alignment import crop_faces
+from ..faces.outcomes import REDACTED
 from ..faces.paste.paste_or_redact import replace_faces
-from ..faces.report import REDACTED
 from ..faces.settings import DetectSettings
 from ..host.detector import detect
 from ..model import checkpoint

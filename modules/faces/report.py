@@ -55,106 +55,36 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from .fingerprint import GROWN, SIDE, Fingerprint, cells_agreement, join_fingerprints, touched_cells
+from .outcomes import (
+    ACTIONS,
+    ANONYMIZED,
+    BROKEN,
+    CHANGED,
+    FOUND,
+    KEPT,
+    NOT_SELECTED,
+    REDACTED,
+    SWAPPED,
+    Entry,
+    Outcome,
+    box_of,
+    entry_of,
+    tells_more,
+    with_painting,
+    with_story,
+)
 from .traces import Key, Trace, by_image, join_traces, open_faces, take_traces
-from .types import Face, Faces, Painted
+from .types import Face, Faces
 
 SCHEMA = "face-anonymizer/report/1"
-FOUND, ANONYMIZED, SWAPPED, REDACTED, BROKEN, KEPT, KEPT_BY_USER = ACTIONS = (
-    *("found", "anonymized", "swapped", "redacted", "broken"),
-    *("kept", "kept by the user"),
-)
-_CHANGED = (ANONYMIZED, SWAPPED, REDACTED, BROKEN)
-_NOT_SELECTED = "not selected"
 _STRANGER = "stranger"  # the verdict of modules/recognition/verdict.py whose faces need not be named
 _BACK = "a later step brought the original back"
 _NAMED = 12  # numbers of faces that a line of text names at most
-
-
-class Outcome(NamedTuple):
-    """What became of a face.
-
-    Args:
-        action: one of ACTIONS.
-        reason: why, with figure and threshold.
-        verdict: the word of what was seen on the result, where it was refused.
-        covered: share of the face's oval that was replaced, 0..1.
-        verification: what recognisers say of the result, as the schema has it.
-    """
-
-    action: str
-    reason: str = ""
-    verdict: str = ""
-    covered: float | None = None
-    verification: dict | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One face and what became of it.
-
-    Args:
-        image: number of the picture, from 0.
-        box: x0 y0 x1 y1 in pixels, edges.
-        score: of the detector, 0..1.
-        source: what found it.
-        track: number of the person in a clip, from 0, or None.
-        action: one of ACTIONS.
-        seed: of its noise, where it is known.
-        reason: why, where the action needs a reason.
-        number: as the preview and the inputs name it, from 1.
-        verdict: what was seen on the result, where that was refused.
-        covered: share of the face's oval that was replaced, 0..1.
-        verification: what recognisers say of it, as the schema has it; None where none was asked.
-        attempts: how often it was painted, where that is known.
-        degree: of anonymization that it was painted with at last, where that is known.
-    """
-
-    image: int
-    box: tuple[float, float, float, float]
-    score: float
-    source: str
-    track: int | None
-    action: str
-    seed: int | None = None
-    reason: str = ""
-    number: int | None = None
-    verdict: str = ""
-    covered: float | None = None
-    verification: dict | None = None
-    attempts: int | None = None
-    degree: float | None = None
-
-    @property
-    def size(self) -> float:
-        """Root of the box's area, in pixels."""
-        x0, y0, x1, y1 = self.box
-        return float(np.sqrt((x1 - x0) * (y1 - y0)))
-
-    def to_dict(self) -> dict:
-        """The face as the JSON has it; the schema stands in this module's docstring."""
-        return {
-            "image": self.image,
-            "box": list(self.box),
-            "size": round(self.size, 1),
-            "score": self.score,
-            "source": self.source,
-            "track": self.track,
-            "action": self.action,
-            "seed": self.seed,
-            "reason": self.reason,
-            "number": self.number,
-            "verdict": self.verdict,
-            "covered": self.covered,
-            "verification": self.verification,
-            "attempts": self.attempts,
-            "degree": self.degree,
-        }
 
 
 @dataclass(frozen=True)
@@ -269,7 +199,7 @@ class Report:
     @property
     def changed(self) -> set[Key]:
         """The faces that were changed."""
-        return {(entry.image, entry.box) for entry in self.entries if entry.action in _CHANGED}
+        return {(entry.image, entry.box) for entry in self.entries if entry.action in CHANGED}
 
     def continued(self, earlier: Report | None, before: torch.Tensor, after: torch.Tensor) -> Report:
         """This report as the next chapter of an earlier one, of whose pictures its step may only have got the report.
@@ -319,8 +249,8 @@ class Report:
             latest[key] = replace(latest[key], action=KEPT, seed=None, reason=_BACK, verdict=_BACK, covered=0.0)
         for entry in self.entries:
             key = (entry.image, entry.box)
-            if key not in latest or entry.action in _CHANGED or _tells_more(entry, latest[key]):
-                latest[key] = _with_story(entry, latest.get(key))
+            if key not in latest or entry.action in CHANGED or tells_more(entry, latest[key]):
+                latest[key] = with_story(entry, latest.get(key))
         return replace(
             self,
             entries=tuple(sorted(latest.values(), key=lambda entry: entry.image)),
@@ -333,7 +263,7 @@ class Report:
     def actions_of(self, faces: Faces) -> list[str | None]:
         """What was done to each of these faces, which are known by picture and box; None: nothing is said of it."""
         done = {(entry.image, entry.box): entry.action for entry in self.entries}
-        return [done.get((face.image_index, _box(face))) for face in faces]
+        return [done.get((face.image_index, box_of(face))) for face in faces]
 
     def verified(self, faces: Faces, found: Sequence[dict | None], notes: Iterable[str] = ()) -> Report:
         """This report with what recognisers say of its faces, which are known by picture and box.
@@ -343,7 +273,9 @@ class Report:
             found: one a face, as the schema has it; None leaves what stands there.
             notes: what else was seen.
         """
-        said = {(face.image_index, _box(face)): one for face, one in zip(faces, found, strict=True) if one is not None}
+        said = {
+            (face.image_index, box_of(face)): one for face, one in zip(faces, found, strict=True) if one is not None
+        }
         entries = tuple(
             replace(entry, verification=said.get((entry.image, entry.box), entry.verification))
             for entry in self.entries
@@ -383,8 +315,8 @@ def report_faces(
         outcome = Outcome(*reasons.get(i, (action,)))
         painted = outcome.action in (ANONYMIZED, SWAPPED, BROKEN)
         face_seed = (seed + offset) % 2**64 if seed is not None and painted else None
-        entries.append(_with_painting(_entry(face, outcome, face_seed, offset + 1), face.painted))
-    entries += [_entry(face, Outcome(KEPT, _NOT_SELECTED), None, None) for face in faces.kept]
+        entries.append(with_painting(entry_of(face, outcome, face_seed, offset + 1), face.painted))
+    entries += [entry_of(face, Outcome(KEPT, NOT_SELECTED), None, None) for face in faces.kept]
     entries.sort(key=lambda entry: entry.image)
     return Report(faces.image_count, faces.height, faces.width, tuple(entries), fingerprint=faces.fingerprint)
 
@@ -454,53 +386,7 @@ def _check_pictures(later: Report, earlier: Report) -> None:
 
 def entries_elsewhere(faces: Iterable[Face]) -> tuple[Entry, ...]:
     """The entries of faces that were found in a result and were not in the list."""
-    return tuple(_entry(face, Outcome(FOUND), None, None) for face in faces)
-
-
-def _entry(face: Face, outcome: Outcome, seed: int | None, number: int | None) -> Entry:
-    covered = None if outcome.covered is None else round(outcome.covered, 3)
-    return Entry(
-        *(face.image_index, _box(face), round(float(face.score), 3), face.source, face.track),
-        *(outcome.action, seed, outcome.reason, number, outcome.verdict, covered),
-        verification=outcome.verification,
-    )
-
-
-def _box(face: Face) -> tuple[float, float, float, float]:
-    """A face's box as a report has it: by it, and its picture, a face is known."""
-    x0, y0, x1, y1 = (round(float(edge), 1) for edge in face.box)
-    return x0, y0, x1, y1
-
-
-def _with_painting(entry: Entry, painted: Painted | None) -> Entry:
-    """An entry with what the face itself knows of its painting: each face may have a seed and a degree of its own.
-
-    Of a painting that is not in the picture it tells only where that was refused: why, after how many attempts.
-    """
-    if painted is None:
-        return entry
-    is_seen = entry.action in (ANONYMIZED, SWAPPED, BROKEN) or (entry.action == KEPT_BY_USER and painted.kept)
-    if not is_seen and not (painted.refused and entry.action in (REDACTED, KEPT, KEPT_BY_USER)):
-        return entry
-    return replace(
-        entry,
-        seed=painted.seed if is_seen else None,
-        verification=painted.verification if entry.verification is None else entry.verification,
-        attempts=painted.attempts,
-        degree=painted.degree,
-    )
-
-
-def _with_story(entry: Entry, earlier: Entry | None) -> Entry:
-    """A face that was covered with what is known of the painting that it had before."""
-    if earlier is None or entry.action != REDACTED or entry.verification is not None:
-        return entry
-    return replace(entry, verification=earlier.verification, attempts=earlier.attempts, degree=earlier.degree)
-
-
-def _tells_more(entry: Entry, earlier: Entry) -> bool:
-    """Whether of two steps that left a face as it was the later one gives a reason of its own."""
-    return earlier.action not in _CHANGED and entry.reason not in ("", _NOT_SELECTED)
+    return tuple(entry_of(face, Outcome(FOUND), None, None) for face in faces)
 
 
 def _numbers(entries: list[Entry]) -> str:

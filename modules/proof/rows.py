@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..faces.report import ANONYMIZED, KEPT_BY_USER, REDACTED, SWAPPED
+from ..faces.outcomes import ANONYMIZED, KEPT_BY_USER, REDACTED, SWAPPED
 from ..recognition import verdict as verdicts
 from .figures import Verified, number, read_verification, whole, words
 

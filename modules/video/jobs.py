@@ -19,11 +19,12 @@ import torch
 from ..attempts.studio import Proof
 from ..faces.alignment import check_faces, crop_faces
 from ..faces.fingerprint import take_fingerprint
+from ..faces.outcomes import FOUND, REDACTED
 from ..faces.paste.cover_and_look import cover_and_look
 from ..faces.paste.look import Look
 from ..faces.paste.painted import is_pasted_whole
 from ..faces.paste.paste_or_redact import replace_faces
-from ..faces.report import FOUND, REDACTED, Report, join_reports, refuse_originals, report_faces
+from ..faces.report import Report, join_reports, refuse_originals, report_faces
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..faces.traces import by_image, open_faces
 from ..faces.track.following import follow_faces

@@ -9,7 +9,8 @@ import pytest
 import torch
 from comfy_api.latest import io
 
-from face_anonymizer.modules.faces.report import Entry, Report
+from face_anonymizer.modules.faces.outcomes import Entry
+from face_anonymizer.modules.faces.report import Report
 from face_anonymizer.modules.model.checkpoint import PACK_MODELS
 from face_anonymizer.nodes import output as saving
 from face_anonymizer.tools.workflows.frontend import open_browser

@@ -15,7 +15,8 @@ import torch
 from comfy_api.latest import InputImpl, Types, io
 from PIL import Image, ImageCms
 
-from face_anonymizer.modules.faces.report import Entry, Report
+from face_anonymizer.modules.faces.outcomes import Entry
+from face_anonymizer.modules.faces.report import Report
 from face_anonymizer.modules.output import icc, png, provenance, xmp
 from face_anonymizer.modules.video import files as video
 from face_anonymizer.nodes import output as saving

@@ -13,7 +13,8 @@ from face_anonymizer.modules.faces import adapters, alignment
 from face_anonymizer.modules.faces.boxes import suppress
 from face_anonymizer.modules.faces.detect import decoding, detection, first_look
 from face_anonymizer.modules.faces.drawing import draw_faces
-from face_anonymizer.modules.faces.report import FOUND, report_faces
+from face_anonymizer.modules.faces.outcomes import FOUND
+from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Faces
 

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from test_proof import face, made, verification
 
-from face_anonymizer.modules.faces.report import ANONYMIZED, report_faces
+from face_anonymizer.modules.faces.outcomes import ANONYMIZED
+from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.types import FIVE_POINTS, Face, Faces
 from face_anonymizer.modules.proof.graph import read_graph
 from face_anonymizer.modules.proof.page import to_html

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.outcomes import SWAPPED
 from face_anonymizer.modules.faces.paste.compositing import paste_faces
 from face_anonymizer.modules.faces.paste.look import Look
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
 from face_anonymizer.modules.faces.paste.redaction import redact_faces
-from face_anonymizer.modules.faces.report import SWAPPED
 from face_anonymizer.modules.faces.settings import FALLBACKS, KEEP, PasteSettings, RedactSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 

@@ -6,18 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from face_anonymizer.modules.faces.report import (
-    ANONYMIZED,
-    FOUND,
-    KEPT,
-    KEPT_BY_USER,
-    REDACTED,
-    Outcome,
-    Report,
-    entries_elsewhere,
-    join_reports,
-    report_faces,
-)
+from face_anonymizer.modules.faces.outcomes import ANONYMIZED, FOUND, KEPT, KEPT_BY_USER, REDACTED, Outcome
+from face_anonymizer.modules.faces.report import Report, entries_elsewhere, join_reports, report_faces
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 
 

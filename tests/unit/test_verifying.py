@@ -14,9 +14,10 @@ from test_recognition_verdict import reading
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.fingerprint import take_fingerprint
+from face_anonymizer.modules.faces.outcomes import FOUND, REDACTED, SWAPPED
 from face_anonymizer.modules.faces.paste.look import Look
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
-from face_anonymizer.modules.faces.report import FOUND, REDACTED, SWAPPED, report_faces
+from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.settings import KEEP, PasteSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 from face_anonymizer.modules.recognition.pairs import identity_judge, read_pairs

@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 from face_anonymizer.modules.faces.detect import detection
-from face_anonymizer.modules.faces.report import ANONYMIZED, Report, report_faces
+from face_anonymizer.modules.faces.outcomes import ANONYMIZED
+from face_anonymizer.modules.faces.report import Report, report_faces
 from face_anonymizer.modules.files import sha256_of, sha256_of_folder
 from face_anonymizer.modules.host.location import PACK, pack_version
 from face_anonymizer.modules.model.checkpoint import DEMO, PACK_MODELS, read_settings

@@ -10,7 +10,8 @@ import torch
 from ..alignment import check_faces
 from ..detect.glance import of_one_picture
 from ..numbers import named_faces, percent
-from ..report import KEPT, KEPT_BY_USER, REDACTED, Outcome, Report, entries_elsewhere, report_faces
+from ..outcomes import KEPT, KEPT_BY_USER, REDACTED, Outcome
+from ..report import Report, entries_elsewhere, report_faces
 from ..settings import RedactSettings
 from ..types import Face, Faces
 from .coverage import LEAST, covered_share

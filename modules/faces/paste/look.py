@@ -13,7 +13,7 @@ import torch
 
 from ..detect.glance import Glance
 from ..numbers import percent
-from ..report import ANONYMIZED
+from ..outcomes import ANONYMIZED
 from ..types import ADAPTED, Face, Faces
 from .broken import why_broken
 from .coverage import LEAST, covered_share, replaced_shares

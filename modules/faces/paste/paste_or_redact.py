@@ -9,7 +9,8 @@ import torch
 
 from ..detect.glance import LEAST, of_one_picture
 from ..numbers import named_faces
-from ..report import Outcome, Report, entries_elsewhere, report_faces
+from ..outcomes import Outcome
+from ..report import Report, entries_elsewhere, report_faces
 from ..settings import KEEP, MOST_FEATHER, PasteSettings, RedactSettings
 from ..types import Face, Faces
 from .compositing import check_protect, paste_into, shield_of

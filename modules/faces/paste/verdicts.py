@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from ..originals import as_colours, read_square
-from ..report import BROKEN as REPORTED_BROKEN
-from ..report import KEPT, KEPT_BY_USER, REDACTED, Outcome
+from ..outcomes import BROKEN as REPORTED_BROKEN
+from ..outcomes import KEPT, KEPT_BY_USER, REDACTED, Outcome
 from .placement import Placement
 
 PASSED = ""
