@@ -12,6 +12,7 @@ from ..modules.faces.paste.masks import FaceShapes
 from ..modules.faces.paste.redaction import cover
 from ..modules.faces.report import Report, report_faces
 from ..modules.faces.settings import RedactSettings
+from ..modules.faces.traces import by_image, open_faces
 from ..modules.faces.types import Faces
 from ..modules.host.reader import face_reader
 from ..modules.recognition.verdict import STRANGER, Verification, drift_words
@@ -55,6 +56,7 @@ class FaceAnonVerifyFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, before, after, faces, report=None) -> io.NodeOutput:
+        _check_order(before, after, report)
         actions = [None] * len(faces) if report is None else report.actions_of(faces)
         verified = verify_faces(
             *(before, after, faces, face_reader()),
@@ -67,6 +69,17 @@ class FaceAnonVerifyFaces(io.ComfyNode):
         preview = draw_words(after, faces, [_word(one) for one in verified.verifications])
         shown = show_report(cls, done, _figures(faces, verified)) | show_pictures(cls, preview)
         return io.NodeOutput(preview, _mask_of(after, failed), failed, done, ui=shown)
+
+
+def _check_order(before: torch.Tensor, after: torch.Tensor, report: Report | None) -> None:
+    """Raise ValueError where the later picture shows faces as they were, and the earlier one what became of them."""
+    if report is None:
+        return
+    traces = by_image(report.traces)
+    if not traces or not before.shape[:3] == after.shape[:3] == (report.images, report.height, report.width):
+        return
+    if open_faces(after, traces) and not open_faces(before, traces):
+        raise ValueError("before shows what became of the faces, after shows them as they were: exchange the two.")
 
 
 def _places(actions: Sequence[str | None], wanted: str) -> frozenset[int]:

@@ -31,6 +31,7 @@ No embeddings and no names of files: a report may be published beside the pictur
               {"name": "dlib ResNet", "value": 0.83, "threshold": 0.6, "measure": "distance", "same": false},
               {"name": "FaceRes", "value": 0.31, "threshold": 0.6, "measure": "cosine", "same": false}
             ],
+            "of": "result",                         only of a covered face that was looked at: what shows of it
             "drift": {                              what was not kept of the original; null as above
               "pose": 2.1,                          angle between the heads, in degrees
               "gaze": 3.0,                          of the eyes in the head, in degrees; null where they are closed
@@ -162,8 +163,9 @@ class Report:
         """What recognisers say of the faces that show; of those that were covered the reason tells."""
         verdicts: dict[str, list[Entry]] = {}
         for entry in self.entries:
-            if entry.verification is not None and entry.action != REDACTED:
-                verdicts.setdefault(entry.verification["verdict"], []).append(entry)
+            said = entry.verification
+            if said is not None and (entry.action != REDACTED or said.get("of") == "result"):
+                verdicts.setdefault(said["verdict"], []).append(entry)
         named = []
         for verdict, entries in sorted(verdicts.items(), key=lambda item: (item[0] != _STRANGER, item[0])):
             numbers = "" if verdict == _STRANGER else _numbers(entries).removeprefix(", ")
@@ -273,9 +275,13 @@ class Report:
             found: one a face, as the schema has it; None leaves what stands there.
             notes: what else was seen.
         """
-        said = {
-            (face.image_index, box_of(face)): one for face, one in zip(faces, found, strict=True) if one is not None
-        }
+        # of a covered face the figures are else those of the painting that was refused
+        covered = {(entry.image, entry.box) for entry in self.entries if entry.action == REDACTED}
+        said = {}
+        for face, one in zip(faces, found, strict=True):
+            if one is not None:
+                key = face.image_index, box_of(face)
+                said[key] = {**one, "of": "result"} if key in covered else one
         entries = tuple(
             replace(entry, verification=said.get((entry.image, entry.box), entry.verification))
             for entry in self.entries

@@ -108,7 +108,7 @@ def rows_of_faces(faces: Iterable[Mapping], place: str = "") -> list[Row]:
         told = whole(face.get("number"))
         rows.append(
             Row(
-                state=_state(action, verified),
+                state=_state(action, verified, _is_of_result(face.get("verification"))),
                 place=place,
                 face=f"face {told or index}",
                 size=_size(face),
@@ -167,9 +167,15 @@ def told_frames(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name}: {count} frame{'' if count == 1 else 's'}" for name, count in counts.items())
 
 
-def _state(action: str, verified: Verified | None) -> State:
+def _is_of_result(verification: Any) -> bool:
+    """Whether the figures of a covered face are those of what shows in the result, and not of a refused painting."""
+    return isinstance(verification, Mapping) and verification.get("of") == "result"
+
+
+def _state(action: str, verified: Verified | None, of_result: bool = False) -> State:
     if action == REDACTED:
-        return COVERED
+        seen = of_result and verified is not None and _of_verified(verified) is SAME
+        return SAME if seen else COVERED
     if action == KEPT_BY_USER:
         return BY_USER if verified is None else _of_verified(verified)
     if action not in (ANONYMIZED, SWAPPED):

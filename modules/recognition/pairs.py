@@ -15,10 +15,11 @@ import torch
 
 from ..faces.paste.placement import Placement
 from ..faces.paste.verdicts import Judge, Sight, Verdict
-from ..faces.types import IBUG_68, Face, Faces
+from ..faces.types import FIVE_POINTS, IBUG_68, Face, Faces
+from .crops import box_in_crop, five_points_in_crop
 from .reading import Reading
 from .settings import ReaderSettings
-from .verdict import STRANGER, Verification, verify
+from .verdict import SAME_PERSON, STRANGER, Verification, verify
 
 # Pictures [B, H, W, C] and faces of them -> a reading each, as of FaceReader.read.
 Read = Callable[[torch.Tensor, Faces], list[Reading]]
@@ -103,12 +104,31 @@ def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings()) -> J
             after = new[0].after
             faces = _alone([sight.placement.face for sight in new], after)
             pairs = read_pairs([befores[sight.placement] for sight in new], after[None], faces, read, settings)
-            said += [pair.verification for pair in pairs]
+            said += [_against_first(sight, pair, read, settings) for sight, pair in zip(new, pairs, strict=True)]
         for sight, verification in zip([*hopeless, *new], said, strict=True):
             known[sight.placement] = _shown(sight).clone(), verdict_of(verification)
         return [known[sight.placement][1] for sight in sights]
 
     return judge
+
+
+def _against_first(sight: Sight, pair: Pair, read: Read, settings: ReaderSettings) -> Verification:
+    """The verdict of a pair that passed also against the picture that the face was cut from, where that was another.
+
+    What a face remembers of it are 80 cells a side: enough to refuse whom it shows, not to fail whom it does not.
+    """
+    if pair.verification.verdict != STRANGER:
+        return pair.verification
+    for first in sight.originals[1:]:
+        crop = torch.from_numpy(first).movedim(0, 2).repeat_interleave(3, 0).repeat_interleave(3, 1)
+        side = crop.shape[0]
+        face = Face(0, box_in_crop(side), 1.0, five_points_in_crop(side), FIVE_POINTS, "original")
+        (reading,) = read(crop[None], Faces(1, side, side, (face,)))
+        for result in pair.results:
+            verification = verify(reading, result, settings)
+            if verification.verdict == SAME_PERSON:
+                return verification
+    return pair.verification
 
 
 def _is_as_it_was(sight: Sight, known: WeakKeyDictionary[Placement, tuple[torch.Tensor, Verdict]]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
@@ -19,13 +20,17 @@ def without_names(report: Mapping, digests: Mapping[str, str]) -> dict:
         digests: name of a source or a result -> the SHA-256 of the file.
     """
     words = {word for file in report["files"] for name in _names(file) for word in _words(name)}
+    # whole ones alone: a photo called 1.jpg is not named by "16 bits"
+    named = (
+        re.compile("|".join(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])" for word in sorted(words))) if words else None
+    )
     files = []
     for number, file in enumerate(report["files"], 1):
         told = dict(file)
         told["source"] = _label(file["source"], digests, number)
         if "result" in file:
             told["result"] = _label(file["result"], digests, number)
-        if any(word in str(file.get("error", "")).casefold() for word in words):
+        if named and named.search(str(file.get("error", "")).casefold()):
             told["error"] = UNTOLD
         files.append(told)
     return {**report, "files": sorted(files, key=lambda file: file["source"])}

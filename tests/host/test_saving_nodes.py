@@ -314,10 +314,10 @@ def test_the_report_is_shown_and_saved_on_request():
     output = saving.FaceAnonReport.execute(REPORT)
     assert output.result == (REPORT.to_json(),) and output.ui["text"] == ("1 face anonymized",)
     folder = Path(folder_paths.get_output_directory())
-    assert not list(folder.glob("told*"))
+    assert not list(folder.glob("told_0*"))
     for _ in range(2):
         saving.FaceAnonReport.execute(REPORT, True, "told")
-    assert sorted(path.name for path in folder.glob("told*")) == ["told_00001_.json", "told_00002_.json"]
+    assert sorted(path.name for path in folder.glob("told_0*")) == ["told_00001_.json", "told_00002_.json"]
     assert (folder / "told_00002_.json").read_text() == REPORT.to_json()
 
 

@@ -107,6 +107,31 @@ def test_verify_shows_marks_and_gives_back_what_did_not_pass(photo, stranger, in
     assert last[3].count() == {"redacted": 1} and len(last[2]) == 0 and "1: covered" in last.ui["text"][0]
 
 
+def test_the_first_original_is_who_must_not_come_back(photo, stranger):
+    """Half of her over a stranger who was pasted before: another one of the picture at hand, but not of hers."""
+    images, _, faces = photo
+    first = pack.FaceAnonPasteFaces.execute(images, faces, stranger, verify="on").result
+    assert first[2].count() == {"anonymized": 1}
+    again = pack.FaceAnonPasteFaces.execute(first[0], faces, blend(photo, stranger), verify="on", report=first[2])
+    assert again[2].count() == {"redacted": 1} and "same person: dlib's distance" in again.ui["text"][0]
+
+
+def test_before_and_after_the_wrong_way_round_are_refused(photo, stranger):
+    images, _, faces = photo
+    pasted = pack.FaceAnonPasteFaces.execute(images, faces, stranger).result
+    with pytest.raises(ValueError, match="exchange the two"):
+        pack.FaceAnonVerifyFaces.execute(pasted[0], images, faces, pasted[2])
+
+
+def test_a_mosaic_that_recognisers_read_through_is_no_cover(photo):
+    images, _, faces = photo
+    covered = pack.FaceAnonRedactFaces.execute(images, faces, mode="mosaic", detail=32.0, margin=0.0).result
+    said = pack.FaceAnonVerifyFaces.execute(images, covered[0], faces, covered[2])
+    (entry,) = said[3].entries
+    assert entry.action == "redacted" and entry.verification["of"] == "result"
+    assert "recognisers say: 1 same person" in said.ui["text"][0] and len(said[2]) == 1
+
+
 @pytest.mark.parametrize("shape", [(1, 64, 64, 3), (2, 40, 30, 4), (0, 64, 64, 3)])
 def test_without_a_face_there_is_nothing_to_verify_and_nothing_is_loaded(shape, monkeypatch):
     monkeypatch.setattr("face_anonymizer.modules.host.reader.ReaderNetworks", None)

@@ -138,6 +138,24 @@ def test_one_face_for_each_person(video, model, faces, anonymized):
     assert (result.get_components().images - other.get_components().images)[:2].abs().max() > 0.1
 
 
+def test_what_recognisers_do_not_take_for_a_stranger_is_covered_in_every_frame(video, model, faces):
+    """The tiny model paints no faces: of none that can be measured an attempt passes, and nothing of it leaves."""
+    first = replace(faces, faces=tuple(face for face in faces if face.image_index < 2))
+    output = pack.FaceAnonAnonymizeVideo.execute(video, first, *model, **FAST, verify="on", attempts=2)
+    result, report = output.result
+    frames, covered = result.get_components().images, 0
+    for face, entry in zip(first, report.entries, strict=True):
+        if entry.verification["verdict"] == "not measurable":
+            assert entry.action == "anonymized" and entry.attempts == 1
+            continue
+        covered += 1
+        assert (entry.action, entry.attempts, entry.seed) == ("redacted", 2, None)
+        assert entry.verification["verdict"] in ("failed", "same person")
+        x, y = ((face.box[:2] + face.box[2:]) / 2).astype(int)
+        assert frames[face.image_index, y, x].max() < 0.1
+    assert covered >= len(first) / 2
+
+
 def test_one_face_for_each_person_needs_to_know_who_is_who(faces, video, model):
     """As Anonymize Crops, which asks for the same thing."""
     untracked = replace(faces, faces=tuple(replace(face, track=None) for face in faces))

@@ -19,6 +19,16 @@ def options(**more) -> FolderOptions:
     return FolderOptions(paths=[Path("photos")], output=Path("out"), **more)
 
 
+def test_a_photo_called_1_takes_no_reason_from_others():
+    error = "It cannot be read: it is no photo, or not one of 8 or 16 bits"
+    files = [{"source": "1.jpg", "outcome": "done"}, {"source": "b.jpg", "outcome": "failed", "error": error}]
+    told = without_names({"files": files}, {})["files"]
+    assert [file["error"] for file in told if "error" in file] == [error]
+    files[1]["error"] = "OSError: 1_redacted.png"
+    told = without_names({"files": files}, {})["files"]
+    assert ["names files" in file["error"] for file in told if "error" in file] == [True]
+
+
 def test_no_name_is_left_in_an_anonymous_report(tmp_path):
     """Not of a source, not of a result, not of a folder, and not in the text of an error."""
     photos = tmp_path / "photos"

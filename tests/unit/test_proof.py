@@ -105,6 +105,15 @@ def test_the_state_of_a_face(entry, state):
     assert row.state.name == state
 
 
+def test_a_cover_that_shows_who_it_is_is_no_cover():
+    """The figures of a covered face are those of the painting that was refused, but where the cover was looked at."""
+    same = verification(0.34, 0.73, "same person")
+    states = [
+        rows_of_faces([face(action="redacted", verification=one)])[0].state for one in (same, same | {"of": "result"})
+    ]
+    assert [state.judgement for state in states] == ["good", "bad"] and states[1].name == "same person"
+
+
 def test_failures_come_first_and_counts_add_up():
     strangers = [face(number=i) for i in range(1, 4)]
     shown = proof(
