@@ -17,11 +17,8 @@ def margin(verification: Verification) -> float:
     """How far beyond its threshold the recogniser is that is nearest to it: the least of dlib's distance less its
     threshold, and FaceRes' threshold less its cosine; negative where one says "the same", -inf where none could look.
     """
-    distances = [
-        opinion.value - opinion.threshold if opinion.measure == "distance" else opinion.threshold - opinion.value
-        for opinion in verification.opinions
-    ]
-    return min((distance if math.isfinite(distance) else -math.inf for distance in distances), default=-math.inf)
+    margins = [opinion.margin for opinion in verification.opinions]
+    return min((one if math.isfinite(one) else -math.inf for one in margins), default=-math.inf)
 
 
 def drift(verification: Verification, traits: str) -> float:

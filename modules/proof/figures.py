@@ -1,7 +1,4 @@
-"""Numbers and words as they are read out of a report, which may have been edited by anybody: what is none is left out.
-
-Only the standard library.
-"""
+"""Numbers and words as they are read out of a report, which anybody may have edited: what is none is left out."""
 
 from __future__ import annotations
 
@@ -9,31 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..recognition.verdict import Opinion
+
 _MOST = 1e9  # of a figure that a page shows
 _WORDS = 400  # characters of a text
-
-
-class Measure(NamedTuple):
-    """What one recogniser measured between an original and its result.
-
-    Args:
-        name: of the recogniser.
-        value: its distance or cosine.
-        threshold: of one person.
-        measure: "distance", below which, or "cosine", above which two faces are one person's.
-        same: whether it takes them for one person.
-    """
-
-    name: str
-    value: float
-    threshold: float
-    measure: str
-    same: bool
-
-    @property
-    def margin(self) -> float:
-        """How far the result is on the strangers' side of the threshold; negative where it is one person's."""
-        return self.value - self.threshold if self.measure == "distance" else self.threshold - self.value
 
 
 class Verified(NamedTuple):
@@ -48,7 +24,7 @@ class Verified(NamedTuple):
 
     verdict: str
     reason: str
-    measures: tuple[Measure, ...]
+    measures: tuple[Opinion, ...]
     drift: Mapping[str, float]
 
     @property
@@ -100,11 +76,11 @@ def read_verification(value: Any) -> Verified | None:
     return Verified(words(value["verdict"]), words(value.get("reason")), tuple(filter(None, measures)), figures)
 
 
-def _read_measure(value: Any) -> Measure | None:
+def _read_measure(value: Any) -> Opinion | None:
     if not isinstance(value, Mapping):
         return None
     figure, threshold = number(value.get("value")), number(value.get("threshold"))
     name, measure, same = value.get("name"), value.get("measure"), value.get("same")
     if figure is None or threshold is None or not isinstance(name, str) or not isinstance(same, bool):
         return None
-    return Measure(words(name), figure, threshold, measure, same) if measure in ("distance", "cosine") else None
+    return Opinion(words(name), figure, threshold, measure, same) if measure in ("distance", "cosine") else None

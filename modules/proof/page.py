@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterable, Mapping
 
 from ..recognition.recognisers import RECOGNISERS, Recogniser
+from ..recognition.verdict import Opinion
 from ..terminal import shown
 from . import words
-from .figures import Measure
 from .proof import DONE, UNKNOWN, MadeWith, Proof, ResultFile
 from .rows import BAD, COVERED, GOOD, LOOK, UNMEASURABLE, UNVERIFIED, Row, State, told_frames
 from .style import STYLE
@@ -170,7 +170,7 @@ def _verdict(row: Row) -> str:
     return _badge(row.state) + _small(under)
 
 
-def _measure(measure: Measure | None) -> str:
+def _measure(measure: Opinion | None) -> str:
     if measure is None:
         return _NONE
     sign = "≥" if measure.measure == "distance" else "≤"

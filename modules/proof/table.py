@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
+from ..recognition.verdict import Opinion
 from ..terminal import shown
-from .figures import DRIFTS, Measure
+from .figures import DRIFTS
 from .proof import Proof, ResultFile
 from .rows import Row
 
@@ -63,7 +64,7 @@ def _of_row(row: Row) -> list:
 
 
 def _of_measures(row: Row, names: list[str]) -> list:
-    measures: dict[str, Measure] = {m.name: m for m in row.verified.measures} if row.verified else {}
+    measures: dict[str, Opinion] = {m.name: m for m in row.verified.measures} if row.verified else {}
     found = [measures.get(name) for name in names]
     return [figure for one in found for figure in ((one.value, one.threshold) if one else (None, None))]
 

@@ -34,6 +34,11 @@ class Opinion(NamedTuple):
     same: bool
 
     @property
+    def margin(self) -> float:
+        """How far the result is on the strangers' side of the threshold; negative where it is one person's."""
+        return self.value - self.threshold if self.measure == "distance" else self.threshold - self.value
+
+    @property
     def words(self) -> str:
         """The figure and the threshold that a stranger has to keep."""
         whose = "dlib's" if self.measure == "distance" else f"{self.name}'"
