@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from playwright.sync_api import Browser
 
 from face_anonymizer.modules.host import location as host
 from face_anonymizer.modules.runs import server as comfy_server
@@ -99,11 +100,17 @@ def server(fixtures: Path) -> "Iterator[comfy_server.Server]":
 
 
 @pytest.fixture(scope="session")
-def _frontend(server) -> Iterator[Frontend]:
-    with open_browser() as browser:
-        page = Frontend(browser, server)
-        yield page
-        page.close()
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; shared by all tests, as playwright refuses a second one beside it in one process."""
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def _frontend(browser, server) -> Iterator[Frontend]:
+    page = Frontend(browser, server)
+    yield page
+    page.close()
 
 
 @pytest.fixture

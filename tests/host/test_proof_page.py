@@ -13,7 +13,6 @@ from face_anonymizer.modules.faces.outcomes import Entry
 from face_anonymizer.modules.faces.report import Report
 from face_anonymizer.modules.model.checkpoint import PACK_MODELS
 from face_anonymizer.nodes import output as saving
-from face_anonymizer.tools.workflows.frontend import open_browser
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "IMG_8841_Karin"
@@ -87,35 +86,34 @@ def test_the_report_node_says_what_it_does_not_know():
     assert text.count("ot known to this report") >= 3
 
 
-def test_a_browser_shows_every_face_and_asks_for_nothing(tmp_path):
+def test_a_browser_shows_every_face_and_asks_for_nothing(browser):
     saving.FaceAnonReport.execute(REPORT, True, "browsed", True)
     (page,) = output("browsed*.html")
-    with open_browser() as browser:
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        shown = context.new_page()
-        asked, said = [], []
-        shown.on("request", lambda request: asked.append(request.url))
-        shown.on("console", lambda message: said.append(message.text))
-        shown.on("pageerror", lambda error: said.append(str(error)))
-        shown.goto(page.as_uri())
-        rows = shown.locator("table.faces tbody tr")
-        assert rows.count() == len(REPORT.entries)
-        verdicts = [rows.nth(i).locator("td").nth(1).inner_text() for i in range(rows.count())]
-        assert [verdict.split(" ", 1)[1] for verdict in verdicts] == ["not verified", "stranger", "stranger"]
-        assert "<script>alert(1)</script>" in rows.nth(2).inner_text()
-        for scheme in ("light", "dark"):
-            shown.emulate_media(color_scheme=scheme)
-            paper, ink = (
-                shown.evaluate(f"() => getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color")
-            )
-            assert (brightness(paper) > brightness(ink)) is (scheme == "light")
-        assert shown.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), "the page is not cut off"
-        # on A4 in Chromium's 96 pixels an inch, 186 mm of which are between the margins: nothing sticks out
-        shown.emulate_media(media="print", color_scheme="dark")
-        shown.set_viewport_size({"width": 703, "height": 1000})
-        assert shown.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-        assert brightness(shown.evaluate("() => getComputedStyle(document.body).backgroundColor")) == 765
-        context.close()
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    shown = context.new_page()
+    asked, said = [], []
+    shown.on("request", lambda request: asked.append(request.url))
+    shown.on("console", lambda message: said.append(message.text))
+    shown.on("pageerror", lambda error: said.append(str(error)))
+    shown.goto(page.as_uri())
+    rows = shown.locator("table.faces tbody tr")
+    assert rows.count() == len(REPORT.entries)
+    verdicts = [rows.nth(i).locator("td").nth(1).inner_text() for i in range(rows.count())]
+    assert [verdict.split(" ", 1)[1] for verdict in verdicts] == ["not verified", "stranger", "stranger"]
+    assert "<script>alert(1)</script>" in rows.nth(2).inner_text()
+    for scheme in ("light", "dark"):
+        shown.emulate_media(color_scheme=scheme)
+        paper, ink = (
+            shown.evaluate(f"() => getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color")
+        )
+        assert (brightness(paper) > brightness(ink)) is (scheme == "light")
+    assert shown.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), "the page is not cut off"
+    # on A4 in Chromium's 96 pixels an inch, 186 mm of which are between the margins: nothing sticks out
+    shown.emulate_media(media="print", color_scheme="dark")
+    shown.set_viewport_size({"width": 703, "height": 1000})
+    assert shown.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    assert brightness(shown.evaluate("() => getComputedStyle(document.body).backgroundColor")) == 765
+    context.close()
     assert asked == [page.as_uri()] and said == []
 
 
