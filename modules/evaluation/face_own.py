@@ -14,8 +14,10 @@ import torch
 
 from ..faces.types import Face, Faces
 from ..recognition import dlib_resnet, faceres
+from ..recognition.pairs import look_again
 from ..recognition.reader import FaceReader
 from ..recognition.reading import Reading
+from ..recognition.verdict import FAILED, NOT_MEASURABLE, Verification
 from .face_points import quaternion
 from .measured import Measured
 from .synthetic_backend import directions
@@ -45,12 +47,40 @@ class SharedReader:
             self._asked = (pictures, faces)
         return self._answer
 
+    def verify(
+        self, originals: Sequence[Reading | None], pictures: Sequence[np.ndarray], faces: Sequence[Face | None]
+    ) -> list[Verification]:
+        """The verdicts on results, as Verify Faces gives them: what looks like a stranger is read once more.
+
+        Args:
+            originals: what was read of each face before.
+            pictures: of the results, as of Backend.measure.
+            faces: of the results, likewise.
+        """
+        return [
+            self._verify(before, after, picture, face)
+            for before, after, picture, face in zip(originals, self.read(pictures, faces), pictures, faces, strict=True)
+        ]
+
+    def _verify(
+        self, before: Reading | None, after: Reading | None, picture: np.ndarray, face: Face | None
+    ) -> Verification:
+        if before is None:
+            return Verification(NOT_MEASURABLE, "no face")
+        if after is None or face is None:
+            missing = before.reason or "no face is found any more"
+            return Verification(FAILED if before.measurable else NOT_MEASURABLE, missing)
+        images = as_image(picture)
+        alone = Faces(1, images.shape[1], images.shape[2], (replace(face, image_index=0),))
+        (pair,) = look_again([before], [after], images, alone, self._reader.read, settings=self.settings)
+        return pair.verification
+
     def _read(self, pictures: Sequence[np.ndarray], faces: Sequence[Face | None]) -> list[Reading | None]:
         found: list[Reading | None] = []
         rows = zip(pictures, faces, strict=True)
         for _, group in groupby(rows, key=lambda row: id(row[0])):  # the faces of one picture stand side by side
             shown = list(group)
-            images = torch.from_numpy(np.array(shown[0][0])).float()[None] / 255
+            images = as_image(shown[0][0])
             there = [replace(face, image_index=0) for _, face in shown if face is not None]
             height, width = images.shape[1:3]
             readings = iter(self._reader.read(images, Faces(1, height, width, tuple(there))))
@@ -126,6 +156,11 @@ def own_backends(shared: SharedReader) -> list[RecogniserBackend | ShownBackend]
 def shared_reader(backends: Sequence) -> SharedReader | None:
     """The reader of these back-ends, or None where none of them has one."""
     return next((backend.shared for backend in backends if isinstance(backend, ShownBackend)), None)
+
+
+def as_image(picture: np.ndarray) -> torch.Tensor:
+    """A picture, uint8 [H, W, 3], as an image of the host: float32 [1, H, W, 3], 0..1."""
+    return torch.from_numpy(picture.copy())[None].float() / 255
 
 
 def _measurable(readings: Sequence[Reading | None]) -> torch.Tensor:

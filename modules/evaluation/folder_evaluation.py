@@ -59,8 +59,7 @@ def evaluate(settings: EvaluationSettings, say: Callable[[str], None]) -> None:
     faces = folder_tables.FolderFaces(measured, people, torch.tensor(gathered.people), labels is not None)
     tables = folder_tables.face_tables(faces, settings.false_accept_rate)
     if (reader := shared_reader(backends)) is not None:
-        changed = {title: read for title, read in gathered.readings.items() if title != ORIGINAL}
-        tables.insert(0, verdict_table(changed, gathered.readings[ORIGINAL], people, reader.settings))
+        tables.insert(0, verdict_table(gathered.verdicts, people, reader.settings))
     tables.append(folder_tables.quality_table(gathered.quality_rows(), people))
     tables += [table] if (table := folder_tables.frechet_table(faces)) else []
     described = {

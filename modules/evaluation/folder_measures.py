@@ -12,10 +12,10 @@ from tqdm import tqdm
 from ..faces import alignment, types
 from ..faces.detect import detection
 from ..faces.settings import DetectSettings
-from ..recognition.reading import Reading
+from ..recognition.verdict import Verification
 from . import folder_pairs, quality
 from .conditions import ORIGINAL
-from .face_own import shared_reader
+from .face_own import as_image, shared_reader
 from .folder_tables import JPEG, RECONSTRUCTION, RESULT
 
 SHARPNESS_SIDE = 256  # of the aligned crops that sharpness is measured on
@@ -35,7 +35,7 @@ class FolderMeasures:
         lost: how many faces of originals have none in their place in the result.
         resized: how many results have another size than their original.
         measured: back-end -> condition -> parts of Measured, to be joined.
-        readings: condition -> what the pack's own reader read of each face; empty without it.
+        verdicts: condition -> what the pack's own recognisers say of each face; empty without them.
         values: condition -> column of the table of quality -> value of each face or picture.
     """
 
@@ -43,7 +43,7 @@ class FolderMeasures:
         self.people: list[int] = []
         self.lost = self.resized = 0
         self.measured = {backend.name: {title: [] for title in conditions} for backend in backends}
-        self.readings: dict[str, list[Reading | None]] = {}
+        self.verdicts: dict[str, list[Verification]] = {}
         self.values = {title: {SHARPNESS: [], SCORE: []} for title in conditions}
         self.values[RESULT] |= {OUTSIDE: [], EQUAL: []}
 
@@ -94,11 +94,12 @@ def measure_pairs(
             crops, _ = alignment.crop_faces(as_image(original), one_picture(faces, original), reconstruct.size)
             pictures = [np.asarray((crop * 255).round().clamp(0, 255).byte()) for crop in reconstruct(crops)]
             shown[RECONSTRUCTION] = (pictures, [next(iter(find(picture, 1)), None) for picture in pictures])
+        before = [] if reader is None else reader.read(*shown[ORIGINAL])
         for title, (pictures, found) in shown.items():
             for backend in backends:
                 measures.measured[backend.name][title].append(backend.measure(pictures, found))
-            if reader is not None:
-                measures.readings.setdefault(title, []).extend(reader.read(pictures, found))
+            if reader is not None and title != ORIGINAL:
+                measures.verdicts.setdefault(title, []).extend(reader.verify(before, pictures, found))
             measures.values[title][SCORE] += [face.score if face else 0.0 for face in found]
             measures.values[title][SHARPNESS] += sharpness(pictures, found)
         if same_size:
@@ -150,8 +151,3 @@ def one_picture(faces, picture: np.ndarray):
     """These faces as those of one picture."""
     height, width = picture.shape[:2]
     return types.Faces(1, height, width, tuple(replace(face, image_index=0) for face in faces))
-
-
-def as_image(picture: np.ndarray) -> torch.Tensor:
-    """A picture, uint8 [H, W, 3], as an image of the host: float32 [1, H, W, 3], 0..1."""
-    return torch.from_numpy(picture.copy())[None].float() / 255

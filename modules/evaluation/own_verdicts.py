@@ -6,38 +6,32 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from ..recognition.reading import Reading
 from ..recognition.settings import DLIB_PUBLISHED, ReaderSettings
-from ..recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER, Verification, verify
+from ..recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER, Verification
 from .statistics import mean
 from .tables import Table
 
 
 def verdict_table(
-    readings: Mapping[str, Sequence[Reading | None]],
-    originals: Sequence[Reading | None],
-    people: torch.Tensor,
-    settings: ReaderSettings,
+    verdicts: Mapping[str, Sequence[Verification]], people: torch.Tensor, settings: ReaderSettings
 ) -> Table:
     """The share of faces with each verdict, and what each recogniser says alone.
 
     Args:
-        readings: condition -> what was read of face i there, None where the detector finds none.
-        originals: what was read of face i before.
+        verdicts: condition -> what the recognisers say of face i there.
         people: int [N], who each is.
         settings: the thresholds.
     """
     table = Table("verdicts", "Verdicts, by both recognisers of the pack", [STRANGER, SAME_PERSON, FAILED])
     table.columns += ["dlib: distance", "dlib: one person", "FaceRes: cosine", "FaceRes: one person", NOT_MEASURABLE]
-    for title, after in readings.items():
-        verdicts = [_verdict(*pair, settings) for pair in zip(originals, after, strict=True)]
-        measurable = [verdict.verdict != NOT_MEASURABLE for verdict in verdicts]
+    for title, said_of in verdicts.items():
+        measurable = [verification.verdict != NOT_MEASURABLE for verification in said_of]
         cells = {
-            word: mean(_where(measurable, [verdict.verdict == word for verdict in verdicts]), people)
+            word: mean(_where(measurable, [verification.verdict == word for verification in said_of]), people)
             for word in table.columns[:3]
         }
         for name, which in (("dlib", 0), ("FaceRes", 1)):
-            said = [verdict.opinions[which] if verdict.opinions else None for verdict in verdicts]
+            said = [one.opinions[which] if one.opinions else None for one in said_of]
             there = [one is not None for one in said]
             measure = "distance" if name == "dlib" else "cosine"
             cells[f"{name}: {measure}"] = mean(_where(there, [one.value if one else 0.0 for one in said]), people)
@@ -51,16 +45,6 @@ def verdict_table(
         "others are counted in the last column."
     )
     return table
-
-
-def _verdict(before: Reading | None, after: Reading | None, settings: ReaderSettings) -> Verification:
-    if before is None:
-        return Verification(NOT_MEASURABLE, "no face")
-    if after is None:
-        return Verification(
-            FAILED if before.measurable else NOT_MEASURABLE, before.reason or "no face is found any more"
-        )
-    return verify(before, after, settings)
 
 
 def _where(there: Sequence[bool], values: Sequence[float]) -> torch.Tensor:

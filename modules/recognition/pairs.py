@@ -66,7 +66,31 @@ def read_pairs(
     Returns:
         One pair a face.
     """
-    afters = read(images, faces)
+    return look_again(befores, read(images, faces), images, faces, read, settings=settings)
+
+
+def look_again(
+    befores: Sequence[Reading],
+    afters: Sequence[Reading],
+    images: torch.Tensor,
+    faces: Faces,
+    read: Read,
+    *,
+    settings: ReaderSettings = ReaderSettings(),
+) -> list[Pair]:
+    """The verdicts on results that were read once; what looks like a stranger is read again, upright.
+
+    Args:
+        befores: the originals, one a face.
+        afters: the results, one a face.
+        images: float [B, H, W, C], 0..1, the results.
+        faces: of these pictures, where `afters` were read.
+        read: the reader.
+        settings: the thresholds.
+
+    Returns:
+        One pair a face.
+    """
     said = [verify(before, after, settings) for before, after in zip(befores, afters, strict=True)]
     strangers = [i for i, verification in enumerate(said) if verification.verdict == STRANGER]
     turned = tuple(replace(faces.faces[i], points=afters[i].landmarks, layout=IBUG_68) for i in strangers)

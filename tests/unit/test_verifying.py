@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 from strangers import forgetful
 from test_recognition_verdict import reading
 
+from face_anonymizer.modules.evaluation.face_own import SharedReader
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.fingerprint import take_fingerprint
@@ -22,7 +23,8 @@ from face_anonymizer.modules.faces.settings import KEEP, PasteSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 from face_anonymizer.modules.recognition.pairs import identity_judge, read_pairs
 from face_anonymizer.modules.recognition.reader import FaceReader
-from face_anonymizer.modules.recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER
+from face_anonymizer.modules.recognition.settings import ReaderSettings
+from face_anonymizer.modules.recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER, verify
 from face_anonymizer.modules.recognition.verifying import verify_faces
 
 # of assets/astronaut.jpg, as the pack's detector finds them (test_detection.py holds that)
@@ -304,3 +306,17 @@ def test_a_report_is_enriched_and_keeps_what_stands_there():
     assert [entry.action for entry in again.entries] == ["found", "redacted"] and again.notes == ("a note",)
     assert again.verified(faces, [None, None]) == again
     assert dataclasses.replace(again, entries=report.entries, notes=()) == report
+
+
+def test_an_evaluation_looks_again_at_who_seems_a_stranger_as_verify_faces_does(photo):
+    """The astronaut, found a sixth of a face too high: off the middle, dlib takes the face for another one."""
+    shared, (face,) = SharedReader(FaceReader(ReaderSettings(faceres_same=0.98))), FACES.faces
+    higher = replace(face, points=POINTS - (0, 15), box=BOX - (0, 15, 0, 15))
+    pictures, faces = [np.array(photo)] * 3, [higher, None, face]
+    originals = shared.read(pictures, [face] * 3)
+    once = shared.read(pictures, faces)
+    assert verify(originals[0], once[0], shared.settings).verdict == STRANGER
+    found = shared.verify(originals, pictures, faces)
+    assert [verification.verdict for verification in found] == [SAME_PERSON, FAILED, SAME_PERSON]
+    unseen = shared.verify([None], pictures[:1], [face])
+    assert unseen[0].verdict == NOT_MEASURABLE
