@@ -1,6 +1,6 @@
 """What the method needs of the networks, whoever runs them. Pure: no ComfyUI here.
 
-There are two engines: ComfyUI's models (comfy_engine.py) and diffusers' (modules/training/engine.py).
+There are two engines: ComfyUI's models (comfy_engine.py) and diffusers' (diffusers_engine/engine.py).
 """
 
 from __future__ import annotations

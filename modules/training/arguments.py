@@ -8,7 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..model import checkpoint
-from . import export, networks
+from ..model.diffusers_engine import networks
+from . import export
 from .settings import TrainingSettings
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from ..model.diffusers_engine.encoders import ClipInput, Encoders
 from .cache import Encoded
-from .encoders import ClipInput, Encoders
 from .triples import Triples, UnusablePicture, load_picture
 
 MicroSteps = Callable[[int], np.ndarray]  # micro-step -> its triples, as an Order gives them

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..files import replaced_whole
-from .encoders import Encoders
+from ..model.diffusers_engine.encoders import Encoders
 from .triples import Triples, load_picture
 
 logger = logging.getLogger("face_anonymizer")

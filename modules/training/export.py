@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from ..files import replaced_folder
 from ..model import checkpoint
-from .encoders import Encoders
-from .networks import Networks
+from ..model.diffusers_engine.encoders import Encoders
+from ..model.diffusers_engine.networks import Networks
 from .objective import training_scheduler
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..model.checkpoint import BLOCK_FIRST, IMAGE_ENCODER, VAE
+from ..model.diffusers_engine.networks import ATTENTION
 from ..model.settings import SamplerSettings
-from .networks import ATTENTION
 
 # What a checkpoint was trained with; another value would make its weights another method's.
 FIXED = ("routing", "prediction", "trained_reference", "resolution", "optimizer")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import UNet2DConditionModel
 
 from ..model import checkpoint
-from .encoders import Encoders
-from .networks import Networks, load_networks, make_networks
+from ..model.diffusers_engine.encoders import Encoders
+from ..model.diffusers_engine.networks import Networks, join_networks, load_networks, read_unet_config
+from .attention_start import start_from_lookup
 from .settings import TrainingSettings
 
 
@@ -31,6 +34,27 @@ def make_start(settings: TrainingSettings) -> Networks:
                 f"continues it."
             )
     return load_networks([settings.model / name for name in checkpoint.NETWORKS], *options)
+
+
+def make_networks(config: Path, seed: int, routing: str, trained_reference: str) -> Networks:
+    """Networks from scratch: all three have the same start, random but for the self-attention (start_from_lookup).
+
+    Args:
+        config: a diffusers UNet config.
+        seed: of the start.
+        routing: see UNetLayout.routes.
+        trained_reference: ATTENTION (the paper) or ALL: what of the ReferenceNets is trained.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such config, or ComfyUI could not load a model of it.
+    """
+    nets = []
+    for _ in checkpoint.NETWORKS:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            nets.append(UNet2DConditionModel.from_config(read_unet_config(config)))
+        start_from_lookup(nets[-1], seed)
+    return join_networks(nets, [config] * 3, routing, trained_reference)
 
 
 def check_fit(networks: Networks, encoders: Encoders) -> None:

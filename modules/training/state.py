@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from ..files import replaced_folder
 from ..model.checkpoint import check_safetensors, read_json
-from .networks import Networks
+from ..model.diffusers_engine.networks import Networks
 
 FOLDER = "checkpoints"
 _AVAILABLE = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}  # name in torch -> whether it is there

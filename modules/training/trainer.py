@@ -16,12 +16,12 @@ from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from diffusers.training_utils import EMAModel
 
 from ..model import checkpoint
+from ..model.diffusers_engine.encoders import Encoders
+from ..model.diffusers_engine.engine import DiffusersEngine
 from ..model.settings import SamplerSettings
 from . import validation
 from .batches import Batch, Order, cached_batches, in_parts, read_batches
 from .cache import Encoded, encode_pictures
-from .encoders import Encoders
-from .engine import DiffusersEngine
 from .export import export_model
 from .log import TrainingLog
 from .objective import draw, learning_rate, loss_of, training_scheduler

@@ -10,13 +10,13 @@ from PIL import Image
 
 from ..files import replaced_whole
 from ..model import ddpm
+from ..model.diffusers_engine.encoders import Encoders
+from ..model.diffusers_engine.engine import DiffusersEngine
+from ..model.diffusers_engine.networks import Networks
 from ..model.references import EncodedImages, References
 from ..model.settings import SamplerSettings
 from ..model.states import ImageEmbeds
 from .batches import Batch
-from .encoders import Encoders
-from .engine import DiffusersEngine
-from .networks import Networks
 from .objective import draw, loss_of, training_scheduler
 
 _SEED = 1

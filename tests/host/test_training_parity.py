@@ -11,6 +11,9 @@ from pipeline import face_images
 
 from face_anonymizer.modules.model import checkpoint, ddpm, loading
 from face_anonymizer.modules.model.attention import ReferenceAttention
+from face_anonymizer.modules.model.diffusers_engine.encoders import Encoders
+from face_anonymizer.modules.model.diffusers_engine.engine import DiffusersEngine
+from face_anonymizer.modules.model.diffusers_engine.networks import ATTENTION, load_networks
 from face_anonymizer.modules.model.embedding import encode_image
 from face_anonymizer.modules.model.painting import anonymize_crops, swap_crops
 from face_anonymizer.modules.model.references import References
@@ -18,10 +21,7 @@ from face_anonymizer.modules.model.sampling import sample
 from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
 from face_anonymizer.modules.model.states import ImageEmbeds
 from face_anonymizer.modules.training.batches import Batch
-from face_anonymizer.modules.training.encoders import Encoders
-from face_anonymizer.modules.training.engine import DiffusersEngine
 from face_anonymizer.modules.training.export import export_model
-from face_anonymizer.modules.training.networks import ATTENTION, load_networks
 from face_anonymizer.modules.training.objective import training_scheduler
 from face_anonymizer.modules.training.validation import sample_swaps
 

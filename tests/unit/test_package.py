@@ -25,7 +25,7 @@ HOST = (
 )
 KNOWN = {*sys.stdlib_module_names, "face_anonymizer", *BROUGHT.split(), *HOST.split()}
 ROOMS = [file for name in ("nodes", "modules") for file in sorted((ROOT / name).rglob("*.py"))]
-BEYOND = ("training", "evaluation")  # the only rooms of modules/ that ask for more
+BEYOND = ("training", "evaluation", "diffusers_engine")  # the only rooms of modules/ that ask for more
 
 
 # Each file is asked about by several tests.
@@ -88,6 +88,21 @@ def test_nothing_is_installed_into_the_users_comfyui():
 def test_the_nodes_need_what_comfyui_brings(file):
     """Inside of functions too; tests/host/test_requirements.py loads the pack with everything else hidden."""
     assert not {name.partition(".")[0] for name in imported(file)} - KNOWN
+
+
+def test_the_nodes_know_nothing_of_the_engine_without_comfyui():
+    """Neither at once nor by what they import."""
+    beyond = {f"face_anonymizer.modules.{room}" for room in ("training", "model.diffusers_engine")}
+    seen, waiting = set(), [ROOT / "__init__.py", *sorted((ROOT / "nodes").rglob("*.py"))]
+    while waiting:
+        file = waiting.pop()
+        for name in imported(file) - seen:
+            seen.add(name)
+            path = ROOT.joinpath(*name.split(".")[1:])
+            found = (path.with_suffix(".py"), path / "__init__.py") if name.startswith("face_anonymizer.") else ()
+            waiting += [one for one in found if one.is_file()]
+    assert "face_anonymizer.modules.model.comfy_engine" in seen
+    assert not [name for name in seen if any(name == room or name.startswith(f"{room}.") for room in beyond)]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "modules").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))

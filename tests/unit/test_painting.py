@@ -148,7 +148,8 @@ def test_counts_that_do_not_fit():
 def test_the_method_needs_no_comfyui():
     code = (
         "import sys; sys.path.insert(0, 'scripts'); sys.modules['comfy'] = None; import _pack; "
-        "from face_anonymizer.modules.evaluation import painting; from face_anonymizer.modules.training import engine"
+        "from face_anonymizer.modules.evaluation import painting; "
+        "from face_anonymizer.modules.model.diffusers_engine import engine"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from training_sets import TINY, make_set, unit_vae
 
+from face_anonymizer.modules.model.diffusers_engine.encoders import Encoders
 from face_anonymizer.modules.training import cache
 from face_anonymizer.modules.training.batches import Order, cached_batches, in_parts, read_batches
-from face_anonymizer.modules.training.encoders import Encoders
 from face_anonymizer.modules.training.triples import UnusablePicture, read_triples
 
 

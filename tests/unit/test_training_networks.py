@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from training_sets import TINY, small_unet
 
-from face_anonymizer.modules.training.networks import ALL, ATTENTION, load_networks, load_unet, make_networks
+from face_anonymizer.modules.model.diffusers_engine.networks import ALL, ATTENTION, load_networks, load_unet
+from face_anonymizer.modules.training.start import make_networks
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FOLDERS = [TINY / name for name in ("unet", "referencenet", "conditioning_referencenet")]

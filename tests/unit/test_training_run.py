@@ -11,11 +11,11 @@ from test_training_state import full_disk
 from training_sets import TINY, make_set, read_log, settings_for, train
 
 from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.model.diffusers_engine.engine import DiffusersEngine
+from face_anonymizer.modules.model.diffusers_engine.networks import load_networks
 from face_anonymizer.modules.model.settings import SamplerSettings
 from face_anonymizer.modules.training import export, trainer, validation
 from face_anonymizer.modules.training.batches import Order, in_parts
-from face_anonymizer.modules.training.engine import DiffusersEngine
-from face_anonymizer.modules.training.networks import load_networks
 from face_anonymizer.modules.training.state import CheckpointNotWritten, newest_checkpoint
 from face_anonymizer.modules.training.triples import UnusablePicture
 

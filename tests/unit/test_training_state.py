@@ -9,8 +9,9 @@ import torch
 from diffusers.training_utils import EMAModel
 from training_sets import small_unet
 
+from face_anonymizer.modules.model.diffusers_engine.networks import ATTENTION
 from face_anonymizer.modules.training import state
-from face_anonymizer.modules.training.networks import ATTENTION, make_networks
+from face_anonymizer.modules.training.start import make_networks
 from face_anonymizer.modules.training.state import (
     CheckpointNotWritten,
     Trained,

@@ -29,15 +29,16 @@ from pathlib import Path
 import torch
 
 from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.model.diffusers_engine.encoders import Encoders
+from face_anonymizer.modules.model.diffusers_engine.engine import DiffusersEngine
+from face_anonymizer.modules.model.diffusers_engine.networks import ALL, Networks, load_networks
 from face_anonymizer.modules.model.settings import SamplerSettings
-from face_anonymizer.modules.training import networks as method_networks
 from face_anonymizer.modules.training import validation
 from face_anonymizer.modules.training.batches import Batch
-from face_anonymizer.modules.training.encoders import Encoders
-from face_anonymizer.modules.training.engine import DiffusersEngine
 from face_anonymizer.modules.training.export import export_model
 from face_anonymizer.modules.training.objective import Drawn, loss_of, training_scheduler
 from face_anonymizer.modules.training.small_networks import autocast
+from face_anonymizer.modules.training.start import make_networks
 from face_anonymizer.tools.demo_model import train_autoencoder, train_regressors
 from face_anonymizer.tools.demo_model.rendered import EncodedGroups, Groups, encode_groups, render_groups
 from face_anonymizer.tools.demo_model.stages import SHIPPED, TRAINING_SEED, VALIDATION_SEED
@@ -158,9 +159,7 @@ def train_encoders(options: argparse.Namespace, log: Log) -> None:
         write_archives(output, options.archives, ARCHIVES[:1])
 
 
-def train_method(
-    groups: EncodedGroups, held_out: EncodedGroups, options: argparse.Namespace, log: Log
-) -> method_networks.Networks:
+def train_method(groups: EncodedGroups, held_out: EncodedGroups, options: argparse.Namespace, log: Log) -> Networks:
     """The networks with the moving averages of their weights."""
     device = options.device
     generator = torch.Generator(device).manual_seed(TRAINING_SEED)
@@ -279,12 +278,12 @@ def captured(
     return replay
 
 
-def first_networks(options: argparse.Namespace, groups: EncodedGroups) -> method_networks.Networks:
+def first_networks(options: argparse.Namespace, groups: EncodedGroups) -> Networks:
     """What the method starts from: those of --start, or new ones."""
-    routing, trained = checkpoint.BLOCK_FIRST, method_networks.ALL
+    routing, trained = checkpoint.BLOCK_FIRST, ALL
     if options.start:
-        return method_networks.load_networks([options.start / name for name in checkpoint.NETWORKS], routing, trained)
-    return method_networks.make_networks(unet_config(options, groups), 0, routing, trained)
+        return load_networks([options.start / name for name in checkpoint.NETWORKS], routing, trained)
+    return make_networks(unet_config(options, groups), 0, routing, trained)
 
 
 def unet_config(options: argparse.Namespace, groups: EncodedGroups) -> Path:

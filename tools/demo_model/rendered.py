@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from face_anonymizer.modules.model.diffusers_engine.encoders import Encoders
 from face_anonymizer.modules.synthetic.parameters import Parameters, sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.renderer import render
 from face_anonymizer.modules.training.batches import Batch
-from face_anonymizer.modules.training.encoders import Encoders
 
 SIDE = 6
 BLOCK = 8  # pixels of a side that one latent stands for

@@ -1,4 +1,4 @@
-"""The three networks that are trained, as one module: a denoising UNet and two ReferenceNets, all diffusers UNets."""
+"""The three networks of the method as one module: a denoising UNet and two ReferenceNets, all diffusers UNets."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import nn
 
-from ..model import checkpoint
-from ..model.unet_layout import read_unet_layout
-from .attention_start import start_from_lookup
+from .. import checkpoint
+from ..unet_layout import read_unet_layout
 from .processors import AllRecorded, Record, set_processors
 
 ATTENTION = "attention"
@@ -121,28 +120,7 @@ def load_networks(folders: list[Path], routing: str, trained_reference: str) -> 
             are not of one architecture.
     """
     nets = [load_unet(folder) for folder in folders]
-    return _join(nets, [folder / "config.json" for folder in folders], routing, trained_reference)
-
-
-def make_networks(config: Path, seed: int, routing: str, trained_reference: str) -> Networks:
-    """Networks from scratch: all three have the same start, random but for the self-attention (start_from_lookup).
-
-    Args:
-        config: a diffusers UNet config.
-        seed: of the start.
-        routing: see UNetLayout.routes.
-        trained_reference: ATTENTION (the paper) or ALL: what of the ReferenceNets is trained.
-
-    Raises:
-        FileNotFoundError, ValueError: there is no such config, or ComfyUI could not load a model of it.
-    """
-    nets = []
-    for _ in checkpoint.NETWORKS:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            nets.append(UNet2DConditionModel.from_config(_read_config(config)))
-        start_from_lookup(nets[-1], seed)
-    return _join(nets, [config] * 3, routing, trained_reference)
+    return join_networks(nets, [folder / "config.json" for folder in folders], routing, trained_reference)
 
 
 def load_unet(folder: Path) -> UNet2DConditionModel:
@@ -155,7 +133,7 @@ def load_unet(folder: Path) -> UNet2DConditionModel:
         FileNotFoundError: a file is missing.
         ValueError: weights and config.json do not fit each other.
     """
-    config = _read_config(folder / "config.json")
+    config = read_unet_config(folder / "config.json")
     with torch.device("meta"):  # its own random weights would only be thrown away
         unet = UNet2DConditionModel.from_config(config)
     weights = {}
@@ -176,14 +154,31 @@ def load_unet(folder: Path) -> UNet2DConditionModel:
     return unet.requires_grad_(True).train()
 
 
-def _read_config(path: Path) -> dict:
-    """A UNet config without the names of the class and version that wrote it."""
+def read_unet_config(path: Path) -> dict:
+    """A UNet config without the names of the class and version that wrote it.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none, or ComfyUI could not load a model of it.
+    """
     config = checkpoint.read_json(path)
     read_unet_layout(config, path)  # raises for what FaceAnonLoadModel could not load afterwards
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
-def _join(nets: list[UNet2DConditionModel], configs: list[Path], routing: str, trained_reference: str) -> Networks:
+def join_networks(
+    nets: list[UNet2DConditionModel], configs: list[Path], routing: str, trained_reference: str
+) -> Networks:
+    """One module of three UNets.
+
+    Args:
+        nets: in the order of checkpoint.NETWORKS.
+        configs: where each is described, for the message.
+        routing: see UNetLayout.routes.
+        trained_reference: ATTENTION or ALL, what of the ReferenceNets is trained.
+
+    Raises:
+        ValueError: they are not of one architecture.
+    """
     shapes = [{name: tuple(p.shape) for name, p in net.named_parameters()} for net in nets]
     for path, other in zip(configs[1:], shapes[1:], strict=True):
         if other != shapes[0]:

@@ -11,9 +11,9 @@ from diffusers import AutoencoderKL
 from transformers import CLIPVisionModel
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from ..files import sha256_of
-from ..model import checkpoint
-from ..model.clip_input import preprocess
+from ...files import sha256_of
+from .. import checkpoint
+from ..clip_input import preprocess
 
 
 class ClipInput(NamedTuple):

@@ -1,4 +1,4 @@
-"""Attention as the three networks need it in training: states are recorded in two of them and read in the third.
+"""Attention as the three networks need it: states are recorded in two of them and read in the third.
 
 Both ride on diffusers' `cross_attention_kwargs`, so that nothing is stored between calls and gradient checkpointing
 computes a block again from the same arguments.
@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..model.checkpoint import BLOCK_FIRST
+from ..checkpoint import BLOCK_FIRST
 
 # Of so few keys the flash kernels for CPUs are slower, backward two to six times.
 _FEW_KEYS = 256

@@ -1,4 +1,7 @@
-"""diffusers' networks as the engine of the method: what a training's pictures are made with. No ComfyUI here."""
+"""diffusers' networks as the engine of the method. No ComfyUI here.
+
+A training makes its pictures with it, and whoever has no ComfyUI all of them.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,17 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ..model import ddpm
-from ..model.clip_input import preprocess
-from ..model.references import References
-from ..model.settings import DDPM, PaintSettings, SamplerSettings
-from ..model.states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates
+from .. import ddpm
+from ..clip_input import preprocess
+from ..references import References
+from ..settings import DDPM, PaintSettings, SamplerSettings
+from ..states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates
 from .encoders import Encoders
 from .networks import Networks
 
 
 class DiffusersEngine:
-    """An Engine of the networks that are trained; modules/model/engine.py defines what each method takes and gives.
+    """An Engine of diffusers' networks; modules/model/engine.py defines what each method takes and gives.
 
     Latents are scaled. Layers of states have diffusers' names, and the routing is the networks' own.
     """
