@@ -1,4 +1,4 @@
-"""What a training starts from: networks, checked against the encoders, and the optimizer."""
+"""What a training starts from: networks and the optimizer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from ..model import checkpoint
-from ..model.diffusers_engine.encoders import Encoders
 from ..model.diffusers_engine.networks import Networks, join_networks, load_networks, read_unet_config
 from .attention_start import start_from_lookup
 from .settings import TrainingSettings
@@ -55,17 +54,6 @@ def make_networks(config: Path, seed: int, routing: str, trained_reference: str)
             nets.append(UNet2DConditionModel.from_config(read_unet_config(config)))
         start_from_lookup(nets[-1], seed)
     return join_networks(nets, [config] * 3, routing, trained_reference)
-
-
-def check_fit(networks: Networks, encoders: Encoders) -> None:
-    """Raise ValueError unless the encoders give what the networks take."""
-    config = networks.unet.config
-    if config.in_channels != encoders.latent_channels or config.cross_attention_dim != encoders.width:
-        raise ValueError(
-            f"The UNet takes {config.in_channels} latent channels and embeddings of width "
-            f"{config.cross_attention_dim}; {encoders.folders[0]} gives {encoders.latent_channels} channels, "
-            f"{encoders.folders[1]} width {encoders.width}. Choose encoders that fit the UNet."
-        )
 
 
 def make_optimizer(settings: TrainingSettings, parameters: list) -> torch.optim.Optimizer:

@@ -17,7 +17,7 @@ from diffusers.training_utils import EMAModel
 
 from ..model import checkpoint
 from ..model.diffusers_engine.encoders import Encoders
-from ..model.diffusers_engine.engine import DiffusersEngine
+from ..model.diffusers_engine.engine import DiffusersEngine, check_fit
 from ..model.settings import SamplerSettings
 from . import validation
 from .batches import Batch, Order, cached_batches, in_parts, read_batches
@@ -26,7 +26,7 @@ from .export import export_model
 from .log import TrainingLog
 from .objective import draw, learning_rate, loss_of, training_scheduler
 from .settings import FIXED, TrainingSettings
-from .start import check_fit, make_optimizer, make_start
+from .start import make_optimizer, make_start
 from .state import CheckpointNotWritten, Trained, load_checkpoint, newest_checkpoint, random_state, save_checkpoint
 from .triples import Triples, UnusablePicture, load_picture, read_triples
 

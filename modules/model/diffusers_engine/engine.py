@@ -6,6 +6,7 @@ A training makes its pictures with it, and whoever has no ComfyUI all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 
 import torch
 
@@ -16,6 +17,7 @@ from ..settings import DDPM, PaintSettings, SamplerSettings
 from ..states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates
 from .encoders import Encoders
 from .networks import Networks
+from .samplers import alpha_bar, make_scheduler
 
 
 class DiffusersEngine:
@@ -78,53 +80,77 @@ class DiffusersEngine:
         sampler: SamplerSettings,
         on_step: Callable | None = None,
     ) -> torch.Tensor:
-        """Latents of faces by the paper's sampler, see Engine.sample; the result lies on the device of the references.
+        """Latents of faces, see Engine.sample; the result lies on the device of the references.
 
         Args:
             references: of the faces, made by this engine.
             seeds: one a face.
-            sampler: with the name DDPM.
+            sampler: the paper's, or one of samplers.SAMPLERS.
             on_step: called after each step with (step from 0, denoised latents, x, number of steps).
 
         Raises:
-            ValueError: another sampler than the paper's, references that do not fit, or another number of seeds than of
-                faces.
+            ValueError: a sampler that diffusers has not, references that do not fit, or another number of seeds than
+                of faces.
         """
-        if sampler.name != DDPM:
-            raise ValueError(f"The sampler {sampler.name} is one of ComfyUI's; this engine has {DDPM} alone.")
+        predict = self._prediction(references, seeds, sampler.guidance_scale)
+        generators = ddpm.face_generators(seeds)
+        shape = (self.encoders.latent_channels, *references.latent_size)
+        noise = ddpm.draw_noise(generators, shape).to(references.source_embeds.embeds.device)
+
+        def show_step(i: int, x: torch.Tensor, denoised: torch.Tensor) -> None:
+            if on_step is not None:
+                on_step(i, denoised, x, sampler.steps)
+
+        if sampler.name == DDPM:
+            schedule = ddpm.Schedule.of(sampler.steps)
+
+            def denoise(x: torch.Tensor, i: int) -> torch.Tensor:
+                timestep = schedule.timesteps[i]
+                return self._denoised(x, predict(x, timestep), schedule.alphas_cumprod[timestep].item())
+
+            return ddpm.sample(denoise, noise, schedule, generators, show_step)
+        scheduler = make_scheduler(sampler, self.prediction)
+        x = noise * scheduler.init_noise_sigma
+        # such as choose their noise themselves take a generator a face too; the others take none
+        options = {"generator": generators} if "generator" in signature(scheduler.step).parameters else {}
+        for i, timestep in enumerate(scheduler.timesteps):
+            given = scheduler.scale_model_input(x, timestep)
+            predicted = predict(given, timestep)
+            show_step(i, given, self._denoised(given, predicted, alpha_bar(scheduler, timestep)))
+            x = scheduler.step(predicted, timestep, x, **options, return_dict=False)[0]
+        return x
+
+    def _prediction(
+        self, references: References, seeds: Sequence[int], guidance_scale: float
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """What the UNet predicts for noised latents at a timestep, float32, both halves of the guidance mixed."""
         faces = references.check("", self.networks.unet.config.cross_attention_dim)
         if len(seeds) != faces:
             raise ValueError(f"There are {len(seeds)} seeds, but references for {faces} faces.")
-        guided = sampler.guidance_scale > 1
+        guided = guidance_scale > 1
         source_embeds = references.source_embeds.embeds.expand(faces, -1, -1)
         driving_embeds = references.driving_embeds.embeds.expand(faces, -1, -1)
         if guided:  # the conditional half, then the unconditional one
             source_embeds = torch.cat([source_embeds, torch.zeros_like(source_embeds)])
             driving_embeds = driving_embeds.repeat(2, 1, 1)
         states = _joined_states(references, faces, guided)
-        schedule = ddpm.Schedule.of(sampler.steps)
 
-        def denoise(x: torch.Tensor, i: int) -> torch.Tensor:
-            timestep = schedule.timesteps[i]
+        def predict(x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
             given = torch.cat([x, x]) if guided else x
             times = timestep.expand(len(given)).to(x.device)
             predicted = self.networks.predict(given, times, source_embeds, driving_embeds, states).float()
-            if guided:
-                conditional, unconditional = predicted.chunk(2)
-                predicted = torch.lerp(unconditional, conditional, sampler.guidance_scale)
-            alpha = schedule.alphas_cumprod[timestep].item()
-            if self.prediction == "epsilon":
-                return (x - (1 - alpha) ** 0.5 * predicted) / alpha**0.5
-            return alpha**0.5 * x - (1 - alpha) ** 0.5 * predicted
+            if not guided:
+                return predicted
+            conditional, unconditional = predicted.chunk(2)
+            return torch.lerp(unconditional, conditional, guidance_scale)
 
-        def show_step(i: int, x: torch.Tensor, denoised: torch.Tensor) -> None:
-            if on_step is not None:
-                on_step(i, denoised, x, sampler.steps)
+        return predict
 
-        generators = ddpm.face_generators(seeds)
-        shape = (self.encoders.latent_channels, *references.latent_size)
-        noise = ddpm.draw_noise(generators, shape).to(source_embeds.device)
-        return ddpm.sample(denoise, noise, schedule, generators, show_step)
+    def _denoised(self, x: torch.Tensor, predicted: torch.Tensor, alpha_bar: float) -> torch.Tensor:
+        """x0 of noised latents, by what the UNet predicts for them."""
+        if self.prediction == "epsilon":
+            return (x - (1 - alpha_bar) ** 0.5 * predicted) / alpha_bar**0.5
+        return alpha_bar**0.5 * x - (1 - alpha_bar) ** 0.5 * predicted
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Images of scaled latents, clamped to 0..1; see Engine.decode."""
@@ -162,3 +188,14 @@ def _joined_states(references: References, faces: int, guided: bool) -> dict[str
             source, driving = torch.cat([source, null]), driving.repeat(2, 1, 1)
         joined[layer] = torch.cat([source, driving], dim=1)
     return joined
+
+
+def check_fit(networks: Networks, encoders: Encoders) -> None:
+    """Raise ValueError unless the encoders give what the networks take."""
+    config = networks.unet.config
+    if config.in_channels != encoders.latent_channels or config.cross_attention_dim != encoders.width:
+        raise ValueError(
+            f"The UNet takes {config.in_channels} latent channels and embeddings of width "
+            f"{config.cross_attention_dim}; {encoders.folders[0]} gives {encoders.latent_channels} channels, "
+            f"{encoders.folders[1]} width {encoders.width}. Choose encoders that fit the UNet."
+        )

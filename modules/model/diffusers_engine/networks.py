@@ -63,7 +63,7 @@ class Networks(nn.Module):
         return {layer: torch.cat([source[layer], driving[layer]], dim=1) for layer in source}
 
     def predict(self, noisy, timesteps, source_embeds, driving_embeds, states) -> torch.Tensor:
-        """What the UNet predicts with states that are there already; see forward.
+        """What the UNet predicts, in its own precision, with states that are there already; see forward.
 
         Args:
             noisy: [B * draws, C, h, w]; the draws of a triple stand side by side.
@@ -74,11 +74,13 @@ class Networks(nn.Module):
         Returns:
             v or epsilon, [B * draws, C, h, w].
         """
-        context = torch.cat([source_embeds, driving_embeds], dim=1)
+        context = torch.cat([source_embeds, driving_embeds], dim=1).to(self.unet.dtype)
         if len(noisy) != len(context):
             context = context.repeat_interleave(len(noisy) // len(context), dim=0)
         options = {"states": states}
-        return self.unet(noisy, timesteps, context, cross_attention_kwargs=options, return_dict=False)[0]
+        return self.unet(
+            noisy.to(self.unet.dtype), timesteps, context, cross_attention_kwargs=options, return_dict=False
+        )[0]
 
     def record_source(self, latents: torch.Tensor, embeds: torch.Tensor) -> Record:
         """Layer -> states of source images, [B, tokens, channels]; for latents and embeddings see states()."""
@@ -93,7 +95,13 @@ class Networks(nn.Module):
         record = Record(self.wanted, stop=not (net.is_gradient_checkpointing and torch.is_grad_enabled()))
         timestep = latents.new_zeros((), dtype=torch.int64)  # a number would be copied to the device in every call
         with suppress(AllRecorded):
-            net(latents, timestep, embeds, cross_attention_kwargs={"record": record}, return_dict=False)
+            net(
+                latents.to(net.dtype),
+                timestep,
+                embeds.to(net.dtype),
+                cross_attention_kwargs={"record": record},
+                return_dict=False,
+            )
         return record
 
     def enable_gradient_checkpointing(self) -> None:
@@ -106,28 +114,32 @@ class Networks(nn.Module):
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
 
-def load_networks(folders: list[Path], routing: str, trained_reference: str) -> Networks:
-    """Networks from three folders of the diffusers layout (config.json and safetensors), in float32.
+def load_networks(
+    folders: list[Path], routing: str, trained_reference: str, dtype: torch.dtype = torch.float32
+) -> Networks:
+    """Networks from three folders of the diffusers layout (config.json and safetensors).
 
     Args:
         folders: in the order of checkpoint.NETWORKS.
         routing: see UNetLayout.routes.
         trained_reference: ATTENTION (the paper) or ALL: what of the ReferenceNets is trained.
+        dtype: of the weights.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: names folder and tensor where weights are missing or left over, and the config.json where the three
             are not of one architecture.
     """
-    nets = [load_unet(folder) for folder in folders]
+    nets = [load_unet(folder, dtype) for folder in folders]
     return join_networks(nets, [folder / "config.json" for folder in folders], routing, trained_reference)
 
 
-def load_unet(folder: Path) -> UNet2DConditionModel:
-    """One UNet of the diffusers layout in float32, every parameter filled and every tensor used; to be trained.
+def load_unet(folder: Path, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
+    """One UNet of the diffusers layout, every parameter filled and every tensor used; to be trained.
 
     Args:
         folder: config.json and safetensors.
+        dtype: of the weights.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -150,7 +162,7 @@ def load_unet(folder: Path) -> UNet2DConditionModel:
             f"{folder}: {len(missing)} tensors are missing, {len(unused)} have no place and {len(wrong)} have another "
             f"shape than config.json asks for ({example}). Weights and config.json are of different models."
         )
-    unet.load_state_dict({key: value.float() for key, value in weights.items()}, assign=True)
+    unet.load_state_dict({key: value.to(dtype) for key, value in weights.items()}, assign=True)
     return unet.requires_grad_(True).train()
 
 

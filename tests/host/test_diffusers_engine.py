@@ -1,0 +1,125 @@
+"""The engine of diffusers' networks against ComfyUI's models, from whole model folders. Run with -s for differences."""
+
+import dataclasses
+import shutil
+from types import SimpleNamespace
+
+import golden
+import pytest
+import torch
+from pipeline import face_images
+
+from face_anonymizer.modules.model import checkpoint, loading
+from face_anonymizer.modules.model.diffusers_engine.engine import DiffusersEngine
+from face_anonymizer.modules.model.diffusers_engine.loading import load_engine
+from face_anonymizer.modules.model.diffusers_engine.samplers import SAMPLERS, SPACINGS, alpha_bar, make_scheduler
+from face_anonymizer.modules.model.painting import anonymize_crops
+from face_anonymizer.modules.model.references import EncodedImages, References
+from face_anonymizer.modules.model.settings import DDPM, PaintSettings, SamplerSettings
+from face_anonymizer.modules.model.states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates
+
+DEMO = checkpoint.PACK_MODELS / checkpoint.DEMO
+SEEDS = [3, 2**63 + 5]
+pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # diffusers' own
+
+
+@pytest.fixture(scope="module", params=[golden.TINY, DEMO], ids=["tiny", "demo"])
+def both(request):
+    """ComfyUI's models and diffusers' of one folder."""
+    return loading.load_model_folder(request.param), load_engine(request.param, "cpu")
+
+
+@pytest.mark.parametrize("guidance, bound", [(1.0, 1e-5), (4.0, 5e-5)])
+def test_latents_and_pictures_are_comfyuis(both, guidance, bound):
+    """Measured: 1.4e-6 and 1.2e-5 of the largest latent, 0.003 levels."""
+    model, engine = both
+    assert engine.resolution == model.resolution
+    crops = face_images(2)
+    sampler = SamplerSettings(steps=3, guidance_scale=guidance)
+    latents, pictures = [], []
+    for one in both:
+        encoded = EncodedImages.of(one, crops)
+        found = one.sample(References.of(one, encoded, encoded, 1.25), SEEDS, sampler)
+        pictures.append(one.decode(found) * 255)
+        latents.append(found / (engine.encoders.vae.config.scaling_factor if one is engine else 1))
+    apart, levels = golden.relative(latents[1], latents[0]), (pictures[0] - pictures[1]).abs().max().item()
+    print(f"\nguidance {guidance}: latents {apart:.1e}, pictures {levels:.4f} levels", end="")
+    assert apart <= bound and levels <= 1
+
+
+@pytest.mark.parametrize("dtype, levels", [(torch.bfloat16, 6.0)])
+def test_half_precision_paints_about_the_same(dtype, levels):
+    crops = face_images(1)
+    settings = PaintSettings(sampler=SamplerSettings(steps=3, guidance_scale=2.0))
+    whole, half = (anonymize_crops(load_engine(DEMO, "cpu", kind), crops, [0], settings) for kind in (None, dtype))
+    apart = (whole - half).abs().mean().item() * 255
+    print(f"\n{dtype}: {apart:.2f} levels on average", end="")
+    assert half.dtype == torch.float32 and 0 < apart < levels
+
+
+@pytest.mark.parametrize("name", [DDPM, *SAMPLERS])
+def test_a_batch_of_two_is_two_singles(both, name):
+    """Of samplers that draw noise at every step too: each face has a generator of its own."""
+    _, engine = both
+    sampler = SamplerSettings(name, "normal", steps=3, guidance_scale=1.0)
+    encoded = EncodedImages.of(engine, face_images(2))
+    references = References.of(engine, encoded, encoded, 1.25)
+    together = engine.sample(references, SEEDS, sampler)
+    again = engine.sample(references, SEEDS, sampler)
+    alone = [engine.sample(references.part([i]), SEEDS[i : i + 1], sampler) for i in range(2)]
+    assert torch.equal(together, again)
+    assert golden.relative(torch.cat(alone), together) < 1e-4
+    assert golden.relative(together[:1], together[1:]) > 1e-2
+
+
+class Knowing:
+    """Networks that know the picture behind the noise, so that each sampler has to find it."""
+
+    unet = SimpleNamespace(config=SimpleNamespace(cross_attention_dim=8), dtype=torch.float32)
+
+    def __init__(self, truth, prediction):
+        self.truth, self.prediction = truth, prediction
+        self.schedule = make_scheduler(SamplerSettings("euler", "normal", 10), prediction)
+
+    def predict(self, noisy, timesteps, source_embeds, driving_embeds, states):
+        alpha = alpha_bar(self.schedule, timesteps[0])
+        noise = (noisy - alpha**0.5 * self.truth) / (1 - alpha) ** 0.5
+        if self.prediction == "epsilon":
+            return noise
+        return alpha**0.5 * noise - (1 - alpha) ** 0.5 * self.truth
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+@pytest.mark.parametrize("name", [DDPM, *SAMPLERS])
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_every_sampler_finds_what_the_network_knows(name, spacing, prediction):
+    truth = torch.randn((2, 4, 4, 4), generator=torch.Generator().manual_seed(1))
+    states = ReferenceStates(SOURCE, {"layer": torch.zeros(2, 16, 8)}, {}, {"layer": "layer"}, (4, 4))
+    embeds = ImageEmbeds(torch.zeros(2, 1, 8))
+    references = References(states, dataclasses.replace(states, role=DRIVING), embeds, embeds)
+    engine = DiffusersEngine(Knowing(truth, prediction), SimpleNamespace(latent_channels=4), prediction, 32)
+    sampler = SamplerSettings(name, spacing, 12, guidance_scale=1.0)
+    if name == "ddim" and spacing in ("karras", "exponential"):
+        with pytest.raises(ValueError, match=f"ddim has no scheduler {spacing} without ComfyUI; it has sgm_uniform"):
+            engine.sample(references, SEEDS, sampler)
+        return
+    shown = []
+    found = engine.sample(references, SEEDS, sampler, lambda step, denoised, x, steps: shown.append((step, denoised)))
+    assert [step for step, _ in shown] == list(range(12))
+    assert golden.relative(shown[0][1], truth) < 1e-3
+    # DDIM ends at the first step of the schedule, with its share of noise
+    assert golden.relative(found, truth) < (0.05 if name == "ddim" else 1e-3)
+
+
+def test_what_does_not_fit_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"The sampler heun is ComfyUI's; without it there are dpmpp_2m, "):
+        make_scheduler(SamplerSettings("heun"), "epsilon")
+    with pytest.raises(ValueError, match="steps is 0; the sampler takes 1 to 1000"):
+        make_scheduler(SamplerSettings("euler", steps=0), "epsilon")
+    with pytest.raises(FileNotFoundError, match=r"nothing.*config\.json is missing"):
+        load_engine(tmp_path / "nothing")
+    folder = tmp_path / "model"
+    shutil.copytree(golden.TINY, folder)
+    shutil.copytree(DEMO / "image_encoder", folder / "image_encoder", dirs_exist_ok=True)
+    with pytest.raises(ValueError, match=r"image_encoder gives width|image_encoder.*width"):
+        load_engine(folder, "cpu")
