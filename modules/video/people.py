@@ -1,6 +1,6 @@
 """Whose face each person of a clip gets: one driver for crops in one batch and for crops that come by chunks.
 
-Here the faces of a clip meet the method, which knows crops alone. Touches the host: runs its models.
+Here the faces of a clip meet the method, which knows crops alone. Pure: no ComfyUI here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..attempts.studio import Proof, Studio
 from ..faces.settings import SAME_FACE
 from ..faces.track.tracking import best_frames
 from ..faces.types import Faces, Painted
-from ..model.comfy_engine import FaceAnonModel
+from ..model.engine import Engine
 from ..model.painting import anonymize_crops, runs, sources_for, swap_crops
 from ..model.settings import PaintSettings
 
@@ -30,7 +30,7 @@ class PeoplePainter:
     painted with the attempt that was chosen, and looked at; one that does not pass comes back as NaN.
 
     Args:
-        model: what the loader gave.
+        model: the engine that paints.
         painting: degree, seed, sampler.
         identity: one of faces.settings.IDENTITIES.
         faces: all faces of the clip; for "same face" each has its track.
@@ -44,7 +44,7 @@ class PeoplePainter:
 
     def __init__(
         self,
-        model: FaceAnonModel,
+        model: Engine,
         painting: PaintSettings,
         identity: str,
         faces: Faces,
@@ -156,7 +156,7 @@ class PeoplePainter:
 
 
 def swap_faces(
-    model: FaceAnonModel,
+    model: Engine,
     sources: torch.Tensor,
     crops: torch.Tensor,
     faces: Faces,
@@ -167,7 +167,7 @@ def swap_faces(
     """Put other people's faces onto crops.
 
     Args:
-        model: what the loader gave.
+        model: the engine that paints.
         sources: float [M, S', S', 3 or 4], 0..1, one for all crops or one a crop.
         crops: float [N, S, S, 3 or 4], 0..1, aligned.
         faces: of the crops.

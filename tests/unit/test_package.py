@@ -25,7 +25,7 @@ HOST = (
 )
 KNOWN = {*sys.stdlib_module_names, "face_anonymizer", *BROUGHT.split(), *HOST.split()}
 ROOMS = [file for name in ("nodes", "modules") for file in sorted((ROOT / name).rglob("*.py"))]
-BEYOND = ("training", "evaluation", "diffusers_engine")  # the only rooms of modules/ that ask for more
+BEYOND = ("training", "evaluation", "diffusers_engine", "headless")  # the only rooms of modules/ that ask for more
 
 
 # Each file is asked about by several tests.
@@ -92,8 +92,8 @@ def test_the_nodes_need_what_comfyui_brings(file):
 
 def test_the_nodes_know_nothing_of_the_engine_without_comfyui():
     """Neither at once nor by what they import."""
-    beyond = {f"face_anonymizer.modules.{room}" for room in ("training", "model.diffusers_engine")}
-    seen, waiting = set(), [ROOT / "__init__.py", *sorted((ROOT / "nodes").rglob("*.py"))]
+    beyond = {f"face_anonymizer.modules.{room}" for room in ("training", "headless", "model.diffusers_engine")}
+    seen, waiting = set(), sorted((ROOT / "nodes").rglob("*.py"))
     while waiting:
         file = waiting.pop()
         for name in imported(file) - seen:
@@ -103,6 +103,12 @@ def test_the_nodes_know_nothing_of_the_engine_without_comfyui():
             waiting += [one for one in found if one.is_file()]
     assert "face_anonymizer.modules.model.comfy_engine" in seen
     assert not [name for name in seen if any(name == room or name.startswith(f"{room}.") for room in beyond)]
+
+
+def test_pip_takes_every_room_along():
+    listed = re.findall(r'"(face_anonymizer[\w.]*)",', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    rooms = [file.parent.relative_to(ROOT).parts for file in (ROOT / "modules").rglob("__init__.py")]
+    assert listed == sorted(".".join(("face_anonymizer", *parts)) for parts in [(), *rooms])
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "modules").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))

@@ -1,0 +1,323 @@
+"""`Anonymizer`: what the nodes do to a photo, as one Python object. It takes diffusers' networks, and no ComfyUI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..attempts.recognising import crop_recogniser
+from ..attempts.settings import AttemptSettings
+from ..attempts.studio import Proof
+from ..faces.alignment import crop_faces
+from ..faces.detect.detection import detect_faces, load_face_networks
+from ..faces.detect.glance import glance
+from ..faces.fingerprint import take_fingerprint
+from ..faces.outcomes import ANONYMIZED, FOUND, REDACTED, SWAPPED
+from ..faces.paste.cover_and_look import cover_and_look
+from ..faces.paste.look import Find, Look
+from ..faces.paste.painted import is_pasted_whole
+from ..faces.paste.paste_or_redact import replace_faces
+from ..faces.report import Report, report_faces
+from ..faces.selection import select_faces
+from ..faces.settings import SAME_NOISE, DetectSettings, PasteSettings, RedactSettings, SelectSettings
+from ..faces.types import Faces
+from ..model import checkpoint
+from ..model.diffusers_engine.engine import DiffusersEngine
+from ..model.diffusers_engine.loading import load_engine
+from ..model.settings import PaintSettings, SamplerSettings
+from ..recognition.pairs import identity_judge
+from ..recognition.reader import FaceReader
+from ..recognition.settings import AUTO, OFF, VERIFY
+from ..recognition.verifying import verify_faces
+from ..video.people import PeoplePainter, swap_faces
+from .pictures import as_batch
+
+
+@dataclass(frozen=True)
+class Options:
+    """How faces are found, painted, proved and put back; each default is the nodes'.
+
+    Args:
+        detecting: what counts as a face.
+        choosing: which of the found faces are changed.
+        sampler: how they are painted; None: the paper's, with the model's own steps and guidance.
+        faces_at_once: so many go through the networks together at most.
+        attempts: how often a face is painted until recognisers take it for a stranger.
+        verify: "auto" (unless the model is a demonstration), "on" or "off".
+        pasting: how they are put back, and what becomes of a face that is refused.
+
+    Raises:
+        ValueError: verify is another word.
+    """
+
+    detecting: DetectSettings = field(default_factory=DetectSettings)
+    choosing: SelectSettings = field(default_factory=SelectSettings)
+    sampler: SamplerSettings | None = None
+    faces_at_once: int = PaintSettings.faces_at_once
+    attempts: AttemptSettings = field(default_factory=AttemptSettings)
+    verify: str = AUTO
+    pasting: PasteSettings = field(default_factory=PasteSettings)
+
+    def __post_init__(self) -> None:
+        if self.verify not in VERIFY:
+            raise ValueError(f"verify is one of {', '.join(VERIFY)}; got {self.verify!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What became of pictures.
+
+    Args:
+        image: the pictures as they were handed in: PIL, array or tensor, one or a batch.
+        faces: that were changed, with how each was painted.
+        report: what was done to each face, and what was seen on the result; `report.to_text()`, `report.to_json()`.
+        mask: float32 [B, H, W], 0..1, what was replaced or covered.
+    """
+
+    image: Any
+    faces: Faces
+    report: Report
+    mask: torch.Tensor
+
+
+class Anonymizer:
+    """Gives every face of a photo another identity, covers faces, swaps them, and lets recognisers look.
+
+    A seed gives a face the same noise as in ComfyUI, so that both paint the same picture but for rounding. Results do
+    not depend on how many faces or pictures are handed in together. The model is loaded when the first face is painted:
+    finding and covering faces need none.
+
+    Args:
+        model: "demo" (which ships with the pack, for trying it), the name of another folder in models/face_anon of the
+            pack, or a model folder.
+        device: where it runs, such as "cuda:1"; None takes a GPU where there is one.
+        dtype: of the UNets; None is float16 on CUDA and float32 elsewhere.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = checkpoint.DEMO,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        self.folder = _find_model(model)
+        self._device, self._dtype = device, dtype
+
+    @cached_property
+    def engine(self) -> DiffusersEngine:
+        """The loaded model."""
+        return load_engine(self.folder, self._device, self._dtype)
+
+    @cached_property
+    def settings(self) -> checkpoint.ModelSettings:
+        """What the model's folder says of it."""
+        return checkpoint.read_settings(self.folder)
+
+    def detect(self, image: Any, settings: DetectSettings = DetectSettings()) -> Faces:
+        """Find faces.
+
+        Args:
+            image: a picture or a batch, see as_batch.
+            settings: what counts as a face.
+
+        Raises:
+            ValueError: no such picture.
+        """
+        return self._detect(as_batch(image)[0], settings)
+
+    def choose(self, faces: Faces, settings: SelectSettings) -> Faces:
+        """Some of the faces that were found; the report and the look at the result know of the others.
+
+        Args:
+            faces: of `detect`.
+            settings: which.
+
+        Raises:
+            ValueError: numbers that no face has.
+        """
+        return select_faces(faces, settings)[0]
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        image: Any,
+        degree: float = PaintSettings.degree,
+        seed: int = PaintSettings.seed,
+        *,
+        faces: Faces | None = None,
+        options: Options = Options(),
+    ) -> Result:
+        """Anonymize the faces of a picture or a batch.
+
+        Args:
+            image: see as_batch.
+            degree: 0..2. 0: the same identity. 1: none of it. 1.25: away from it, the paper's anonymization.
+            seed: each face adds its number to it.
+            faces: those of `detect` or `choose`; None: found and chosen by the options.
+            options: everything else.
+
+        Raises:
+            ValueError: no such picture, faces of another one, a degree or setting out of range.
+        """
+        return self._replace(image, None, PaintSettings(_checked(degree), seed), faces, options)
+
+    @torch.inference_mode()
+    def swap(
+        self,
+        image: Any,
+        source: Any,
+        seed: int = PaintSettings.seed,
+        *,
+        faces: Faces | None = None,
+        options: Options = Options(),
+    ) -> Result:
+        """Give the faces of a picture the identity of the largest face of another picture.
+
+        Args:
+            image: see as_batch.
+            source: a picture of whom they become.
+            seed, faces, options: as for anonymizing. Recognisers are asked whether the original is gone.
+
+        Raises:
+            ValueError: as for anonymizing, or no face is found in `source`.
+        """
+        pictures, _ = as_batch(source)
+        found = self._detect(pictures[:1], replace(options.detecting, max_faces=0))
+        if not len(found):
+            raise ValueError("No face was found in the source picture: take one that shows a face from the front.")
+        largest = max(found, key=lambda face: face.size)
+        crop, _ = crop_faces(pictures[:1], replace(found, faces=(largest,)), self.settings.resolution)
+        return self._replace(image, crop, PaintSettings(0.0, seed), faces, options)
+
+    @torch.inference_mode()
+    def redact(
+        self,
+        image: Any,
+        settings: RedactSettings = RedactSettings(),
+        *,
+        faces: Faces | None = None,
+        options: Options = Options(),
+    ) -> Result:
+        """Cover faces; no model is loaded.
+
+        Args:
+            image: see as_batch.
+            settings: how they are covered.
+            faces, options: as for anonymizing.
+
+        Raises:
+            ValueError: no such picture, or faces of another one.
+        """
+        batch, back = as_batch(image)
+        faces = self._chosen(batch, options) if faces is None else faces
+        covered, mask, report = cover_and_look(batch, faces, settings, look=Look(REDACTED, find=self._look))
+        return Result(back(covered), faces, report, mask)
+
+    @torch.inference_mode()
+    def verify(self, before: Any, after: Any, faces: Faces | None = None) -> Report:
+        """What two recognisers say of each face: a stranger, the same person, or not measurable.
+
+        Args:
+            before: the originals.
+            after: what became of them, of the same size.
+            faces: of the originals; None: found.
+
+        Raises:
+            ValueError: the pictures differ in size or number, or are not those of the faces.
+        """
+        originals, results = as_batch(before)[0], as_batch(after)[0]
+        faces = self._detect(originals, DetectSettings()) if faces is None else faces
+        verified = verify_faces(originals, results, faces, self._reader.read)
+        found = [None if one is None else one.to_dict() for one in verified.verifications]
+        return report_faces(faces, FOUND).verified(faces, found, verified.notes)
+
+    def _replace(
+        self, image: Any, source: torch.Tensor | None, painting: PaintSettings, faces: Faces | None, options: Options
+    ) -> Result:
+        batch, back = as_batch(image)
+        faces = self._chosen(batch, options) if faces is None else faces
+        sampler = options.sampler or SamplerSettings(
+            steps=self.settings.steps, guidance_scale=self.settings.guidance_scale
+        )
+        painting = replace(painting, sampler=sampler, faces_at_once=options.faces_at_once)
+        verified = options.verify != OFF and not (options.verify == AUTO and self.settings.demonstration)
+        crops, faces = crop_faces(batch, faces, self.settings.resolution)
+        if len(faces):
+            crops, faces = self._paint(crops, faces, source, painting, options.attempts if verified else None)
+        judges = (identity_judge(self._reader.read),) if verified and not is_pasted_whole(options.pasting) else ()
+        look = Look(
+            ANONYMIZED if source is None else SWAPPED,
+            painting.seed,
+            None if source is not None else painting.degree,
+            find=self._look,
+            judges=judges,
+            swap=source is not None,
+        )
+        pasted, mask, report = replace_faces(batch, crops, faces, options.pasting, look=look)
+        notes = [self.settings.notice] if self.settings.demonstration and len(faces) else []
+        return Result(back(pasted), faces, report.noting(*notes), mask)
+
+    def _paint(
+        self,
+        crops: torch.Tensor,
+        faces: Faces,
+        source: torch.Tensor | None,
+        painting: PaintSettings,
+        attempts: AttemptSettings | None,
+    ) -> tuple[torch.Tensor, Faces]:
+        """The crops painted, NaN where recognisers let none pass; attempts are None where nobody looks."""
+        proof = None if attempts is None else Proof(crop_recogniser(self._reader.read), attempts)
+        if source is not None:
+            painted, faces = swap_faces(self.engine, source, crops, faces, painting, proof=proof)
+            return painted.cpu(), faces
+        crops_at, batches = lambda places: crops[places], [len(crops)]
+        painter = PeoplePainter(
+            self.engine, painting, SAME_NOISE, faces, crops_at=crops_at, batches=batches, proof=proof
+        )
+        painted, faces = painter.paint(crops, faces)
+        return painted.cpu(), faces
+
+    def _chosen(self, batch: torch.Tensor, options: Options) -> Faces:
+        return select_faces(self._detect(batch, options.detecting), options.choosing)[0]
+
+    def _detect(self, batch: torch.Tensor, settings: DetectSettings) -> Faces:
+        with torch.inference_mode():
+            return replace(detect_faces(self._networks, batch, settings), fingerprint=take_fingerprint(batch))
+
+    @cached_property
+    def _networks(self):
+        return load_face_networks()
+
+    @property
+    def _look(self) -> Find:
+        return lambda picture, faces, painted: glance(self._networks, picture, faces, painted)
+
+    @cached_property
+    def _reader(self) -> FaceReader:
+        return FaceReader()
+
+
+def _find_model(model: str | Path) -> Path:
+    """The folder of a model by its name or path."""
+    if (Path(model) / checkpoint.UNET / "config.json").is_file():
+        return Path(model)
+    known = checkpoint.find_model_folders([checkpoint.PACK_MODELS])
+    if str(model) in known:
+        return known[str(model)]
+    raise FileNotFoundError(
+        f"There is no model {model}: no folder with {checkpoint.UNET}/config.json in it, and {checkpoint.PACK_MODELS} "
+        f"has {', '.join(known) or 'none'}. `{checkpoint.GET_MODELS}` gets the published weights."
+    )
+
+
+def _checked(degree: float) -> float:
+    if not 0 <= degree <= 2:
+        raise ValueError(f"degree is 0 to 2, got {degree:g}; 1.25 is the paper's anonymization.")
+    return float(degree)

@@ -1,0 +1,149 @@
+"""`from face_anonymizer import Anonymizer`: what a program hands in, what it gets back, and what it is told."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from face_anonymizer.modules.faces.settings import DetectSettings, PasteSettings, RedactSettings, SelectSettings
+from face_anonymizer.modules.headless.anonymizer import Anonymizer, Options
+from face_anonymizer.modules.headless.pictures import as_batch
+from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = Options(choosing=SelectSettings(largest=1), sampler=SamplerSettings(DDPM, steps=2, guidance_scale=1.0))
+
+
+@pytest.fixture(scope="module")
+def anonymizer():
+    return Anonymizer("demo", "cpu")
+
+
+@pytest.fixture(scope="module")
+def group():
+    return Image.open(ROOT / "assets" / "synthetic_group.jpg")
+
+
+@pytest.fixture(scope="module")
+def painted(anonymizer, group):
+    return anonymizer(group, seed=5, options=QUICK)
+
+
+def test_a_photo_comes_back_as_it_was_handed_in(anonymizer, group, painted):
+    assert isinstance(painted.image, Image.Image) and painted.image.size == group.size
+    assert painted.report.count() == {"anonymized": 1, "kept": 4}
+    assert "demonstration model" in painted.report.to_text()
+    levels, before = np.array(painted.image), np.array(group)
+    changed = np.abs(levels.astype(int) - before).max(2) > 0
+    assert changed.any() and (changed <= (painted.mask[0].numpy() > 0)).all(), "changed within the mask alone"
+    faces = anonymizer.choose(anonymizer.detect(before), QUICK.choosing)
+    assert len(faces) == 1
+    as_array = anonymizer(before, seed=5, faces=faces, options=QUICK)
+    assert as_array.image.dtype == np.uint8 and np.array_equal(as_array.image, levels)
+    tensor = torch.from_numpy(before).double()[None] / 255
+    as_tensor = anonymizer(tensor, seed=5, faces=faces, options=QUICK)
+    assert as_tensor.image.dtype == torch.float64 and as_tensor.image.shape == tensor.shape
+    assert np.abs((as_tensor.image[0] * 255).round().numpy() - levels).max() <= 1
+    assert json.loads(painted.report.to_json())["faces"][0]["seed"] == as_array.faces.faces[0].painted.seed
+    other = anonymizer(before, seed=6, faces=faces, options=QUICK)
+    assert not np.array_equal(other.image, levels)
+
+
+def test_two_pictures_are_as_one_and_one(anonymizer, group, painted):
+    batch = [group, group.transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
+    both = anonymizer(batch, seed=5, options=QUICK)
+    assert [type(one) for one in both.image] == [Image.Image] * 2 and both.mask.shape[0] == 2
+    assert np.abs(np.array(both.image[0]).astype(int) - np.array(painted.image)).max() <= 1
+    assert both.report.count() == {"anonymized": 2, "kept": 8}
+
+
+def test_a_swap_says_swapped(anonymizer, group):
+    source = Image.open(ROOT / "assets" / "astronaut.jpg")
+    swapped = anonymizer.swap(group, source, options=QUICK)
+    assert swapped.report.count() == {"swapped": 1, "kept": 4}
+    with pytest.raises(ValueError, match="No face was found in the source picture"):
+        anonymizer.swap(group, Image.new("RGB", (64, 64)), options=QUICK)
+
+
+def test_recognisers_look_when_asked(anonymizer, group):
+    """Degree 0 is the same person: painted again, never passed, covered."""
+    source = Image.open(ROOT / "assets" / "astronaut.jpg")
+    twice = replace(QUICK.attempts, attempts=2)
+    kept = anonymizer(source, options=replace(QUICK, verify="on", attempts=twice))
+    (entry,) = kept.report.entries
+    assert entry.verification["verdict"] in ("stranger", "same person", "failed") and entry.attempts >= 1
+    assert (entry.verification["verdict"] == "stranger") == (entry.action == "anonymized")
+    report = anonymizer.verify(source, source)
+    assert report.entries[0].verification["verdict"] == "same person"
+
+
+def test_covering_loads_no_model(group):
+    anonymizer = Anonymizer()
+    covered = anonymizer.redact(group, RedactSettings("mosaic"))
+    assert covered.report.count() == {"redacted": 5} and "engine" not in vars(anonymizer)
+    nobody = Image.new("RGB", (80, 60), "gray")
+    for result in (anonymizer.redact(nobody), anonymizer(nobody)):
+        assert not len(result.faces) and np.array_equal(np.array(result.image), np.array(nobody))
+    assert "engine" not in vars(anonymizer), "nor does a picture without a face"
+
+
+def test_an_exif_orientation_is_applied_and_hidden_pixels_stay_hidden(tmp_path):
+    picture = Image.new("RGBA", (40, 20), (200, 10, 10, 255))
+    picture.paste((9, 200, 9, 0), (0, 0, 20, 20))
+    batch, back = as_batch(picture)
+    assert batch.shape == (1, 20, 40, 4) and batch[0, :, :20].max() == 0
+    assert back(batch).mode == "RGBA"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.convert("RGB").save(tmp_path / "turned.jpg", exif=exif)
+    assert as_batch(Image.open(tmp_path / "turned.jpg"))[0].shape == (1, 40, 20, 3)
+
+
+@pytest.mark.parametrize(
+    "picture, message",
+    [
+        ("photo.jpg", "this is a str"),
+        ([], "this is a list"),
+        (np.zeros((4, 4, 2), np.uint8), r"this one is \(4, 4, 2\)"),
+        (np.zeros((0, 4, 4, 3), np.uint8), r"this one is \(0, 4, 4, 3\)"),
+        (np.full((4, 4, 3), 255.0), "divide levels of 255 by 255"),
+        (np.full((4, 4, 3), np.nan), "from 0 to 1"),
+        (np.zeros((4, 4, 3), np.int32), "this one holds torch.int32"),
+        ([Image.new("RGB", (4, 4)), Image.new("RGB", (5, 4))], "one size, these have 4x4, 5x4"),
+    ],
+)
+def test_what_is_no_picture_is_named(anonymizer, picture, message):
+    with pytest.raises(ValueError, match=message):
+        anonymizer.detect(picture)
+
+
+def test_wrong_settings_are_named(anonymizer, group):
+    with pytest.raises(ValueError, match="degree is 0 to 2, got 3"):
+        anonymizer(group, degree=3)
+    with pytest.raises(ValueError, match="verify is one of off, auto, on"):
+        Options(verify="yes")
+    with pytest.raises(FileNotFoundError, match=r"There is no model nobody.*has demo.*get_models\.py"):
+        Anonymizer("nobody")
+    with pytest.raises(ValueError, match="50x50"):
+        anonymizer(Image.new("RGB", (50, 50)), faces=anonymizer.detect(group))
+    assert Options(detecting=DetectSettings(0.4), pasting=PasteSettings(fallback="solid")).verify == "auto"
+
+
+def test_the_import_alone_loads_nothing_and_what_is_missing_is_named():
+    code = (
+        "import sys; sys.path.insert(0, 'scripts'); import _pack; import face_anonymizer; "
+        "heavy = {'torch', 'numpy', 'diffusers', 'PIL'} & set(sys.modules); assert not heavy, heavy; "
+        "sys.modules['diffusers'] = None\n"
+        "try: face_anonymizer.Anonymizer\n"
+        "except ModuleNotFoundError as error: print(error)\n"
+        "assert not hasattr(face_anonymizer, 'NODE_CLASS_MAPPINGS')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "diffusers" in done.stdout and "pip install 'face-anonymizer[headless]'" in done.stdout
