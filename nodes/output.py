@@ -13,9 +13,9 @@ from ..modules.faces.traces import by_image, open_faces
 from ..modules.files import replace_whole, write_whole
 from ..modules.output.formats import EXTENSIONS, FORMATS, QUALITY
 from ..modules.output.pictures import emptied, save_image
-from ..modules.output.provenance import alpha_is_a_mask, source_image, source_images
+from ..modules.output.provenance import alpha_is_a_mask, keeps_frame, source_image, source_images
 from ..modules.photos.colour import NOTHING_SAID, colour_of_file
-from ..modules.photos.hidden import Page, hidden_of, read_pages
+from ..modules.photos.hidden import Photos, read_pages
 from ..modules.proof.page import to_html
 from ..modules.proof.proof import Proof
 from ..modules.video.saving import save_video
@@ -89,13 +89,13 @@ class FaceAnonSaveImage(io.ComfyNode):
         _check_report(report, images)
         source = _source(cls)
         colour = colour_of_file(source) if source and keep_icc_profile else NOTHING_SAID
-        files, joined = _sources(cls)
+        photos = _photos(cls, len(images))
         folder = _Folder(filename_prefix, images.shape[2], images.shape[1])
 
         def save(number: int, image) -> ui.SavedResult:
             def write(path: Path) -> None:
                 shown = image
-                for hidden in hidden_of(number, image, files, joined):
+                for hidden in photos.hidden_in(number, image):
                     shown = emptied(shown, hidden)
                 save_image(shown, path, format, quality, icc_profile=colour.profile, mark=mark_as_ai, cicp=colour.cicp)
 
@@ -259,18 +259,21 @@ def _source(node: type[io.ComfyNode]) -> Path | None:
     return Path(folder_paths.get_annotated_filepath(name))
 
 
-def _sources(node: type[io.ComfyNode]) -> tuple[list[list[Page]], bool]:
-    """The photos that a node's pictures may be of, and whether several may be in one picture. Where their user drew
-    the alpha as a mask, nothing is hidden under it.
+def _photos(node: type[io.ComfyNode], count: int) -> Photos:
+    """The photos that a node's pictures may be of. Where their user drew the alpha as a mask, it hides nothing.
+
+    Args:
+        node: that saves.
+        count: of its pictures.
     """
     if node.hidden is None or not node.hidden.prompt:
-        return [], False
-    prompt = node.hidden.prompt
-    origin = source_images(prompt, str(node.hidden.unique_id))
+        return Photos((), count)
+    prompt, place = node.hidden.prompt, str(node.hidden.unique_id)
+    origin = source_images(prompt, place)
     there = [name for name in origin.files if folder_paths.exists_annotated_filepath(name)]
     files = []
     for name in there:
         pages = read_pages(Path(folder_paths.get_annotated_filepath(name)), compared=len(origin.files) > 1)
         is_mask = alpha_is_a_mask(prompt, name)
         files.append([page._replace(hidden=page.hidden & False) if is_mask else page for page in pages])
-    return files, origin.joined
+    return Photos(files, count, origin.joined, keeps_frame(prompt, place))

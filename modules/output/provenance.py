@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 _UPSTREAM_INPUTS = ("image", "images", "pixels", "samples", "latent_image", "latent")  # the first is followed first
 _CARRY = (*_UPSTREAM_INPUTS, "destination", "source", "background", "foreground", "frames")  # and image1, images.image0
+_KEEP_FRAME = ("FaceAnonPasteFaces", "FaceAnonRedactFaces", "FaceAnonAnonymizePhoto")
 
 
 def source_image(prompt: Mapping[str, Mapping], node_id: str, input_name: str = "images") -> str | None:
@@ -71,6 +72,26 @@ def source_images(prompt: Mapping[str, Mapping], node_id: str, input_name: str =
         joined = joined or (len(set(ways)) > 1 and "Batch" not in node.get("class_type", ""))
         waiting += reversed(ways)
     return Origin(tuple(dict.fromkeys(found)), joined)
+
+
+def keeps_frame(prompt: Mapping[str, Mapping], node_id: str, input_name: str = "images") -> bool:
+    """Whether the pictures at a node's input are those of a loader of which nodes of this pack alone changed the faces:
+    such a graph leaves every other pixel at its place.
+
+    Args:
+        prompt, node_id, input_name: as of source_image.
+    """
+    upstream = _linked(prompt.get(node_id), input_name)
+    visited = {node_id}
+    while upstream is not None and upstream in prompt and upstream not in visited:
+        node = prompt[upstream]
+        if isinstance(node["inputs"].get("image"), str):
+            return len(visited) > 1
+        if node.get("class_type") not in _KEEP_FRAME:
+            return False
+        visited.add(upstream)
+        upstream = _linked(node, "image")
+    return False
 
 
 def alpha_is_a_mask(prompt: Mapping[str, Mapping], file: str) -> bool:
