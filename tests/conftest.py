@@ -25,6 +25,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What is compiled stays, whatever the shell says: else each process that the tests start, dozens of them, compiles the
+# pack and its part of ComfyUI anew, and pytest rewrites all of the tests in both processes.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Before torch is imported. On few cores its threads wait for each other, all the more in two processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
