@@ -18,6 +18,7 @@ import pytest
 PROCESSES = 2
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"
+_LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 # Ignored where the tests were started in a shell's background or under nohup, and then by all that they start.
@@ -88,14 +89,46 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     return Scheduling(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run all tests, those too whose length is their point")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: its length is its point; left out without --long, and told at the end")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.long:
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        config.stash[_LEFT_OUT] = [item.nodeid for item in left_out]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Each of several processes collects all tests; the one that asks for them hears what was left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(_LEFT_OUT, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", [])
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now stays: let no later collection of garbage go through it, of which there are thousands."""
     gc.collect()
     gc.freeze()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the run cost, whatever else the machine did meanwhile; docs/measured.md counts by it."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What was left out; and what the run cost, whatever else the machine did: docs/measured.md counts by it."""
+    if left_out := config.stash.get(_LEFT_OUT, []):
+        count = "1 long test was" if len(left_out) == 1 else f"{len(left_out)} long tests were"
+        terminalreporter.write_line(f"{count} left out: add --long to run them too, as .ci/run does", yellow=True)
     times = os.times()
     own, others = times.user + times.system, times.children_user + times.children_system
     terminalreporter.write_line(f"CPU seconds of all processes that have ended: {own + others:.0f}")

@@ -168,7 +168,8 @@ def run_with(faults: Sequence[Fault], folder: Path, comfyui: Path) -> Run:
         file.write_text(source.replace(fault.now, fault.before), encoding="utf-8")
     report = folder.parent / "report.xml"
     tests = [test for fault in faults for test in fault.tests]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", *tests]
+    options = ("-q", "--long", "-p", "no:cacheprovider", f"--junit-xml={report}")
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     environment = {**os.environ, "COMFYUI_PATH": str(comfyui), "CUDA_VISIBLE_DEVICES": ""}
     environment["FACE_ANON_STALLED"] = str(STALLED)
     try:

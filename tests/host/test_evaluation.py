@@ -98,6 +98,7 @@ def test_reductions_are_those_of_the_ablation(model, pictures):
         made("nothing")
 
 
+@pytest.mark.long
 def test_the_script_reports_and_resumes(fixtures, tmp_path, capsys):
     """The tiny model paints noise: nothing is measurable, which the report says, and nothing is called a success."""
     regressor = SyntheticRegressor()

@@ -268,6 +268,7 @@ def test_results_that_do_not_fit_leave_nothing(sources, tmp_path, server):
     assert journal_lines(tmp_path) == 2
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_and_interrupted_ends_as_an_unbroken_one(done, sources, tmp_path, server):
     before = read(sources)
     arguments = (sources, "--output", tmp_path, "--server", server.url)

@@ -60,6 +60,7 @@ def test_it_is_small_and_holds_nothing_of_this_machine(bundle):
     assert not [path for path in files if path.suffix == ".py" and str(ROOT).encode() in path.read_bytes()]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="an interpreter of links")
 def test_its_check_runs_where_little_is_installed(bundle, bare_python, tmp_path):
     """The whole of scripts/check_gpu.py: every line is a verdict, nothing fails, and the report names no folder."""

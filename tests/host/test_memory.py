@@ -1,6 +1,6 @@
 """How much of a card the method takes, counted on a pretended one, and how many faces the nodes choose for it.
 
-    python scripts/with_env.py -m pytest tests/host/test_memory.py -s
+    python scripts/with_env.py -m pytest tests/host/test_memory.py --long -s
 
 prints the tables of docs/memory.md; without -s, fewer rows are counted. Counted are the bytes of all tensors that live
 on the card at the same time, with attention as one fused operation, as cards have it; with them come the host's reserve
@@ -27,8 +27,11 @@ from face_anonymizer.modules.model.sampling import sample
 from face_anonymizer.modules.model.settings import SamplerSettings
 from face_anonymizer.modules.model.states import ImageEmbeds, ReferenceStates
 
-# Its own functions of torch.cuda would be replaced.
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real card")
+pytestmark = [
+    pytest.mark.long,  # of full size: what is counted are its bytes
+    # its own functions of torch.cuda would be replaced
+    pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real card"),
+]
 
 MIB = 1 << 20
 LARGE = 80  # GiB; there both halves of the guidance go through together

@@ -171,7 +171,10 @@ def sample_with_noises(applied, guidance, init_noise, step_noises):
     return guider.sample(torch.zeros_like(latent), latent, comfy.samplers.KSAMPLER(run), sigmas, disable_pbar=True)
 
 
-@pytest.mark.parametrize("name", PIPELINES)
+LONG = {"pipeline_anon_d1.25_g4_s200"}  # the paper's steps
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in PIPELINES])
 def test_pipeline(tiny, name):
     data, recorded = golden.load(name), golden.parameters(name)
     if "variance_noise" not in data:

@@ -31,6 +31,7 @@ TINY = {  # the same code
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", FULL_SIZE)
 def test_the_whole_way_at_full_size(case):
     check_whole_way(*FULL_SIZE[case], steps=1)

@@ -56,6 +56,7 @@ def command(settings):
     return [*arguments, "--cache"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
 def test_killed_and_resumed(tmp_path, unbroken, number):
     settings = curriculum(tmp_path / "set", steps=10_000)

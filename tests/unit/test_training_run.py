@@ -20,6 +20,7 @@ from face_anonymizer.modules.training.state import CheckpointNotWritten, newest_
 from face_anonymizer.modules.training.triples import UnusablePicture
 
 
+@pytest.mark.long
 def test_overfits_ten_triples_in_200_steps(tmp_path):
     """The loss falls, the samples are the truths, and both source and driving image are needed for it."""
     settings = settings_for(
