@@ -1,17 +1,18 @@
 """painting.py with an engine of plain numbers: which crop meets which source, seed and part. No ComfyUI here."""
 
-import subprocess
+import importlib
+import re
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import torch
 
+import face_anonymizer
 from face_anonymizer.modules.model.painting import Sitting, anonymize_crops, runs, swap_crops
 from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
 from face_anonymizer.modules.model.states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates
 
-ROOT = Path(__file__).resolve().parents[2]
 SIDE = 4
 
 
@@ -145,11 +146,23 @@ def test_counts_that_do_not_fit():
     assert none.shape == (0, SIDE, SIDE, 3) and not engine.encoded
 
 
+@pytest.fixture
+def imported_anew(monkeypatch) -> Iterator[None]:
+    """As in a process where nothing of the pack and of ComfyUI is imported yet, and where there is no ComfyUI."""
+    before = {name: module for name, module in sys.modules.items() if re.match(r"face_anonymizer\.|comfy\b", name)}
+    monkeypatch.setattr(face_anonymizer, "modules", face_anonymizer.modules)
+    for name in before:
+        del sys.modules[name]
+    sys.modules["comfy"] = None
+    yield
+    for name in [name for name in sys.modules if re.match(r"face_anonymizer\.|comfy\b", name)]:
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+@pytest.mark.usefixtures("imported_anew")
 def test_the_method_needs_no_comfyui():
-    code = (
-        "import sys; sys.path.insert(0, 'scripts'); sys.modules['comfy'] = None; import _pack; "
-        "from face_anonymizer.modules.evaluation import painting; "
-        "from face_anonymizer.modules.model.diffusers_engine import engine"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    for name in ("modules.evaluation.painting", "modules.model.diffusers_engine.engine", "modules.headless.anonymizer"):
+        assert importlib.import_module(f"face_anonymizer.{name}") is not None
+    with pytest.raises(ModuleNotFoundError, match="comfy"):
+        importlib.import_module("face_anonymizer.modules.model.comfy_engine")
