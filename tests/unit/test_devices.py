@@ -129,8 +129,7 @@ def test_detection(request, gpu_only):
         assert np.array_equal(ours.box, theirs.box) and np.array_equal(ours.points, theirs.points)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize(("region", "channels"), [*zip(REGIONS, (3, 1, 4), strict=True)])
 def test_crop_and_paste(found, region, channels):
     """Crops come back from the model on the intermediate device, which need not be that of the picture."""
     images = smooth(200, 300, channels)
