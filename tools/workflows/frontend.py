@@ -33,6 +33,12 @@ ARGUMENTS = [
 # Of files that a new user does not have yet, and of calls to the internet, which ComfyUI's policy refuses.
 EXPECTED_ERRORS = ("/userdata", "user.css", "Content Security Policy", "violates the document's Content Securit")
 
+# Ten pictures a second and no film: without a GPU sixty of them take a third of a core from the server's work.
+QUIET = """(() => {
+    const draw = window.requestAnimationFrame.bind(window);
+    window.requestAnimationFrame = (callback) => setTimeout(() => draw(callback), 100);
+    document.addEventListener("play", (event) => event.target.pause(), true);
+})()"""
 READY = "() => Boolean(window.app?.vueAppReady && window.LiteGraph?.registered_node_types?.SaveImage)"
 MISSING = """() => {
     const graphs = [app.rootGraph, ...(app.rootGraph.subgraphs?.values() ?? [])];
@@ -79,6 +85,8 @@ class Frontend:
         self._console: list[str] = []
         server.post("/settings", SETTINGS)
         self.page = browser.new_page(viewport={"width": width, "height": height})
+        self.page.add_init_script(QUIET)
+        self.page.emulate_media(reduced_motion="reduce")
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self._console.append(f"page: {error}"))
         self.page.goto(server.url)
