@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from comfy_api.latest import InputImpl
 from PIL import Image
 
 from face_anonymizer.modules.runs.client import PromptFailed
 from face_anonymizer.tools.pictures import sample_clip
+from face_anonymizer.tools.pictures.synthetic_clip import render
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -25,25 +27,21 @@ SET = """([type, values]) => {
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory) -> Path:
-    """The astronaut as PNG: ComfyUI's JPEG decoder and Pillow's differ by a level here and there."""
+    """The astronaut's face as PNG: ComfyUI's JPEG decoder and Pillow's differ by a level here and there.
+
+    192 pixels that show it alone: a thorough search for faces takes a fraction of the time.
+    """
     path = tmp_path_factory.mktemp("photo") / "astronaut.png"
-    Image.open(ROOT / "assets" / "astronaut.jpg").save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def portrait(tmp_path_factory) -> Path:
-    """The quarter of it that shows her face: a thorough search for faces takes a quarter of the time."""
-    path = tmp_path_factory.mktemp("portrait") / "astronaut.png"
-    Image.open(ROOT / "assets" / "astronaut.jpg").crop((96, 0, 352, 256)).save(path)
+    Image.open(ROOT / "assets" / "astronaut.jpg").resize((192, 192), box=(96, 0, 352, 256)).save(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def short_clip(tmp_path_factory) -> Path:
-    """The film of `clip`, its first three frames alone: each of its three faces is painted in each frame."""
+    """Two frames of `clip`, half as large: each of its three faces is painted in each."""
     path = tmp_path_factory.mktemp("short") / "Jane Doe at home.mp4"
-    sample_clip.write_clip(path, range(20, 23), metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
+    frames = torch.nn.functional.avg_pool2d(render(range(20, 22)).movedim(-1, 1), 2).movedim(1, -1)
+    sample_clip.write_video(path, frames, metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
     return path
 
 
@@ -116,9 +114,9 @@ def test_faces_change_and_the_rest_does_not(opened, server, name, photo):
     before = pixels(Image.open(photo))
     assert after.shape == before.shape
     changed = (after != before).any(axis=2)
-    # the face's box is 182..270 x 58..178; its crop is about 1.6 times as large
-    assert changed[75:160, 200:252].mean() > 0.99
-    assert not changed[:, 330:].any() and not changed[260:].any() and not changed[:, :100].any()
+    # the face's box is 65..131 x 43..134; its crop is about 1.6 times as large
+    assert changed[56:120, 78:117].mean() > 0.99
+    assert not changed[:, 176:].any() and not changed[180:].any() and not changed[:, :18].any()
     reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
     assert reports and all(len(report["faces"]) == 1 for report in reports)
     assert frontend.errors() == []
@@ -133,14 +131,14 @@ def test_each_face_is_verified_and_what_did_not_pass_is_covered(opened, server, 
     (last,) = shown["FaceAnonRedactFaces"]["face_anon_report"][0]["faces"]
     passed = face["verification"]["verdict"] == "stranger"
     assert face["action"] == "anonymized" and last["action"] == ("anonymized" if passed else "redacted")
-    assert (after[110, 220] == 0).all() != passed
+    assert (after[82, 93] == 0).all() != passed
     assert shown["FaceAnonVerifyFaces"]["images"] and "recognisers say: 1 " in shown["FaceAnonVerifyFaces"]["text"][0]
     assert "trained on photographs" in shown["FaceAnonVerifyFaces"]["text"][0]
     assert frontend.errors() == []
 
 
-def test_a_graph_runs_as_it_is_shipped_and_says_what_its_model_is(frontend, server, portrait):
-    server.upload(portrait, name="example.png")
+def test_a_graph_runs_as_it_is_shipped_and_says_what_its_model_is(frontend, server, photo):
+    server.upload(photo, name="example.png")
     server.post("/free", {"free_memory": True})  # a node that answers from the cache says nothing again
     frontend.load(ROOT / "workflows" / "anonymize_photo.json")
     prompt = frontend.to_api()
@@ -161,7 +159,7 @@ def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name,
     saved = tmp_path / "saved.mp4"
     server.download(history["outputs"][saver]["images"][0], saved)
     before, after = (InputImpl.VideoFromFile(str(path)).get_components() for path in (short_clip, saved))
-    assert after.images.shape == before.images.shape == (3, 360, 640, 3)
+    assert after.images.shape == before.images.shape == (2, 180, 320, 3)
     # the host's own nodes round to a thousandth of a frame a second
     assert abs(after.frame_rate - before.frame_rate) < (Fraction(1, 1000) if name == "anonymize_video" else 1e-9)
     sounds = [sound["waveform"][0, 0] for sound in (before.audio, after.audio)]
@@ -172,9 +170,9 @@ def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name,
     for face in report["faces"]:
         x0, y0, x1, y1 = face["box"]
         x, y = round((x0 + x1) / 2), round((y0 + y1) / 2)
-        if 8 <= x < 632 and 8 <= y < 352:  # the least share is 0.82
-            assert changed[face["image"], y - 5 : y + 5, x - 5 : x + 5].float().mean() > 0.75, face
-    assert len(report["faces"]) >= 8 and frontend.errors() == []
+        if 8 <= x < 312 and 8 <= y < 172:
+            assert changed[face["image"], y - 3 : y + 3, x - 3 : x + 3].float().mean() > 0.75, face
+    assert len(report["faces"]) >= 5 and frontend.errors() == []
     if name != "anonymize_video":
         written = saved.read_bytes()
         assert b"Jane" not in written and b"+48.1" not in written and b"FaceAnon" not in written
@@ -189,18 +187,18 @@ def test_an_aligned_face_is_painted_whole(opened, server, photo):
 
 
 def test_several_faces_each_change(opened, server, tmp_path, photo):
-    head = Image.open(photo).crop((130, 0, 330, 230))
-    group = Image.new("RGB", (900, 320), (70, 90, 110))
+    head = Image.open(photo).resize((100, 115), box=(26, 0, 176, 172))
+    group = Image.new("RGB", (450, 160), (70, 90, 110))
     for i in range(3):
-        group.paste(head, (50 + 290 * i, 50))
+        group.paste(head, (25 + 145 * i, 25))
     group.save(tmp_path / "group.png")
     frontend = opened("anonymize_photo", tmp_path / "group.png")
     _, after = run(frontend, server)
     changed = (after != pixels(group)).any(axis=2)
     for i in range(3):
-        assert changed[130:205, 118 + 290 * i : 178 + 290 * i].mean() > 0.99, f"face {i} is as it was"
+        assert changed[65:102, 59 + 145 * i : 89 + 145 * i].mean() > 0.99, f"face {i} is as it was"
     assert changed.mean() < 0.6
-    first, second = after[130:205, 118:178], after[130:205, 408:468]
+    first, second = after[65:102, 59:89], after[65:102, 204:234]
     assert np.abs(first - second).mean() > 5, "two faces have one noise"
 
 
