@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # a command that hands its photos to a ComfyUI says what is wrong with them before torch is loaded
+    import torch
 
 SIDE = 32  # cells along a picture's sides
 _READ = 256  # pixels of the short side that are averaged; of larger pictures every second, third, ... is read
@@ -120,6 +123,8 @@ def touched_cells(box: np.ndarray, grown: float, height: int, width: int) -> np.
 
 
 def _cells(image: torch.Tensor) -> np.ndarray:
+    import torch
+
     step = max(1, min(image.shape[:2]) // _READ)
     picture = image[::step, ::step, :3].float().cpu()
     weights = picture.new_tensor((0.299, 0.587, 0.114)) if picture.shape[2] == 3 else picture.new_ones(1)

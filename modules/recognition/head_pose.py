@@ -7,8 +7,8 @@ then least squares over rotation, scale and place.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import least_squares
-from scipy.spatial.transform import Rotation
+
+# scipy is imported where it is needed: commands read verdicts, and are to start at once.
 
 # Brows, nose, corners of the eyes and of the mouth: lids and lips move too much, and the jaw's points slide along the
 # cheek when a head turns.
@@ -44,6 +44,9 @@ def head_rotation(landmarks: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: landmarks that are not finite or all equal.
     """
+    from scipy.optimize import least_squares
+    from scipy.spatial.transform import Rotation
+
     seen = np.asarray(landmarks, np.float64)[ROWS] * [1, -1]
     size = np.sqrt(((seen - seen.mean(0)) ** 2).sum())
     if not np.isfinite(size) or size <= 0:
@@ -80,4 +83,6 @@ def angles(rotation: np.ndarray) -> tuple[float, float, float]:
 
 def angle_between(first: np.ndarray, second: np.ndarray) -> float:
     """The angle of the rotation from one head to another, in degrees, 0 to 180."""
+    from scipy.spatial.transform import Rotation
+
     return float(np.rad2deg(Rotation.from_matrix(first.T @ second).magnitude()))

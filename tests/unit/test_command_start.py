@@ -1,10 +1,36 @@
-"""What the ComfyUI of a command is started with, seen by a stand-in that tells it and ends."""
+"""How commands start: without what takes seconds to import, and their ComfyUI with threads that do not spin."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from face_anonymizer.modules.runs.server import Server, ServerFailed
 
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+HELP = """
+import runpy, sys
+for name in sys.argv[1:]:
+    sys.argv = [f"{sys.path[0]}/{name}.py", "--help"]
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as ended:
+        assert not ended.code
+print("\\nIMPORTED", [name for name in ("torch", "scipy", "transformers", "diffusers") if name in sys.modules])
+"""
+
+
+def test_commands_say_what_they_are_asked_before_torch_is_imported():
+    """Of a server's runs this is all: the command itself computes nothing."""
+    code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n{HELP}"
+    names = ("anonymize", "evaluate", "get_models", "check_gpu")
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "IMPORTED []"
 
 
 @pytest.fixture
