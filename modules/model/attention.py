@@ -15,6 +15,17 @@ from .unet_layout import LayerKey
 _CONDITIONAL = 0  # what the host calls 0 in cond_or_uncond (comfy/samplers.py); every other number is a negative
 
 
+def layer_of(extra_options: dict) -> LayerKey | None:
+    """The attention layer that a patch is called for; None where the host does not say."""
+    block = extra_options.get("block")
+    return (*block, extra_options.get("block_index", 0)) if block else None
+
+
+def halves_of(extra_options: dict) -> list[int]:
+    """The halves of the guidance that lie behind each other in the batch, as the host numbers them."""
+    return extra_options.get("cond_or_uncond") or [_CONDITIONAL]
+
+
 class ReferenceAttention:
     """The attn1 patch of source and driving states; give an instance to `set_model_attn1_patch` of a MODEL's clone.
 
@@ -63,14 +74,13 @@ class ReferenceAttention:
         Raises:
             ValueError: for states of another architecture, batch or size than x.
         """
-        block = extra_options.get("block")
-        layer = (*block, extra_options.get("block_index", 0)) if block else None
+        layer = layer_of(extra_options)
         if layer not in self.routes:
             raise ValueError(
                 f"The MODEL has an attention layer {layer} for which the reference states hold nothing: they come from "
                 f"another architecture. Take MODEL and ReferenceNets from one FaceAnonLoadModel."
             )
-        halves = extra_options.get("cond_or_uncond") or [_CONDITIONAL]
+        halves = halves_of(extra_options)
         references = self._references(self.routes[layer], x, halves)
         keys = torch.cat([context, *references], dim=1)
         return x, keys, keys if value is context else torch.cat([value, *references], dim=1)

@@ -32,14 +32,40 @@ def sampled_at_once(model, latent_shape: Sequence[int], states: Iterable[Referen
     Returns:
         At least 1.
     """
+    states_of_one = sum(state[:1].nbytes for one in states for state in one.conditional.values())
+    return max(1, int(_room(model) / (memory_of_one_more(model, latent_shape) + states_of_one)))
+
+
+def can_keep(model, latent_shape: Sequence[int], faces: int, states: int, kept: int) -> bool:
+    """Whether something may stay on the device for a whole run, beside faces whose halves go through together.
+
+    Nothing else gives way for it: as many faces go through at once as without, and no half goes alone because of it.
+
+    Args:
+        model: the MODEL.
+        latent_shape: channels, height and width of one face's latent, in latent pixels.
+        faces: how many go through at once.
+        states: bytes of their references.
+        kept: bytes of what would stay.
+    """
+    # the host predicts both halves together where 1.5 times its estimate of them is free (calc_cond_batch)
+    return kept + states + 1.5 * 2 * faces * memory_of_one_more(model, latent_shape) <= _room(model)
+
+
+def can_keep_now(model, latent_shape: Sequence[int], faces: int, kept: int) -> bool:
+    """The same by what is free on the device now that the MODEL is loaded: other programs may hold a part of it."""
+    free = model.get_free_memory(model.load_device) - comfy.model_management.extra_reserved_memory()
+    return kept + faces * memory_of_one_more(model, latent_shape) <= free
+
+
+def _room(model) -> float:
+    """Bytes beside a MODEL's weights that a sampler may take."""
     device = model.load_device
     if model.offload_device == device:  # nothing ever leaves it, as with --gpu-only
         room = model.get_free_memory(device)
     else:
         room = comfy.model_management.get_total_memory(device) - weights_size(model) - CONTEXT
-    room -= comfy.model_management.extra_reserved_memory()
-    states_of_one = sum(state[:1].nbytes for one in states for state in one.conditional.values())
-    return max(1, int(room / (_memory_of_one_more(model, latent_shape) + states_of_one)))
+    return room - comfy.model_management.extra_reserved_memory()
 
 
 def recorded_at_once(patcher, latent_shape: Sequence[int]) -> int:
@@ -53,7 +79,7 @@ def recorded_at_once(patcher, latent_shape: Sequence[int]) -> int:
         At least 1.
     """
     room = patcher.get_free_memory(patcher.load_device) - comfy.model_management.extra_reserved_memory()
-    return max(1, int(room / _memory_of_one_more(patcher, latent_shape)))
+    return max(1, int(room / memory_of_one_more(patcher, latent_shape)))
 
 
 def in_parts(count: int, at_once: int, run: Callable[[slice], Result], network: str) -> list[Result]:
@@ -117,7 +143,7 @@ def weights_size(patcher) -> int:
     return parameters * comfy.model_management.dtype_size(patcher.model_dtype())
 
 
-def _memory_of_one_more(patcher, latent_shape: Sequence[int]) -> float:
+def memory_of_one_more(patcher, latent_shape: Sequence[int]) -> float:
     """Bytes by which the host's estimate grows with one more image, which is a little more than it takes.
 
     The network's own estimate, as that of a patcher is padded under dynamic VRAM (ModelPatcherDynamic, by a third and

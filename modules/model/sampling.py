@@ -16,6 +16,7 @@ import torch
 from . import ddpm
 from .attention import ReferenceAttention
 from .memory import in_parts, sampled_at_once
+from .projections import patch_references
 from .references import References
 from .settings import DDPM, SamplerSettings
 
@@ -36,7 +37,7 @@ class Applied(NamedTuple):
     latent: dict
 
 
-def apply_references(model, references: References) -> Applied:
+def apply_references(model, references: References, keep: bool = True) -> Applied:
     """Make a clone of a MODEL read the references, with conditionings and an empty latent that fit them.
 
     The context has two tokens, [source, driving]; the unconditional one [0, driving] (section 3.2 of the paper).
@@ -44,13 +45,14 @@ def apply_references(model, references: References) -> Applied:
     Args:
         model: a MODEL of load_model_folder, patched or not; it stays as it is.
         references: of all faces that will be sampled with the clone.
+        keep: whether a run may keep what it projects of the references, see projections.py; results are the same.
 
     Raises:
         ValueError: what does not fit, see References.check.
     """
     batch = _check(model, references)
     patched = model.clone()
-    patched.set_model_attn1_patch(ReferenceAttention(references.source_states, references.driving_states))
+    patch_references(patched, ReferenceAttention(references.source_states, references.driving_states), keep)
     source = references.source_embeds.embeds.expand(batch, -1, -1)
     driving = references.driving_embeds.embeds.expand(batch, -1, -1)
     latent = torch.zeros(

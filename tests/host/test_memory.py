@@ -18,7 +18,8 @@ import torch
 from pretended_gpu import CONTEXT, GIB, Card, PretendedDevice, pretended
 from pretended_way import SIZE, model_folder, references
 
-from face_anonymizer.modules.model import sampling
+from face_anonymizer.modules.model import projections, sampling
+from face_anonymizer.modules.model.attention import ReferenceAttention
 from face_anonymizer.modules.model.embedding import encode_image
 from face_anonymizer.modules.model.loading import load_model_folder
 from face_anonymizer.modules.model.memory import recorded_at_once, sampled_at_once
@@ -80,6 +81,15 @@ class Workplace:
         one = self.references
         parts = (one.source_states, one.driving_states, one.source_embeds, one.driving_embeds)
         sample(unet, References(*(repeated(part, faces) for part in parts)), range(7, 7 + faces), sampler)
+        return self.device.peak
+
+    def keeping(self, faces: int, steps: int = 2) -> int:
+        """Peak in bytes of a guided run that keeps the references' projections where memory allows it."""
+        self.device.reset_peak()
+        one = self.references
+        parts = (one.source_states, one.driving_states, one.source_embeds, one.driving_embeds)
+        everything = References(*(repeated(part, faces) for part in parts))
+        sample(self.model.unet, everything, range(7, 7 + faces), SamplerSettings(steps=steps))
         return self.device.peak
 
     def recording(self, faces: int) -> int:
@@ -186,6 +196,34 @@ def test_no_choice_exceeds_its_card_and_each_uses_it(workplace, lines, gib):
         print("a ReferenceNet takes at once | would fit |\n|---|---|---|---|---|---|")
     used = (peak + workplace.device.total - limit) / GIB
     print(f"| {gib} | {chosen} | {used:.2f} | {largest} | {recorded} | {most_recorded} |")
+
+
+def test_what_a_run_keeps_of_the_references(workplace, lines, monkeypatch):
+    """At most 0.4 GiB a face, counted by the rule that decides; and nothing where it would push faces apart."""
+    told, install = [], projections._install
+
+    def spy(attention, model_options, keep):
+        told.append(keep)
+        install(attention, model_options, keep)
+
+    monkeypatch.setattr(projections, "_install", spy)
+    workplace.on_a_card(LARGE)
+    comfy.model_management.unload_all_models()
+    peaks = {faces: workplace.keeping(faces) for faces in (1, 4)}
+    attention = ReferenceAttention(*workplace.states)
+    size = projections.projections_size(attention, torch.float16, 2)
+    line, without = Line.through(peaks), lines["sampler, both halves at once"]
+    print(
+        f"\n\nWith the references' projections: {peaks[1] / MIB:.0f} MiB with one face, {line.slope / MIB:.1f} each, "
+    )
+    print(f"of which {size / MIB:.1f} are kept\n")
+    assert told == [True, True]
+    assert line.slope - without.slope <= size <= 0.4 * GIB
+    limit = workplace.on_a_card(8)
+    assert workplace.keeping(8) <= limit
+    workplace.on_a_card(4)
+    workplace.keeping(workplace.sampled_at_once(), steps=1)
+    assert told == [True, True, True, False]
 
 
 def test_the_largest_that_fits_does_and_more_does_not(workplace, lines, monkeypatch):

@@ -199,7 +199,8 @@ def test_pipeline(tiny, name):
     assert levels <= 1
 
 
-def test_pipeline_from_the_recorded_states(tiny, layout):
+@pytest.mark.parametrize("keep", [True, False], ids=["projections kept", "projected in every step"])
+def test_pipeline_from_the_recorded_states(tiny, layout, keep):
     """Guided, anonymizing, with the null half as the official code computed it: all that is left is float32."""
     name = "pipeline_anon_d1.25_g4_s8"
     data, names, routes = golden.load(name), golden.layer_names(layout), layout.routes("block_first")
@@ -220,7 +221,7 @@ def test_pipeline_from_the_recorded_states(tiny, layout):
         for i, role in enumerate((SOURCE, DRIVING))
     )
     embeds = [ImageEmbeds(part) for part in data["unet_embeds"][1:].chunk(2, dim=1)]
-    applied = apply_references(tiny.unet, References(source, driving, *embeds))
+    applied = apply_references(tiny.unet, References(source, driving, *embeds), keep)
     final = sample_with_noises(applied, 4.0, data["init_noise"], data["variance_noise"])
     report(f"{name} from the recorded states", golden.relative(final * golden.SCALE, data["final_latents"]), 2e-6)
 
