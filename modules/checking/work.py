@@ -103,7 +103,9 @@ def variant(applied, formulation: str, kernel: Callable):
 
 
 def guided_step(applied, meter=_UNMEASURED) -> torch.Tensor:
-    """One guided prediction, both halves of it, in the middle of the schedule.
+    """One guided prediction, both halves of it, in the middle of the schedule, as it is in every step but the first.
+
+    The first step of a run also projects the references, where the run keeps that (model/projections.py).
 
     Args:
         applied: what apply_references or `variant` gave.
@@ -113,10 +115,13 @@ def guided_step(applied, meter=_UNMEASURED) -> torch.Tensor:
         The denoised latents.
     """
 
+    patches = applied.model.model_options["transformer_options"]["patches"]
+    keeps = meter is not _UNMEASURED and "attn1_output_patch" not in patches  # of the official formulation
+
     def predict(model, x, sigmas, *, extra_args, **_):
         sigma = sigmas[:1].expand(x.shape[0])
-        if x.device.type != "cpu":
-            model(x, sigma, **extra_args)  # after a change of models the first call may still move weights
+        if x.device.type != "cpu" or keeps:
+            model(x, sigma, **extra_args)  # on a card it may also move weights, after a change of models
         with meter:
             return model(x, sigma, **extra_args)
 

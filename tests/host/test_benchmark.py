@@ -80,7 +80,7 @@ def test_formulations_agree_and_need_the_references(benchmark, applied):
 
 @pytest.mark.parametrize("kernel", ["sub_quad", "pytorch"])
 def test_counted_flops_are_the_analytic_ones(benchmark, applied, kernel):
-    """The official formulation costs, over ours, 2N more rows in to_q, in to_out and in both products of attention."""
+    """The official formulation costs, over ours, 2N more rows in all four projections and in both products."""
     from comfy.ldm.modules.attention import get_attention_function
 
     kernel = get_attention_function(kernel)
@@ -90,7 +90,7 @@ def test_counted_flops_are_the_analytic_ones(benchmark, applied, kernel):
         nonlocal extra
         batch, tokens, width = x.shape
         assert context.shape == (batch, 3 * tokens, width)
-        extra += batch * 2 * tokens * (2 * (2 * width * width) + 2 * (2 * 3 * tokens * width))
+        extra += batch * 2 * tokens * (4 * (2 * width * width) + 2 * (2 * 3 * tokens * width))
         return x, context, value
 
     model = applied.model.clone()
