@@ -21,10 +21,32 @@ SIZE_MULTIPLE = 32  # the backbone halves its input five times and the pyramid a
 
 # Devices on which each pixel's channels lie side by side: the filters of one channel are several times as fast then.
 _CHANNELS_LAST = ("cpu",)
+# oneDNN filters and cuts off at 0, or adds to what is there, in one walk over memory; not every build of torch has it.
+_FUSES = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
 _PYRAMID_WIDTH = 24
 # MobileNetV2 (Sandler et al. 2018, table 2): expansion, width, blocks, stride of the first block
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 _TAPS = (1, 2, 4, 6)  # the last stage of strides 4, 8, 16 and 32
+
+
+def _filter(layer: nn.Conv2d, x: torch.Tensor, *, relu: bool = False, onto: torch.Tensor | None = None) -> torch.Tensor:
+    """A convolution, and what follows it.
+
+    Args:
+        layer: its weights.
+        x: float32 [B, C, H, W].
+        relu: cut off below 0.
+        onto: the result is added to it, in place.
+    """
+    if not _FUSES or x.device.type not in _CHANNELS_LAST or torch.is_grad_enabled() or x.dtype != torch.float32:
+        y = layer(x)
+        return F.relu_(y) if relu else y if onto is None else onto.add_(y)
+    shape = list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups
+    if onto is not None:
+        add = torch.ops.mkldnn._convolution_pointwise_.binary
+        return add(onto, x, layer.weight, layer.bias, *shape, "add", 1.0, None, [], None)
+    apply = torch.ops.mkldnn._convolution_pointwise
+    return apply(x, layer.weight, layer.bias, *shape, "relu" if relu else "none", [], "")
 
 
 class _InvertedResidual(nn.Module):
@@ -39,9 +61,9 @@ class _InvertedResidual(nn.Module):
         self.residual = stride == 1 and width_in == width_out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = x if self.expand is None else F.relu_(self.expand(x))
-        y = self.project(F.relu_(self.depthwise(y)))
-        return y.add_(x) if self.residual else y
+        y = x if self.expand is None else _filter(self.expand, x, relu=True)
+        y = _filter(self.depthwise, y, relu=True)
+        return _filter(self.project, y, onto=x if self.residual else None)
 
 
 class _Merge(nn.Module):
@@ -53,7 +75,7 @@ class _Merge(nn.Module):
         self.lateral = nn.Conv2d(lateral_width, _PYRAMID_WIDTH, 1)
 
     def forward(self, coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
-        return F.relu_(self.up(coarse)).add_(F.relu_(self.lateral(fine)))
+        return F.relu_(self.up(coarse)).add_(_filter(self.lateral, fine, relu=True))
 
 
 class CenterFace(nn.Module):
@@ -101,17 +123,19 @@ class CenterFace(nn.Module):
             )
         if x.device.type in _CHANNELS_LAST:
             x = x.contiguous(memory_format=torch.channels_last)
-        y = F.relu_(self.stem(x))
+        y = _filter(self.stem, x, relu=True)
         taps = []
         for index, stage in enumerate(self.stages):
             y = stage(y)
             if index in _TAPS:
                 taps.append(y)
-        y = F.relu_(self.top(taps.pop()))
+        y = _filter(self.top, taps.pop(), relu=True)
         for merge in self.merges:
             y = merge(y, taps.pop())
-        y = F.relu_(self.smooth(y))
-        return torch.sigmoid(self.heatmap(y)), self.scale(y), self.offset(y), self.landmarks(y)
+        y = _filter(self.smooth, y, relu=True)
+        heads = (_filter(head, y) for head in (self.heatmap, self.scale, self.offset, self.landmarks))
+        heatmap, *others = heads
+        return (torch.sigmoid(heatmap), *others)
 
 
 def load_centerface(path: str | Path = WEIGHTS) -> CenterFace:
