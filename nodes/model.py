@@ -13,7 +13,7 @@ from ..modules.model.loading import FROM_MODEL_FOLDER, WEIGHT_DTYPES, load_model
 from ..modules.output.upstream import nodes_upstream
 from ..modules.terminal import shown
 from .reporting import show_text
-from .types import CATEGORY, MODEL_FOLDER, ReferenceNetSocket
+from .types import CATEGORY, MODEL_FOLDER, ModelSocket, ReferenceNetSocket
 
 logger = logging.getLogger("face_anonymizer")
 
@@ -78,6 +78,10 @@ class FaceAnonLoadModel(io.ComfyNode):
                 ReferenceNetSocket.Output(display_name="driving_reference_net"),
                 io.ClipVision.Output(),
                 io.Vae.Output(),
+                ModelSocket.Output(
+                    display_name="face_anon_model",
+                    tooltip="All five in one wire, for the nodes that run the whole method.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -106,7 +110,7 @@ class FaceAnonLoadModel(io.ComfyNode):
             notice = shown(settings.notice)
             logger.warning("%s: %s", shown(model), notice)
             text = f"{notice}\n{text}"
-        return io.NodeOutput(*loaded, ui=show_text(cls, text))
+        return io.NodeOutput(*loaded, loaded, ui=show_text(cls, text))
 
 
 def models_upstream(node: type[io.ComfyNode], input_name: str, beside: str | None = None) -> dict[str, bool]:

@@ -1,5 +1,6 @@
 """FaceAnonAnonymizeCrops, the whole method on a batch of crops, and the inputs of every node that paints."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import comfy.samplers
@@ -16,29 +17,83 @@ from ..modules.attempts.studio import Proof
 from ..modules.faces.settings import IDENTITIES, SAME_NOISE, PasteSettings
 from ..modules.host.reader import face_reader
 from ..modules.model.comfy_engine import FaceAnonModel
+from ..modules.model.own import OWN_GUIDANCE, OWN_STEPS, with_own
 from ..modules.model.settings import DDPM, PaintSettings, SamplerSettings
 from ..modules.recognition.settings import AUTO, OFF, VERIFY
 from ..modules.video.people import PeoplePainter, swap_faces
-from .types import CATEGORY, FacesSocket, ReferenceNetSocket
+from .types import CATEGORY, FacesSocket, ModelSocket, ReferenceNetSocket
 
 _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
 _KEEP = PasteSettings().keep_faces
+_WHOLE = "face_anon_model"
 
 
 def model_inputs(lazy: bool = False) -> list:
-    """The five outputs of FaceAnonLoadModel.
+    """The five outputs of FaceAnonLoadModel. None has to be connected where face_anon_model is.
 
     Args:
         lazy: whether they are asked for when the node runs; see check_lazy_status of ComfyUI.
     """
     tooltip = "From Load Face Anonymizer Model, with LoRA or other patches if you like."
+    output = "The output of that name of Load Face Anonymizer Model; face_anon_model brings it too."
     return [
-        io.Model.Input("model", tooltip=tooltip, lazy=lazy),
-        ReferenceNetSocket.Input("source_reference_net", lazy=lazy),
-        ReferenceNetSocket.Input("driving_reference_net", lazy=lazy),
-        io.ClipVision.Input("clip_vision", lazy=lazy),
-        io.Vae.Input("vae", lazy=lazy),
+        io.Model.Input("model", optional=True, tooltip=tooltip, lazy=lazy),
+        ReferenceNetSocket.Input("source_reference_net", optional=True, tooltip=output, lazy=lazy),
+        ReferenceNetSocket.Input("driving_reference_net", optional=True, tooltip=output, lazy=lazy),
+        io.ClipVision.Input("clip_vision", optional=True, tooltip=output, lazy=lazy),
+        io.Vae.Input("vae", optional=True, tooltip=output, lazy=lazy),
     ]
+
+
+def whole_model_input(lazy: bool = False, tooltip: str = "") -> io.Input:
+    """All five in one wire: the last input of a node.
+
+    Args:
+        lazy: as of model_inputs.
+        tooltip: what the node does with it; "": it paints.
+    """
+    usual = (
+        "Of Load Face Anonymizer Model, in place of its five other outputs. One of those that is connected too, such "
+        "as a MODEL with a LoRA, is taken instead of this one's."
+    )
+    return ModelSocket.Input(_WHOLE, optional=True, tooltip=tooltip or usual, lazy=lazy)
+
+
+def missing_parts(connected: Mapping[str, Any]) -> list[str]:
+    """Which inputs of a model are still to be asked for.
+
+    Args:
+        connected: the inputs that are connected, None where they are not evaluated yet, as check_lazy_status gets them.
+    """
+    parts = [each.id for each in model_inputs()]
+    wanted = parts if all(name in connected for name in parts) else [*parts, _WHOLE]
+    return [name for name in wanted if name in connected and connected[name] is None]
+
+
+def model_of(whole: FaceAnonModel | None, *parts: Any) -> FaceAnonModel:
+    """What paints: all that a loader gave, with the parts that are connected by themselves.
+
+    Args:
+        whole: what comes by face_anon_model; None: nothing.
+        parts: the five of model_inputs, in their order; None for those that are not connected.
+
+    Raises:
+        ValueError: something is missing.
+    """
+    names = [each.id for each in model_inputs()]
+    lacking = [name for name, part in zip(names, parts, strict=True) if part is None]
+    if whole is None and lacking:
+        raise ValueError(
+            "The model is not complete: connect face_anon_model of Load Face Anonymizer Model, or its outputs "
+            f"{', '.join(lacking)}."
+        )
+    given = whole if whole is not None else FaceAnonModel(*parts)
+    return FaceAnonModel(*(own if part is None else part for part, own in zip(parts, given, strict=True)))
+
+
+def sampler_of(model: FaceAnonModel, name: str, scheduler: str, steps: int, guidance_scale: float) -> SamplerSettings:
+    """How a node samples, with the model's own values where it is set so."""
+    return with_own(SamplerSettings(name, scheduler, steps, guidance_scale), model.folder)
 
 
 def painting_inputs() -> list:
@@ -55,15 +110,21 @@ def painting_inputs() -> list:
         ),
         io.Int.Input("seed", default=_PAINT.seed, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
         io.Int.Input(
-            "steps", default=_PAINT.sampler.steps, min=1, max=1000, tooltip="200 in the paper; 25 are enough for most."
+            "steps",
+            default=_PAINT.sampler.steps,
+            min=OWN_STEPS,
+            max=1000,
+            tooltip="200 in the paper; 25 are enough for most. 0: the model's own with the paper's sampler, 25 with "
+            "others.",
         ),
         io.Float.Input(
             "guidance_scale",
             default=_PAINT.sampler.guidance_scale,
-            min=0.0,
+            min=OWN_GUIDANCE,
             max=30.0,
             step=0.1,
-            tooltip="4 in the paper. At 1 or less the conditional prediction alone, in half the time.",
+            tooltip="4 in the paper. At 1 or less the conditional prediction alone, in half the time. -1: the model's "
+            "own.",
         ),
         io.Combo.Input(
             "sampler_name",
@@ -190,6 +251,7 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
                     "although none passed. Connect the faces output: the report says kept by the user. Empty: none.",
                 ),
                 *choice_inputs(),
+                whole_model_input(lazy=True),
             ],
             outputs=[
                 io.Image.Output(
@@ -204,8 +266,7 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, faces=None, **inputs):
-        wanted = [each.id for each in model_inputs()]
-        return [name for name in wanted if inputs.get(name) is None] if faces is not None and len(faces) else []
+        return missing_parts(inputs) if faces is not None and len(faces) else []
 
     @classmethod
     def execute(
@@ -231,11 +292,12 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         keep=_KEEP,
         keep_traits=_ATTEMPTS.traits,
         degree_mode=_ATTEMPTS.degree_mode,
+        face_anon_model=None,
     ) -> io.NodeOutput:
         if not len(crops) and not len(faces):
             return io.NodeOutput(crops[..., :3].float(), faces)
-        parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
-        sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale)
+        parts = model_of(face_anon_model, model, source_reference_net, driving_reference_net, clip_vision, vae)
+        sampler = sampler_of(parts, sampler_name, scheduler, steps, guidance_scale)
         painting = PaintSettings(degree, seed, sampler, faces_at_once)
         proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
         if source is not None:

@@ -14,6 +14,7 @@ from ..modules.faces.settings import FALLBACKS, MODES, PARTS, REGIONS, SHAPES, P
 from ..modules.host.detector import looker
 from ..modules.host.landmarks import landmark_faces
 from ..modules.host.reader import face_reader
+from ..modules.model.own import OWN_SIZE
 from ..modules.output.starts import noise_at_start
 from ..modules.output.upstream import is_swap, numbers_upstream
 from ..modules.recognition.landmarks import ALIGNMENTS, DETECTED, LANDMARKS
@@ -21,11 +22,13 @@ from ..modules.recognition.pairs import identity_judge
 from ..modules.recognition.settings import AUTO, OFF, VERIFY
 from ..modules.terminal import shown
 from .model import drawn_faces_note, models_upstream
+from .painting import whole_model_input
 from .reporting import show_report, step_progress
 from .types import CATEGORY, FacesSocket, ReportSocket
 
 _PASTE = PasteSettings()
 _REDACT = RedactSettings()
+_LEAST_SIZE = 64  # pixels of a crop
 
 
 def pasting_inputs() -> list:
@@ -106,10 +109,11 @@ class FaceAnonCropFaces(io.ComfyNode):
                 io.Int.Input(
                     "size",
                     default=512,
-                    min=64,
+                    min=OWN_SIZE,
                     max=2048,
                     step=8,
-                    tooltip="Side in pixels: the model's own, 512 of the published one, 128 of demo.",
+                    tooltip="Side in pixels: the model's own, 512 of the published one, 128 of demo. 0: that of "
+                    "face_anon_model.",
                 ),
                 io.Combo.Input(
                     "align",
@@ -120,12 +124,26 @@ class FaceAnonCropFaces(io.ComfyNode):
                     tooltip="What the crops are turned and scaled by: the detector's five points, or 68 landmarks, "
                     "which are nearer to the paper's alignment. Masks of the oval go by them, too.",
                 ),
+                whole_model_input(lazy=True, tooltip="Of Load Face Anonymizer Model: its size is taken at size 0."),
             ],
             outputs=[io.Image.Output(display_name="crops"), FacesSocket.Output(display_name="faces")],
         )
 
     @classmethod
-    def execute(cls, image, faces, size=512, align=DETECTED) -> io.NodeOutput:
+    def check_lazy_status(cls, faces=None, size=512, **inputs):
+        is_asked = size == OWN_SIZE and faces is not None and len(faces)
+        return [name for name, value in inputs.items() if name == "face_anon_model" and value is None and is_asked]
+
+    @classmethod
+    def execute(cls, image, faces, size=512, align=DETECTED, face_anon_model=None) -> io.NodeOutput:
+        if size == OWN_SIZE and face_anon_model is None and len(faces):
+            raise ValueError(
+                "size 0 is the model's own: connect face_anon_model of Load Face Anonymizer Model, or set a size."
+            )
+        if size != OWN_SIZE and size < _LEAST_SIZE:
+            raise ValueError(f"size is {_LEAST_SIZE} pixels or more, or {OWN_SIZE} for the model's own; got {size}.")
+        if size == OWN_SIZE:
+            size = 512 if face_anon_model is None else face_anon_model.resolution  # of no face any size will do
         if align == LANDMARKS and len(faces):
             faces = landmark_faces(image, faces)
         return io.NodeOutput(*crop_faces(image, faces, size))

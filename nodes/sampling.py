@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ..modules.model.own import OWN_GUIDANCE, OWN_STEPS, with_own
 from ..modules.model.references import References
 from ..modules.model.sampling import apply_references, sample
 from ..modules.model.settings import SamplerSettings
@@ -55,17 +56,18 @@ class FaceAnonDDPMSampler(io.ComfyNode):
                 io.Int.Input(
                     "steps",
                     default=SamplerSettings.steps,
-                    min=1,
+                    min=OWN_STEPS,
                     max=1000,
-                    tooltip="200 in the paper; fewer is faster.",
+                    tooltip="200 in the paper; fewer is faster. 0: the model's own.",
                 ),
                 io.Float.Input(
                     "guidance_scale",
                     default=SamplerSettings.guidance_scale,
-                    min=0.0,
+                    min=OWN_GUIDANCE,
                     max=30.0,
                     step=0.1,
-                    tooltip="4 in the paper. At 1 or less the conditional prediction alone, in half the time.",
+                    tooltip="4 in the paper. At 1 or less the conditional prediction alone, in half the time. -1: the "
+                    "model's own.",
                 ),
                 FacesSocket.Input(
                     "faces",
@@ -91,6 +93,6 @@ class FaceAnonDDPMSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         references = References(source_states, driving_states, source_embeds, driving_embeds)
         offsets = range(references.batch) if faces is None else faces.seed_offsets()
-        sampler = SamplerSettings(steps=steps, guidance_scale=guidance_scale)
+        sampler = with_own(SamplerSettings(steps=steps, guidance_scale=guidance_scale), source_states.model)
         samples = sample(model, references, [seed + offset for offset in offsets], sampler)
         return io.NodeOutput({"samples": samples})

@@ -5,6 +5,7 @@ from comfy_api.latest import io
 CATEGORY = "face anonymizer"
 MODEL_FOLDER = "face_anon"
 
+ModelSocket = io.Custom("FACE_ANON_MODEL")  # modules/model/comfy_engine.py, FaceAnonModel
 ReferenceNetSocket = io.Custom("FACE_ANON_REFERENCE_NET")  # modules/model/reference_net.py, ReferenceNet
 EmbedsSocket = io.Custom("FACE_ANON_EMBEDS")  # modules/model/states.py, ImageEmbeds
 StatesSocket = io.Custom("FACE_ANON_STATES")  # modules/model/states.py, ReferenceStates

@@ -11,12 +11,20 @@ from ..modules.faces.numbers import note_on_numbers
 from ..modules.faces.outcomes import FOUND
 from ..modules.faces.report import report_faces
 from ..modules.faces.settings import SAME_NOISE, DetectSettings, PasteSettings, RedactSettings, TrackSettings
-from ..modules.model.comfy_engine import FaceAnonModel
-from ..modules.model.settings import PaintSettings, SamplerSettings
+from ..modules.model.settings import PaintSettings
 from ..modules.recognition.settings import OFF
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import min_score_input, thorough_input
-from .painting import choice_inputs, model_inputs, painting_inputs, proof_of, verify_inputs
+from .painting import (
+    choice_inputs,
+    model_inputs,
+    model_of,
+    painting_inputs,
+    proof_of,
+    sampler_of,
+    verify_inputs,
+    whole_model_input,
+)
 from .paste import COVERED_BUT_KEPT, fallback_inputs, keep_input, pasting_inputs, redaction_inputs
 from .reporting import show_report, step_progress
 from .track import tracking_inputs
@@ -76,6 +84,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
                 keep_input(),
                 *verify_inputs(),
                 *choice_inputs(),
+                whole_model_input(),
             ],
             outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
             hidden=[io.Hidden.unique_id],
@@ -86,11 +95,11 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         cls,
         video,
         faces,
-        model,
-        source_reference_net,
-        driving_reference_net,
-        clip_vision,
-        vae,
+        model=None,
+        source_reference_net=None,
+        driving_reference_net=None,
+        clip_vision=None,
+        vae=None,
         degree=_PAINT.degree,
         seed=_PAINT.seed,
         steps=_PAINT.sampler.steps,
@@ -110,9 +119,10 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         verify=OFF,
         keep_traits=_ATTEMPTS.traits,
         degree_mode=_ATTEMPTS.degree_mode,
+        face_anon_model=None,
     ) -> io.NodeOutput:
-        parts = FaceAnonModel(model, source_reference_net, driving_reference_net, clip_vision, vae)
-        sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale)
+        parts = model_of(face_anon_model, model, source_reference_net, driving_reference_net, clip_vision, vae)
+        sampler = sampler_of(parts, sampler_name, scheduler, steps, guidance_scale)
         painting = PaintSettings(degree, seed, sampler, faces_at_once)
         pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size, keep)
         proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))

@@ -41,10 +41,15 @@ class FaceAnonModel(NamedTuple):
         return self.source_reference_net.resolution
 
     @property
+    def folder(self) -> str:
+        """The folder it was loaded from; "" where it is not known."""
+        return self.source_reference_net.model  # a MODEL may be patched, or compiled, by other nodes
+
+    @property
     def demonstration(self) -> str:
         """Why the model is not for real use, as its folder says; "" where it is, or where its folder is not known."""
-        folder = self.source_reference_net.model  # a MODEL may be patched, or compiled, by other nodes
-        return read_settings(Path(folder)).demonstration if folder and os.path.isdir(folder) else ""
+        is_known = bool(self.folder) and os.path.isdir(self.folder)
+        return read_settings(Path(self.folder)).demonstration if is_known else ""
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See Engine.encode."""

@@ -18,7 +18,7 @@ PAINTING = ("degree", "seed", "steps", "guidance_scale", "sampler_name", "schedu
 CONTRACT = {
     "FaceAnonLoadModel": (
         ["model", "clip_vision", "vae", "weight_dtype"],
-        ["MODEL", "FACE_ANON_REFERENCE_NET", "FACE_ANON_REFERENCE_NET", "CLIP_VISION", "VAE"],
+        ["MODEL", "FACE_ANON_REFERENCE_NET", "FACE_ANON_REFERENCE_NET", "CLIP_VISION", "VAE", "FACE_ANON_MODEL"],
     ),
     "FaceAnonEncodeImage": (["clip_vision", "image", "degree"], ["FACE_ANON_EMBEDS"]),
     "FaceAnonSourceReference": (["reference_net", "latent", "embeds"], ["FACE_ANON_STATES"]),
@@ -46,7 +46,7 @@ CONTRACT = {
         ["image", "min_score", "max_faces", "face_landmarks", "bboxes", "thorough"],
         ["FACE_ANON_FACES", "BOUNDING_BOX", "IMAGE"],
     ),
-    "FaceAnonCropFaces": (["image", "faces", "size", "align"], ["IMAGE", "FACE_ANON_FACES"]),
+    "FaceAnonCropFaces": (["image", "faces", "size", "align", "face_anon_model"], ["IMAGE", "FACE_ANON_FACES"]),
     "FaceAnonPasteFaces": (
         [
             *("image", "crops", "faces", "feather", "region", "colour_match", "keep_eyes", "keep_nose", "keep_mouth"),
@@ -65,7 +65,7 @@ CONTRACT = {
     "FaceAnonAnonymizeCrops": (
         [
             *(*MODEL, "crops", "faces", *PAINTING, "source"),
-            *("attempts", "verify", "keep", "keep_traits", "degree_mode"),
+            *("attempts", "verify", "keep", "keep_traits", "degree_mode", "face_anon_model"),
         ],
         ["IMAGE", "FACE_ANON_FACES"],
     ),
@@ -84,7 +84,7 @@ CONTRACT = {
     "FaceAnonAnonymizeVideo": (
         [
             *("video", "faces", *MODEL, *PAINTING, "feather", "region", "colour_match", "fallback", "min_size"),
-            *("report", "keep", "attempts", "verify", "keep_traits", "degree_mode"),
+            *("report", "keep", "attempts", "verify", "keep_traits", "degree_mode", "face_anon_model"),
         ],
         ["VIDEO", "FACE_ANON_REPORT"],
     ),

@@ -1,0 +1,92 @@
+"""The whole model in one wire, and values that a graph leaves to its model."""
+
+import pipeline
+import pytest
+import torch
+
+from face_anonymizer import nodes as pack
+from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
+from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.model.own import OWN_GUIDANCE, OWN_STEPS, own_settings, with_own
+from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
+
+DEMO = str(checkpoint.PACK_MODELS / checkpoint.DEMO)
+FIVE = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
+
+
+@pytest.fixture(scope="module")
+def model():
+    with torch.inference_mode():
+        return pipeline.load_tiny()
+
+
+@pytest.fixture(scope="module")
+def face():
+    """A photo and its one face."""
+    image = pipeline.photo()
+    box = torch.tensor([182.0, 58, 270, 178]).numpy()
+    return image, Faces(1, *image.shape[1:3], (Face(0, box, 0.9, torch.zeros(0, 2).numpy(), BOX_ONLY, "test"),))
+
+
+def test_one_wire_paints_what_five_do(model, face):
+    crops, faces = pack.FaceAnonCropFaces.execute(*face, size=0, face_anon_model=model).result
+    assert crops.shape == (1, 128, 128, 3)
+    settings = {"crops": crops, "faces": faces, "seed": 7, "steps": 1, "sampler_name": DDPM}
+    five = pack.FaceAnonAnonymizeCrops.execute(*model, **settings)[0]
+    one = pack.FaceAnonAnonymizeCrops.execute(**settings, face_anon_model=model)[0]
+    assert torch.equal(one, five)
+    other = model._replace(vae=None)  # a part that is connected by itself is taken, as a MODEL with a LoRA
+    assert torch.equal(pack.FaceAnonAnonymizeCrops.execute(**settings, vae=model.vae, face_anon_model=other)[0], five)
+    with pytest.raises(ValueError, match=r"connect face_anon_model .* outputs source_reference_net, .*, vae[.]"):
+        pack.FaceAnonAnonymizeCrops.execute(model.unet, **settings)
+
+
+def test_only_what_is_connected_and_needed_is_asked_for(face):
+    _, faces = face
+    ask = pack.FaceAnonAnonymizeCrops.check_lazy_status
+    none = Faces(1, 512, 512, ())
+    assert ask(faces=faces, face_anon_model=None) == ["face_anon_model"]
+    assert ask(faces=faces, model=None, face_anon_model=None) == ["model", "face_anon_model"]
+    assert ask(faces=faces, **dict.fromkeys(FIVE)) == list(FIVE)
+    assert ask(faces=faces, **dict.fromkeys(FIVE), face_anon_model=None) == list(FIVE), "five are enough"
+    assert ask(faces=faces, **dict.fromkeys(FIVE, 1)) == [] == ask(faces=none, face_anon_model=None)
+    crop = pack.FaceAnonCropFaces.check_lazy_status
+    assert crop(faces=faces, size=0, image=1, face_anon_model=None) == ["face_anon_model"]
+    assert crop(faces=faces, size=128, face_anon_model=None) == [] == crop(faces=none, size=0, face_anon_model=None)
+
+
+def test_a_size_of_its_own_needs_a_model_where_there_is_a_face(face):
+    image, faces = face
+    with pytest.raises(ValueError, match="connect face_anon_model"):
+        pack.FaceAnonCropFaces.execute(image, faces, size=0)
+    with pytest.raises(ValueError, match="64 pixels or more"):
+        pack.FaceAnonCropFaces.execute(image, faces, size=8)
+    crops, _ = pack.FaceAnonCropFaces.execute(image, Faces(1, 512, 512, ()), size=0).result
+    assert len(crops) == 0
+
+
+def test_a_model_says_how_it_is_sampled():
+    own = SamplerSettings(steps=OWN_STEPS, guidance_scale=OWN_GUIDANCE)
+    assert with_own(own, DEMO) == SamplerSettings(steps=25, guidance_scale=2.0)
+    assert with_own(SamplerSettings("euler", "karras", OWN_STEPS, OWN_GUIDANCE), DEMO).steps == 25
+    given = SamplerSettings(steps=3, guidance_scale=0.0)
+    assert with_own(given, "") is given, "0 is the conditional prediction alone, as it was"
+    with pytest.raises(ValueError, match=r"its folder .* is not there any more"):
+        with_own(own, DEMO + "_gone")
+    with pytest.raises(ValueError, match="or -1 for the model's own"):
+        with_own(SamplerSettings(guidance_scale=-0.5), DEMO)
+    assert own_settings(DEMO).resolution == 128
+
+
+def test_the_sampler_node_takes_its_model_s_own(model):
+    crops = pipeline.face_images(1)
+    inputs = pipeline.references(model, crops, crops)
+    latents = pack.FaceAnonDDPMSampler.execute(**inputs, seed=7, steps=1, guidance_scale=-1)[0]["samples"]
+    expected = pack.FaceAnonDDPMSampler.execute(**inputs, seed=7, steps=1, guidance_scale=4.0)[0]["samples"]
+    assert torch.equal(latents, expected)
+
+
+def test_the_loader_gives_all_in_its_last_output():
+    pack.register_model_folder()
+    loaded = pack.FaceAnonLoadModel.execute(checkpoint.DEMO, "from model folder", "from model folder").result
+    assert len(loaded) == 6 and tuple(loaded[5]) == tuple(loaded[:5]) and loaded[5].resolution == 128
