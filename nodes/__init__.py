@@ -2,11 +2,13 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .compare import FaceAnonBeforeAfter
 from .detect import FaceAnonDetectFaces, FaceAnonSelectFaces
 from .model import FaceAnonLoadModel, register_model_folder
 from .output import FaceAnonReport, FaceAnonSaveImage, FaceAnonSaveVideo
 from .painting import FaceAnonAnonymizeCrops
 from .paste import FaceAnonCropFaces, FaceAnonPasteFaces, FaceAnonRedactFaces
+from .photo import FaceAnonAnonymizePhoto
 from .references import (
     FaceAnonDrivingReference,
     FaceAnonEncodeImage,
@@ -27,6 +29,8 @@ class FaceAnonymizerExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
+            FaceAnonAnonymizePhoto,
+            FaceAnonBeforeAfter,
             FaceAnonLoadModel,
             FaceAnonEncodeImage,
             FaceAnonSourceReference,

@@ -2,8 +2,10 @@
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..modules.faces.adapters import faces_from_boxes, faces_from_landmarks
 from ..modules.faces.fingerprint import take_fingerprint
@@ -13,18 +15,24 @@ from ..modules.faces.selection import select_faces
 from ..modules.faces.settings import MASK_MODES, POSITIONS, DetectSettings, SelectSettings
 from ..modules.faces.types import Faces
 from ..modules.host.detector import detect
-from .reporting import preview_faces, show_report, step_progress
+from .graph import SHOWN
+from .reporting import preview_faces, show_report, step_progress, warn
 from .types import CATEGORY, FaceLandmarksSocket, FacesSocket
 
 logger = logging.getLogger("face_anonymizer")
 
+PASS, STOP, ERROR = IF_NO_FACE = ("pass unchanged", "stop", "error")
+_UNCHANGED = "the picture goes on as it is"
+_LOOK_CLOSER = "Look at the picture: a lower min_score or thorough finds more faces."
 _DETECT = DetectSettings()
 _SELECT = SelectSettings()
 
 
-def min_score_input():
+def min_score_input(optional: bool = False):
+    """How sure the detector has to be; optional: one of the settings that most leave as they are."""
     return io.Float.Input(
         "min_score",
+        **_behind(optional),
         default=_DETECT.min_score,
         min=0.05,
         max=1.0,
@@ -33,12 +41,45 @@ def min_score_input():
     )
 
 
-def thorough_input():
+def thorough_input(optional: bool = False):
+    """Whether small faces are looked for, too; optional: as of min_score_input."""
     return io.Boolean.Input(
         "thorough",
+        **_behind(optional),
         default=_DETECT.thorough,
         tooltip="Looks once more in overlapping tiles: finds faces of 12 pixels in large pictures, and takes longer.",
     )
+
+
+def if_no_face_input() -> io.Input:
+    """What happens where there is none: the last input of a node that looks for faces."""
+    return io.Combo.Input(
+        "if_no_face",
+        options=list(IF_NO_FACE),
+        default=PASS,
+        optional=True,
+        advanced=True,
+        tooltip="Where no picture has a face. pass unchanged: all goes on, with a warning. stop: nothing that comes "
+        "after runs, so that nothing is saved. error: the run ends with an error.",
+    )
+
+
+def answer_no_face(node: type[io.ComfyNode], if_no_face: str, *outputs: Any) -> tuple:
+    """What a node gives that found no face: its outputs, or what stops all nodes after it.
+
+    Raises:
+        ValueError: the user asked for an error.
+    """
+    if if_no_face not in IF_NO_FACE:
+        raise ValueError(f"if_no_face is one of {', '.join(IF_NO_FACE)}; got {if_no_face!r}.")
+    if if_no_face == ERROR:
+        raise ValueError(f"No face found. {_LOOK_CLOSER}")
+    warn(node, f"No face found: {'the run stops here' if if_no_face == STOP else _UNCHANGED}. {_LOOK_CLOSER}")
+    return outputs if if_no_face == PASS else tuple(ExecutionBlocker(None) for _ in outputs)
+
+
+def _behind(optional: bool) -> dict:
+    return {"optional": True, "advanced": True} if optional else {}
 
 
 class FaceAnonDetectFaces(io.ComfyNode):
@@ -74,13 +115,14 @@ class FaceAnonDetectFaces(io.ComfyNode):
                     tooltip="Face boxes of another detector: used instead of detecting.",
                 ),
                 thorough_input(),
+                if_no_face_input(),
             ],
             outputs=[
                 FacesSocket.Output(display_name="faces"),
                 io.BoundingBox.Output(display_name="bboxes"),
                 io.Image.Output(display_name="preview"),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=SHOWN,
         )
 
     @classmethod
@@ -92,6 +134,7 @@ class FaceAnonDetectFaces(io.ComfyNode):
         face_landmarks=None,
         bboxes=None,
         thorough=_DETECT.thorough,
+        if_no_face=PASS,
     ) -> io.NodeOutput:
         batch, height, width = image.shape[:3]
         if face_landmarks is not None and bboxes is not None:
@@ -108,9 +151,10 @@ class FaceAnonDetectFaces(io.ComfyNode):
         if faces.fingerprint is None:  # of another node's faces
             faces = replace(faces, fingerprint=take_fingerprint(image))
         preview, shown = preview_faces(cls, image, faces)
-        return io.NodeOutput(
-            faces, _bounding_boxes(faces), preview, ui=show_report(cls, report_faces(faces, FOUND)) | shown
-        )
+        outputs = (faces, _bounding_boxes(faces), preview)
+        if not len(faces):
+            outputs = answer_no_face(cls, if_no_face, *outputs)
+        return io.NodeOutput(*outputs, ui=show_report(cls, report_faces(faces, FOUND)) | shown)
 
 
 class FaceAnonSelectFaces(io.ComfyNode):
@@ -171,7 +215,7 @@ class FaceAnonSelectFaces(io.ComfyNode):
                 ),
             ],
             outputs=[FacesSocket.Output(display_name="faces"), FacesSocket.Output(display_name="rest")],
-            hidden=[io.Hidden.unique_id],
+            hidden=SHOWN,
         )
 
     @classmethod

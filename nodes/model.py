@@ -12,10 +12,13 @@ from ..modules.model.checkpoint import DEMO, GET_MODELS, PACK_MODELS, find_model
 from ..modules.model.loading import FROM_MODEL_FOLDER, WEIGHT_DTYPES, load_model_folder
 from ..modules.output.upstream import nodes_upstream
 from ..modules.terminal import shown
+from .graph import SHOWN, graph_of
 from .reporting import show_text
-from .types import CATEGORY, MODEL_FOLDER, ModelSocket, ReferenceNetSocket
+from .types import CATEGORY, COVER, MODEL_FOLDER, ModelSocket, ReferenceNetSocket
 
 logger = logging.getLogger("face_anonymizer")
+
+_WHOLE_METHODS = ("FaceAnonAnonymizePhoto", "FaceAnonAnonymizeVideoFile")  # they name a model, too
 
 
 def register_model_folder() -> None:
@@ -36,6 +39,25 @@ def _model_folders() -> dict[str, Path]:
     return find_model_folders(folder_paths.get_folder_paths(MODEL_FOLDER))
 
 
+def model_choice() -> io.Input:
+    """Which model, by the name of its folder."""
+    return io.Combo.Input(
+        "model",
+        options=list(_model_folders()),
+        tooltip="A folder under models/face_anon in the published layout. "
+        f"`{GET_MODELS}` fills one. {DEMO} ships with the pack and paints synthetic faces.",
+    )
+
+
+def check_model(model: object) -> bool | str:
+    """Whether there is such a model, for validate_inputs: True, or what to do.
+
+    It stands in place of the host's "value not in list", which would not say where a model comes from. None comes by a
+    link, and is known when the node runs.
+    """
+    return True if model is None or (isinstance(model, str) and model in _model_folders()) else _no_model(model)
+
+
 class FaceAnonLoadModel(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -46,12 +68,7 @@ class FaceAnonLoadModel(io.ComfyNode):
             description="Loads a model folder of models/face_anon: UNet, both ReferenceNets, image encoder and VAE.",
             search_aliases=["face anonymization", "anonymize", "face anon simple"],
             inputs=[
-                io.Combo.Input(
-                    "model",
-                    options=list(_model_folders()),
-                    tooltip="A folder under models/face_anon in the published layout. "
-                    f"`{GET_MODELS}` fills one. {DEMO} ships with the pack and paints synthetic faces.",
-                ),
+                model_choice(),
                 io.Combo.Input(
                     "clip_vision",
                     options=_safetensors_of("clip_vision"),
@@ -83,14 +100,12 @@ class FaceAnonLoadModel(io.ComfyNode):
                     tooltip="All five in one wire, for the nodes that run the whole method.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=SHOWN,
         )
 
     @classmethod
     def validate_inputs(cls, model):
-        # in place of the host's "value not in list", which would not say where a model comes from
-        # None: it comes by a link, and is known when the node runs
-        return True if model is None or (isinstance(model, str) and model in _model_folders()) else _no_model(model)
+        return check_model(model)
 
     @classmethod
     def execute(cls, model, clip_vision, vae, weight_dtype="default") -> io.NodeOutput:
@@ -117,21 +132,26 @@ def models_upstream(node: type[io.ComfyNode], input_name: str, beside: str | Non
     """The models that made what comes into a node: their names, and whether each says that it is a demonstration.
 
     Args:
-        node: with the hidden inputs prompt and unique_id.
+        node: with the hidden inputs ASKED.
         input_name: of its input.
         beside: name of another input: the models that made what comes there are left out.
     """
-    if node.hidden is None or not node.hidden.prompt:
-        return {}
-    prompt, number = node.hidden.prompt, str(node.hidden.unique_id)
+    prompt, number = graph_of(node)
     before = nodes_upstream(prompt, number, beside) if beside else set()
     folders, found = _model_folders(), {}
     for upstream in nodes_upstream(prompt, number, input_name) - before:
-        if prompt[upstream].get("class_type") == "FaceAnonLoadModel":
+        if _names_a_model(prompt[upstream]):
             name = prompt[upstream].get("inputs", {}).get("model")
             folder = folders.get(name) if isinstance(name, str) else None
             found[str(name)] = folder is not None and bool(read_settings(folder).demonstration)
     return found
+
+
+def _names_a_model(node: Mapping) -> bool:
+    inputs = node.get("inputs", {})
+    if node.get("class_type") in _WHOLE_METHODS:
+        return "face_anon_model" not in inputs and inputs.get("what") != COVER
+    return node.get("class_type") == "FaceAnonLoadModel"
 
 
 def drawn_faces_note(models: Mapping[str, bool]) -> str:

@@ -19,6 +19,7 @@ from ..modules.photos.hidden import Photos, read_pages
 from ..modules.proof.page import to_html
 from ..modules.proof.proof import Proof
 from ..modules.video.saving import save_video
+from .graph import ASKED, graph_of
 from .proving import page_input, prove
 from .reporting import show_report
 from .types import CATEGORY, ReportSocket
@@ -70,7 +71,7 @@ class FaceAnonSaveImage(io.ComfyNode):
                 *saving_inputs(),
             ],
             outputs=[io.Image.Output(display_name="images")],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=ASKED,
             is_output_node=True,
         )
 
@@ -128,7 +129,7 @@ class FaceAnonSaveVideo(io.ComfyNode):
                 *saving_inputs(),
             ],
             outputs=[io.Video.Output(display_name="video")],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=ASKED,
             is_output_node=True,
         )
 
@@ -166,7 +167,7 @@ class FaceAnonReport(io.ComfyNode):
                 page_input(),
             ],
             outputs=[io.String.Output(display_name="json")],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=ASKED,
             is_output_node=True,
         )
 
@@ -251,9 +252,7 @@ def _check_report(report, images) -> None:
 
 def _source(node: type[io.ComfyNode]) -> Path | None:
     """The file of the photo that a node's pictures came from; None where the prompt does not lead to one."""
-    if node.hidden is None or not node.hidden.prompt:
-        return None
-    name = source_image(node.hidden.prompt, str(node.hidden.unique_id))
+    name = source_image(*graph_of(node))
     if name is None or not folder_paths.exists_annotated_filepath(name):
         return None
     return Path(folder_paths.get_annotated_filepath(name))
@@ -266,9 +265,9 @@ def _photos(node: type[io.ComfyNode], count: int) -> Photos:
         node: that saves.
         count: of its pictures.
     """
-    if node.hidden is None or not node.hidden.prompt:
+    prompt, place = graph_of(node)
+    if not prompt:
         return Photos((), count)
-    prompt, place = node.hidden.prompt, str(node.hidden.unique_id)
     origin = source_images(prompt, place)
     there = [name for name in origin.files if folder_paths.exists_annotated_filepath(name)]
     files = []

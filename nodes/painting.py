@@ -45,18 +45,19 @@ def model_inputs(lazy: bool = False) -> list:
     ]
 
 
-def whole_model_input(lazy: bool = False, tooltip: str = "") -> io.Input:
+def whole_model_input(lazy: bool = False, tooltip: str = "", raw_link: bool | None = None) -> io.Input:
     """All five in one wire: the last input of a node.
 
     Args:
         lazy: as of model_inputs.
         tooltip: what the node does with it; "": it paints.
+        raw_link: whether the node gets the link, not what comes by it.
     """
     usual = (
         "Of Load Face Anonymizer Model, in place of its five other outputs. One of those that is connected too, such "
         "as a MODEL with a LoRA, is taken instead of this one's."
     )
-    return ModelSocket.Input(_WHOLE, optional=True, tooltip=tooltip or usual, lazy=lazy)
+    return ModelSocket.Input(_WHOLE, optional=True, tooltip=tooltip or usual, lazy=lazy, raw_link=raw_link)
 
 
 def missing_parts(connected: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from ..modules.recognition.landmarks import ALIGNMENTS, DETECTED, LANDMARKS
 from ..modules.recognition.pairs import identity_judge
 from ..modules.recognition.settings import AUTO, OFF, VERIFY
 from ..modules.terminal import shown
+from .graph import ASKED, SHOWN, graph_of
 from .model import drawn_faces_note, models_upstream
 from .painting import whole_model_input
 from .reporting import show_report, step_progress
@@ -208,7 +209,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
                 ),
             ],
             outputs=[io.Image.Output(), io.Mask.Output(), ReportSocket.Output(display_name="report")],
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=ASKED,
         )
 
     @classmethod
@@ -265,9 +266,7 @@ def _verification(node: type[io.ComfyNode], verify: str) -> tuple[bool, str]:
 
 def _is_swap(node: type[io.ComfyNode]) -> bool:
     """Whether the graph paints somebody else's face onto a node's crops."""
-    if node.hidden is None or not node.hidden.prompt:
-        return False
-    return is_swap(node.hidden.prompt, str(node.hidden.unique_id), "crops")
+    return is_swap(*graph_of(node), "crops")
 
 
 def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:
@@ -275,9 +274,8 @@ def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:
 
     The driving side is always encoded at 0, so that the largest degree is the source's.
     """
-    if node.hidden is None or not node.hidden.prompt:
-        return None, None
-    prompt, place = node.hidden.prompt, (str(node.hidden.unique_id), "crops")
+    prompt, number = graph_of(node)
+    place = (number, "crops")
     degrees, denoise = (numbers_upstream(prompt, *place, wanted, "image") for wanted in ("degree", "denoise"))
     denoise += noise_at_start(prompt, *place, "image")
     degree, denoise = max(degrees, default=math.inf), min(denoise, default=math.inf)
@@ -340,7 +338,7 @@ class FaceAnonRedactFaces(io.ComfyNode):
                 keep_input(COVERED_BUT_KEPT),
             ],
             outputs=[io.Image.Output(), io.Mask.Output(), ReportSocket.Output(display_name="report")],
-            hidden=[io.Hidden.unique_id],
+            hidden=SHOWN,
         )
 
     @classmethod

@@ -16,6 +16,7 @@ from ..modules.model.checkpoint import find_model_folders, read_settings
 from ..modules.proof.graph import read_graph
 from ..modules.proof.proof import MadeWith, Proof
 from ..modules.proof.report import results_of_report
+from .graph import graph_of
 from .types import MODEL_FOLDER
 
 _DIGESTED = (".safetensors", ".json")  # as the journal of a folder run has it
@@ -42,8 +43,7 @@ def prove(node: type[io.ComfyNode], report: Report, saved: Sequence[Path], pictu
         saved: the files of the pictures, in their order; none where the node saves no pictures.
         picture: name of the node's input for the pictures; "" where it has none.
     """
-    hidden = node.hidden
-    graph = read_graph(hidden and hidden.prompt, str(hidden.unique_id) if hidden else "", picture)
+    graph = read_graph(*graph_of(node), picture)
     painted = any(entry.action in (ANONYMIZED, SWAPPED, BROKEN, KEPT_BY_USER) for entry in report.entries)
     models = graph.models if painted else ()
     folders = find_model_folders(folder_paths.get_folder_paths(MODEL_FOLDER)) if models else {}

@@ -1,5 +1,7 @@
 """What nodes show of their faces: text and data on the node, a few pictures, the progress of long work."""
 
+import logging
+
 import comfy.model_management
 import comfy.utils
 from comfy_api.latest import io, ui
@@ -9,7 +11,11 @@ from ..modules.faces.drawing import draw_faces
 from ..modules.faces.report import Report
 from ..modules.faces.types import Faces
 from ..modules.host.pages import COMMAND_PREFIX
+from .graph import shown_at
 
+logger = logging.getLogger("face_anonymizer")
+
+WARNING = "face_anonymizer.warning"  # the name by which web/js/warnings.js hears of it
 _SHOWN = 8  # pictures of a clip that a node shows; each costs a PNG file
 
 
@@ -29,8 +35,16 @@ def show_text(node: type[io.ComfyNode], text: str) -> dict:
     """
     page = find_page()
     if page is not None and node.hidden is not None:
-        PromptServer.instance.send_progress_text(text, node.hidden.unique_id, page)
+        PromptServer.instance.send_progress_text(text, shown_at(node), page)
     return {"text": (text,)}
+
+
+def warn(node: type[io.ComfyNode], text: str) -> None:
+    """A warning that the page shows above everything (web/js/warnings.js), and a line of the log."""
+    logger.warning("%s", text)
+    page = find_page()
+    if page is not None and node.hidden is not None:
+        PromptServer.instance.send_sync(WARNING, {"text": text, "node": shown_at(node)}, page)
 
 
 def show_report(node: type[io.ComfyNode], report: Report, more: str = "") -> dict:

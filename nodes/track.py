@@ -6,6 +6,7 @@ from ..modules.faces.outcomes import FOUND
 from ..modules.faces.report import report_faces
 from ..modules.faces.settings import TrackSettings
 from ..modules.faces.track.following import follow_faces
+from .graph import SHOWN
 from .reporting import preview_faces, show_report, step_progress
 from .types import CATEGORY, FacesSocket
 
@@ -56,7 +57,7 @@ class FaceAnonTrackFaces(io.ComfyNode):
                 *tracking_inputs(),
             ],
             outputs=[FacesSocket.Output(display_name="faces"), io.Image.Output(display_name="preview")],
-            hidden=[io.Hidden.unique_id],
+            hidden=SHOWN,
         )
 
     @classmethod

@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 CATEGORY = "face anonymizer"
 MODEL_FOLDER = "face_anon"
+STRANGERS, COVER, SWAP = WHAT = ("strangers", "cover", "swap")  # what becomes of faces, in the nodes that do it all
 
 ModelSocket = io.Custom("FACE_ANON_MODEL")  # modules/model/comfy_engine.py, FaceAnonModel
 ReferenceNetSocket = io.Custom("FACE_ANON_REFERENCE_NET")  # modules/model/reference_net.py, ReferenceNet

@@ -17,6 +17,7 @@ from ..modules.faces.types import Faces
 from ..modules.host.reader import face_reader
 from ..modules.recognition.verdict import STRANGER, Verification, drift_words
 from ..modules.recognition.verifying import Verified, verify_faces
+from .graph import ASKED
 from .model import drawn_faces_note, models_upstream
 from .reporting import show_pictures, show_report, step_progress
 from .types import CATEGORY, FacesSocket, ReportSocket
@@ -50,7 +51,7 @@ class FaceAnonVerifyFaces(io.ComfyNode):
                 FacesSocket.Output(display_name="not_passed"),
                 ReportSocket.Output(display_name="report"),
             ],
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=ASKED,
             is_output_node=True,
         )
 

@@ -14,7 +14,8 @@ from ..modules.faces.settings import SAME_NOISE, DetectSettings, PasteSettings, 
 from ..modules.model.settings import PaintSettings
 from ..modules.recognition.settings import OFF
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
-from .detect import min_score_input, thorough_input
+from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, thorough_input
+from .graph import SHOWN
 from .painting import (
     choice_inputs,
     model_inputs,
@@ -44,9 +45,15 @@ class FaceAnonTrackVideo(io.ComfyNode):
             category=CATEGORY,
             description="Detect Faces and Track Faces for a video of any length." + _KEEPS,
             search_aliases=["video faces", "long video"],
-            inputs=[io.Video.Input("video"), min_score_input(), thorough_input(), *tracking_inputs()],
+            inputs=[
+                io.Video.Input("video"),
+                min_score_input(),
+                thorough_input(),
+                *tracking_inputs(),
+                if_no_face_input(),
+            ],
             outputs=[FacesSocket.Output(display_name="faces")],
-            hidden=[io.Hidden.unique_id],
+            hidden=SHOWN,
         )
 
     @classmethod
@@ -58,10 +65,12 @@ class FaceAnonTrackVideo(io.ComfyNode):
         max_gap=_TRACK.max_gap,
         lead=_TRACK.lead,
         smoothing=_TRACK.smoothing,
+        if_no_face=PASS,
     ) -> io.NodeOutput:
         detecting = DetectSettings(min_score, thorough=thorough)
         faces = track_video(_clip(video), detecting, TrackSettings(max_gap, lead, smoothing), step_progress(1))
-        return io.NodeOutput(faces, ui=show_report(cls, report_faces(faces, FOUND)))
+        outputs = (faces,) if len(faces) else answer_no_face(cls, if_no_face, faces)
+        return io.NodeOutput(*outputs, ui=show_report(cls, report_faces(faces, FOUND)))
 
 
 class FaceAnonAnonymizeVideo(io.ComfyNode):
@@ -87,7 +96,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
                 whole_model_input(),
             ],
             outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
-            hidden=[io.Hidden.unique_id],
+            hidden=SHOWN,
         )
 
     @classmethod
@@ -153,7 +162,7 @@ class FaceAnonRedactVideo(io.ComfyNode):
                 keep_input(COVERED_BUT_KEPT),
             ],
             outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
-            hidden=[io.Hidden.unique_id],
+            hidden=SHOWN,
         )
 
     @classmethod

@@ -15,6 +15,7 @@ from ..output.upstream import nodes_upstream
 _OURS = "FaceAnon"
 _NAMES = ("filename_prefix", "image", "file", "video", "audio", "upload")  # inputs that name files
 _MODEL = "model"
+_WHOLE_MODEL = "face_anon_model"  # where it is connected, a name beside it does not count
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -97,8 +98,8 @@ def _value(prompt: Mapping[str, Mapping], value: object) -> object:
 
 
 def _model(prompt: Mapping[str, Mapping], id: str) -> object:
-    node = prompt[id]
-    return _value(prompt, node.get("inputs", {}).get(_MODEL)) if _is_ours(node) else None
+    inputs = prompt[id].get("inputs", {})
+    return _value(prompt, inputs.get(_MODEL)) if _is_ours(prompt[id]) and _WHOLE_MODEL not in inputs else None
 
 
 def _has_texts(node: Mapping) -> bool:

@@ -16,6 +16,14 @@ ROOT = Path(__file__).resolve().parents[2]
 MODEL = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
 PAINTING = ("degree", "seed", "steps", "guidance_scale", "sampler_name", "scheduler", "identity", "faces_at_once")
 CONTRACT = {
+    "FaceAnonAnonymizePhoto": (
+        [
+            *("image", "what", "model", "degree", "seed", "preset", "who", "numbers", "source", "cover_with", "region"),
+            *("verify", "attempts", "min_score", "thorough", "batch_is", "if_no_face", "face_anon_model"),
+        ],
+        ["IMAGE", "MASK", "FACE_ANON_FACES", "IMAGE", "FACE_ANON_REPORT"],
+    ),
+    "FaceAnonBeforeAfter": (["before", "after", "layout", "report", "faces"], ["IMAGE"]),
     "FaceAnonLoadModel": (
         ["model", "clip_vision", "vae", "weight_dtype"],
         ["MODEL", "FACE_ANON_REFERENCE_NET", "FACE_ANON_REFERENCE_NET", "CLIP_VISION", "VAE", "FACE_ANON_MODEL"],
@@ -43,7 +51,7 @@ CONTRACT = {
         ["LATENT"],
     ),
     "FaceAnonDetectFaces": (
-        ["image", "min_score", "max_faces", "face_landmarks", "bboxes", "thorough"],
+        ["image", "min_score", "max_faces", "face_landmarks", "bboxes", "thorough", "if_no_face"],
         ["FACE_ANON_FACES", "BOUNDING_BOX", "IMAGE"],
     ),
     "FaceAnonCropFaces": (["image", "faces", "size", "align", "face_anon_model"], ["IMAGE", "FACE_ANON_FACES"]),
@@ -78,7 +86,7 @@ CONTRACT = {
         ["IMAGE", "MASK", "FACE_ANON_FACES", "FACE_ANON_REPORT"],
     ),
     "FaceAnonTrackVideo": (
-        ["video", "min_score", "thorough", "max_gap", "lead", "smoothing"],
+        ["video", "min_score", "thorough", "max_gap", "lead", "smoothing", "if_no_face"],
         ["FACE_ANON_FACES"],
     ),
     "FaceAnonAnonymizeVideo": (

@@ -1,0 +1,191 @@
+"""Anonymize Photo: the whole way in one node, which puts the single nodes in its own place."""
+
+from typing import Any
+
+from comfy_api.latest import io
+from comfy_execution.graph_utils import GraphBuilder
+
+from ..modules.attempts.settings import AttemptSettings
+from ..modules.faces.outcomes import ANONYMIZED, SWAPPED
+from ..modules.faces.settings import DetectSettings, PasteSettings, RedactSettings
+from ..modules.model.loading import FROM_MODEL_FOLDER
+from ..modules.model.own import OWN_SIZE
+from ..modules.model.settings import PaintSettings
+from ..modules.recognition.settings import AUTO
+from .detect import PASS, if_no_face_input, min_score_input, thorough_input
+from .model import check_model
+from .painting import whole_model_input
+from .presets import (
+    ALL,
+    BALANCED,
+    LARGEST,
+    LISTED,
+    WHO,
+    first_inputs,
+    later_inputs,
+    painting_of,
+)
+from .types import CATEGORY, COVER, STRANGERS, SWAP, WHAT, FacesSocket, ReportSocket
+
+_DETECT, _PASTE, _REDACT = DetectSettings(), PasteSettings(), RedactSettings()
+_PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
+PHOTOS, CLIP = BATCHES = ("photos", "frames of a clip")
+
+
+class FaceAnonAnonymizePhoto(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FaceAnonAnonymizePhoto",
+            display_name="Anonymize Photo",
+            category=CATEGORY,
+            description="Finds every face of a photo and paints a stranger's in its place, covers it, or puts one "
+            "person's face there. Everything else stays as it is. What the single nodes do, in one.",
+            search_aliases=["anonymize", "anonymise", "privacy", "gdpr"],
+            inputs=[
+                # a link, not the picture: with it the nodes in this one's place are kept by the host as any others
+                io.Image.Input(
+                    "image", raw_link=True, tooltip="A photo, several of one size, or the frames of a clip."
+                ),
+                *first_inputs(WHAT),
+                io.Image.Input(
+                    "source",
+                    optional=True,
+                    lazy=True,
+                    raw_link=True,
+                    tooltip="With swap: a photo of the person whose face is put there. Its best face counts.",
+                ),
+                *later_inputs(),
+                min_score_input(optional=True),
+                thorough_input(optional=True),
+                io.Combo.Input(
+                    "batch_is",
+                    options=list(BATCHES),
+                    optional=True,
+                    advanced=True,
+                    tooltip="Of several pictures: photos, or a clip, in which a person is followed and keeps one face.",
+                ),
+                if_no_face_input(),
+                whole_model_input(
+                    lazy=True, raw_link=True, tooltip="A model that is loaded already, in place of the one named here."
+                ),
+            ],
+            outputs=[
+                io.Image.Output(tooltip="The finished pictures."),
+                io.Mask.Output(tooltip="What was changed."),
+                FacesSocket.Output(display_name="faces", tooltip="The faces that were changed, for Verify Faces."),
+                io.Image.Output(
+                    display_name="before_and_after",
+                    tooltip="Both in one picture. It shows the original: not to publish.",
+                ),
+                ReportSocket.Output(display_name="report", tooltip="What became of every face, for the saving nodes."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            enable_expand=True,
+        )
+
+    @classmethod
+    def validate_inputs(cls, model, what=None):
+        return True if what == COVER else check_model(model)
+
+    @classmethod
+    def execute(
+        cls,
+        image,
+        what=STRANGERS,
+        model="",
+        degree=_PAINT.degree,
+        seed=_PAINT.seed,
+        preset=BALANCED,
+        who=ALL,
+        numbers="",
+        source=None,
+        cover_with=_REDACT.mode,
+        region=_PASTE.region,
+        verify=AUTO,
+        attempts=_ATTEMPTS.attempts,
+        min_score=_DETECT.min_score,
+        thorough=_DETECT.thorough,
+        batch_is=PHOTOS,
+        if_no_face=PASS,
+        face_anon_model=None,
+    ) -> io.NodeOutput:
+        check_choices(what, who, numbers)
+        if what == SWAP and source is None:
+            raise ValueError("A swap needs to know whose face: connect a photo of that person to source.")
+        graph = GraphBuilder()
+        looked = {"min_score": min_score, "thorough": thorough}
+        found = graph.node("FaceAnonDetectFaces", "detect", image=image, if_no_face=if_no_face, **looked)
+        faces = everybody = found.out(0)
+        if batch_is == CLIP:
+            faces = everybody = graph.node("FaceAnonTrackFaces", "track", image=image, faces=faces).out(0)
+        faces = choose(graph, faces, who, numbers)
+        if what == COVER:
+            done = graph.node("FaceAnonRedactFaces", "cover", image=image, faces=faces, mode=cover_with)
+        else:
+            loaded = face_anon_model if face_anon_model is not None else load(graph, model)
+            crop = graph.node(
+                "FaceAnonCropFaces", "crop", image=image, faces=faces, size=OWN_SIZE, face_anon_model=loaded
+            )
+            painting: dict[str, Any] = {"degree": degree, **painting_of(preset)._asdict()}
+            if what == SWAP:
+                painting |= {"degree": 0.0, "source": _source_face(graph, source, loaded, looked)}
+            paint = graph.node(
+                "FaceAnonAnonymizeCrops",
+                "paint",
+                **{"crops": crop.out(0), "faces": crop.out(1), "seed": seed, **painting},
+                **{"verify": verify, "attempts": attempts, "face_anon_model": loaded},
+            )
+            faces = paint.out(1)
+            done = graph.node(
+                "FaceAnonPasteFaces",
+                "paste",
+                **{"image": image, "crops": paint.out(0), "faces": faces, "seed": seed, "region": region},
+                **{"fallback": cover_with, "verify": verify, "action": SWAPPED if what == SWAP else ANONYMIZED},
+            )
+        both = graph.node(
+            "FaceAnonBeforeAfter",
+            "compare",
+            **{"before": image, "after": done.out(0), "layout": "auto", "report": done.out(2), "faces": everybody},
+        )
+        return io.NodeOutput(done.out(0), done.out(1), faces, both.out(0), done.out(2), expand=graph.finalize())
+
+
+def check_choices(what: str, who: str, listed: str) -> None:
+    """Raise ValueError where a choice came by a wire that there is not, or a list is asked for and is empty."""
+    if what not in WHAT or who not in WHO:
+        raise ValueError(f"what is one of {', '.join(WHAT)}, who one of {', '.join(WHO)}; got {what!r} and {who!r}.")
+    if who == LISTED and not listed.strip():
+        raise ValueError('who is "list", but numbers is empty: name faces by the numbers of the preview, as in 1, 3-5.')
+
+
+def choose(graph: GraphBuilder, faces, who: str, listed: str):
+    """The link of those faces that change.
+
+    Args:
+        graph: that is being built.
+        faces: the link of all faces.
+        who: one of WHO.
+        listed: numbers of faces, for LISTED.
+    """
+    if who == ALL:
+        return faces
+    chosen = {"largest": 1} if who == LARGEST else {"indices": listed}
+    return graph.node("FaceAnonSelectFaces", "select", faces=faces, **chosen).out(0)
+
+
+def load(graph: GraphBuilder, model: str):
+    """The link of a whole model, by its name."""
+    usual = {"clip_vision": FROM_MODEL_FOLDER, "vae": FROM_MODEL_FOLDER, "weight_dtype": "default"}
+    return graph.node("FaceAnonLoadModel", "load", model=model, **usual).out(5)
+
+
+def _source_face(graph: GraphBuilder, source, loaded, looked: dict):
+    """The link of the crop of the one face that is put on all others."""
+    found = graph.node("FaceAnonDetectFaces", "detect_source", image=source, max_faces=1, **looked)
+    crop = graph.node(
+        "FaceAnonCropFaces",
+        "crop_source",
+        **{"image": source, "faces": found.out(0), "size": OWN_SIZE, "face_anon_model": loaded},
+    )
+    return crop.out(0)

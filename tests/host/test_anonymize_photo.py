@@ -1,0 +1,176 @@
+"""Anonymize Photo in a real ComfyUI: bit for bit what the long graph gives, and nothing is loaded or searched twice."""
+
+import queue
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from face_anonymizer.modules.faces.settings import PasteSettings, RedactSettings
+from face_anonymizer.modules.runs.client import PromptFailed
+from face_anonymizer.tools.pictures.synthetic_group import make_portrait
+
+ROOT = Path(__file__).resolve().parents[2]
+LOADER = {"clip_vision": "from model folder", "vae": "from model folder", "weight_dtype": "default"}
+SIMPLE = {"model": "tiny", "degree": 1.25, "seed": 7, "preset": "fast", "who": "all", "numbers": ""}
+FAST = {"steps": 12, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+LOOKED = {"min_score": 0.3, "max_faces": 0, "thorough": False}
+SAVED = ("FaceAnonSaveImage", "SaveImage")
+
+
+def node(class_type: str, **inputs) -> dict:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def photos(server, tmp_path_factory) -> Path:
+    """photo.png has one face, source.png is another person, empty.png is nobody."""
+    folder = tmp_path_factory.mktemp("photos")
+    Image.open(ROOT / "assets" / "astronaut.jpg").crop((96, 0, 352, 256)).save(folder / "photo.png")
+    make_portrait().save(folder / "source.png")
+    Image.new("RGB", (200, 150), (90, 120, 200)).save(folder / "empty.png")
+    for file in folder.iterdir():
+        server.upload(file, name=file.name)
+    return folder
+
+
+def in_one(picture: str = "photo", **settings) -> dict:
+    """Load, anonymize, save: three nodes."""
+    prompt = {
+        "1": node("LoadImage", image=f"{picture}.png"),
+        "2": node("FaceAnonAnonymizePhoto", image=["1", 0], **(SIMPLE | settings)),
+        "3": node("FaceAnonSaveImage", images=["2", 0], report=["2", 4], **saving("in_one")),
+    }
+    if settings.get("what") == "swap":
+        prompt["9"] = node("LoadImage", image="source.png")
+        prompt["2"]["inputs"]["source"] = ["9", 0]
+    return prompt
+
+
+def saving(prefix: str) -> dict:
+    return {
+        **{"filename_prefix": prefix, "format": "png", "quality": 95},
+        **{"keep_icc_profile": True, "mark_as_ai": True},
+    }
+
+
+GUIDANCE = {"tiny": 4.0, "demo": 2.0}
+
+
+def in_steps(what: str, model: str, verify: str) -> dict:
+    """The same by the single nodes, wired and set by hand."""
+    prompt = {
+        "1": node("LoadImage", image="photo.png"),
+        "d": node("FaceAnonDetectFaces", image=["1", 0], **LOOKED),
+        "3": node("FaceAnonSaveImage", images=["p", 0], report=["p", 2], **saving("in_steps")),
+    }
+    if what == "cover":
+        redact = RedactSettings()
+        covering = {"mode": redact.mode, "shape": redact.shape, "detail": redact.detail, "margin": redact.margin}
+        prompt["p"] = node("FaceAnonRedactFaces", image=["1", 0], faces=["d", 0], **covering)
+        return prompt
+    names = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
+    prompt |= {
+        "l": node("FaceAnonLoadModel", model=model, **LOADER),
+        "c": node("FaceAnonCropFaces", image=["1", 0], faces=["d", 0], size=128),
+        "a": node(
+            "FaceAnonAnonymizeCrops",
+            **{name: ["l", slot] for slot, name in enumerate(names)},
+            **{"crops": ["c", 0], "faces": ["c", 1], "degree": 1.25, "seed": 7, **FAST},
+            **{"guidance_scale": GUIDANCE[model]},
+            **{"identity": "same noise", "faces_at_once": 8, "verify": verify},
+        ),
+        "p": node(
+            "FaceAnonPasteFaces",
+            **{
+                "image": ["1", 0],
+                "crops": ["a", 0],
+                "faces": ["a", 1],
+                "feather": PasteSettings().feather,
+                "seed": 7,
+                "verify": verify,
+            },
+        ),
+    }
+    if what == "swap":
+        prompt |= {
+            "9": node("LoadImage", image="source.png"),
+            "e": node("FaceAnonDetectFaces", image=["9", 0], **(LOOKED | {"max_faces": 1})),
+            "f": node("FaceAnonCropFaces", image=["9", 0], faces=["e", 0], size=128),
+        }
+        prompt["a"]["inputs"] |= {"source": ["f", 0], "degree": 0.0}
+        prompt["p"]["inputs"]["action"] = "swapped"
+    return prompt
+
+
+def run(server, prompt: dict) -> tuple[np.ndarray | None, dict, list[str]]:
+    """The saved picture, the last report, and the nodes that ran, those of one node in another by their own names."""
+    with server._messages() as messages:
+        history = server.wait(server.queue(prompt), timeout=200)
+    ran = []
+    while True:
+        try:
+            message = messages.get(timeout=0.3)
+        except queue.Empty:
+            break
+        if message["type"] == "executing" and message["data"]["node"]:
+            ran.append(message["data"]["node"].rsplit(".", 1)[-1])
+    pictures = [np.asarray(picture) for number, picture in server.images(history) if number == "3"]
+    reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
+    return pictures[0] if pictures else None, reports[-1] if reports else {}, ran
+
+
+@pytest.mark.parametrize(
+    ("what", "model", "verify", "action"),
+    [
+        ("strangers", "tiny", "on", "redacted"),  # it paints no faces: the recognisers let none pass
+        ("strangers", "demo", "auto", "anonymized"),
+        ("swap", "demo", "off", "swapped"),
+        ("cover", "demo", "auto", "redacted"),
+    ],
+)
+def test_it_gives_what_the_long_graph_gives(server, what, model, verify, action):
+    one, told, _ = run(server, in_one(what=what, model=model, verify=verify, attempts=2))
+    prompt = in_steps(what, model, verify)
+    if "a" in prompt:
+        prompt["a"]["inputs"]["attempts"] = 2
+    long, expected, _ = run(server, prompt)
+    assert np.array_equal(one, long)
+    assert told == expected
+    assert [face["action"] for face in told["faces"]] == [action]
+    assert (told["faces"][0]["verification"] is not None) == (verify == "on")
+
+
+def test_another_seed_loads_nothing_and_looks_for_nothing(server):
+    first = run(server, in_one(what="strangers", model="demo", min_score=0.31))[0]
+    again, _, ran = run(server, in_one(what="strangers", model="demo", min_score=0.31, seed=8))
+    assert not {"detect", "crop", "load", "1"} & set(ran) and {"paint", "paste"} <= set(ran), ran
+    assert not np.array_equal(first, again)
+    same, _, ran = run(server, in_one(what="strangers", model="demo", min_score=0.31, seed=8))
+    assert ran in ([], ["3"]) and np.array_equal(same, again)
+
+
+def test_without_a_face_no_model_is_loaded_and_the_user_decides(server):
+    picture, report, ran = run(server, in_one("empty", what="strangers", model="demo"))
+    assert (picture == (90, 120, 200)).all() and report["faces"] == [] and "load" not in ran
+    picture, _, ran = run(server, in_one("empty", what="cover", if_no_face="stop"))
+    assert picture is None and "paste" not in ran, "something was saved"
+    with pytest.raises(PromptFailed, match="No face found"):
+        run(server, in_one("empty", what="cover", if_no_face="error"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"what": "strangers", "who": "list"}, "numbers is empty"),
+        ({"what": "strangers", "model": "nobody's"}, 'There is no model "nobody\'s"'),
+    ],
+)
+def test_what_cannot_be_done_says_what_to_do(server, settings, said):
+    with pytest.raises(PromptFailed, match=said):
+        run(server, in_one(**settings))
+    prompt = in_one(what="swap")
+    del prompt["2"]["inputs"]["source"]
+    with pytest.raises(PromptFailed, match="connect a photo of that person to source"):
+        run(server, prompt)
