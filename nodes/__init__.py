@@ -19,6 +19,7 @@ from .sampling import FaceAnonApply, FaceAnonDDPMSampler
 from .track import FaceAnonTrackFaces
 from .verify import FaceAnonVerifyFaces
 from .video import FaceAnonAnonymizeVideo, FaceAnonRedactVideo, FaceAnonTrackVideo
+from .video_file import FaceAnonAnonymizeVideoFile
 
 
 class FaceAnonymizerExtension(ComfyExtension):
@@ -30,6 +31,7 @@ class FaceAnonymizerExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             FaceAnonAnonymizePhoto,
+            FaceAnonAnonymizeVideoFile,
             FaceAnonBeforeAfter,
             FaceAnonLoadModel,
             FaceAnonEncodeImage,

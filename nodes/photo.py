@@ -110,7 +110,7 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
         if_no_face=PASS,
         face_anon_model=None,
     ) -> io.NodeOutput:
-        check_choices(what, who, numbers)
+        check_choices(what, WHAT, who, numbers)
         if what == SWAP and source is None:
             raise ValueError("A swap needs to know whose face: connect a photo of that person to source.")
         graph = GraphBuilder()
@@ -151,10 +151,10 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
         return io.NodeOutput(done.out(0), done.out(1), faces, both.out(0), done.out(2), expand=graph.finalize())
 
 
-def check_choices(what: str, who: str, listed: str) -> None:
+def check_choices(what: str, choices: tuple[str, ...], who: str, listed: str) -> None:
     """Raise ValueError where a choice came by a wire that there is not, or a list is asked for and is empty."""
-    if what not in WHAT or who not in WHO:
-        raise ValueError(f"what is one of {', '.join(WHAT)}, who one of {', '.join(WHO)}; got {what!r} and {who!r}.")
+    if what not in choices or who not in WHO:
+        raise ValueError(f"what is one of {', '.join(choices)}, who one of {', '.join(WHO)}; got {what!r} and {who!r}.")
     if who == LISTED and not listed.strip():
         raise ValueError('who is "list", but numbers is empty: name faces by the numbers of the preview, as in 1, 3-5.')
 

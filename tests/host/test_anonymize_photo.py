@@ -3,6 +3,7 @@
 import queue
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -116,7 +117,8 @@ def run(server, prompt: dict) -> tuple[np.ndarray | None, dict, list[str]]:
             break
         if message["type"] == "executing" and message["data"]["node"]:
             ran.append(message["data"]["node"].rsplit(".", 1)[-1])
-    pictures = [np.asarray(picture) for number, picture in server.images(history) if number == "3"]
+    saved = {"outputs": {key: output for key, output in history["outputs"].items() if "animated" not in output}}
+    pictures = [np.asarray(picture) for number, picture in server.images(saved) if number == "3"]
     reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
     return pictures[0] if pictures else None, reports[-1] if reports else {}, ran
 
@@ -140,6 +142,37 @@ def test_it_gives_what_the_long_graph_gives(server, what, model, verify, action)
     assert told == expected
     assert [face["action"] for face in told["faces"]] == [action]
     assert (told["faces"][0]["verification"] is not None) == (verify == "on")
+
+
+def test_a_video_is_covered_as_the_long_graph_covers_it(server, clip, tmp_path):
+    """And another seed, which covers nobody otherwise, tracks nobody."""
+    load = {"1": node("LoadVideo", file=server.upload(clip, name="film.mp4"))}
+    redact = RedactSettings()
+    saved = {"filename_prefix": "a", "format": "mp4", "mark_as_ai": True}
+    video = node("FaceAnonAnonymizeVideoFile", video=["1", 0], **(SIMPLE | {"what": "cover", "numbers": ""}))
+    tracking = {"min_score": 0.3, "thorough": False, "max_gap": 10, "lead": 3, "smoothing": 2.5}
+    covering = {"mode": redact.mode, "shape": redact.shape, "detail": redact.detail, "margin": redact.margin}
+    one = {"2": video, "3": node("FaceAnonSaveVideo", video=["2", 0], report=["2", 2], **saved)}
+    long = {
+        "t": node("FaceAnonTrackVideo", video=["1", 0], **tracking),
+        "2": node("FaceAnonRedactVideo", video=["1", 0], faces=["t", 0], **covering),
+        "3": node("FaceAnonSaveVideo", video=["2", 0], report=["2", 1], **saved),
+    }
+    files = []
+    for prompt in (load | long, load | one):
+        history = server.wait(server.queue(prompt), timeout=200)
+        files.append(tmp_path / f"{len(files)}.mp4")
+        server.download(history["outputs"]["3"]["images"][0], files[-1])
+    first, second = (list(frames_of(file)) for file in files)
+    assert len(first) == len(second) == 4
+    assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+    video["inputs"]["seed"] = 8
+    assert not {"track", "cover", "1"} & set(run(server, load | one)[2])
+
+
+def frames_of(file: Path):
+    with av.open(str(file)) as container:
+        yield from (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
 
 
 def test_another_seed_loads_nothing_and_looks_for_nothing(server):

@@ -23,6 +23,13 @@ CONTRACT = {
         ],
         ["IMAGE", "MASK", "FACE_ANON_FACES", "IMAGE", "FACE_ANON_REPORT"],
     ),
+    "FaceAnonAnonymizeVideoFile": (
+        [
+            *("video", "what", "model", "degree", "seed", "preset", "who", "numbers", "cover_with", "region"),
+            *("verify", "attempts", "min_score", "thorough", "identity", "if_no_face", "face_anon_model"),
+        ],
+        ["VIDEO", "FACE_ANON_FACES", "FACE_ANON_REPORT"],
+    ),
     "FaceAnonBeforeAfter": (["before", "after", "layout", "report", "faces"], ["IMAGE"]),
     "FaceAnonLoadModel": (
         ["model", "clip_vision", "vae", "weight_dtype"],
