@@ -134,8 +134,8 @@ class CenterFace(nn.Module):
             y = merge(y, taps.pop())
         y = _filter(self.smooth, y, relu=True)
         heads = (_filter(head, y) for head in (self.heatmap, self.scale, self.offset, self.landmarks))
-        heatmap, *others = heads
-        return (torch.sigmoid(heatmap), *others)
+        heatmap, scale, offset, landmarks = heads
+        return torch.sigmoid(heatmap), scale, offset, landmarks
 
 
 def load_centerface(path: str | Path = WEIGHTS) -> CenterFace:

@@ -39,8 +39,8 @@ class Scheduler(Protocol):
         """The sample as the network takes it."""
         ...
 
-    def step(self, model_output, timestep, sample, **options):
-        """The sample one step on."""
+    def step(self, model_output, timestep, sample, **options) -> Any:
+        """The sample one step on: with return_dict=False the first of a tuple."""
         ...
 
 
