@@ -205,11 +205,12 @@ def cut_square(image: torch.Tensor, to_picture: np.ndarray, size: int) -> torch.
     return crop
 
 
-def check_faces(images: torch.Tensor, faces: Faces) -> None:
+def check_faces(images: torch.Tensor, faces: Faces, first: int = 0) -> None:
     """Raise ValueError unless the faces were found on pictures of this number and size, and on these.
 
     Args:
         images: float [B, H, W, 1, 3 or 4], 0..1.
+        first: number of the first of them in its film, for the message.
         faces: that should be of these images. With a fingerprint, a picture must agree with it outside of the faces: a
             graded copy does, and one in which the faces were changed.
     """
@@ -224,17 +225,17 @@ def check_faces(images: torch.Tensor, faces: Faces) -> None:
     if any(not 0 <= face.image_index < faces.image_count for face in faces):
         raise ValueError(f"A face names an image outside the batch of {faces.image_count}: detect the faces again.")
     if faces.fingerprint is not None:
-        _check_fingerprint(images, faces, faces.fingerprint)
+        _check_fingerprint(images, faces, faces.fingerprint, first)
 
 
-def _check_fingerprint(images: torch.Tensor, faces: Faces, taken: Fingerprint) -> None:
+def _check_fingerprint(images: torch.Tensor, faces: Faces, taken: Fingerprint, first: int) -> None:
     for number, cells in zip(taken.numbers, taken.cells, strict=True):
         value, least = agreement(images[number], cells, lambda number=number: _changed_cells(faces, number))
         if value < least:
             raise ValueError(
-                f"Picture {number + 1} is not the one in which these faces were found: outside of the faces the two "
-                f"agree by {value:.2f}, {least:.2f} is the least. Connect the picture that went into Detect Faces (a "
-                "graded copy will do), or detect the faces in this one."
+                f"Picture {first + number + 1} is not the one in which these faces were found: outside of the faces "
+                f"the two agree by {value:.2f}, {least:.2f} is the least. Connect the picture that went into Detect "
+                "Faces (a graded copy will do), or detect the faces in this one."
             )
 
 

@@ -212,7 +212,7 @@ def _rewrite(
     def change_chunk(frames: torch.Tensor, first: int) -> torch.Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
         part = faces.window(first, first + len(frames))
-        check_faces(frames, part)  # also where none is: another video is known by its first frames
+        check_faces(frames, part, first)  # also where none is: another video is known by its first frames
         report = report_faces(part, FOUND)
         before = open_faces(frames, traces, first)
         if len(part):

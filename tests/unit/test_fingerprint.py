@@ -118,6 +118,8 @@ def test_batches_windows_and_clips(scene):
     check_faces(batch, Faces(3, 512, 512, fingerprint=taken))
     with pytest.raises(ValueError, match="Picture 2 is not"):
         check_faces(torch.cat([images, images, images]), Faces(3, 512, 512, fingerprint=taken))
+    with pytest.raises(ValueError, match="Picture 10 is not"):  # of a film, of which this is the second chunk
+        check_faces(torch.cat([images, images, images]), Faces(3, 512, 512, fingerprint=taken), first=8)
     last = Faces(3, 512, 512, fingerprint=taken).window(2, 3)
     assert last.fingerprint.numbers == [0]
     check_faces(images, last)
