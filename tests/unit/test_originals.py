@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from PIL import Image
 
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.fingerprint import take_fingerprint
+from face_anonymizer.modules.faces.originals import as_colours
 from face_anonymizer.modules.faces.paste.cover_and_look import cover_and_look
+from face_anonymizer.modules.faces.paste.exchange import Originals
 from face_anonymizer.modules.faces.paste.look import Look
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
 from face_anonymizer.modules.faces.report import report_faces
@@ -114,6 +117,21 @@ def test_faces_do_not_change_places(group, change):
     assert {action for action, _ in actions(report)} == {"redacted"}
     others = [entry for entry in report.entries if "it is another face of these pictures" in entry.reason]
     assert len(others) >= 2 and all(entry.verdict == "still the original" for entry in others)
+
+
+@pytest.mark.parametrize("track", [None, 7], ids=["photos", "a clip"])
+def test_somebody_far_away_in_a_large_batch_is_known_too(group, track):
+    """The third person is in the last of 120 pictures alone; in a clip somebody else is in all of them."""
+    _, _, faces, _ = group
+    own, often, rare = faces
+    own = replace(own, track=None if track is None else 1)
+    others = [replace(often, image_index=i, track=track) for i in range(119)]
+    rare = replace(rare, image_index=119, track=None if track is None else 9)
+    judge = Originals(Faces(120, faces.height, faces.width, (own, *others, rare)))
+    everywhere = np.ones((80, 80), bool)
+    sight = SimpleNamespace(placement=SimpleNamespace(face=own), result=as_colours(rare.original), visible=everywhere)
+    (verdict,) = judge([sight])
+    assert verdict is not None and verdict.word == "still the original" and "another face" in verdict.why
 
 
 def test_faces_change_places_where_that_is_meant(group):

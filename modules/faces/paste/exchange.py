@@ -6,6 +6,7 @@ of the cells: cheap, and enough to tell which one to compare with as likeness.py
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -23,7 +24,8 @@ _REACH = 6  # of those cells, up to which the two may be shifted
 _WORTH = (
     0.55  # correlation from which a pair is compared in full; of other people 99 of 100 are below (docs/measured.md)
 )
-_MOST = 48  # other faces that a result is laid over, those of its own picture first
+_MOST = 48  # faces of one other person in a clip that a result is laid over, those of the nearest pictures first
+_AT_ONCE = 256  # that are laid over at once; bounds memory
 
 
 class Originals:
@@ -42,12 +44,11 @@ class Originals:
         return [self._judge(sight) for sight in sights]
 
     def _judge(self, sight: Sight) -> Verdict | None:
-        own = sight.placement.face
-        others = [i for i, face in enumerate(self._faces) if not _is_same(face, own)]
-        others.sort(key=lambda i: abs(self._faces[i].image_index - own.image_index))
-        if not others[:_MOST]:
+        others = self._others(sight.placement.face)
+        if not others:
             return None
-        near = self._nearness(sight.result, others[:_MOST])
+        parts = (others[i : i + _AT_ONCE] for i in range(0, len(others), _AT_ONCE))
+        near = np.concatenate([self._nearness(sight.result, part) for part in parts])
         best = int(near.argmax())
         if near[best] < _WORTH:
             return None
@@ -59,6 +60,20 @@ class Originals:
             STILL_ORIGINAL,
             f"it is another face of these pictures: structure agrees by {value:.3f}, {limit:g} is the most",
         )
+
+    def _others(self, own: Face) -> list[int]:
+        """Whom a result may show: everybody else; of people in a clip, who are there again and again, some pictures."""
+        others = [i for i, face in enumerate(self._faces) if not _is_same(face, own)]
+        others.sort(key=lambda i: abs(self._faces[i].image_index - own.image_index))
+        seen: Counter[int] = Counter()
+        chosen = []
+        for i in others:
+            track = self._faces[i].track
+            if track is None or seen[track] < _MOST:
+                chosen.append(i)
+            if track is not None:
+                seen[track] += 1
+        return chosen
 
     def _nearness(self, result: np.ndarray, others: list[int]) -> np.ndarray:
         """The largest correlation of a result with each of some originals, over shifts and mirror, float [N]."""
