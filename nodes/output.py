@@ -8,8 +8,8 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io, ui
 
-from ..modules.faces.report import refuse_originals
-from ..modules.faces.traces import by_image, open_faces
+from ..modules.faces.comparing import Comparison
+from ..modules.faces.report import Report
 from ..modules.files import replace_whole, write_whole
 from ..modules.output.formats import EXTENSIONS, FORMATS, QUALITY
 from ..modules.output.pictures import emptied, save_image
@@ -18,6 +18,7 @@ from ..modules.photos.colour import NOTHING_SAID, colour_of_file
 from ..modules.photos.hidden import Photos, read_pages
 from ..modules.proof.page import to_html
 from ..modules.proof.proof import Proof
+from ..modules.video.comparing import compare_film
 from ..modules.video.saving import save_video
 from .graph import ASKED, graph_of
 from .proving import page_input, prove
@@ -87,7 +88,7 @@ class FaceAnonSaveImage(io.ComfyNode):
         report=None,
         report_page=False,
     ) -> io.NodeOutput:
-        _check_report(report, images)
+        report = _compared(report, images)
         source = _source(cls)
         colour = colour_of_file(source) if source and keep_icc_profile else NOTHING_SAID
         photos = _photos(cls, len(images))
@@ -143,6 +144,8 @@ class FaceAnonSaveVideo(io.ComfyNode):
         report=None,
         report_page=False,
     ) -> io.NodeOutput:
+        if isinstance(report, Report):
+            report = compare_film(report, video)
         folder = _Folder(filename_prefix, *video.get_dimensions())
         extension = ".mp4" if format == "auto" else f".{format}"
         saved = folder.save(extension, lambda path: save_video(video, path, mark_as_ai), report)
@@ -240,14 +243,18 @@ class _Folder:
             replace_whole(self._saved[0].with_suffix(".json"), (json.dumps(told, indent=2) + "\n").encode())
 
 
-def _check_report(report, images) -> None:
-    """Raise ValueError where pictures show faces as they were, which a report says were changed.
+def _compared(report, images):
+    """The report, with a note where pictures are none of its own, as far as anybody can tell.
 
-    Pictures that were resized or chosen since are not compared.
+    Raises:
+        ValueError: pictures show faces as they were, which the report says were changed.
     """
-    traces = by_image(getattr(report, "traces", ()))
-    if traces and (report.images, report.height, report.width) == tuple(images.shape[:3]):
-        refuse_originals(open_faces(images, traces))
+    if not isinstance(report, Report):
+        return report
+    comparison = Comparison(report, len(images))
+    for number, image in enumerate(images):
+        comparison.look_at(number, image)
+    return comparison.judged()
 
 
 def _source(node: type[io.ComfyNode]) -> Path | None:

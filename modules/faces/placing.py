@@ -47,6 +47,12 @@ class Place(NamedTuple):
         """Whether it is that place and no other."""
         return self.agreement >= LEAST
 
+    @property
+    def inverse(self) -> Place:
+        """Where the other one lies in the picture."""
+        linear = np.linalg.inv(self.matrix[:, :2])
+        return Place(np.column_stack([linear, -linear @ self.matrix[:, 2]]), self.agreement)
+
 
 def to_square(picture: torch.Tensor, side: int = SIDE) -> np.ndarray:
     """The luma of a picture, whatever its sides, on a square: float32 [side, side], 0..1.
@@ -75,7 +81,7 @@ def find_place(other: np.ndarray, size: Sequence[int], picture: torch.Tensor, pa
     """Where a picture lies in another one.
 
     Args:
-        other: float32 [SIDE, SIDE], 0..1, of to_square.
+        other: float32 [S, S], 0..1, of to_square: SIDE, or fewer cells where nobody kept more.
         size: height and width of the other one in pixels.
         picture: float [H, W, C], 0..1.
         parts: look for it as a part of the other one, too.
@@ -84,7 +90,9 @@ def find_place(other: np.ndarray, size: Sequence[int], picture: torch.Tensor, pa
         The best place that was found, certain or not; None where one of the two shows nothing.
     """
     luma = luma_of(picture)
-    square = resized(luma, SIDE, SIDE)
+    square = resized(luma, *other.shape)
+    if len(other) != SIDE:
+        other, square = (resized(torch.from_numpy(one), SIDE, SIDE) for one in (other, square))
     if min(_banded(other).std(), _banded(square).std()) < _FLAT:
         return None
     best = max((_settled(other, start, square, way) for start, way in _whole(other, square)), default=None)

@@ -54,7 +54,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -79,7 +79,7 @@ from .outcomes import (
     with_painting,
     with_story,
 )
-from .traces import Key, Trace, by_image, join_traces, open_faces, take_traces
+from .traces import Key, Trace, View, by_image, join_traces, join_views, open_faces, take_traces, take_views
 from .types import Face, Faces
 
 SCHEMA = "face-anonymizer/report/1"
@@ -100,7 +100,8 @@ class Report:
         incomplete: what of the source could not be read, so that somebody has to look at the result; empty: nothing.
         notes: what else the user should know, a line each.
         traces: of the faces that were changed, by which a later step knows the picture that this report is of.
-        fingerprint: of the pictures that the faces were found in. Neither stands in the JSON.
+        fingerprint: of the pictures that the faces were found in.
+        views: of pictures whose faces were changed, as they were; of a clip, some. None of the three is in the JSON.
     """
 
     images: int
@@ -112,6 +113,7 @@ class Report:
     notes: tuple[str, ...] = ()
     traces: tuple[Trace, ...] = field(default=(), repr=False, compare=False)
     fingerprint: Fingerprint | None = field(default=None, repr=False, compare=False)
+    views: tuple[View, ...] = field(default=(), repr=False, compare=False)
 
     def to_dict(self) -> dict:
         """The report as its JSON has it; the schema stands in this module's docstring."""
@@ -189,14 +191,19 @@ class Report:
         counted = Counter(entry.action for entry in self.entries)
         return {action: counted[action] for action in ACTIONS if counted[action]}
 
-    def traced(self, before: torch.Tensor, after: torch.Tensor) -> Report:
-        """This report with the traces of what was changed.
+    def traced(
+        self, before: torch.Tensor, after: torch.Tensor, is_viewed: Callable[[int], bool] = lambda _: True
+    ) -> Report:
+        """This report with the traces of what was changed, and views of what was before.
 
         Args:
             before: float [B, H, W, C], 0..1, what went into its step.
             after: of the same size, what came out.
+            is_viewed: of which pictures that were changed a view is taken.
         """
-        return replace(self, traces=take_traces(before, after, sorted(self.changed)))
+        keys = sorted(self.changed)
+        viewed = sorted({image for image, _ in keys if is_viewed(image)})
+        return replace(self, traces=take_traces(before, after, keys), views=take_views(before, viewed))
 
     @property
     def changed(self) -> set[Key]:
@@ -260,6 +267,7 @@ class Report:
             incomplete="; ".join(dict.fromkeys(filter(None, (earlier.incomplete, self.incomplete)))),
             notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
             traces=join_traces(earlier.traces, self.traces),
+            views=join_views(earlier.views, self.views),
         )
 
     def actions_of(self, faces: Faces) -> list[str | None]:
@@ -300,8 +308,10 @@ class Report:
             for entries in (self.entries, self.elsewhere)
         )
         traces = tuple(trace._replace(image=trace.image + first_image) for trace in self.traces)
+        views = tuple(view._replace(image=view.image + first_image) for view in self.views)
         fingerprint = self.fingerprint and self.fingerprint.shifted(first_image)
-        return replace(self, images=images, entries=moved, elsewhere=elsewhere, traces=traces, fingerprint=fingerprint)
+        moved_all = {"entries": moved, "elsewhere": elsewhere, "traces": traces, "views": views}
+        return replace(self, images=images, fingerprint=fingerprint, **moved_all)
 
 
 def report_faces(
@@ -345,6 +355,7 @@ def join_reports(parts: Iterable[Report], images: int, height: int, width: int) 
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         traces=tuple(trace for part in parts for trace in part.traces),
         fingerprint=join_fingerprints(part.fingerprint for part in parts),
+        views=tuple(view for part in parts for view in part.views),
     )
 
 

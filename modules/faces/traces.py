@@ -12,10 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .placing import to_square
+
 SAMPLES = 16  # pixels along each side of a face's box
-_LEAST_CHANGE = 1.0  # levels, root mean square: a face that was changed by less has no two states to tell apart
-_SURE = 0.5  # of the deviation of a picture's pixels: what the original does not explain of them must be less
-_FLAT = 2.0  # levels of deviation, below which pixels show nothing
+LEAST_CHANGE = 1.0  # levels, root mean square: a face that was changed by less has no two states to tell apart
+SURE = 0.5  # of the deviation of a picture's pixels: what the original does not explain of them must be less
+FLAT = 2.0  # levels of deviation, below which pixels show nothing
 
 Key = tuple[int, tuple[float, float, float, float]]  # number of the picture, and box: how reports name a face
 
@@ -48,7 +50,31 @@ def take_traces(before: torch.Tensor, after: torch.Tensor, keys: Iterable[Key]) 
         after: of the same size, what came out.
         keys: its faces.
     """
-    return tuple(Trace(image, box, _samples(before[image], box), _samples(after[image], box)) for image, box in keys)
+    return tuple(
+        Trace(image, box, samples_of(before[image], box), samples_of(after[image], box)) for image, box in keys
+    )
+
+
+class View(NamedTuple):
+    """A picture before a step, by which it is found in another one.
+
+    Args:
+        image: its number, from 0.
+        square: uint8 [128, 128], of placing.to_square, in levels.
+    """
+
+    image: int
+    square: np.ndarray
+
+
+def take_views(before: torch.Tensor, numbers: Iterable[int]) -> tuple[View, ...]:
+    """The views of some pictures of a batch [B, H, W, C], 0..1."""
+    return tuple(View(number, np.rint(to_square(before[number]) * 255).astype(np.uint8)) for number in numbers)
+
+
+def join_views(earlier: Iterable[View], later: Iterable[View]) -> tuple[View, ...]:
+    """The views of two steps: of a picture of both what was before the first."""
+    return tuple({view.image: view for view in (*later, *earlier)}.values())
 
 
 def join_traces(earlier: Iterable[Trace], later: Iterable[Trace]) -> tuple[Trace, ...]:
@@ -87,11 +113,11 @@ def open_faces(images: torch.Tensor, traces: Mapping[int, list[Trace]], first: i
 def _shows_original(image: torch.Tensor, trace: Trace) -> bool:
     """Whether a picture shows rather what was before than what came after, apart from a gain and an offset."""
     before, after = trace.before.astype(np.float64), trace.after.astype(np.float64)
-    now = _samples(image, trace.box).astype(np.float64)
-    if np.sqrt(np.mean((before - after) ** 2)) < _LEAST_CHANGE or now.std() < _FLAT:
+    now = samples_of(image, trace.box).astype(np.float64)
+    if np.sqrt(np.mean((before - after) ** 2)) < LEAST_CHANGE or now.std() < FLAT:
         return False
     original = _unexplained(now, before)
-    return original < _SURE * now.std() and original < _unexplained(now, after)
+    return original < SURE * now.std() and original < _unexplained(now, after)
 
 
 def _unexplained(now: np.ndarray, known: np.ndarray) -> float:
@@ -101,7 +127,8 @@ def _unexplained(now: np.ndarray, known: np.ndarray) -> float:
     return float(np.sqrt(np.mean((now - gain * known) ** 2)))
 
 
-def _samples(image: torch.Tensor, box: tuple[float, float, float, float]) -> np.ndarray:
+def samples_of(image: torch.Tensor, box: tuple[float, float, float, float]) -> np.ndarray:
+    """The luma of 16 x 16 pixels in a box of a picture: uint8 [16, 16]."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = box
     share = (np.arange(SAMPLES) + 0.5) / SAMPLES

@@ -210,15 +210,12 @@ def find_hidden(page: Page, image: torch.Tensor, alone: bool = True) -> np.ndarr
     if _is_untouched(page.colours, image):
         return page.hidden
     place = find_place(_square_of(page), page.hidden.shape[:2], image)
-    if place is not None and place.is_certain:
-        to_photo = place.matrix
-    else:  # the picture may be the larger one
+    if place is None or not place.is_certain:  # the picture may be the larger one
         place = find_place(to_square(image), image.shape[:2], _tensor(page))
         if place is None or not place.is_certain:
             return None
-        linear = np.linalg.inv(place.matrix[:, :2])
-        to_photo = np.column_stack([linear, -linear @ place.matrix[:, 2]])
-    return _project(page.hidden, to_photo, image, alone)
+        place = place.inverse
+    return _project(page.hidden, place.matrix, image, alone)
 
 
 def _is_untouched(colours: np.ndarray, image: torch.Tensor) -> bool:

@@ -16,7 +16,7 @@ from comfy_api.latest import InputImpl, Types, io
 from PIL import Image, ImageCms
 
 from face_anonymizer.modules.faces.outcomes import Entry
-from face_anonymizer.modules.faces.report import Report
+from face_anonymizer.modules.faces.report import Report, join_reports
 from face_anonymizer.modules.output import icc, png, provenance, xmp
 from face_anonymizer.modules.video import files as video
 from face_anonymizer.nodes import output as saving
@@ -345,12 +345,54 @@ def test_a_report_of_another_kind_is_refused_before_anything_is_written(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_report_is_not_saved_beside_the_original():
-    photo = noise(1, 96, 160, 3)
+@pytest.fixture(scope="module")
+def told():
+    """A picture of waves, the same with a changed face, and the report of it."""
+    y, x = np.mgrid[:96, :160]
+    waves = np.stack([np.sin(x / 9 + y / 31), np.cos(y / 7), np.sin((x + 2 * y) / 13)], -1)
+    photo = torch.from_numpy(0.5 + 0.4 * waves).float()[None]
     changed = photo.clone()
-    changed[:, 2:44, 1:33] = 0
-    report = REPORT.traced(photo, changed)
-    saving.FaceAnonSaveImage.execute(changed, "told", report=report)
-    saving.FaceAnonSaveImage.execute(photo[:, :48], "a part", report=report)
+    changed[:, 2:44, 1:33] = photo[:, 50:92, 100:132]
+    return photo, changed, REPORT.traced(photo, changed)
+
+
+@pytest.mark.parametrize("change", ["as it is", "half the size", "mirrored", "shifted", "a part"])
+def test_a_report_is_not_saved_beside_the_original(told, change):
+    photo, changed, report = told
+    done = {
+        "as it is": lambda images: images,
+        "half the size": lambda images: torch.nn.functional.avg_pool2d(images.movedim(-1, 1), 2).movedim(1, -1),
+        "mirrored": lambda images: images.flip(2),
+        "shifted": lambda images: images.roll((3, 4), (1, 2)),
+        "a part": lambda images: images[:, :72, :140],
+    }[change]
+    assert saving.FaceAnonSaveImage.execute(done(changed), "told", report=report).ui.as_dict()["images"]
     with pytest.raises(ValueError, match="but this picture shows them as they were before"):
-        saving.FaceAnonSaveImage.execute(photo, "told", report=report)
+        saving.FaceAnonSaveImage.execute(done(photo), "told", report=report)
+
+
+def test_of_a_picture_that_is_none_of_the_reports_the_saved_report_says_so(told):
+    path = file_of(saving.FaceAnonSaveImage.execute(noise(1, 80, 80, 3), "told", report=told[2]))
+    (note,) = json.loads(path.with_suffix(".json").read_text())["notes"]
+    assert note.startswith("NOT COMPARED: what was saved as picture 1")
+
+
+@pytest.mark.parametrize("kind", ["frames", "file"])
+def test_a_report_is_not_saved_beside_the_film_as_it_was(told, kind, tmp_path):
+    photo, changed, report = told
+    report = join_reports([report.shifted(i, 12) for i in range(12)], 12, 96, 160)
+
+    def film(images):
+        frames = Types.VideoComponents(images=images.repeat(12, 1, 1, 1), frame_rate=Fraction(25))
+        made = InputImpl.VideoFromComponents(frames)
+        if kind == "frames":
+            return made
+        made.save_to(str(tmp_path / "film.mp4"))
+        return InputImpl.VideoFromFile(str(tmp_path / "film.mp4"))
+
+    for images in (changed, changed.flip(2)):
+        saved = file_of(saving.FaceAnonSaveVideo.execute(film(images), "told", report=report))
+        assert json.loads(saved.with_suffix(".json").read_text())["notes"] == []
+    for images in (photo, photo.flip(2)):
+        with pytest.raises(ValueError, match="but this picture shows them as they were before"):
+            saving.FaceAnonSaveVideo.execute(film(images), "told", report=report)

@@ -87,7 +87,7 @@ def cover_and_look(
                     outcomes[i] = Outcome(failed, verdict.reason, verdict.word, outcomes[i].covered)
         if progress is not None:
             progress(index + 1, faces.image_count)
-    report = report_faces(faces, look.action, reasons=outcomes).traced(images, result)
+    report = report_faces(faces, look.action, reasons=outcomes).traced(images, result, look.looks_at)
     return result, mask, replace(report, elsewhere=entries_elsewhere(elsewhere))
 
 

@@ -86,7 +86,7 @@ def replace_faces(
             )
         if progress is not None:
             progress(index + 1, faces.image_count)
-    report = report_faces(faces, look.action, look.seed, outcomes).traced(images, result)
+    report = report_faces(faces, look.action, look.seed, outcomes).traced(images, result, look.looks_at)
     return result, mask, replace(report, elsewhere=entries_elsewhere(elsewhere), notes=tuple(notes))
 
 

@@ -1,0 +1,277 @@
+"""Whether pictures that are to be saved with a report show faces as they were before what the report says of them.
+
+The picture as it was may come by another wire, and resized, mirrored, turned or cropped on its way. Where a picture is
+of the report's size and shows at every face what became of it, nothing else is asked. Else it is searched for in the
+report's pictures (placing.py), and every face is looked at where it is now.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from .fingerprint import GROWN, cells_agreement, take_fingerprint, touched_cells
+from .fingerprint import SIDE as CELLS
+from .placing import DIRECTIONS, SIDE, Place, find_place, luma_of, oriented, resized, to_square
+from .report import Report, refuse_originals
+from .traces import FLAT, LEAST_CHANGE, SAMPLES, SURE, Key, Trace, by_image, samples_of
+
+_RATHER = 0.9  # what the original does not explain of a face that was moved, as a share of what the result does not
+_CELLS_OFF = 0.4  # how exact a place is, in cells of what it was found by
+_LEAST_SEEN = 0.75  # share of a face's samples that lie in the picture
+_MOST_OFF, _FINE = 6, 3  # samples by which a face is searched for around its place; up to that many in quarters
+_RANKED = 4096  # pictures of a report among which one is looked for by its cells
+_TRIED = 3  # of them that are compared
+_NAMED = 12  # numbers of pictures that a note names at most
+_SEARCHES = 64  # pictures that are searched for
+# What a picture shows at a face: the original, what became of it, as much of nothing as that, something else.
+OPEN, CHANGED, COVERED, UNKNOWN = "open", "changed", "covered", "unknown"
+
+
+class Comparison:
+    """The pictures of a batch or film, one after the other, compared with a report.
+
+    Args:
+        report: with the traces of its faces.
+        count: pictures that there are in all; as many as the report has are taken to be in its order.
+        searches: for how many pictures it is asked where they lie in the report's; all others are taken to lie as the
+            last one that was found.
+
+    Attributes:
+        open_faces: that were seen as they were, by picture and box of the report.
+        unknown: numbers of pictures that are none of the report's, as far as anybody can tell.
+    """
+
+    def __init__(self, report: Report, count: int, searches: int = _SEARCHES):
+        self._report = report
+        self._traces = by_image(report.traces)
+        self._views = {view.image: view.square for view in report.views}
+        self._in_order = count == report.images
+        self._last: Place | None = None
+        self._searches = searches
+        self._ranking: tuple[np.ndarray, np.ndarray] | None = None
+        self.open_faces: set[Key] = set()
+        self.unknown: list[int] = []
+
+    def look_at(self, number: int, picture: torch.Tensor) -> None:
+        """Compare one picture.
+
+        Args:
+            number: of the picture in its batch.
+            picture: float [H, W, C], 0..1.
+        """
+        if not self._traces:
+            return
+        at_once: dict[Key, str] = {}
+        if self._in_order and tuple(picture.shape[:2]) == (self._report.height, self._report.width):
+            at_once = {trace.key: _state(trace, picture) for trace in self._traces.get(number, ())}
+            if at_once and set(at_once.values()) <= {CHANGED}:
+                return
+            if not at_once and self._is_that(number, picture):
+                return
+        placed = (self._states(other, picture) for other in self._candidates(number, picture))
+        states = next((one for one in placed if one is not None), None)
+        if states is None:
+            is_seen = OPEN in at_once.values()
+            is_covered = bool(at_once) and UNKNOWN not in at_once.values() and self._is_that(number, picture)
+            if not is_seen and not is_covered:
+                self.unknown.append(number)
+        # what was seen at once may be chance where the picture was shifted, and is better than nothing
+        states = at_once | {key: state for key, state in (states or {}).items() if state != UNKNOWN}
+        self.open_faces |= {key for key, state in states.items() if state == OPEN}
+
+    def judged(self) -> Report:
+        """The report, with a note where pictures could not be compared with it.
+
+        Raises:
+            ValueError: faces were seen as they were, which the report says were changed.
+        """
+        refuse_originals(self.open_faces)
+        if not self.unknown:
+            return self._report
+        named = ", ".join(str(number + 1) for number in self.unknown[:_NAMED])
+        more = ", ..." if len(self.unknown) > _NAMED else ""
+        which = f"picture {named}" if len(self.unknown) == 1 else f"pictures {named}{more}"
+        return self._report.noting(
+            f"NOT COMPARED: what was saved as {which} is none of the pictures of this report as far as can be told; "
+            "whether its faces are open nobody has seen"
+        )
+
+    def _is_that(self, number: int, picture: torch.Tensor) -> bool:
+        """Whether a picture is the report's of that number, apart from its faces, as far as its cells tell."""
+        cells = self._cells_of(number)
+        if cells is None:
+            return True
+        boxes = [np.array(trace.box) for trace in self._traces.get(number, ())]
+        size = self._report.height, self._report.width
+
+        def changed() -> tuple[np.ndarray, np.ndarray]:
+            grown, inside = np.zeros((2, CELLS, CELLS), bool)
+            for box in boxes:
+                grown |= touched_cells(box, GROWN * float(np.sqrt(np.prod(box[2:] - box[:2]))), *size)
+                inside |= touched_cells(box, 0.0, *size)
+            return grown, inside
+
+        value, least = cells_agreement(take_fingerprint(picture[None]).cells[0], cells, changed)
+        return value >= least
+
+    def _states(self, other: int, picture: torch.Tensor) -> dict[Key, str] | None:
+        """What became of the faces of one of the report's pictures in this one; None where it is another picture."""
+        traces = self._traces.get(other, [])
+        if self._last is not None:  # what was done to the picture before was done to this one too, most likely
+            states = self._faces_at(self._last, traces, picture)
+            if states and (set(states.values()) <= {CHANGED, OPEN} or self._searches <= 0):
+                return None if set(states.values()) == {UNKNOWN} else states
+        if self._searches <= 0:
+            return None
+        self._searches -= 1
+        square = self._views.get(other)
+        if square is None:
+            square = self._cells_of(other)
+        if square is None or (place := self._place(square.astype(np.float32) / 255, picture)) is None:
+            return None
+        self._last = place
+        return self._faces_at(place, traces, picture, len(square))
+
+    def _place(self, square: np.ndarray, picture: torch.Tensor) -> Place | None:
+        """Where a picture lies in one of the report's, or that in it; None where that is not certain."""
+        size = self._report.height, self._report.width
+        place = find_place(square, size, picture)
+        if place is None or place.is_certain or len(square) < SIDE:
+            return place if place is not None and place.is_certain else None
+        small = [max(1, round(SIDE * side / max(size))) for side in size]  # in its own proportions
+        theirs = torch.from_numpy(resized(torch.from_numpy(square), *small))[..., None]
+        place = find_place(to_square(picture), picture.shape[:2], theirs)
+        return place.inverse if place is not None and place.is_certain else None
+
+    def _faces_at(self, place: Place, traces: list[Trace], picture: torch.Tensor, cells: int = SIDE) -> dict[Key, str]:
+        luma = luma_of(picture).numpy() * 255
+        size = self._report.height, self._report.width
+        found = {trace.key: _state_at(trace, place, luma, size, cells) for trace in traces}
+        return {key: state for key, state in found.items() if state is not None}
+
+    def _cells_of(self, number: int) -> np.ndarray | None:
+        taken = self._report.fingerprint
+        if taken is None:
+            return None
+        place = int(np.searchsorted(taken.images, number))
+        return taken.cells[place] if place < len(taken.images) and taken.images[place] == number else None
+
+    def _candidates(self, number: int, picture: torch.Tensor) -> Iterator[int]:
+        """The report's pictures that this one may be of, the most likely first."""
+        tried = set()
+        if self._in_order:
+            tried.add(number)
+            yield number
+        numbers, known = self._ranked()
+        if not len(numbers):
+            return
+        cells = take_fingerprint(picture[None]).cells[0].astype(np.float32)
+        ours = np.stack([_normalized(oriented(cells, way)) for way in range(DIRECTIONS)])
+        likeness = (known @ ours.T).max(1)
+        for place in np.argsort(-likeness)[:_TRIED]:
+            if int(numbers[place]) not in tried:
+                yield int(numbers[place])
+
+    def _ranked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the report's pictures, and their cells as rows of length 1."""
+        if self._ranking is None:
+            taken = self._report.fingerprint
+            if taken is not None and len(taken.images):
+                some = slice(None, None, math.ceil(len(taken.images) / _RANKED))
+                self._ranking = taken.images[some], np.stack([_normalized(cells) for cells in taken.cells[some]])
+            else:
+                small = [
+                    square.reshape(CELLS, -1, CELLS, SIDE // CELLS).mean((1, 3)) for square in self._views.values()
+                ]
+                rows = np.stack([_normalized(cells) for cells in small]) if small else np.zeros((0, CELLS**2))
+                self._ranking = np.array(list(self._views), np.int64), rows
+        return self._ranking
+
+
+def _normalized(cells: np.ndarray) -> np.ndarray:
+    flat = cells.astype(np.float32).ravel()
+    flat = flat - flat.mean()
+    return flat / max(float(np.linalg.norm(flat)), 1e-6)
+
+
+def _state(trace: Trace, picture: torch.Tensor) -> str:
+    """What a picture of the report's own frame shows of a face."""
+    return _judge(trace, samples_of(picture, trace.box).reshape(1, -1), 1.0)
+
+
+def _state_at(trace: Trace, place: Place, luma: np.ndarray, size: tuple[int, int], cells: int) -> str | None:
+    """What a picture shows of a face that lies elsewhere in it; None where it does not show the face."""
+    x0, y0, x1, y1 = trace.box
+    sides = np.array([x1 - x0, y1 - y0])
+    off = _CELLS_OFF * max(size) / cells / max(float(sides.min()) / SAMPLES, 1e-3)  # in samples
+    reach = min(math.ceil(off) + 1, _MOST_OFF)
+    steps = 4 if reach <= _FINE else 2  # a sample
+    index = (np.arange(-reach * steps, (SAMPLES + reach) * steps) + 0.5 * steps) / steps / SAMPLES
+    x = (x0 + index[None] * sides[0]) / size[1] - 0.5
+    y = (y0 + index[:, None] * sides[1]) / size[0] - 0.5
+    inverse = np.linalg.inv(place.matrix[:, :2])
+    u, v = x - place.matrix[0, 2], y - place.matrix[1, 2]
+    height, width = luma.shape
+    column = (inverse[0, 0] * u + inverse[0, 1] * v + 0.5) * width - 0.5
+    row = (inverse[1, 0] * u + inverse[1, 1] * v + 0.5) * height - 0.5
+    inside = (column > -1) & (column < width) & (row > -1) & (row < height)
+    own = slice(reach * steps, (reach + SAMPLES) * steps)
+    if inside[own, own].mean() < _LEAST_SEEN:
+        return None
+    shown = _look_up(luma, column, row)
+    shifts = range(2 * reach * steps)
+    span = (SAMPLES - 1) * steps + 1
+    now = np.stack([shown[i : i + span : steps, j : j + span : steps].ravel() for i in shifts for j in shifts])
+    return _judge(trace, now, _RATHER)
+
+
+def _judge(trace: Trace, now: np.ndarray, rather: float) -> str:
+    """Which of the two states of a face one of its samples shows.
+
+    Args:
+        trace: of the face.
+        now: [N, 256], levels; the same face looked up at N places.
+        rather: the largest share of what the result does not explain that the original may leave unexplained.
+    """
+    before, after = (state.astype(np.float64).ravel() for state in (trace.before, trace.after))
+    if np.sqrt(np.mean((before - after) ** 2)) < LEAST_CHANGE:
+        return CHANGED
+    now = now.astype(np.float64)
+    spread = now.std(1)
+    shows = spread >= FLAT
+    if not shows.any():
+        return COVERED if after.std() < FLAT else UNKNOWN
+    now = now[shows] - now[shows].mean(1, keepdims=True)
+    by_before, by_after = (_unexplained(now, state, spread[shows]) for state in (before, after))
+    if by_before < SURE and by_before < rather * by_after:
+        return OPEN
+    return CHANGED if by_after < SURE and by_after <= by_before else UNKNOWN
+
+
+def _unexplained(now: np.ndarray, known: np.ndarray, spread: np.ndarray) -> float:
+    """The least share of deviation that a state, with the best gain and offset, does not explain."""
+    known = known - known.mean()
+    energy = np.sqrt((known * known).mean())
+    if energy < FLAT:
+        return 1.0
+    agreement = np.clip((now @ known) / (len(known) * spread * energy), 0, 1)
+    return float(np.sqrt(1 - agreement.max() ** 2))
+
+
+def _look_up(luma: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Values of a picture at places, bilinear; its border goes on beyond it."""
+    height, width = luma.shape
+    column, row = np.clip(column, 0, width - 1), np.clip(row, 0, height - 1)
+    left, top = (
+        np.minimum(column.astype(np.intp), max(width - 2, 0)),
+        np.minimum(row.astype(np.intp), max(height - 2, 0)),
+    )
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    fx, fy = column - left, row - top
+    upper = luma[top, left] * (1 - fx) + luma[top, right] * fx
+    lower = luma[bottom, left] * (1 - fx) + luma[bottom, right] * fx
+    return upper * (1 - fy) + lower * fy

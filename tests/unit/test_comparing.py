@@ -1,0 +1,160 @@
+"""The picture as it was does not go out with a report of the result, however it was resized, mirrored or cropped."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from face_anonymizer.modules.faces.comparing import Comparison
+from face_anonymizer.modules.faces.fingerprint import take_fingerprint
+from face_anonymizer.modules.faces.outcomes import ANONYMIZED
+from face_anonymizer.modules.faces.report import join_reports, report_faces
+from face_anonymizer.modules.faces.types import FIVE_POINTS, Face, Faces
+
+WAYS = Image.Transpose
+BOXES = ((182.0, 58, 270, 178), (30.0, 300, 80, 360))  # of her face, and of a place that stands for a smaller one
+POINTS = np.array([(202.6, 101.8), (247.0, 104.6), (223.0, 126.0), (203.4, 142.4), (240.6, 144.9)])
+
+
+def to_tensor(picture):
+    return torch.from_numpy(np.array(picture)).float()[None] / 255
+
+
+@pytest.fixture(scope="module")
+def photo(request):
+    """A photo and what was made of its two faces: others, of the same light and in the same place."""
+    assets = request.config.rootpath / "assets"
+    before = Image.open(assets / "astronaut.jpg").convert("RGB")
+    group = Image.open(assets / "synthetic_group.jpg").convert("RGB")
+    after = before.copy()
+    for box, place in zip(BOXES, ((170, 60, 300, 240), (330, 70, 460, 250)), strict=True):
+        x0, y0, x1, y1 = map(int, box)
+        face = group.crop(place).resize((x1 - x0, y1 - y0))
+        after.paste(Image.blend(before.crop((x0, y0, x1, y1)), face, 0.7), (x0, y0))
+    return before, after
+
+
+def faces_of(images, count=1):
+    found = tuple(
+        Face(i, np.array(box), 1.0, POINTS, FIVE_POINTS, "test", track=n)
+        for i in range(count)
+        for n, box in enumerate(BOXES)
+    )
+    return Faces(count, 512, 512, found, fingerprint=take_fingerprint(images))
+
+
+@pytest.fixture(scope="module")
+def report(photo):
+    before, after = map(to_tensor, photo)
+    return report_faces(faces_of(before), ANONYMIZED).traced(before, after)
+
+
+def seen(report, *pictures):
+    comparison = Comparison(report, len(pictures))
+    for number, picture in enumerate(pictures):
+        comparison.look_at(number, to_tensor(picture)[0] if isinstance(picture, Image.Image) else picture)
+    return len(comparison.open_faces), comparison.unknown
+
+
+def part(picture, *shares):
+    return picture.crop([round(share * 512) for share in shares])
+
+
+def jpeg(picture):
+    data = io.BytesIO()
+    picture.save(data, "JPEG", quality=30)
+    return Image.open(data).convert("RGB")
+
+
+CHANGES = {
+    "as it is": lambda p: p,
+    "JPEG 30, reduced": lambda p: jpeg(p.resize((300, 300))),
+    "gray": lambda p: p.convert("L").convert("RGB"),
+    "mirrored": lambda p: p.transpose(WAYS.FLIP_LEFT_RIGHT),
+    "a quarter turn": lambda p: p.transpose(WAYS.ROTATE_270),
+    "a half turn, enlarged": lambda p: p.transpose(WAYS.ROTATE_180).resize((700, 700)),
+    "other proportions": lambda p: p.resize((512, 300)),
+    "shifted": lambda p: p.transform(p.size, Image.Transform.AFFINE, (1, 0, 4, 0, 1, -3)),
+    "slightly cropped": lambda p: part(p, 0.03, 0.03, 0.97, 0.97),
+    "slightly cropped, to its size": lambda p: part(p, 0.03, 0.03, 0.97, 0.97).resize(p.size),
+    "turned by 5 degrees": lambda p: p.rotate(5, Image.Resampling.BICUBIC),
+    "on a larger sheet": lambda p: part(p, -0.3, -0.1, 1.1, 1.2),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_original_is_seen_and_the_result_is_not_refused(photo, report, name):
+    before, after = map(CHANGES[name], photo)
+    assert seen(report, before) == (2, [])
+    assert seen(report, after) == (0, [])
+
+
+def test_one_face_that_is_open_in_a_part_is_seen(photo, report):
+    before, after = photo
+    half_done = after.copy()
+    half_done.paste(before.crop((180, 50, 280, 190)), (180, 50))
+    assert seen(report, part(half_done, 0.1, 0, 0.8, 0.6).transpose(WAYS.FLIP_LEFT_RIGHT)) == (1, [])
+    assert seen(report, part(after, 0.1, 0, 0.8, 0.6).transpose(WAYS.FLIP_LEFT_RIGHT)) == (0, [])
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_original_beside_its_result_is_seen(photo, report, first):
+    sheet = Image.new("RGB", (1024, 512))
+    sheet.paste(photo[first], (0, 0))
+    sheet.paste(photo[1 - first], (512, 0))
+    assert seen(report, sheet) == (2, [])
+
+
+def test_another_picture_is_told_from_both(report, request):
+    other = Image.open(request.config.rootpath / "assets" / "synthetic_group.jpg").convert("RGB")
+    comparison = Comparison(report, 1)
+    comparison.look_at(0, to_tensor(other)[0])
+    assert comparison.open_faces == set() and comparison.unknown == [0]
+    assert comparison.judged().notes[-1].startswith("NOT COMPARED: what was saved as picture 1 is none")
+
+
+def test_faces_that_were_covered_leave_nothing_to_see(photo):
+    before = to_tensor(photo[0])
+    after = before.clone()
+    after[:, 50:190, 170:280] = 0
+    after[:, 290:370, 20:90] = 0
+    covered = report_faces(faces_of(before), "redacted").traced(before, after)
+    small = torch.nn.functional.interpolate(after.movedim(-1, 1), (300, 300), mode="area").movedim(1, -1)[0]
+    assert seen(covered, small) == (0, [])
+    assert seen(covered, photo[0].resize((300, 300))) == (2, [])
+
+
+def test_some_of_a_batch_in_any_order_are_compared_with_their_own(photo):
+    """Three pictures, of which the last two come mirrored, the other way round, one of them as it was."""
+    before, after = photo
+    moved = [(1, 0, 60 * i, 0, 1, 20 * i) for i in range(3)]  # as a camera that moves
+    befores, afters = (
+        torch.cat([to_tensor(p.transform(p.size, Image.Transform.AFFINE, m)) for m in moved]) for p in (before, after)
+    )
+    boxes = [
+        Face(i, np.array(BOXES[0]) - [60 * i, 20 * i, 60 * i, 20 * i], 1.0, POINTS, FIVE_POINTS, "t") for i in range(3)
+    ]
+    faces = Faces(3, 512, 512, tuple(boxes), fingerprint=take_fingerprint(befores))
+    report = report_faces(faces, ANONYMIZED).traced(befores, afters)
+    comparison = Comparison(report, 2)
+    comparison.look_at(0, afters[2].flip(1))
+    comparison.look_at(1, befores[1].flip(1))
+    assert {image for image, _ in comparison.open_faces} == {1} and comparison.unknown == []
+    assert seen(report, afters[0], afters[2], befores[1])[0] == 1, "exchanged, as many as there were"
+
+
+def test_films_keep_few_views_and_are_found_by_their_cells(photo, report):
+    before, after = map(to_tensor, photo)
+    parts = [report_faces(faces_of(before), ANONYMIZED).traced(before, after, lambda _, i=i: i == 0) for i in range(3)]
+    film = join_reports([one.shifted(i, 3) for i, one in enumerate(parts)], 3, 512, 512)
+    assert [view.image for view in film.views] == [0] and film.fingerprint.numbers == [0, 1, 2]
+    small = [p.transpose(WAYS.FLIP_LEFT_RIGHT).resize((320, 320)) for p in photo]
+    comparison = Comparison(film, 3, 1)  # only the first is searched for
+    for number, which in enumerate((1, 1, 0)):
+        comparison.look_at(number, to_tensor(small[which])[0])
+    assert {image for image, _ in comparison.open_faces} == {2}
+    comparison = Comparison(film, 3)
+    comparison.look_at(1, to_tensor(small[0])[0])  # of which no view was kept
+    assert len(comparison.open_faces) == 2
