@@ -21,7 +21,7 @@ from ..modules.proof.proof import Proof
 from ..modules.video.comparing import compare_film
 from ..modules.video.saving import save_video
 from .graph import ASKED, graph_of
-from .proving import page_input, prove
+from .proving import page_input, prove, told_makers
 from .reporting import show_report
 from .types import CATEGORY, ReportSocket
 
@@ -72,7 +72,7 @@ class FaceAnonSaveImage(io.ComfyNode):
                 *saving_inputs(),
             ],
             outputs=[io.Image.Output(display_name="images")],
-            hidden=ASKED,
+            hidden=[*ASKED, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
 
@@ -106,7 +106,8 @@ class FaceAnonSaveImage(io.ComfyNode):
         saved = ui.SavedImages([save(i, image) for i, image in enumerate(images)])
         if report is not None and report_page:
             folder.save_proof(report, lambda files: prove(cls, report, files, "images"))
-        return io.NodeOutput(images, ui=saved)
+        makers = told_makers(cls, "images")
+        return io.NodeOutput(images, ui=saved.as_dict() | makers if makers else saved)
 
 
 class FaceAnonSaveVideo(io.ComfyNode):
@@ -130,7 +131,7 @@ class FaceAnonSaveVideo(io.ComfyNode):
                 *saving_inputs(),
             ],
             outputs=[io.Video.Output(display_name="video")],
-            hidden=ASKED,
+            hidden=[*ASKED, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
 
@@ -151,7 +152,8 @@ class FaceAnonSaveVideo(io.ComfyNode):
         saved = folder.save(extension, lambda path: save_video(video, path, mark_as_ai), report)
         if report is not None and report_page:
             folder.save_proof(report, lambda files: prove(cls, report, files, "video"))
-        return io.NodeOutput(video, ui=ui.PreviewVideo([saved]))
+        shown, makers = ui.PreviewVideo([saved]), told_makers(cls, "video")
+        return io.NodeOutput(video, ui=shown.as_dict() | makers if makers else shown)
 
 
 class FaceAnonReport(io.ComfyNode):

@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 
+import comfyui_version
 import folder_paths
 from comfy_api.latest import io
 
@@ -12,6 +13,7 @@ from ..modules.faces.outcomes import ANONYMIZED, BROKEN, KEPT_BY_USER, SWAPPED
 from ..modules.faces.report import Report
 from ..modules.files import sha256_of, sha256_of_folder
 from ..modules.host.location import pack_version
+from ..modules.host.pages import ASKS_MAKERS
 from ..modules.model.checkpoint import find_model_folders, read_settings
 from ..modules.proof.graph import read_graph
 from ..modules.proof.proof import MadeWith, Proof
@@ -32,6 +34,23 @@ def page_input() -> io.Input:
         "settings of the graph, and the SHA-256 of the model and of the saved files. No pictures, no names. The JSON "
         "then has the settings and digests, too.",
     )
+
+
+def told_makers(node: type[io.ComfyNode], picture: str) -> dict:
+    """What /history says of a result to a command that asked: which ComfyUI, pack and model made it. Else nothing.
+
+    Args:
+        node: that saves, with the hidden inputs prompt, unique_id and extra_pnginfo.
+        picture: name of the node's input for the pictures.
+    """
+    hidden = node.hidden
+    if hidden is None or not isinstance(hidden.extra_pnginfo, dict) or not hidden.extra_pnginfo.get(ASKS_MAKERS):
+        return {}
+    models = read_graph(*graph_of(node), picture).models or ()
+    folders = find_model_folders(folder_paths.get_folder_paths(MODEL_FOLDER)) if models else {}
+    digests = sorted({_digest(folders[name]) for name in models if name in folders})
+    told = {"comfyui": comfyui_version.__version__, "pack": pack_version(), "model_sha256": " ".join(digests)}
+    return {"face_anon_makers": (told,)}
 
 
 def prove(node: type[io.ComfyNode], report: Report, saved: Sequence[Path], picture: str = "") -> Proof:

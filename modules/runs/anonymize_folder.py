@@ -87,7 +87,7 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
             if left:
                 if own.notice:
                     say(reports.format_banner(f"{options.painted_by}: {own.notice}"))
-                do_jobs(options, FolderRun(journal, prompts), left, errors, say)
+                do_jobs(options, FolderRun(journal, prompts, bool(options.servers)), left, errors, say)
         finally:
             if journal.entries or errors:
                 made = reports.make_report(settings, list_files(found, jobs, journal, left, errors))
@@ -165,6 +165,8 @@ def do_jobs(options: FolderOptions, run: FolderRun, jobs: list[Job], errors: dic
         for server in servers:
             check_server(server, set().union(*map(node_classes, run.prompts.values())), options.painted_by)
         clients = clients_for(servers, options.workers or len(servers))
+        for client in clients:
+            client.asks_makers = bool(options.servers)
         many, alone = len(jobs) > 1, len(clients) == 1
         with (
             tqdm(total=len(jobs), unit="file", disable=None if many else True) as files,

@@ -22,7 +22,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
 
-from ..host.pages import COMMAND_PREFIX
+from ..host.pages import ASKS_MAKERS, COMMAND_PREFIX
 
 _BLOCK_BYTES = 1 << 20  # of a file that is sent or fetched, in memory at a time
 
@@ -44,6 +44,7 @@ class Client:
     """A running ComfyUI at `url`, for example http://127.0.0.1:8188.
 
     stop: set by another thread, it ends this client's waits with Cancelled.
+    asks_makers: prompts ask the server's pack for its version and for what its models are (prompts.find_makers).
     """
 
     def __init__(self, url: str):
@@ -51,6 +52,7 @@ class Client:
         self.client_id = f"{COMMAND_PREFIX}{uuid.uuid4().hex}"
         self._uploads: list[str] = []  # names in the server's temp folder, until they are erased
         self.stop = threading.Event()
+        self.asks_makers = False
         # A proxy for the internet is of no use, and often no way, to a server on this machine or network.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -199,8 +201,9 @@ class Client:
         Raises:
             PromptFailed: the server refuses it, or any part of it is invalid; the message has every complaint.
         """
+        more = {"extra_data": {"extra_pnginfo": {ASKS_MAKERS: True}}} if self.asks_makers else {}
         try:
-            answer = json.loads(self.post("/prompt", {"prompt": prompt, "client_id": self.client_id}))
+            answer = json.loads(self.post("/prompt", {"prompt": prompt, "client_id": self.client_id} | more))
         except urllib.error.HTTPError as error:
             body = error.read().decode(errors="replace")
             try:

@@ -20,6 +20,7 @@ from ..proof.proof import MadeWith, Proof, ResultFile
 from ..proof.rows import rows_elsewhere, rows_of_faces, rows_of_persons
 from ..proof.table import is_table, to_csv
 from .anonymous_report import UNTOLD, without_names
+from .prompts import NOT_KNOWN
 
 PAGE_NAME, TABLE_NAME = "face_anonymizer_report.html", "face_anonymizer_report.csv"
 _PLACE = re.compile(r"[/\\]\S")
@@ -36,6 +37,9 @@ def prove(report: Mapping, remarks: tuple[str, ...] = ()) -> Proof:
     files = sorted(without_names(report, {})["files"], key=lambda file: file["number"])
     settings = dict(report["settings"])
     version, model, digest = (settings.pop(name, None) for name in ("pack", "model", "model_sha256"))
+    made_by = [file["made_by"] for file in files if isinstance(file.get("made_by"), dict)]
+    if made_by:  # by servers, whose pack and models need not be ours
+        version, digest = (_only({words(one.get(name)) for one in made_by}) for name in ("pack", "model_sha256"))
     painted = settings.get("task") != "redact"
     made = MadeWith(
         dates=_dates(files),
@@ -90,6 +94,11 @@ def _dates(files: list[Mapping]) -> tuple[str, str] | None:
 def _told(error: str) -> str:
     """An error, unless it names a place, of which any folder may be called after somebody."""
     return UNTOLD if _PLACE.search(error) else error
+
+
+def _only(told: set[str]) -> str | None:
+    """What all say; None where they differ or do not know."""
+    return next(iter(told)) if len(told) == 1 and not told & {"", NOT_KNOWN} else None
 
 
 def _result(file: Mapping) -> ResultFile:

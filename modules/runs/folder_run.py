@@ -19,7 +19,7 @@ from .client import Cancelled, Client, PromptFailed
 from .folder_report import summarize
 from .jobs import Job
 from .journal import Journal
-from .prompts import find_report, photo_settings, saved_files, with_source
+from .prompts import find_makers, find_report, photo_settings, saved_files, with_source
 from .sending import Sent, finish, send
 from .server import ServerFailed
 
@@ -63,11 +63,13 @@ class FolderRun:
     Args:
         journal: of the folder, open.
         prompts: kind of source -> the graph with its settings, but for the source.
+        by_others: the ComfyUIs that do it are not of this machine's files: each line says what made its result.
     """
 
-    def __init__(self, journal: Journal, prompts: Mapping[str, dict]):
+    def __init__(self, journal: Journal, prompts: Mapping[str, dict], by_others: bool = False):
         self._journal = journal
         self.prompts = prompts
+        self._by_others = by_others
         self._stopped = threading.Event()
 
     def do(
@@ -183,6 +185,7 @@ class FolderRun:
                 "result_sha256": sha256_of(part),
                 "date": datetime.now(timezone.utc).date().isoformat(),
                 "seconds": round(time.monotonic() - done.started, 2),
+                **({"made_by": find_makers(done.prompt, done.history)} if self._by_others else {}),
                 **summary,
                 **({"notes": [*summary.get("notes", ()), *done.sent.notes]} if done.sent.notes else {}),
             }

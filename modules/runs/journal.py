@@ -6,6 +6,9 @@ version of the pack among the settings; every other one is a finished file:
     {"source": "sub/a.jpg", "sha256": of the source, "result": "sub/a_anonymized.png", "result_sha256": of the result,
      "seconds": 3.2, ...}
 
+What a server that was named has made has "made_by", too: the versions of its ComfyUI and its pack and the digest of its
+model, each "not known" where it does not tell.
+
 A line is on the disk before its result gets its name. So a result without a line is somebody else's file, and a line
 without its result is a file that was not finished: it is done again. A last line that was cut off counts for nothing.
 The journal is locked while a run has it open; the lock ends with the process. The lock is by hand, as those of filelock

@@ -106,6 +106,7 @@ _OPTIONAL = {
     "elsewhere": (_is_amount, "how many faces"),
     "notes": (_is_texts, "a list of texts"),
     "date": (lambda value: _matches(_DATE, value), "a date"),
+    "made_by": (lambda value: isinstance(value, dict) and _is_texts(list(value.values())), "texts by names"),
     "incomplete": (lambda value: isinstance(value, str), "a text"),
 }
 

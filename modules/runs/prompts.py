@@ -25,6 +25,8 @@ GRAPHS = {
 _PAINTERS = ("FaceAnonDDPMSampler", "FaceAnonAnonymizeCrops", "FaceAnonAnonymizeVideo")
 _PROVERS = ("FaceAnonAnonymizeCrops", "FaceAnonAnonymizeVideo")
 _REPORTERS = ("FaceAnonPasteFaces", "FaceAnonRedactFaces", "FaceAnonAnonymizeVideo", "FaceAnonRedactVideo")
+NOT_KNOWN = "not known"
+_LONGEST = 1000  # characters that are taken of what a server tells of itself
 _SAVERS = ("FaceAnonSaveImage", "FaceAnonSaveVideo")
 _REDACTORS = ("FaceAnonRedactFaces", "FaceAnonRedactVideo")
 # setting -> the nodes that have it as an input
@@ -132,6 +134,24 @@ def saved_files(prompt: Mapping, history: Mapping) -> list[dict]:
         if prompt[number]["class_type"] in _SAVERS
         for file in output["images"]
     ]
+
+
+def find_makers(prompt: Mapping, history: Mapping) -> dict[str, str]:
+    """What made a result, as the server's node that saved it tells: `comfyui` and `pack`, their versions, and for a
+    painting `model_sha256`, of the model's folder. What it does not tell is NOT_KNOWN.
+
+    Args:
+        prompt: that ran.
+        history: its entry.
+    """
+    told: dict = {}
+    for number, output in history["outputs"].items():
+        if prompt[number]["class_type"] in _SAVERS:
+            told = next(iter(output.get("face_anon_makers", ())), {})
+    paints = any(isinstance(node["inputs"].get("model"), str) for node in prompt.values())
+    names = ("comfyui", "pack", *(("model_sha256",) if paints else ()))
+    known = {name: told.get(name) if isinstance(told, dict) else None for name in names}
+    return {name: value[:_LONGEST] if isinstance(value, str) and value else NOT_KNOWN for name, value in known.items()}
 
 
 def find_report(prompt: Mapping, history: Mapping) -> dict:

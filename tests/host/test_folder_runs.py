@@ -13,11 +13,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import comfyui_version
 import numpy as np
 import photo_scanner as scanner
 import planted_photos as planted
 import pytest
 from PIL import Image
+
+from face_anonymizer.modules.host.location import pack_version
 
 ROOT = Path(__file__).resolve().parents[2]
 JOURNAL, REPORT = "face_anonymizer_journal.jsonl", "face_anonymizer_report.json"
@@ -109,6 +112,14 @@ def done(sources, server):
     out = shutil.move(folder / "out", sources.parent / "out")
     assert read(folder) == before, "an input was changed"
     return folder, out, run
+
+
+def test_the_journal_says_what_the_server_made_them_with(done):
+    """This server has the pack of the tests; a redaction has no model."""
+    _, out, _ = done
+    lines = [json.loads(line) for line in (out / JOURNAL).read_text().splitlines()[1:]]
+    makers = {"comfyui": comfyui_version.__version__, "pack": pack_version()}
+    assert lines and all(line["made_by"] == makers for line in lines)
 
 
 def test_the_tree_is_kept_and_bad_files_do_not_stop_the_rest(done):

@@ -111,3 +111,17 @@ def test_what_a_run_does_not_know_is_said():
     assert page.count("not known to this report") == 2 and "<li>a demonstration" in page
     redacted = folder_proof.prove(reports.make_report({"task": "redact"}, []))
     assert redacted.made_with.model == () and "There is no result yet." in folder_proof.to_html(redacted).decode()
+
+
+def test_what_a_server_made_is_by_its_pack_and_model_not_by_ours():
+    makers = {"comfyui": "0.33.0", "pack": "9.9.9", "model_sha256": "ab" * 32}
+    settings = {"task": "anonymize", "model": "face-anon-simple", "pack": "0.1.0"}
+
+    def prove(*made_by):
+        done = [file | {"made_by": made} for file, made in zip(files(), made_by, strict=False)]
+        return folder_proof.prove(reports.make_report(settings, done)).made_with
+
+    assert (prove(makers, makers).version, prove(makers).model_sha256) == ("9.9.9", ("ab" * 32,))
+    for other in ({**makers, "pack": "not known"}, {**makers, "pack": "9.9.8"}, {"pack": 7}):
+        assert prove(makers, other).version == "not known to this report"
+    assert prove({"pack": "not known", "model_sha256": "not known"}).model_sha256 == (None,)

@@ -109,6 +109,24 @@ def folder_run(photos: Path):
         yield journal, left, do
 
 
+@pytest.mark.parametrize("told", [None, {"comfyui": "0.33.0", "pack": 7}, "x"])
+def test_what_a_named_server_does_not_tell_of_itself_is_not_known(photos, told):
+    class Other(StandIn):
+        def wait(self, prompt_id, on_progress):
+            history = super().wait(prompt_id, on_progress)
+            history["outputs"]["3"] |= {"face_anon_makers": [told]} if told else {}
+            return history
+
+    with journals.Journal(photos.parent / "out", {}) as journal:
+        planned = jobs.plan_jobs(jobs.find_sources([photos], photos.parent / "out").sources, "_x", {"photo": ".png"})
+        runs.FolderRun(journal, {"photo": PROMPT}, by_others=True).do(planned[:1], [Other()], lambda outcome: None)
+        (entry,) = journal.entries.values()
+    known = "0.33.0" if isinstance(told, dict) else "not known"
+    assert entry["made_by"] == {"comfyui": known, "pack": "not known"}
+    painting = {"1": {"class_type": "FaceAnonLoadModel", "inputs": {"model": "demo"}}}
+    assert prompts.find_makers(painting, {"outputs": {}})["model_sha256"] == "not known"
+
+
 def results(photos: Path) -> dict[str, bytes]:
     """Everything in the output folder but the journal."""
     output = photos.parent / "out"
