@@ -56,7 +56,7 @@ class Face:
         track: number of the person it belongs to over the frames of a clip, from 0; None for single pictures.
         alignment: float64 (2, 3), image pixels -> a crop of side 1 (crop_matrix with size 1), smoothed over the track;
             None: a crop is cut by the points.
-        original: uint8 (3, 80, 80), what the picture shows in the square of its crop (originals.remember), by which a
+        original: uint8 (3, 160, 160), what the picture shows in the square of its crop (originals.remember), by which a
             later step knows the person; None where nobody looked. Never written anywhere.
         painted: how its crop was painted, where that is known.
     """

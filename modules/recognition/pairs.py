@@ -144,7 +144,7 @@ def _against_first(sight: Sight, pair: Pair, read: Read, settings: ReaderSetting
     if pair.verification.verdict != STRANGER:
         return pair.verification
     for first in sight.originals[1:]:
-        crop = torch.from_numpy(first).movedim(0, 2).repeat_interleave(3, 0).repeat_interleave(3, 1)
+        crop = torch.from_numpy(first).movedim(0, 2).repeat_interleave(2, 0).repeat_interleave(2, 1)
         side = crop.shape[0]
         face = Face(0, box_in_crop(side), 1.0, five_points_in_crop(side), FIVE_POINTS, "original")
         (reading,) = read(crop[None], Faces(1, side, side, (face,)))

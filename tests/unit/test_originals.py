@@ -89,7 +89,7 @@ def test_a_second_painting_passes(group):
 
 def test_the_first_picture_is_remembered_and_nothing_writes_it(group):
     images, _, faces, strangers = group
-    assert all(face.original.shape == (3, 80, 80) and face.original.dtype == np.uint8 for face in faces)
+    assert all(face.original.shape == (3, 160, 160) and face.original.dtype == np.uint8 for face in faces)
     changed = replace_faces(images, strangers, faces)[0]
     again = crop_faces(changed, faces, 64)[1]
     for chosen in (again, select_faces(again, SelectSettings("1-3"))[0], again.window(0, 1)):

@@ -1,7 +1,7 @@
 """Faces that changed places: what was pasted for one shows the original of another one of the batch.
 
-Every result is laid over all other originals by cross-correlation in one band of detail, mirrored or not, at a quarter
-of the cells: cheap, and enough to tell which one to compare with as likeness.py does.
+Every result is laid over all other originals by cross-correlation in one band of detail, mirrored or not, at 40 cells
+along the side: cheap, and enough to tell which one to compare with as likeness.py does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .likeness import compare, inner_face, luma_of
 from .registration import smooth
 from .verdicts import STILL_ORIGINAL, Sight, Verdict
 
-_SIDE = CELLS // 2
+_SIDE = CELLS // 4
 _BAND = (1.0, 2.0)  # deviations, in cells of 1/40 of the crop's side
 _REACH = 6  # of those cells, up to which the two may be shifted
 _WORTH = (
@@ -102,7 +102,7 @@ def _is_same(one: Face, other: Face) -> bool:
 
 
 def _pattern(colours: np.ndarray) -> np.ndarray:
-    luma = luma_of(colours).reshape(_SIDE, 2, _SIDE, 2).mean((1, 3))
+    luma = luma_of(colours).reshape(_SIDE, 4, _SIDE, 4).mean((1, 3))
     return smooth(luma, _BAND[0]) - smooth(luma, _BAND[1])
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import torch
+from torch.nn.functional import grid_sample
 
 _LARGEST_STEP = np.array([0.08, 0.08, 0.04, 0.08, 0.08, 0.04])  # of one iteration; shifts in sides
 _LARGEST = np.array([0.35, 0.35, 0.15, 0.35, 0.35, 0.15])  # beyond it the map is no small change of a crop
@@ -48,17 +50,48 @@ def move(cells: np.ndarray, parameters: np.ndarray) -> np.ndarray:
     """
     if not parameters.any():
         return cells
-    side = cells.shape[-1]
+    x, y = centres(cells.shape[-1])
+    a, b, c, d, e, f = parameters.astype(np.float32)
+    # from -1 to 1 between the outer edges, as grid_sample counts
+    grid = np.stack([x + (a * x + b * y + c), y + (d * x + e * y + f)], -1) * np.float32(2)
+    moved = grid_sample(
+        torch.from_numpy(np.ascontiguousarray(cells, np.float32))[None],
+        torch.from_numpy(grid)[None],
+        padding_mode="border",
+        align_corners=False,
+    )
+    return moved[0].numpy()
+
+
+def turn(angle: float) -> np.ndarray:
+    """The map of `move` that turns a picture about its middle, by radians."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([cosine - 1, -sine, 0, sine, cosine - 1, 0])
+
+
+def turn_all(pictures: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Pictures [N, S, S] turned by each of some angles, in radians: float32 [A, N, S, S]; as `move` by `turn`."""
+    side = pictures.shape[-1]
+    layers = torch.from_numpy(np.ascontiguousarray(pictures, np.float32))[None].expand(len(angles), -1, -1, -1)
+    grids = torch.from_numpy(_turned_grids(side, tuple(angles.tolist())))
+    return grid_sample(layers, grids, padding_mode="border", align_corners=False).numpy()
+
+
+@lru_cache(maxsize=4)
+def _turned_grids(side: int, angles: tuple[float, ...]) -> np.ndarray:
     x, y = centres(side)
-    a, b, c, d, e, f = parameters
-    u = np.clip(((1 + a) * x + b * y + c + 0.5) * side - 0.5, 0, side - 1.001)
-    v = np.clip((d * x + (1 + e) * y + f + 0.5) * side - 0.5, 0, side - 1.001)
-    left, top = u.astype(np.intp), v.astype(np.intp)
-    u, v = (u - left).astype(np.float32), (v - top).astype(np.float32)
-    flat, corner = cells.reshape(len(cells), -1), top * side + left
-    upper = flat[:, corner] * (1 - u) + flat[:, corner + 1] * u
-    lower = flat[:, corner + side] * (1 - u) + flat[:, corner + side + 1] * u
-    return upper * (1 - v) + lower * v
+    turned = [(np.cos(t) * x - np.sin(t) * y, np.sin(t) * x + np.cos(t) * y) for t in angles]
+    return (2 * np.stack([np.stack(both, -1) for both in turned])).astype(np.float32)
+
+
+def correlations(one: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """As `correlation`, of one picture [S, S] with many [N, S, S]: [N]."""
+    share = (weights / weights.sum()).reshape(-1)
+    one, others = one.reshape(-1), others.reshape(len(others), -1)
+    one = one - share @ one
+    others = others - (others @ share)[:, None]
+    energy = (share @ (one * one)) * ((others * others) @ share)
+    return (others @ (share * one)) / np.sqrt(np.maximum(energy, 1e-20))
 
 
 def correlation(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> float:

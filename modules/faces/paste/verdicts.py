@@ -92,20 +92,24 @@ class Sight:
 
     @cached_property
     def result(self) -> np.ndarray:
-        """The crop's square in the finished picture, float32 [3, 80, 80]."""
+        """The crop's square in the finished picture, float32 [3, 160, 160]."""
         return self._square(self.after)[0]
 
     @cached_property
+    def _before(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._square(self.placement.image)
+
+    @property
     def visible(self) -> np.ndarray:
-        """Which cells of the square lie in the picture, bool [80, 80]."""
-        return self._square(self.placement.image)[1]
+        """Which cells of the square lie in the picture, bool [160, 160]."""
+        return self._before[1]
 
     @cached_property
     def originals(self) -> tuple[np.ndarray, ...]:
         """The square before the paste, and in the picture that the face was cut from where that showed something else:
-        float32 [3, 80, 80] each.
+        float32 [3, 160, 160] each.
         """
-        before = self._square(self.placement.image)[0]
+        before = self._before[0]
         first = self.placement.face.original
         if first is None:
             return (before,)
