@@ -17,6 +17,7 @@ from ..outcomes import ANONYMIZED
 from ..types import ADAPTED, Face, Faces
 from .broken import why_broken
 from .coverage import LEAST, covered_share, replaced_shares
+from .detail import LEAST_SIDE, compare_detail
 from .edge import Edge
 from .likeness import compare
 from .masks import FaceShapes
@@ -116,7 +117,7 @@ def look_at_faces(
         One verdict a face: of the judges that refuse the first.
     """
     shares = replaced_shares(mask, placements, edge)
-    sights = [Sight(placement, after, _degree_of(placement, look)) for placement in placements]
+    sights = [Sight(placement, after, _degree_of(placement, look), mask) for placement in placements]
     verdicts = [judge_coverage(share) for share in shares]
 
     def judge_degrees(sights: Sequence[Sight]) -> list[Verdict]:
@@ -191,8 +192,8 @@ def judge_coverage(share: float) -> Verdict:
 
 
 def judge_likeness(sights: Sequence[Sight]) -> list[Verdict | None]:
-    """Refuses faces that still show the original; see likeness.py."""
-    return [_likeness(sight) for sight in sights]
+    """Refuses faces that still show the original, as a whole (likeness.py) or in parts (detail.py)."""
+    return [_likeness(sight) or _detail(sight) for sight in sights]
 
 
 def _likeness(sight: Sight) -> Verdict | None:
@@ -201,9 +202,23 @@ def _likeness(sight: Sight) -> Verdict | None:
     if likeness is None:
         return None
     value, limit = likeness.decisive
-    degree = "" if sight.degree is None else f", at degree {sight.degree:g}"
     word = UNCHANGED if sight.degree == 0 or likeness.is_unchanged else STILL_ORIGINAL
-    return Verdict(word, f"its structure agrees by {value:.3f}, {limit:g} is the most{degree}")
+    return Verdict(word, f"its structure agrees by {value:.3f}, {limit:g} is the most{_at_degree(sight)}")
+
+
+def _detail(sight: Sight) -> Verdict | None:
+    if sight.placement.side < LEAST_SIDE:
+        return None
+    for original in sight.originals:
+        figures = compare_detail(original, sight.result, sight.replaced)
+        worst = max(figures, key=lambda figure: figure.nearness, default=None)
+        if worst is not None and worst.is_original:
+            return Verdict(STILL_ORIGINAL, f"{worst}{_at_degree(sight)}")
+    return None
+
+
+def _at_degree(sight: Sight) -> str:
+    return "" if sight.degree is None else f", at degree {sight.degree:g}"
 
 
 def judge_glance(score: float, least: float, painted: bool) -> Verdict:

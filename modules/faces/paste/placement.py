@@ -43,6 +43,11 @@ class Placement:
         """float64 (2, 3), crop pixels -> picture pixels. Raises ValueError when the face's matrix has no inverse."""
         return invert_affine(self.face.crop_place()[0])
 
+    @property
+    def side(self) -> float:
+        """Side in pixels of the picture of the square that was cut."""
+        return self.crop_size * float(np.sqrt(abs(np.linalg.det(self.to_picture[:, :2]))))
+
     @cached_property
     def to_unit(self) -> np.ndarray:
         """float64 (2, 3), picture pixels -> the unit square whose edges are those of the crop."""

@@ -34,6 +34,12 @@ def smooth(cells: np.ndarray, sigma: float) -> np.ndarray:
     return kernel @ cells @ kernel.T
 
 
+def smooth_along(cells: np.ndarray, sigma: float, axis: int) -> np.ndarray:
+    """Cells [S, S] under a Gaussian along one axis alone: 0 down, 1 across."""
+    kernel = _gaussian(cells.shape[-1], sigma)
+    return cells @ kernel.T if axis else kernel @ cells
+
+
 @lru_cache(maxsize=4)
 def centres(side: int) -> tuple[np.ndarray, np.ndarray]:
     """x and y of the cells of a square, float32 [side, side], from its middle, in sides."""

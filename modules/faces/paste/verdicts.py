@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ..originals import as_colours, read_square
+from ..originals import CELLS, as_colours, read_square
 from ..outcomes import BROKEN as REPORTED_BROKEN
 from ..outcomes import KEPT, KEPT_BY_USER, REDACTED, Outcome
 from .placement import Placement
@@ -27,6 +27,7 @@ STILL_ORIGINAL = "still the original"
 PARTLY = "kept"  # too little of it was replaced
 NO_FACE = "no face found on it"
 FACE_LEFT = "a face is found on it"
+_REPLACED = 0.5  # of a pixel, from which a cell counts as replaced
 _ANOTHER = 1.0 / 255  # mean difference from which a square is not the one that was cut; rounding makes a quarter
 
 
@@ -84,11 +85,13 @@ class Sight:
         placement: the crop, its face, and the picture as it was (`placement.image`).
         after: float [H, W, C], 0..1: the picture with all crops pasted.
         degree: of anonymization that the crop was painted with, where it is known.
+        mask: float32 [H, W], 0..1, what was replaced; None for all of the crop.
     """
 
     placement: Placement
     after: torch.Tensor
     degree: float | None = None
+    mask: torch.Tensor | None = None
 
     @cached_property
     def result(self) -> np.ndarray:
@@ -103,6 +106,16 @@ class Sight:
     def visible(self) -> np.ndarray:
         """Which cells of the square lie in the picture, bool [160, 160]."""
         return self._before[1]
+
+    @cached_property
+    def replaced(self) -> np.ndarray:
+        """Which visible cells were replaced, bool [160, 160]: what the mask keeps is for the coverage to judge."""
+        if self.mask is None:
+            return self.visible
+        x, y, _ = self.placement.cell_centres(CELLS, self.mask.device)
+        height, width = self.mask.shape
+        rows, columns = y.round().long().clamp(0, height - 1), x.round().long().clamp(0, width - 1)
+        return self.visible & (self.mask[rows, columns] > _REPLACED).cpu().numpy()
 
     @cached_property
     def originals(self) -> tuple[np.ndarray, ...]:

@@ -1,0 +1,196 @@
+"""What still shows the original although, as a whole, it is another picture: parts, lines, drawings, veils, turns."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.paste.detail import compare_detail
+from face_anonymizer.modules.faces.paste.likeness import LIMITS, OWN_LIMITS, compare
+from face_anonymizer.modules.faces.paste.look import Look
+from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
+from face_anonymizer.modules.faces.settings import PasteSettings
+from face_anonymizer.modules.faces.types import FIVE_POINTS, Face, Faces
+
+SIDE = 160
+EVERYTHING = np.ones((SIDE, SIDE), bool)
+BOX = (181.8, 58.1, 269.7, 178.0)  # of assets/astronaut.jpg, as Detect Faces finds it
+POINTS = ((203.9, 100.2), (246.1, 102.9), (224.4, 128.5), (201.1, 139.0), (244.4, 141.4))
+
+
+@pytest.fixture(scope="module")
+def photo(request):
+    """The picture of assets/astronaut.jpg, its crop, its face, and the crops of four strangers."""
+    root = request.config.rootpath
+    picture = Image.open(root / "assets" / "astronaut.jpg").convert("RGB")
+    images = torch.from_numpy(np.array(picture)).float()[None] / 255
+    face = Face(0, np.array(BOX), 0.9, np.array(POINTS), FIVE_POINTS, "test")
+    crops, faces = crop_faces(images, Faces(1, *images.shape[1:3], (face,)), SIDE)
+    sheet = Image.open(root / "docs" / "synthetic_faces" / "identities.jpg").convert("RGB")
+    tiles = [
+        sheet.crop((i * 128, 0, i * 128 + 128, 128)).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for i in range(4)
+    ]
+    return images, crops, faces, [np.asarray(tile, np.float32) / 255 for tile in tiles]
+
+
+def cells(crop):
+    return np.ascontiguousarray(np.clip(crop, 0, 1).astype(np.float32).transpose(2, 0, 1))
+
+
+def refused(original, result):
+    """Whether the look takes one crop [160, 160, 3] for what was made of the other."""
+    pair = cells(original), cells(result), EVERYTHING
+    return compare(*pair).is_original or any(figure.is_original for figure in compare_detail(*pair))
+
+
+def grey(crop):
+    return np.repeat((crop @ np.float32([0.299, 0.587, 0.114]))[..., None], 3, -1)
+
+
+def filtered(crop, kind):
+    levels = Image.fromarray((grey(crop)[..., 0] * 255).round().astype(np.uint8))
+    return np.repeat(np.asarray(levels.filter(kind), np.float32)[..., None] / 255, 3, -1)
+
+
+def edges(crop):
+    down, right = np.gradient(grey(crop)[..., 0])
+    steep = np.hypot(down, right)
+    return np.repeat(np.clip(steep / np.quantile(steep, 0.98), 0, 1)[..., None], 3, -1)
+
+
+def sketch(crop):
+    """As a pencil would draw it: what is darker than around it."""
+    levels = grey(crop)
+    around = 1 - filtered(1 - levels, ImageFilter.GaussianBlur(4))
+    return np.clip(levels / np.maximum(around, 1e-3), 0, 1)
+
+
+def where(chosen):
+    """The original at some cells, the stranger at the others."""
+    return lambda crop, other: np.where(np.broadcast_to(chosen, (SIDE, SIDE))[..., None], crop, other)
+
+
+def inverted(chosen):
+    return lambda crop, other: where(chosen)(1 - crop, crop)
+
+
+X, Y = np.arange(SIDE)[None], np.arange(SIDE)[:, None]
+LEFT, UPPER = X < SIDE // 2, Y < SIDE // 2
+MIXED = {
+    "every third line inverted": inverted(Y % 3 == 0),
+    "every third line inverted, thick": inverted(Y // 5 % 3 == 0),
+    "every other column inverted": inverted(X // 3 % 2 == 0),
+    "every third line a stranger's": where(Y // 2 % 3 != 0),
+    "left half": where(LEFT),
+    "right half": where(~LEFT),
+    "upper half": where(UPPER),
+    "lower half": where(~UPPER),
+    "upper left quarter": where(LEFT & UPPER),
+    "upper right quarter": where(~LEFT & UPPER),
+    "lower left quarter": where(LEFT & ~UPPER),
+    "lower right quarter": where(~LEFT & ~UPPER),
+    "checkerboard of cells": where((X + Y) % 2 == 0),
+    "checkerboard of 5 cells": where((X // 5 + Y // 5) % 2 == 0),
+    "checkerboard of 20 cells": where((X // 20 + Y // 20) % 2 == 0),
+    "half and half": lambda crop, other: 0.5 * crop + 0.5 * other,
+    "0.7 of it": lambda crop, other: 0.7 * crop + 0.3 * other,
+    "0.7 of it, moved": lambda crop, other: 0.7 * np.roll(crop, (5, -7), (0, 1)) + 0.3 * other,
+    "0.7 of it, mirrored": lambda crop, other: 0.7 * crop[:, ::-1] + 0.3 * other,
+    "left half, paler": lambda crop, other: where(LEFT)(crop * 0.8 + 0.1, other),
+}
+DRAWN = {
+    "sketch": sketch,
+    "edges": edges,
+    "edges on white": lambda crop: 1 - edges(crop),
+    "edges, either there or not": lambda crop: (edges(crop) > 0.4).astype(np.float32),
+    "contours": lambda crop: filtered(crop, ImageFilter.CONTOUR),
+    "embossed": lambda crop: filtered(crop, ImageFilter.EMBOSS),
+    "solarized": lambda crop: np.where(crop > 0.5, 1 - crop, crop),
+    "posterized": lambda crop: np.round(crop * 3) / 3,
+    "channels turned": lambda crop: crop[..., [2, 0, 1]],
+}
+
+
+@pytest.mark.parametrize("kind", MIXED)
+def test_what_is_mixed_with_a_stranger_still_shows_the_original(photo, kind):
+    _, crops, _, others = photo
+    original = crops[0].numpy()
+    assert all(refused(original, MIXED[kind](original, other)) for other in others[:2])
+    assert all(refused(other, MIXED[kind](other, original)) for other in others[2:3])
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_what_was_drawn_of_the_original_still_shows_it(photo, kind):
+    original = photo[1][0].numpy()
+    assert refused(original, DRAWN[kind](original))
+    assert not any(refused(original, DRAWN[kind](other)) for other in photo[3][:2])
+
+
+@pytest.mark.parametrize("degrees", [25, 30, 37, 45, 60, 75, 110, 150, 200])
+@pytest.mark.parametrize("mirrored", [False, True], ids=["", "mirrored"])
+def test_a_turned_face_is_found(photo, degrees, mirrored):
+    original = photo[1][0].numpy()
+    picture = Image.fromarray((original[:, :: -1 if mirrored else 1] * 255).round().astype(np.uint8))
+    assert refused(original, np.asarray(picture.rotate(degrees, Image.Resampling.BICUBIC), np.float32) / 255)
+
+
+def test_strangers_pass_far_below_all_limits(photo):
+    _, crops, _, others = photo
+    people = [crops[0].numpy(), *others[:3]]
+    for one in range(len(people)):
+        for other in range(len(people)):
+            if one != other:
+                pair = cells(people[one]), cells(people[other]), EVERYTHING
+                assert not compare(*pair).is_original
+                assert max(figure.nearness for figure in compare_detail(*pair)) < 0.75
+
+
+def test_the_same_light_on_a_face_of_its_own_detail_passes(photo):
+    """As the published model paints where head, light and pose stay: all but the finest detail agrees nearly."""
+    _, crops, _, others = photo
+    original, other = crops[0].numpy(), others[0]
+
+    def finest(crop):
+        picture = torch.from_numpy(crop).permute(2, 0, 1)[None]
+        fine, coarse = (
+            torch.nn.functional.interpolate(
+                torch.nn.functional.interpolate(picture, size=side, mode="bilinear", antialias=True),
+                SIDE,
+                mode="bicubic",
+            )
+            for side in (SIDE, 20)
+        )
+        return (fine - coarse)[0].permute(1, 2, 0).numpy()
+
+    result = original - 0.6 * finest(original) + 0.6 * finest(other)
+    likeness = compare(cells(original), cells(result), EVERYTHING)
+    assert likeness.bands[2] > LIMITS[2] and likeness.limits == OWN_LIMITS and not likeness.is_original
+    # the same with no detail of its own is the original, blurred
+    blurred = compare(cells(original), cells(original - finest(original)), EVERYTHING)
+    assert blurred.limits == LIMITS and blurred.is_original
+
+
+def test_the_report_says_how_much_of_the_original_is_there(photo):
+    images, crops, faces, others = photo
+    other = torch.from_numpy(others[0])[None]
+    half = torch.cat([crops[:, :, :80], other[:, :, 80:]], 2)
+    (entry,) = replace_faces(images, half, faces, look=Look(degree=1.25))[2].entries
+    assert (entry.action, entry.verdict) == ("redacted", "still the original")
+    assert re.search(r"\d\d\.\d% of its places are the original's, 6% is the most, at degree 1.25$", entry.reason)
+    (entry,) = replace_faces(images, other, faces)[2].entries
+    assert (entry.action, entry.reason) == ("anonymized", "")
+
+
+def test_what_the_mask_keeps_is_for_the_coverage_to_judge(photo):
+    """Kept eyes are the user's wish, and 0.9 of the oval is replaced; they hide nothing that the crop brings back."""
+    images, crops, faces, others = photo
+    other = torch.from_numpy(others[0])[None]
+    settings = PasteSettings(keep=("eyes",))
+    _, _, report = replace_faces(images, other, faces, settings)
+    assert (report.entries[0].action, report.entries[0].reason) == ("anonymized", "")
+    assert 0.9 <= report.entries[0].covered < 0.99
+    (entry,) = replace_faces(images, torch.cat([crops[:, :, :80], other[:, :, 80:]], 2), faces, settings)[2].entries
+    assert (entry.action, entry.verdict) == ("redacted", "still the original")
