@@ -18,7 +18,7 @@ from face_anonymizer.modules.model.settings import DDPM, PaintSettings, SamplerS
 from face_anonymizer.modules.recognition.verdict import SAME_PERSON, STRANGER, Verification
 from face_anonymizer.modules.video.people import PeoplePainter
 
-STEPS = 4
+STEPS = 2
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ DEMO = checkpoint.PACK_MODELS / checkpoint.DEMO
 
 @pytest.fixture(scope="module")
 def images():
-    return pipeline.face_images(2)
+    return pipeline.face_images(2, 64)
 
 
 def run(model, images) -> dict[str, torch.Tensor]:

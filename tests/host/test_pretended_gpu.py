@@ -25,7 +25,6 @@ FULL_WIDTH = {  # the same sizes of tensors, of fewer layers
     "Intel, gpu-only": (Card(gib=16, kind="xpu", gpu_only=True), "default"),
 }
 TINY = {  # the same code
-    "fp32": (Card(), "fp32"),
     "fp32, gpu-only": (Card(gpu_only=True), "fp32"),
     "fp8, gpu-only": (Card(gpu_only=True), "fp8_e4m3fn"),
 }
@@ -44,12 +43,11 @@ def test_the_whole_way_at_full_width(case):
 
 @pytest.mark.parametrize("case", TINY)
 def test_the_whole_way_of_the_tiny_model(case):
-    check_whole_way(*TINY[case], folder=golden.TINY, size=128)
+    check_whole_way(*TINY[case], folder=golden.TINY, size=128, steps=1)
 
 
-@pytest.mark.parametrize(
-    "card", [Card(), Card(gpu_only=True), Card(kind="mps", gpu_only=True), Card(kind="xpu", gpu_only=True)], ids=str
-)
+# Apple's cards refuse what NVIDIA's and Intel's refuse, and more
+@pytest.mark.parametrize("card", [Card(), Card(kind="mps", gpu_only=True)], ids=str)
 def test_faces_are_found_followed_pasted_and_covered(card):
     check_pictures(card)
 

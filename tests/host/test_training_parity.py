@@ -116,8 +116,7 @@ def test_encoders():
     report("embedding", golden.relative(encoders.embeds(encoders.clip_input(pictures)), theirs))
 
 
-@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
-@pytest.mark.parametrize("routing", ROUTINGS)
+@pytest.mark.parametrize(("routing", "prediction"), zip(ROUTINGS, ("v_prediction", "epsilon"), strict=True))
 def test_exported_model_is_loaded_and_sampled(tmp_path, routing, prediction):
     """What validation shows of a training is what the sampler node makes of its model folder."""
     networks = load_networks([golden.TINY / name for name in checkpoint.NETWORKS], routing, ATTENTION)
@@ -150,13 +149,12 @@ def test_both_engines_paint_the_same():
     encoders = Encoders(golden.TINY / "vae", golden.TINY / "image_encoder")
     engine = DiffusersEngine(networks, encoders, "v_prediction", model.resolution)
     crops = face_images(3)
-    for degree in (0.0, 1.25):
-        for guidance in (1.0, 4.0):
-            settings = PaintSettings(degree, 3, SamplerSettings(steps=2, guidance_scale=guidance), faces_at_once=2)
-            ours, theirs = (anonymize_crops(one, crops, [0, 5, 1], settings) for one in (engine, model))
-            report(f"anonymized, degree {degree}, guidance {guidance}", golden.relative(ours, theirs), PICTURE_BOUND)
-            ours, theirs = (swap_crops(one, crops[:1], crops, [0, 5, 1], settings) for one in (engine, model))
-            report(f"swapped, degree {degree}, guidance {guidance}", golden.relative(ours, theirs), PICTURE_BOUND)
+    for degree, guidance in ((0.0, 1.0), (1.25, 4.0)):
+        settings = PaintSettings(degree, 3, SamplerSettings(steps=2, guidance_scale=guidance), faces_at_once=2)
+        ours, theirs = (anonymize_crops(one, crops, [0, 5, 1], settings) for one in (engine, model))
+        report(f"anonymized, degree {degree}, guidance {guidance}", golden.relative(ours, theirs), PICTURE_BOUND)
+        ours, theirs = (swap_crops(one, crops[:1], crops, [0, 5, 1], settings) for one in (engine, model))
+        report(f"swapped, degree {degree}, guidance {guidance}", golden.relative(ours, theirs), PICTURE_BOUND)
 
 
 def test_scheduler_of_the_export_is_the_samplers(tmp_path):
