@@ -6,6 +6,7 @@ from ..modules.model.own import OWN_GUIDANCE, OWN_STEPS, with_own
 from ..modules.model.references import References
 from ..modules.model.sampling import apply_references, sample
 from ..modules.model.settings import SamplerSettings
+from .painting import guidance_inputs
 from .types import CATEGORY, EmbedsSocket, FacesSocket, StatesSocket
 
 
@@ -74,6 +75,7 @@ class FaceAnonDDPMSampler(io.ComfyNode):
                     optional=True,
                     tooltip="Of Crop Faces. For clips: a tracked person keeps one seed over all frames.",
                 ),
+                *guidance_inputs(),
             ],
             outputs=[io.Latent.Output()],
         )
@@ -90,9 +92,14 @@ class FaceAnonDDPMSampler(io.ComfyNode):
         steps=SamplerSettings.steps,
         guidance_scale=SamplerSettings.guidance_scale,
         faces=None,
+        guidance_from=SamplerSettings.guidance_from,
+        guidance_to=SamplerSettings.guidance_to,
     ) -> io.NodeOutput:
         references = References(source_states, driving_states, source_embeds, driving_embeds)
         offsets = range(references.batch) if faces is None else faces.seed_offsets()
-        sampler = with_own(SamplerSettings(steps=steps, guidance_scale=guidance_scale), source_states.model)
+        sampler = SamplerSettings(
+            steps=steps, guidance_scale=guidance_scale, guidance_from=guidance_from, guidance_to=guidance_to
+        )
+        sampler = with_own(sampler, source_states.model)
         samples = sample(model, references, [seed + offset for offset in offsets], sampler)
         return io.NodeOutput({"samples": samples})

@@ -1,6 +1,7 @@
 """Video files in, video files out, with a few frames in memory: for clips that do not fit as image batches."""
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import folder_paths
@@ -18,6 +19,7 @@ from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, tho
 from .graph import SHOWN
 from .painting import (
     choice_inputs,
+    guidance_inputs,
     model_inputs,
     model_of,
     painting_inputs,
@@ -94,6 +96,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
                 *verify_inputs(),
                 *choice_inputs(),
                 whole_model_input(),
+                *guidance_inputs(),
             ],
             outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
             hidden=SHOWN,
@@ -129,9 +132,12 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         keep_traits=_ATTEMPTS.traits,
         degree_mode=_ATTEMPTS.degree_mode,
         face_anon_model=None,
+        guidance_from=_PAINT.sampler.guidance_from,
+        guidance_to=_PAINT.sampler.guidance_to,
     ) -> io.NodeOutput:
         parts = model_of(face_anon_model, model, source_reference_net, driving_reference_net, clip_vision, vae)
         sampler = sampler_of(parts, sampler_name, scheduler, steps, guidance_scale)
+        sampler = replace(sampler, guidance_from=guidance_from, guidance_to=guidance_to)
         painting = PaintSettings(degree, seed, sampler, faces_at_once)
         pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size, keep)
         proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))

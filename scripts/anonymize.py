@@ -87,12 +87,13 @@ def parse_arguments() -> FolderOptions:
     parser.add_argument("--anonymous-report", action="store_true", help="the report has digests of files, no names")
     parser.add_argument("--workers", type=int, help="files at a time, over all servers; one a server by default")
     parser.add_argument("--min-score", type=float, help="of the detector; lower finds more, also no faces")
-    where = "where to look in tiles for small faces, which takes ten times as long; photos by default"
-    parser.add_argument("--thorough", choices=("photos", "all", "none"), help=where)
+    parser.add_argument("--thorough", choices=("photos", "all", "none"), help="look in tiles too; photos by default")
     paint = parser.add_argument_group("anonymize")
     paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI; demo by default")
     paint.add_argument("--degree", type=float, help="0..2; 1.25 anonymizes (default)")
     paint.add_argument("--steps", type=int, help="1..1000; by default the model's own for photos, 25 for videos")
+    for name in ("--guidance-from", "--guidance-to"):
+        paint.add_argument(name, type=float, help="share of the noise levels; guidance everywhere (0, 1) by default")
     paint.add_argument("--seed", type=int, help="of each file: face i of a photo has seed + i")
     paint.add_argument("--size", type=int, help="side of a photo's crop in pixels; the model's own by default")
     paint.add_argument("--identity", choices=IDENTITIES, help="of a person in a video")

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import comfy.model_management
 import comfy.model_patcher
-import comfy.sample
 import comfy.samplers
 import comfy.utils
 import latent_preview
@@ -15,6 +14,7 @@ import torch
 
 from . import ddpm
 from .attention import ReferenceAttention
+from .guidance import IntervalGuider
 from .memory import in_parts, sampled_at_once
 from .projections import patch_references
 from .references import References
@@ -139,10 +139,7 @@ def _sample_ddpm(applied: Applied, seeds: Sequence[int], sampler: SamplerSetting
     noise = ddpm.draw_noise(generators, latent.shape[1:])
     model_sampling = applied.model.get_model_object("model_sampling")
     sigmas = torch.cat([model_sampling.sigmas.cpu()[schedule.timesteps], torch.zeros(1)])
-    guider = comfy.samplers.CFGGuider(applied.model)
-    guider.set_conds(applied.positive, applied.negative)
-    guider.set_cfg(max(1.0, sampler.guidance_scale))
-    return guider.sample(
+    return _guider(applied, sampler).sample(
         noise,
         latent,
         _DDPM(schedule, generators),
@@ -156,20 +153,24 @@ def _sample_ddpm(applied: Applied, seeds: Sequence[int], sampler: SamplerSetting
 def _sample_host(applied: Applied, seeds: Sequence[int], sampler: SamplerSettings, on_step: Callable) -> torch.Tensor:
     """One of the host's samplers on one part."""
     latent = applied.latent["samples"].float()
-    return comfy.sample.sample(
-        applied.model,
+    model = applied.model
+    how = (sampler.steps, model.load_device, sampler.name, sampler.scheduler)
+    sigmas = comfy.samplers.KSampler(model, *how, model_options=model.model_options).sigmas
+    return _guider(applied, sampler).sample(
         ddpm.draw_noise(ddpm.face_generators(seeds), latent.shape[1:]),
-        sampler.steps,
-        max(1.0, sampler.guidance_scale),
-        sampler.name,
-        sampler.scheduler,
-        applied.positive,
-        applied.negative,
         latent,
+        comfy.samplers.sampler_object(sampler.name),
+        sigmas,
         callback=on_step,
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seeds[0] % 2**64,
     )
+
+
+def _guider(applied: Applied, sampler: SamplerSettings) -> IntervalGuider:
+    guider = IntervalGuider(applied.model, sampler)
+    guider.set_conds(applied.positive, applied.negative)
+    return guider
 
 
 class _DDPM(comfy.samplers.KSAMPLER):

@@ -17,12 +17,35 @@ class SamplerSettings:
         steps: 1 to 1000.
         guidance_scale: w of v = (1 - w) v_uncond + w v_cond. At 1 or less the conditional prediction alone, as in the
             official code.
+        guidance_from, guidance_to: where there is guidance, as shares of the noise levels, from 0, all noise, to 1,
+            none. Elsewhere the conditional prediction alone, in half the time. In the paper: everywhere.
+
+    Raises:
+        ValueError: an interval that ends before it begins, or is not within 0..1.
     """
 
     name: str = DDPM
     scheduler: str = "karras"
     steps: int = 200
     guidance_scale: float = 4.0
+    guidance_from: float = 0.0
+    guidance_to: float = 1.0
+
+    def __post_init__(self):
+        if not 0 <= self.guidance_from <= self.guidance_to <= 1:
+            raise ValueError(
+                f"guidance_from is {self.guidance_from:g} and guidance_to {self.guidance_to:g}: they are shares of the "
+                f"noise levels, from 0 (all noise) to 1 (none), and the first is not above the second."
+            )
+
+    @property
+    def guides_everywhere(self) -> bool:
+        """Whether the interval leaves nothing out."""
+        return self.guidance_from == 0 and self.guidance_to == 1
+
+    def guides_at(self, share: float) -> bool:
+        """Whether there is guidance at a share of the noise levels, from 0, all noise, to 1, none."""
+        return self.guidance_scale > 1 and self.guidance_from <= share <= self.guidance_to
 
 
 @dataclass(frozen=True)

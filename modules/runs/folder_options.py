@@ -9,7 +9,7 @@ from pathlib import Path
 from ..attempts.settings import MOST_ATTEMPTS, AttemptSettings
 from ..faces.settings import DETAIL_RANGE, KEEP, SAME_NOISE, DetectSettings, PasteSettings, RedactSettings
 from ..model import checkpoint
-from ..model.settings import PaintSettings
+from ..model.settings import PaintSettings, SamplerSettings
 from ..output.formats import QUALITY
 from ..recognition.settings import AUTO, OFF
 from .jobs import PHOTO
@@ -17,7 +17,7 @@ from .jobs import PHOTO
 _RANGES = {
     **{"degree": (0, 2), "steps": (1, 1000), "seed": (0, 2**64 - 1), "size": (64, 2048)},
     **{"min_score": (0.05, 1), "detail": DETAIL_RANGE, "quality": (1, 100), "workers": (1, 64)},
-    "attempts": (1, MOST_ATTEMPTS),
+    **{"attempts": (1, MOST_ATTEMPTS), "guidance_from": (0, 1), "guidance_to": (0, 1)},
 }
 
 
@@ -38,6 +38,7 @@ class FolderOptions:
         model: a folder under models/face_anon of ComfyUI; None for the demo model.
         degree: of anonymization, 0..2.
         steps: of sampling, 1..1000; None for the model's own for photos, and the graph's for videos.
+        guidance_from, guidance_to: see SamplerSettings.
         seed: of each file; face i of a photo has seed + i.
         size: side of a photo's crop in pixels, 64..2048; None for the model's own.
         identity: of a person in a video, "same noise" or "same face".
@@ -69,6 +70,8 @@ class FolderOptions:
     model: str | None = None
     degree: float = PaintSettings().degree
     steps: int | None = None
+    guidance_from: float = SamplerSettings.guidance_from
+    guidance_to: float = SamplerSettings.guidance_to
     seed: int = PaintSettings().seed
     size: int | None = None
     identity: str = SAME_NOISE
@@ -93,6 +96,8 @@ class FolderOptions:
                 "--fallback keep leaves faces that cannot be painted as they are, so that results show who they are. "
                 "Add --allow-uncovered if that is meant, or take another --fallback"
             )
+        if self.guidance_from > self.guidance_to:
+            raise ValueError("--guidance-from is not above --guidance-to")
         if self.redact and self.model:
             raise ValueError("--redact needs no --model: choose one")
         asked = AttemptSettings(self.attempts, self.keep_traits, self.degree_mode).needs_recognisers
@@ -138,8 +143,14 @@ class FolderOptions:
             "size": self.size or own.resolution,
             "model": self.painted_by,
             **{name: getattr(self, name) for name in ("degree", "seed", "identity", "fallback")},
+            **self._of_guidance(),
             **self._of_attempts(own),
         }
+
+    def _of_guidance(self) -> dict:
+        """The interval, where it is one: the journals of runs before there were intervals say nothing of it."""
+        interval = {"guidance_from": self.guidance_from, "guidance_to": self.guidance_to}
+        return {} if tuple(interval.values()) == (0, 1) else interval
 
     def _of_attempts(self, own: checkpoint.ModelSettings) -> dict:
         verify = self.verified_by(own)

@@ -35,6 +35,8 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "degree": ("FaceAnonInterpolateStates", "FaceAnonAnonymizeCrops", "FaceAnonAnonymizeVideo"),
     "steps": _PAINTERS,
     "guidance_scale": _PAINTERS,
+    "guidance_from": _PAINTERS,
+    "guidance_to": _PAINTERS,
     "seed": _PAINTERS,
     "size": ("FaceAnonCropFaces",),
     "min_score": ("FaceAnonDetectFaces", "FaceAnonTrackVideo"),

@@ -17,7 +17,7 @@ import golden
 import pipeline
 import pytest
 import torch
-from conftest import import_from_host
+from comfy_extras import nodes_easycache, nodes_hypertile, nodes_sag, nodes_tomesd
 from torch.utils.flop_counter import FlopCounterMode
 
 from face_anonymizer.modules.model import projections
@@ -111,15 +111,15 @@ def test_the_work_that_is_saved_is_that_of_the_references(tiny, faces):
 
 
 def hypertile(model):
-    return import_from_host("comfy_extras.nodes_hypertile").HyperTile.execute(model, 32, 1, 0, False)[0]
+    return nodes_hypertile.HyperTile.execute(model, 32, 1, 0, False)[0]
 
 
 def tome(model):
-    return import_from_host("comfy_extras.nodes_tomesd").TomePatchModel.execute(model, 0.3)[0]
+    return nodes_tomesd.TomePatchModel.execute(model, 0.3)[0]
 
 
 def self_attention_guidance(model):
-    return import_from_host("comfy_extras.nodes_sag").SelfAttentionGuidance.execute(model, 0.5, 2.0)[0]
+    return nodes_sag.SelfAttentionGuidance.execute(model, 0.5, 2.0)[0]
 
 
 def replaced(model):
@@ -373,7 +373,7 @@ def test_a_device_that_is_full_keeps_nothing(tiny, faces, kept, monkeypatch):
 
 def test_easycache_skips_the_same_steps(tiny, faces, kept):
     """The host's node leaves out whole calls of the UNet."""
-    node = import_from_host("comfy_extras.nodes_easycache").EasyCacheNode
+    node = nodes_easycache.EasyCacheNode
 
     def cached(model):
         return node.execute(model, 0.8, 0.0, 1.0, False)[0]

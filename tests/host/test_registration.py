@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MODEL = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
 PAINTING = ("degree", "seed", "steps", "guidance_scale", "sampler_name", "scheduler", "identity", "faces_at_once")
+INTERVAL = ("guidance_from", "guidance_to")
 CONTRACT = {
     "FaceAnonAnonymizePhoto": (
         [
@@ -54,6 +55,7 @@ CONTRACT = {
             "steps",
             "guidance_scale",
             "faces",
+            *INTERVAL,
         ],
         ["LATENT"],
     ),
@@ -81,6 +83,7 @@ CONTRACT = {
         [
             *(*MODEL, "crops", "faces", *PAINTING, "source"),
             *("attempts", "verify", "keep", "keep_traits", "degree_mode", "face_anon_model"),
+            *INTERVAL,
         ],
         ["IMAGE", "FACE_ANON_FACES"],
     ),
@@ -100,6 +103,7 @@ CONTRACT = {
         [
             *("video", "faces", *MODEL, *PAINTING, "feather", "region", "colour_match", "fallback", "min_size"),
             *("report", "keep", "attempts", "verify", "keep_traits", "degree_mode", "face_anon_model"),
+            *INTERVAL,
         ],
         ["VIDEO", "FACE_ANON_REPORT"],
     ),

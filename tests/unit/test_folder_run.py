@@ -266,7 +266,7 @@ def test_settings_reach_every_node_that_has_them(task, kind):
     settings = {
         **{"model": "tiny", "degree": 0.5, "steps": 3, "seed": 41, "size": 128, "min_score": 0.2, "thorough": True},
         **{"fallback": "blur", "identity": "same face", "mode": "mosaic", "shape": "box", "detail": 4.0},
-        **{"format": "webp", "quality": 80, "guidance_scale": 1.5},
+        **{"format": "webp", "quality": 80, "guidance_scale": 1.5, "guidance_from": 0.25, "guidance_to": 0.75},
     }
     prompt = prompts.load_prompt(ROOT / "workflows" / "api", task, kind, settings)
     loaded = prompts.with_source(prompt, kind, "x [temp]")
@@ -283,6 +283,8 @@ def test_settings_reach_every_node_that_has_them(task, kind):
         "anonymize": {"model": "tiny", "steps": 3, "guidance_scale": 1.5, "seed": 41, "fallback": "blur"},
         "redact": {"mode": "mosaic", "shape": "box", "detail": 4.0},
     }
+    if task == "anonymize":
+        expected["anonymize"] |= {"guidance_from": 0.25, "guidance_to": 0.75}
     expected = expected[kind] | expected[task] | {"min_score": 0.2, "thorough": True, "mark_as_ai": task == "anonymize"}
     assert {name: seen[name] for name in expected} == {name: {value} for name, value in expected.items()}
     if task == "anonymize":

@@ -92,7 +92,6 @@ class DiffusersEngine:
             ValueError: a sampler that diffusers has not, references that do not fit, or another number of seeds than
                 of faces.
         """
-        predict = self._prediction(references, seeds, sampler.guidance_scale)
         generators = ddpm.face_generators(seeds)
         shape = (self.encoders.latent_channels, *references.latent_size)
         noise = ddpm.draw_noise(generators, shape).to(references.source_embeds.embeds.device)
@@ -103,46 +102,51 @@ class DiffusersEngine:
 
         if sampler.name == DDPM:
             schedule = ddpm.Schedule.of(sampler.steps)
+            predict = self._prediction(references, seeds, sampler, schedule.timesteps)
 
             def denoise(x: torch.Tensor, i: int) -> torch.Tensor:
                 timestep = schedule.timesteps[i]
-                return self._denoised(x, predict(x, timestep), schedule.alphas_cumprod[timestep].item())
+                return self._denoised(x, predict(x, i), schedule.alphas_cumprod[timestep].item())
 
             return ddpm.sample(denoise, noise, schedule, generators, show_step)
         scheduler = make_scheduler(sampler, self.prediction)
+        predict = self._prediction(references, seeds, sampler, scheduler.timesteps)
         x = noise * scheduler.init_noise_sigma
         # such as choose their noise themselves take a generator a face too; the others take none
         options = {"generator": generators} if "generator" in signature(scheduler.step).parameters else {}
         for i, timestep in enumerate(scheduler.timesteps):
             given = scheduler.scale_model_input(x, timestep)
-            predicted = predict(given, timestep)
+            predicted = predict(given, i)
             show_step(i, given, self._denoised(given, predicted, alpha_bar(scheduler, timestep)))
             x = scheduler.step(predicted, timestep, x, **options, return_dict=False)[0]
         return x
 
     def _prediction(
-        self, references: References, seeds: Sequence[int], guidance_scale: float
-    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        """What the UNet predicts for noised latents at a timestep, float32, both halves of the guidance mixed."""
+        self, references: References, seeds: Sequence[int], sampler: SamplerSettings, timesteps: torch.Tensor
+    ) -> Callable[[torch.Tensor, int], torch.Tensor]:
+        """What the UNet predicts for noised latents at step i, float32, both halves of the guidance mixed."""
         faces = references.check("", self.networks.unet.config.cross_attention_dim)
         if len(seeds) != faces:
             raise ValueError(f"There are {len(seeds)} seeds, but references for {faces} faces.")
-        guided = guidance_scale > 1
+        shares = 1 - timesteps / (ddpm.TRAIN_STEPS - 1)
+        is_guided = [sampler.guides_at(share) for share in shares.tolist()]
         source_embeds = references.source_embeds.embeds.expand(faces, -1, -1)
         driving_embeds = references.driving_embeds.embeds.expand(faces, -1, -1)
-        if guided:  # the conditional half, then the unconditional one
+        if any(is_guided):  # the conditional half, then the unconditional one
             source_embeds = torch.cat([source_embeds, torch.zeros_like(source_embeds)])
             driving_embeds = driving_embeds.repeat(2, 1, 1)
-        states = _joined_states(references, faces, guided)
+        states = _joined_states(references, faces, any(is_guided))
 
-        def predict(x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-            given = torch.cat([x, x]) if guided else x
-            times = timestep.expand(len(given)).to(x.device)
-            predicted = self.networks.predict(given, times, source_embeds, driving_embeds, states).float()
-            if not guided:
+        def predict(x: torch.Tensor, i: int) -> torch.Tensor:
+            given = torch.cat([x, x]) if is_guided[i] else x
+            times = timesteps[i].expand(len(given)).to(x.device)
+            rows = slice(0, len(given))
+            mine = {layer: state[rows] for layer, state in states.items()}
+            predicted = self.networks.predict(given, times, source_embeds[rows], driving_embeds[rows], mine).float()
+            if not is_guided[i]:
                 return predicted
             conditional, unconditional = predicted.chunk(2)
-            return torch.lerp(unconditional, conditional, guidance_scale)
+            return torch.lerp(unconditional, conditional, sampler.guidance_scale)
 
         return predict
 
