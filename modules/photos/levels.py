@@ -92,14 +92,26 @@ def bits_of(image: Image.Image, data: bytes) -> int:
         if image.format == "JPEG2000":
             return (data[data.index(b"\xff\x51") + 40] & 0x7F) + 1
         if image.format in ("AVIF", "HEIF"):
-            place = data.index(b"pixi", 0, 1 << 20) + 8
-            return max(data[place + 1 : place + 1 + data[place]])
+            return _bits_of_boxes(data[: 1 << 20])
         if image.format == "PPM":
             return max(8, int(data[:200].split()[3]).bit_length()) if data[:2] in (b"P5", b"P6") else 8
         if image.format == "SGI":
             return 8 * data[3]
     except (IndexError, ValueError, struct.error, AttributeError):
         pass
+    return 8
+
+
+def _bits_of_boxes(data: bytes) -> int:
+    """As bits_of, of AVIF and HEIC: by the box of its pixels, which not every writer makes, or that of its codec."""
+    if (place := data.find(b"pixi")) >= 0:
+        count = data[place + 8]
+        return max(data[place + 9 : place + 9 + count])
+    if (place := data.find(b"av1C")) >= 0:  # AV1 Codec ISO Media File Format Binding, 2.3.3
+        is_high, is_twelve = data[place + 6] & 0x40, data[place + 6] & 0x20
+        return 12 if is_high and is_twelve else 10 if is_high else 8
+    if (place := data.find(b"hvcC")) >= 0:  # ISO/IEC 14496-15, 8.3.3.1
+        return 8 + (data[place + 4 + 17] & 7)
     return 8
 
 

@@ -6,13 +6,14 @@ import contextlib
 import importlib
 import io
 import re
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from ..output import png
 from .kinds import HEAD_BYTES, PHOTO, heif_kind, kind_by_content
@@ -24,6 +25,7 @@ _FORMATS = (
 )
 _FIRST_IS_THE_PHOTO = ("MPO", "HEIF")  # a phone's depth map, a smaller copy or a second view follow
 _REDUCED, _MASK = 1, 4  # bits of the tag NewSubfileType of TIFF
+_KINDS_OF_NUMBERS = {1: "whole", 2: "signed whole", 3: "floating point"}  # tag SampleFormat of TIFF
 _ALIKE = 12  # levels on average that a smaller copy may differ by
 _LARGEST_TEXT = 1 << 20  # bytes of a text part of PNG that Pillow gets to see
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
@@ -45,12 +47,39 @@ def open_photo(file: Path | BinaryIO) -> Image.Image:
     """
     data = file.read_bytes() if isinstance(file, Path) else file.read()
     with _explained():
-        image = open_file(data)
+        try:
+            image = open_file(data)
+        except UnidentifiedImageError:
+            if why := _why_no_tiff(data):
+                raise UnreadablePhoto(why) from None
+            raise
         orientation = orientation_of(image)
         notes = _choose(image)
         image.load()
     image.info = {**image.info, "notes": notes, "orientation in file": orientation}
     return image
+
+
+def _why_no_tiff(data: bytes) -> str:
+    """Which levels a TIFF has that is not read; "" where it is none, or something else is wrong with it."""
+    if not data.startswith((b"II*\0", b"MM\0*")):
+        return ""
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+        file = io.BytesIO(data)
+        file.seek(tags.next)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a broken directory is told as what it is
+            tags.load(file)
+        kind, bits, channels = max(tags.get(339, (1,))), max(tags.get(258, (1,))), tags.get(277, 1)
+    except Exception:  # of a broken file Pillow raises what it comes upon
+        return ""
+    if kind not in _KINDS_OF_NUMBERS or not (kind == 3 or bits > 16):
+        return ""
+    return (
+        f"It is a TIFF of {channels} channels of {_KINDS_OF_NUMBERS[kind]} numbers of {bits} bits, which are not read: "
+        "save it as TIFF or PNG of 8 or 16 bits."
+    )
 
 
 def open_file(data: bytes) -> Image.Image:

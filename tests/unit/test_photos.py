@@ -4,7 +4,9 @@ import io
 import struct
 import warnings
 import zlib
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -245,6 +247,25 @@ def test_what_nodes_change_comes_back_at_the_depth_of_the_photo():
     assert gray.finish(changed).shape[-1] == 3  # a painted face has colours
     with pytest.raises(ValueError, match="30x40 pixels of 60x40"):
         gray.finish(changed[:, :30])
+
+
+@pytest.mark.parametrize("boxes", ["both", "the codec's alone"])
+@pytest.mark.parametrize("bits", [8, 10])
+def test_the_depth_of_avif_is_said(tmp_path, bits, boxes):
+    """Written by FFmpeg, as Pillow writes 8 bits alone."""
+    path, pixels = tmp_path / "a.avif", "yuv420p10le" if bits == 10 else "yuv420p"
+    with av.open(str(path), "w", format="avif") as output:
+        stream = output.add_stream("libsvtav1", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, pixels
+        frame = av.VideoFrame.from_ndarray(picture((64, 64)), format="rgb24").reformat(format=pixels)
+        frame.pts, frame.time_base = 0, Fraction(1)
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    data = path.read_bytes()
+    assert b"pixi" in data and b"av1C" in data
+    photo = read_photo(data if boxes == "both" else data.replace(b"pixi", b"free"))
+    assert photo.said("png") == (("its 10 bits a channel became 8",) if bits == 10 else ())
+    assert np.abs(photo.seen.astype(int) - picture((64, 64))).mean() < 12
 
 
 def test_depth_that_cannot_be_kept_is_said():
@@ -656,6 +677,13 @@ def test_what_is_no_photo_is_told_with_a_next_step():
     for data in (b"", b"hello", b"%!PS-Adobe-3.0 EPSF", b"\x89PNG\r\n\x1a\n", b"II*\0" + bytes(20)):
         with pytest.raises(UnreadablePhoto, match=r"It cannot be read: it is no photo.*save it as PNG"):
             read_photo(data)
-    three = np.random.default_rng(0).random((20, 30, 3)).astype(np.float32)
-    with pytest.raises(UnreadablePhoto, match=r"rare kind.*8 or 16 bits"):
-        read_photo(deep_tiff(three))
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind", "numbers"), [(3, "f4", "floating point"), (4, "f4", "floating point"), (3, "u4", "whole")]
+)
+def test_levels_that_are_not_read_are_refused_by_their_name(channels, kind, numbers):
+    levels = (np.random.default_rng(0).random((20, 30, channels)) * 1000).astype(kind)
+    words = f"TIFF of {channels} channels of {numbers} numbers of 32 bits, which are not read: save it as .*16 bits"
+    with pytest.raises(UnreadablePhoto, match=words):
+        read_photo(deep_tiff(levels))
