@@ -46,11 +46,18 @@ class _Encoded:
             track.codec_context.format, track.codec_context.layout, track.codec_context.sample_rate
         )
         self._next_pts = 0
+        # AVI has no times, its sound is one piece; FFmpeg counts them wrongly where a codec's packets are of one size
+        self._is_one_piece = stream.container.format.name == "avi"
+        self._has_begun = False
 
     def write(self, packet: av.Packet) -> None:
         try:
             frames = packet.decode()
         except av.error.FFmpegError:  # a broken packet is silence, as in players
+            if self._is_one_piece:
+                self._next_pts += round(
+                    (packet.duration or 0) * packet.time_base * self._track.codec_context.sample_rate
+                )
             return
         for frame in frames:
             self._encode(frame)
@@ -68,12 +75,13 @@ class _Encoded:
     def _encode(self, frame: av.AudioFrame | None) -> None:
         rate = self._track.codec_context.sample_rate
         for part in self._resampler.resample(frame):
-            if part.pts is not None and part.time_base is not None:
+            if part.pts is not None and part.time_base is not None and not (self._is_one_piece and self._has_begun):
                 begins = round((part.pts * part.time_base - self._offset_s) * rate)
                 # tracks that repeat themselves or go backward: no encoder takes these
                 self._next_pts = max(begins, self._next_pts)
             part.pts, part.time_base = self._next_pts, Fraction(1, rate)
             self._next_pts += part.samples
+            self._has_begun = True
             self._output.mux(self._track.encode(part))
 
 
