@@ -67,7 +67,7 @@ def save_curves(
         axis.set_ylabel(labels.get(title, ""))
         axis.set_ylim(bottom=0)
         axis.spines[["top", "right"]].set_visible(False)
-    _save(plt, figure, file)
+    save_figure(figure, file)
 
 
 def save_bars(file: Path, title: str, label: str, bars: Mapping[str, Interval]) -> None:
@@ -92,7 +92,7 @@ def save_bars(file: Path, title: str, label: str, bars: Mapping[str, Interval]) 
     axis.set_title(title, fontsize=10)
     axis.set_xlim(left=0)
     axis.spines[["top", "right"]].set_visible(False)
-    _save(plt, figure, file)
+    save_figure(figure, file)
 
 
 def save_histograms(file: Path, title: str, label: str, groups: Mapping[str, np.ndarray], line: float | None) -> None:
@@ -119,7 +119,7 @@ def save_histograms(file: Path, title: str, label: str, groups: Mapping[str, np.
     axis.set_title(title, fontsize=10)
     axis.legend(fontsize=8, frameon=False)
     axis.spines[["top", "right", "left"]].set_visible(False)
-    _save(plt, figure, file)
+    save_figure(figure, file)
 
 
 def save_scatter(file: Path, title: str, labels: tuple[str, str], groups: Mapping[str, tuple]) -> None:
@@ -142,11 +142,11 @@ def save_scatter(file: Path, title: str, labels: tuple[str, str], groups: Mappin
     axis.set_ylabel(labels[1])
     axis.set_title(title, fontsize=10)
     axis.legend(fontsize=8, frameon=False)
-    _save(plt, figure, file)
+    save_figure(figure, file)
 
 
-def _save(plt, figure, file: Path) -> None:
-    """PNG, whole or not at all."""
+def save_figure(figure, file: Path) -> None:
+    """Save a figure of need_matplotlib's as a PNG, whole or not at all, and close it."""
     with replaced_whole(file) as part:
         figure.savefig(part, dpi=_DPI, format="png")
-    plt.close(figure)
+    need_matplotlib().close(figure)

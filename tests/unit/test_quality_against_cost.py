@@ -1,0 +1,86 @@
+"""The curve of quality against cost: what counts as equal, who is on the front, what a setting costs."""
+
+import json
+
+import pytest
+import torch
+
+from face_anonymizer.modules.model.settings import DDPM
+from face_anonymizer.tools.benchmarks import curve, quality_against_cost
+from face_anonymizer.tools.benchmarks.curve import MEASURES, Point, front, harm, is_equal
+
+PEOPLE = 40
+
+
+def point(name: str, tflop: float, **shifts: float) -> Point:
+    """A setting whose values are the same for all settings but for a shift."""
+    values = {}
+    for number, measure in enumerate(MEASURES):
+        drawn = torch.rand(PEOPLE, generator=torch.Generator().manual_seed(number), dtype=torch.float64)
+        values[measure] = drawn + 1 + shifts.get(measure, 0.0)
+    return Point(name, tflop, 1.0, values)
+
+
+def test_differences_are_those_of_the_same_person():
+    """Two settings that differ by the same in everybody: no interval, however far people lie apart."""
+    reference, other = point("a:-:200", 100), point("b:-:10", 10, pose=0.2, sharpness=0.2)
+    for measure, expected in (("pose", 0.2), ("sharpness", -0.2), ("gaze", 0.0)):
+        worse = harm(other, reference, measure)
+        assert worse.value == pytest.approx(expected) and worse.high - worse.low < 1e-9
+    assert reference.mean("pose").high - reference.mean("pose").low > 0.1
+
+
+def test_equal_is_within_5_percent_or_one_point():
+    reference = point("a:-:200", 100)
+    value = reference.mean("pose").value
+    for measure, allowed in (("pose", 0.05 * value), ("rank1_1.25", 0.01), ("rank1_0.3", 0.01)):
+        assert is_equal(point("b", 1, **{measure: 0.99 * allowed}), reference, measure)
+        assert not is_equal(point("b", 1, **{measure: 1.01 * allowed}), reference, measure)
+    assert is_equal(point("b", 1, sharpness=9.0), reference, "sharpness")  # higher is better
+    assert not is_equal(point("b", 1, sharpness=-0.2), reference, "sharpness")
+
+
+def test_only_what_nothing_cheaper_reaches_is_on_the_front():
+    points = [point("a", 3, pose=0.1), point("b", 1, pose=0.5), point("c", 2, pose=0.6), point("d", 4, pose=0.1)]
+    assert [one.name for one in front(points, "pose")] == ["b", "a"]
+    assert [one.name for one in front(points, "swap")] == ["b"]
+
+
+def test_what_is_not_measurable_is_left_out(tmp_path):
+    faceless = point("a:-:10", 1)
+    faceless.values["pose"][:] = torch.nan
+    text = curve.as_markdown([faceless, point("b:-:20", 2)], faceless)
+    assert text.count("not measurable") == 3  # its value, its difference and that of the other
+    curve.save_plot(tmp_path / "curve.png", [point("a:-:10", 1), point("b:-:20", 2)])
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_settings_are_read():
+    setting = quality_against_cost.parse_setting("uni_pc:exponential:8:0.2-0.8", 2.0)
+    assert (setting.name, setting.scheduler, setting.steps, setting.guidance_scale) == ("uni_pc", "exponential", 8, 2.0)
+    assert (setting.guidance_from, setting.guidance_to) == (0.2, 0.8)
+    assert quality_against_cost.parse_setting(f"{DDPM}:-:200", 4.0).guides_everywhere
+    for wrong in ("uni_pc", "uni_pc:karras:many", "a:b:3:0.8-0.2"):
+        with pytest.raises(ValueError):
+            quality_against_cost.parse_setting(wrong, 4.0)
+    names = quality_against_cost.default_settings()
+    assert len(set(names)) == len(names) and quality_against_cost.REFERENCE in names
+    for name in names:
+        quality_against_cost.parse_setting(name, 4.0)
+
+
+def test_results_become_points_and_files(tmp_path):
+    """The first step of each half projects the references; a run without guidance has one half."""
+    values = {measure: [1.0, None, 2.0] for measure in MEASURES}
+    results = {
+        "costs": {"first": 3.0, "later": 2.0, "rest": 10.0},
+        "settings": {
+            "a:-:5": {"halves": 10.0, "kinds": 2, "seconds": 0.5, "values": values},
+            "b:-:5": {"halves": 5.0, "kinds": 1, "seconds": 0.2, "values": values},
+        },
+    }
+    points = quality_against_cost.points_of(json.loads(json.dumps(results)))
+    assert [one.tflop for one in points] == [10 + 20 + 2, 10 + 10 + 1]
+    assert points[0].mean("pose").value == 1.5 and points[0].mean("pose").count == 2
+    quality_against_cost.write_curve(tmp_path, results, "c:-:200", plot=False)
+    assert "Worse than a:-:5, person by person" in (tmp_path / "curve.md").read_text()  # the dearest that is there

@@ -1,0 +1,75 @@
+"""What a step of the published architecture costs, counted on torch's meta device. Touches the host: runs its UNet."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import comfy.ops
+import torch
+from comfy.ldm.modules.attention import attention_pytorch
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from torch.utils.flop_counter import FlopCounterMode
+
+from face_anonymizer.modules.checking.random_model import FULL_SIZE
+from face_anonymizer.modules.model.attention import ReferenceAttention
+from face_anonymizer.modules.model.projections import KeptProjections
+from face_anonymizer.modules.model.states import DRIVING, SOURCE, ReferenceStates
+from face_anonymizer.modules.model.unet_layout import read_unet_layout
+
+# All of a face but its steps, TFLOP: VAE, image encoder and ReferenceNets. docs/measured.md: 61.0 of a face of 25
+# guided steps of 2.187, as tools/benchmarks/speed.py counts them.
+REST_OF_A_FACE = 6.3
+_LATENT = 64  # side in latent pixels, of a face of 512
+
+
+class HalfStep(NamedTuple):
+    """TFLOP of one half of the guidance in one step of one face.
+
+    Args:
+        first: the references' keys and values are projected, too, as in a run's first step.
+        later: they are kept.
+    """
+
+    first: float
+    later: float
+
+
+def count_half_step() -> HalfStep:
+    """Count both on the published architecture, with the host's own UNet and torch's attention."""
+    layout = read_unet_layout(FULL_SIZE.unet, "the published config.json")
+    network = UNetModel(
+        **layout.host_config, dtype=torch.float32, device="meta", operations=comfy.ops.disable_weight_init
+    )
+    routes = layout.routes("block_first")
+    inputs = {
+        "x": torch.empty(1, layout.in_channels, _LATENT, _LATENT, device="meta"),
+        "timesteps": torch.empty(1, device="meta"),
+        "context": torch.empty(1, 2, layout.context_dim, device="meta"),
+    }
+    states = {}
+
+    def record(x, context, value, extra_options):
+        states[(*extra_options["block"], extra_options["block_index"])] = x
+        return x, context, value
+
+    run = {"cond_or_uncond": [0], "optimized_attention_override": lambda _, *given, **more: _attend(*given, **more)}
+    network(**inputs, transformer_options={**run, "patches": {"attn1_patch": [record]}})
+    wanted = {layer: states[layer] for layer in {*routes.values()}}
+    both = [ReferenceStates(role, wanted, {}, routes, (_LATENT, _LATENT)) for role in (SOURCE, DRIVING)]
+    kept = KeptProjections(ReferenceAttention(*both))
+    options = {
+        **run,
+        "patches": {"attn1_patch": [kept.patch]},
+        "patches_replace": {"attn1": dict.fromkeys(routes, kept.replace)},
+    }
+    counted = []
+    for _ in range(2):
+        with FlopCounterMode(display=False) as counter:
+            network(**inputs, transformer_options=options)
+        counted.append(counter.get_total_flops() / 1e12)
+    return HalfStep(*counted)
+
+
+def _attend(q, k, v, heads, **options):
+    """torch's attention, without what a meta tensor cannot be asked."""
+    return attention_pytorch(q, k, v, heads)
