@@ -1,6 +1,9 @@
 """Verify Faces, and the verdict in Paste Faces, called as ComfyUI calls them."""
 
+import dataclasses
 import gc
+import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import comfy.model_management
@@ -10,7 +13,10 @@ import torch
 from PIL import Image
 
 from face_anonymizer import nodes as pack
+from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.model.checkpoint import DEMO, PACK_MODELS
+from face_anonymizer.modules.recognition.reader import FaceReader
+from face_anonymizer.modules.recognition.verdict import verify
 from face_anonymizer.nodes import model, reporting
 
 
@@ -161,3 +167,18 @@ def test_the_reader_leaves_nothing_loaded(photo, stranger):
     gc.collect()
     comfy.model_management.cleanup_models()
     assert comfy.model_management.loaded_models() == []
+
+
+@pytest.mark.parametrize("name", ["api_magnific_image_relight", "api_grok_imagine_image_quality_image_edit"])
+def test_one_person_in_two_pictures_is_no_stranger(name):
+    """Generated people of ComfyUI's own template pictures, shown twice: in other light, with other hair and props."""
+    folder = Path(importlib.util.find_spec("comfyui_workflow_templates_media_image").origin).parent / "templates"
+    network, reader = load_face_networks(), FaceReader()
+    read = []
+    for number in (1, 2):
+        images = load(folder / f"{name}-{number}.webp")
+        faces = detect_faces(network, images)
+        largest = max(faces, key=lambda face: face.size)
+        read += reader.read(images, dataclasses.replace(faces, faces=(largest,)))
+    there = verify(*read)
+    assert there.verdict == verify(*reversed(read)).verdict == "same person", there.reason
