@@ -48,7 +48,7 @@ class Comparison:
     def __init__(self, report: Report, count: int, searches: int = _SEARCHES):
         self._report = report
         self._traces = by_image(report.traces)
-        self._views = {view.image: view.square for view in report.views}
+        self._views = {view.image: view for view in report.views}
         self._in_order = count == report.images
         self._last: Place | None = None
         self._searches = searches
@@ -72,13 +72,16 @@ class Comparison:
                 return
             if not at_once and self._is_that(number, picture):
                 return
-        placed = (self._states(other, picture) for other in self._candidates(number, picture))
-        states = next((one for one in placed if one is not None), None)
+        states = None
+        if at_once and set(at_once.values()) <= {CHANGED, COVERED}:  # where nothing is seen, something else may lie
+            states = self._states(number, picture, parts=False)
+            if states is None and self._is_that(number, picture):
+                return
         if states is None:
-            is_seen = OPEN in at_once.values()
-            is_covered = bool(at_once) and UNKNOWN not in at_once.values() and self._is_that(number, picture)
-            if not is_seen and not is_covered:
-                self.unknown.append(number)
+            placed = (self._states(other, picture) for other in self._candidates(number, picture))
+            states = next((one for one in placed if one is not None), None)
+        if states is None and OPEN not in at_once.values():
+            self.unknown.append(number)
         # what was seen at once may be chance where the picture was shifted, and is better than nothing
         states = at_once | {key: state for key, state in (states or {}).items() if state != UNKNOWN}
         self.open_faces |= {key for key, state in states.items() if state == OPEN}
@@ -118,8 +121,14 @@ class Comparison:
         value, least = cells_agreement(take_fingerprint(picture[None]).cells[0], cells, changed)
         return value >= least
 
-    def _states(self, other: int, picture: torch.Tensor) -> dict[Key, str] | None:
-        """What became of the faces of one of the report's pictures in this one; None where it is another picture."""
+    def _states(self, other: int, picture: torch.Tensor, parts: bool = True) -> dict[Key, str] | None:
+        """What became of the faces of one of the report's pictures in this one; None where it is another picture.
+
+        Args:
+            other: number of the report's picture.
+            picture: this one.
+            parts: it may be a part of that one, or that a part of it.
+        """
         traces = self._traces.get(other, [])
         if self._last is not None:  # what was done to the picture before was done to this one too, most likely
             states = self._faces_at(self._last, traces, picture)
@@ -128,24 +137,31 @@ class Comparison:
         if self._searches <= 0:
             return None
         self._searches -= 1
-        square = self._views.get(other)
-        if square is None:
-            square = self._cells_of(other)
-        if square is None or (place := self._place(square.astype(np.float32) / 255, picture)) is None:
+        view, cells = self._views.get(other), self._cells_of(other)
+        squares = (view.before, view.after) if view is not None else () if cells is None else (cells,)
+        place = self._place([square.astype(np.float32) / 255 for square in squares], picture, parts)
+        if place is None:
             return None
         self._last = place
-        return self._faces_at(place, traces, picture, len(square))
+        return self._faces_at(place, traces, picture, len(squares[0]))
 
-    def _place(self, square: np.ndarray, picture: torch.Tensor) -> Place | None:
-        """Where a picture lies in one of the report's, or that in it; None where that is not certain."""
+    def _place(self, squares: list[np.ndarray], picture: torch.Tensor, parts: bool) -> Place | None:
+        """Where a picture lies in one of the report's as it was or became, or that in it; None: that is not certain."""
         size = self._report.height, self._report.width
-        place = find_place(square, size, picture)
-        if place is None or place.is_certain or len(square) < SIDE:
-            return place if place is not None and place.is_certain else None
         small = [max(1, round(SIDE * side / max(size))) for side in size]  # in its own proportions
-        theirs = torch.from_numpy(resized(torch.from_numpy(square), *small))[..., None]
-        place = find_place(to_square(picture), picture.shape[:2], theirs)
-        return place.inverse if place is not None and place.is_certain else None
+        for as_part in (False, True) if parts else (False,):
+            for square in squares:
+                place = find_place(square, size, picture, as_part)
+                if place is not None and place.is_certain:
+                    return place
+        if parts and len(squares) > 1:
+            ours = to_square(picture)
+            for square in squares:
+                theirs = torch.from_numpy(resized(torch.from_numpy(square), *small))[..., None]
+                place = find_place(ours, picture.shape[:2], theirs)
+                if place is not None and place.is_certain:
+                    return place.inverse
+        return None
 
     def _faces_at(self, place: Place, traces: list[Trace], picture: torch.Tensor, cells: int = SIDE) -> dict[Key, str]:
         luma = luma_of(picture).numpy() * 255

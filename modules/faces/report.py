@@ -101,7 +101,7 @@ class Report:
         notes: what else the user should know, a line each.
         traces: of the faces that were changed, by which a later step knows the picture that this report is of.
         fingerprint: of the pictures that the faces were found in.
-        views: of pictures whose faces were changed, as they were; of a clip, some. None of the three is in the JSON.
+        views: of pictures whose faces were changed; of a clip, some. None of the three stands in the JSON.
     """
 
     images: int
@@ -203,7 +203,7 @@ class Report:
         """
         keys = sorted(self.changed)
         viewed = sorted({image for image, _ in keys if is_viewed(image)})
-        return replace(self, traces=take_traces(before, after, keys), views=take_views(before, viewed))
+        return replace(self, traces=take_traces(before, after, keys), views=take_views(before, after, viewed))
 
     @property
     def changed(self) -> set[Key]:

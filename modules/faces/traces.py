@@ -56,25 +56,40 @@ def take_traces(before: torch.Tensor, after: torch.Tensor, keys: Iterable[Key]) 
 
 
 class View(NamedTuple):
-    """A picture before a step, by which it is found in another one.
+    """A picture before and after a step, by which it is found in another one.
 
     Args:
         image: its number, from 0.
-        square: uint8 [128, 128], of placing.to_square, in levels.
+        before, after: uint8 [128, 128], of placing.to_square, in levels.
     """
 
     image: int
-    square: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
 
 
-def take_views(before: torch.Tensor, numbers: Iterable[int]) -> tuple[View, ...]:
-    """The views of some pictures of a batch [B, H, W, C], 0..1."""
-    return tuple(View(number, np.rint(to_square(before[number]) * 255).astype(np.uint8)) for number in numbers)
+def take_views(before: torch.Tensor, after: torch.Tensor, numbers: Iterable[int]) -> tuple[View, ...]:
+    """The views of some pictures of a step.
+
+    Args:
+        before: float [B, H, W, C], 0..1, what went into it.
+        after: of the same size, what came out.
+        numbers: of the pictures.
+    """
+
+    def square(picture: torch.Tensor) -> np.ndarray:
+        return np.rint(to_square(picture) * 255).astype(np.uint8)
+
+    return tuple(View(number, square(before[number]), square(after[number])) for number in numbers)
 
 
 def join_views(earlier: Iterable[View], later: Iterable[View]) -> tuple[View, ...]:
-    """The views of two steps: of a picture of both what was before the first."""
-    return tuple({view.image: view for view in (*later, *earlier)}.values())
+    """The views of two steps: of a picture of both what was before the first and after the second."""
+    joined = {view.image: view for view in earlier}
+    for view in later:
+        first = joined.get(view.image)
+        joined[view.image] = view if first is None else view._replace(before=first.before)
+    return tuple(joined.values())
 
 
 def join_traces(earlier: Iterable[Trace], later: Iterable[Trace]) -> tuple[Trace, ...]:

@@ -1,5 +1,6 @@
 """Clips as image batches and as files: every face covered, fps, frames and sound as they were."""
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -233,6 +234,20 @@ def test_a_film_with_one_other_frame_is_refused(tmp_path, video, faces):
     write_video(tmp_path / "other.mp4", frames)
     with pytest.raises(ValueError, match=f"Picture {FRAMES - 1} is not the one in which these faces were found"):
         pack.FaceAnonRedactVideo.execute(InputImpl.VideoFromFile(str(tmp_path / "other.mp4")), faces)
+
+
+@pytest.mark.parametrize("how", ["painted", "mosaic", "solid"])
+def test_a_film_is_saved_with_its_report_and_the_one_before_is_not(video, faces, anonymized, how):
+    if how == "painted":
+        result, report = anonymized
+    else:
+        result, report = pack.FaceAnonRedactVideo.execute(video, faces, how).result
+    saved = pack.FaceAnonSaveVideo.execute(result, "told", report=report).ui.as_dict()["images"][0]
+    file = Path(folder_paths.get_output_directory()) / saved["subfolder"] / saved["filename"]
+    told = json.loads(file.with_suffix(".json").read_text())
+    assert told["notes"] == report.to_dict()["notes"] and told["actions"] == report.count()
+    with pytest.raises(ValueError, match="shows them as they were before"):
+        pack.FaceAnonSaveVideo.execute(video, "told", report=report)
 
 
 def test_a_report_without_its_film_is_refused(video, faces):
