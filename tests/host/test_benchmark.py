@@ -36,7 +36,8 @@ def test_step_only_measures_just_the_step(benchmark, capsys):
 
 
 def test_prints_a_table_and_verdicts(benchmark, capsys, tmp_path):
-    status = benchmark.main(["--tiny", "--latent", "16", "--repeats", "1", "--json", str(tmp_path / "costs.json")])
+    arguments = ["--tiny", "--latent", "16", "--repeats", "1", "--attention", "pytorch"]
+    status = benchmark.main([*arguments, "--json", str(tmp_path / "costs.json")])
     printed = capsys.readouterr()
     assert status == 0, printed.out
     assert "| guided step, pytorch attention |" in printed.out

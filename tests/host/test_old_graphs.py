@@ -106,13 +106,19 @@ def test_every_graph_has_its_prompt():
     assert len(GRAPHS) >= 9 and all(read_prompt(path) for path in GRAPHS)
 
 
-@each_graph
-def test_an_old_graph_means_what_it_meant(frontend, server, path, clip):
+@pytest.fixture(scope="module")
+def info(server, clip) -> dict:
+    """What the server says of its nodes, once it has the pictures that the graphs name."""
     server.upload(ROOT / "assets" / "astronaut.jpg", name="example.png")
     server.upload(clip, name="example.mp4")
+    return server.object_info()
+
+
+@each_graph
+def test_an_old_graph_means_what_it_meant(frontend, info, path):
     frontend.load(path)
     assert frontend.errors() == []
-    faults = find_differences(frontend.to_api(), read_prompt(path), server.object_info())
+    faults = find_differences(frontend.to_api(), read_prompt(path), info)
     faults += find_shifts(read_json(path), frontend.page.evaluate(WIDGETS))
     assert not faults, "\n".join(["New widgets come after all old ones, optional, with a default:", *faults])
 

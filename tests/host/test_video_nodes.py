@@ -28,7 +28,7 @@ from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
 pytestmark = pytest.mark.usefixtures("remembered_looks")
 
 FRAMES = 4  # of `clip`
-FAST = {"seed": 5, "steps": 2, "sampler_name": "euler"}
+FAST = {"seed": 5, "steps": 1, "sampler_name": "euler"}
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_one_face_for_each_person(video, model, faces, anonymized):
 
 
 def test_what_recognisers_do_not_take_for_a_stranger_is_covered_in_every_frame(video, model, faces):
-    """The tiny model paints no faces: of none that can be measured an attempt passes, and nothing of it leaves."""
-    first = replace(faces, faces=tuple(face for face in faces if face.image_index < 2))
+    """Of two people. What the demo paints in one step is no stranger where it can be measured: nothing of it leaves."""
+    first = replace(faces, faces=tuple(face for face in faces if face.image_index < 2 and face.track < 2))
     output = pack.FaceAnonAnonymizeVideo.execute(video, first, *model, **FAST, verify="on", attempts=2)
     result, report = output.result
     frames, covered = result.get_components().images, 0
@@ -168,7 +168,7 @@ def test_one_face_for_each_person_needs_to_know_who_is_who(faces, video, model):
 
 def test_best_frames_are_read_without_the_rest_of_the_file(faces, video, model, monkeypatch):
     """The file is decoded twice by nature, to find the faces and to change them: same face adds a few frames."""
-    first = replace(faces, faces=tuple(face for face in faces if face.image_index < 3))
+    first = replace(faces, faces=tuple(face for face in faces if face.image_index < 2))
     pictures = []
     picture = video_frames.FrameReader.picture
     monkeypatch.setattr(

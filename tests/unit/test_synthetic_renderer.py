@@ -56,7 +56,7 @@ def test_one_row_serves_all_of_the_other():
 
 
 def test_any_size_shows_the_same_face():
-    small, large = (render(IDENTITIES[:4], SCENES[:4], size) for size in (128, 512))
+    small, large = (render(IDENTITIES[:2], SCENES[:2], size) for size in (128, 512))
     reduced = avg_pool2d(large.images.permute(0, 3, 1, 2), 4).permute(0, 2, 3, 1)
     difference = (small.images - reduced).abs()
     assert difference.mean() < 0.003
@@ -167,7 +167,7 @@ def test_faces_fill_the_frame_like_the_projects_crops():
 
 
 def test_the_detector_finds_them_where_they_are():
-    count, size = 12, 128
+    count, size = 8, 128
     rendered = render(sample_identities(count, seed=7), sample_attributes(count, seed=7), size)
     faces = detect_faces(load_face_networks(), rendered.images, DetectSettings(min_score=0.3, max_faces=1))
     assert len(faces) >= count - 1
