@@ -138,9 +138,10 @@ class Comparison:
             return None
         self._searches -= 1
         view, cells = self._views.get(other), self._cells_of(other)
-        squares = (view.before, view.after) if view is not None else () if cells is None else (cells,)
+        squares = [cells] if cells is not None else []
+        squares = [view.before, view.after] if view is not None else squares
         place = self._place([square.astype(np.float32) / 255 for square in squares], picture, parts)
-        if place is None:
+        if place is None or not squares:
             return None
         self._last = place
         return self._faces_at(place, traces, picture, len(squares[0]))
@@ -200,9 +201,8 @@ class Comparison:
                 some = slice(None, None, math.ceil(len(taken.images) / _RANKED))
                 self._ranking = taken.images[some], np.stack([_normalized(cells) for cells in taken.cells[some]])
             else:
-                small = [
-                    square.reshape(CELLS, -1, CELLS, SIDE // CELLS).mean((1, 3)) for square in self._views.values()
-                ]
+                step = SIDE // CELLS
+                small = [view.before.reshape(CELLS, step, CELLS, step).mean((1, 3)) for view in self._views.values()]
                 rows = np.stack([_normalized(cells) for cells in small]) if small else np.zeros((0, CELLS**2))
                 self._ranking = np.array(list(self._views), np.int64), rows
         return self._ranking

@@ -1,6 +1,7 @@
 """The picture as it was does not go out with a report of the result, however it was resized, mirrored or cropped."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,6 +153,15 @@ def test_some_of_a_batch_in_any_order_are_compared_with_their_own(photo):
     comparison.look_at(1, befores[1].flip(1))
     assert {image for image, _ in comparison.open_faces} == {1} and comparison.unknown == []
     assert seen(report, afters[0], afters[2], befores[1])[0] == 1, "exchanged, as many as there were"
+
+
+def test_faces_that_other_nodes_found_are_compared_without_a_fingerprint(photo):
+    before, after = map(to_tensor, photo)
+    both = torch.cat([before.flip(1), before]), torch.cat([after.flip(1), after])
+    found = tuple(replace(face, image_index=1) for face in faces_of(before))
+    report = report_faces(Faces(2, 512, 512, found), ANONYMIZED).traced(*both)
+    assert report.fingerprint is None and [view.image for view in report.views] == [1]
+    assert seen(report, photo[0].resize((300, 300))) == (2, [])
 
 
 def test_films_keep_few_views_and_are_found_by_their_cells(photo, report):
