@@ -79,7 +79,7 @@ from .outcomes import (
     with_painting,
     with_story,
 )
-from .traces import Key, Trace, View, by_image, join_traces, join_views, open_faces, take_traces, take_views
+from .traces import Key, Trace, View, by_image, join_traces, join_views, open_faces, some_views, take_traces, take_views
 from .types import Face, Faces
 
 SCHEMA = "face-anonymizer/report/1"
@@ -355,7 +355,7 @@ def join_reports(parts: Iterable[Report], images: int, height: int, width: int) 
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         traces=tuple(trace for part in parts for trace in part.traces),
         fingerprint=join_fingerprints(part.fingerprint for part in parts),
-        views=tuple(view for part in parts for view in part.views),
+        views=some_views([view for part in parts for view in part.views]),
     )
 
 

@@ -6,7 +6,8 @@ report calls anonymized are open in the result. The pixels stay in memory: no re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from .placing import to_square
 SAMPLES = 16  # pixels along each side of a face's box
 LEAST_CHANGE = 1.0  # levels, root mean square: a face that was changed by less has no two states to tell apart
 SURE = 0.5  # of the deviation of a picture's pixels: what the original does not explain of them must be less
+_MOST_VIEWS = 256  # of a film: 8 MB
 FLAT = 2.0  # levels of deviation, below which pixels show nothing
 
 Key = tuple[int, tuple[float, float, float, float]]  # number of the picture, and box: how reports name a face
@@ -81,6 +83,11 @@ def take_views(before: torch.Tensor, after: torch.Tensor, numbers: Iterable[int]
         return np.rint(to_square(picture) * 255).astype(np.uint8)
 
     return tuple(View(number, square(before[number]), square(after[number])) for number in numbers)
+
+
+def some_views(views: Sequence[View]) -> tuple[View, ...]:
+    """Of the many views of a long film as many as are kept, evenly over it."""
+    return tuple(views[:: math.ceil(len(views) / _MOST_VIEWS) or 1])
 
 
 def join_views(earlier: Iterable[View], later: Iterable[View]) -> tuple[View, ...]:
