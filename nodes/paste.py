@@ -15,6 +15,7 @@ from ..modules.host.detector import looker
 from ..modules.host.landmarks import landmark_faces
 from ..modules.host.reader import face_reader
 from ..modules.model.own import OWN_SIZE
+from ..modules.output.repaints import kept_by_blends, refinements
 from ..modules.output.starts import noise_at_start
 from ..modules.output.upstream import is_swap, numbers_upstream
 from ..modules.recognition.landmarks import ALIGNMENTS, DETECTED, LANDMARKS
@@ -246,7 +247,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
         degree, denoise = (None, None) if swap else _painted(cls)
         is_verified, note = _verification(cls, verify) if len(faces) else (False, "")
         judges = (identity_judge(face_reader()),) if is_verified else ()
-        look = Look(action, seed, degree, denoise, looker(), judges=judges, swap=swap)
+        look = Look(action, seed, degree, denoise, looker(), judges=judges, swap=swap, blended=_blended(cls))
         progress = step_progress(len(image))
         *pasted, done = replace_faces(image, crops, faces, settings, look=look, protect=protect, progress=progress)
         notes = (*([note] if note else []), *note_on_numbers(faces, keep, "keep"))
@@ -272,14 +273,23 @@ def _is_swap(node: type[io.ComfyNode]) -> bool:
 def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:
     """Degree and denoise that a node's crops were painted with; None where the graph does not say it.
 
-    The driving side is always encoded at 0, so that the largest degree is the source's.
+    What a second pass starts with is a painted face: its denoise counts for nothing. The driving side is
+    always encoded at 0, so that the largest degree is the source's.
     """
     prompt, number = graph_of(node)
     place = (number, "crops")
-    degrees, denoise = (numbers_upstream(prompt, *place, wanted, "image") for wanted in ("degree", "denoise"))
-    denoise += noise_at_start(prompt, *place, "image")
+    again = refinements(prompt, *place, "image")
+    degrees = numbers_upstream(prompt, *place, "degree", "image")
+    denoise = numbers_upstream(prompt, *place, "denoise", "image", left_out=again)
+    denoise += noise_at_start(prompt, *place, "image", again)
     degree, denoise = max(degrees, default=math.inf), min(denoise, default=math.inf)
     return None if math.isinf(degree) else degree, None if math.isinf(denoise) else denoise
+
+
+def _blended(node: type[io.ComfyNode]) -> tuple[str, float] | None:
+    """Which node gave most of the original back to a node's crops, and its share, 0..1; None for none."""
+    found = kept_by_blends(*graph_of(node), "crops", "image")
+    return max(found, key=lambda blend: blend[1], default=None)
 
 
 # For nodes that cover: a face that is named is covered all the same. Select Faces leaves faces out.

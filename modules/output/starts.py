@@ -6,7 +6,7 @@ step, by the lower part of its sigmas, or because no noise is added at all. All 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -17,24 +17,28 @@ _LATENTS = ("latent_image", "latent", "samples", "latents")
 _ENDLESS = 50  # nodes between a sampler and its latent or its sigmas
 
 
-def noise_at_start(prompt: Prompt, node_id: str, input_name: str, beside: str | None = None) -> list[float]:
+def noise_at_start(
+    prompt: Prompt, node_id: str, input_name: str, beside: str | None = None, left_out: Collection[str] = ()
+) -> list[float]:
     """The share of noise, 0..1, at which the samplers start that begin with an encoded picture.
 
     Args:
-        prompt, node_id, input_name, beside: as for upstream.numbers_upstream.
+        prompt, node_id, input_name, beside, left_out: as for upstream.numbers_upstream.
     """
     before = nodes_upstream(prompt, node_id, beside) if beside else set()
-    samplers = [i for i in nodes_upstream(prompt, node_id, input_name) - before if _is_sampler(prompt, i)]
-    return [_share(prompt, i) for i in samplers if _starts_with_picture(prompt, i)]
+    samplers = [i for i in nodes_upstream(prompt, node_id, input_name) - before if is_sampler(prompt, i)]
+    samplers = [i for i in samplers if i not in left_out]
+    return [noise_of(prompt, i) for i in samplers if starts_with_picture(prompt, i)]
 
 
-def _is_sampler(prompt: Prompt, number: str) -> bool:
+def is_sampler(prompt: Prompt, number: str) -> bool:
+    """Whether a node samples a latent that it is given."""
     inputs = prompt[number].get("inputs", {})
     steers = {"steps", "sigmas", "denoise", "start_at_step"} & set(inputs)
     return bool(steers) and any(linked(prompt, inputs.get(name)) for name in _LATENTS)
 
 
-def _starts_with_picture(prompt: Prompt, number: str, depth: int = 0) -> bool:
+def starts_with_picture(prompt: Prompt, number: str, depth: int = 0) -> bool:
     """Whether the latent of a node comes from an encoder of pictures, with no sampler that did anything between."""
     inputs = prompt[number].get("inputs", {})
     ways = [link for name in inputs if name.startswith(_LATENTS) and (link := linked(prompt, inputs[name]))]
@@ -42,13 +46,14 @@ def _starts_with_picture(prompt: Prompt, number: str, depth: int = 0) -> bool:
         before = prompt[way].get("inputs", {})
         if linked(prompt, before.get("vae")) and any(linked(prompt, before.get(name)) for name in ("pixels", "image")):
             return True
-        idle = not _is_sampler(prompt, way) or find_number(prompt, before.get("end_at_step"), 1) <= 0
-        if idle and _starts_with_picture(prompt, way, depth + 1):
+        idle = not is_sampler(prompt, way) or find_number(prompt, before.get("end_at_step"), 1) <= 0
+        if idle and starts_with_picture(prompt, way, depth + 1):
             return True
     return False
 
 
-def _share(prompt: Prompt, number: str) -> float:
+def noise_of(prompt: Prompt, number: str) -> float:
+    """The share of noise, 0..1, at which a sampler starts."""
     inputs = prompt[number].get("inputs", {})
     noise = linked(prompt, inputs.get("noise"))
     if inputs.get("add_noise") in ("disable", False):

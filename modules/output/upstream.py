@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 Prompt = Mapping[str, Mapping]
@@ -12,7 +12,13 @@ _FILES = ("image", "video", "file", "url", "path")  # inputs that name a picture
 
 
 def numbers_upstream(
-    prompt: Prompt, node_id: str, input_name: str, wanted: str, beside: str | None = None
+    prompt: Prompt,
+    node_id: str,
+    input_name: str,
+    wanted: str,
+    beside: str | None = None,
+    *,
+    left_out: Collection[str] = (),
 ) -> list[float]:
     """The numbers that an input has in all nodes that a node's input comes from.
 
@@ -26,7 +32,7 @@ def numbers_upstream(
             what was done to it.
     """
     before = nodes_upstream(prompt, node_id, beside) if beside else set()
-    numbers = nodes_upstream(prompt, node_id, input_name) - before
+    numbers = nodes_upstream(prompt, node_id, input_name) - before - set(left_out)
     found = (find_number(prompt, prompt[number].get("inputs", {}).get(wanted), None) for number in numbers)
     return [value for value in found if value is not None]
 

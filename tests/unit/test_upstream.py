@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from face_anonymizer.modules.output.repaints import kept_by_blends, refinements
 from face_anonymizer.modules.output.starts import noise_at_start, share_of_sigma
 from face_anonymizer.modules.output.upstream import is_swap, nodes_upstream, numbers_upstream
 
@@ -187,3 +188,69 @@ def test_ones_own_crops_as_source_are_no_swap(source, swap):
     states = {"source_states": source, "driving_states": ["crops", 0]}
     prompt["decoded"] = {"class_type": "FaceAnonApply", "inputs": states}
     assert is_swap(prompt, "paste", "crops") is swap
+
+
+def painted_and_then(**nodes):
+    """Crops painted by this pack's sampler, and what was done after that, up to "decoded"."""
+    painted = {
+        "painter": ("FaceAnonDDPMSampler", {"driving_states": ["crops", 0], "steps": 20}),
+        "face": ("VAEDecode", {"samples": ["painter", 0], "vae": ["model", 4]}),
+        "again": ("VAEEncode", {"pixels": ["face", 0], "vae": ["model", 4]}),
+    }
+    return graph(**painted, **nodes)
+
+
+REFINED = {
+    "a second pass": ({"last": advanced("again", start_at_step=15)}, True),
+    "of an enlarged face": (
+        {
+            "large": ("ImageScaleBy", {"image": ["face", 0], "scale_by": 2.0}),
+            "coded": ("VAEEncode", {"pixels": ["large", 0], "vae": ["model", 4]}),
+            "last": advanced("coded", start_at_step=15),
+        },
+        True,
+    ),
+    "of its latent": ({"last": advanced("painter", start_at_step=15)}, None),
+    "of the original": ({"last": advanced("encoded", start_at_step=15)}, False),
+    "of the two together": (
+        {
+            "both": ("LatentBlend", {"samples1": ["again", 0], "samples2": ["encoded", 0], "blend_factor": 0.5}),
+            "last": advanced("both", start_at_step=15),
+        },
+        False,
+    ),
+    "of the original under the painted face": (
+        {
+            "both": ("ImageCompositeMasked", {"destination": ["crops", 0], "source": ["face", 0]}),
+            "coded": ("VAEEncode", {"pixels": ["both", 0], "vae": ["model", 4]}),
+            "last": advanced("coded", start_at_step=15),
+        },
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFINED)
+def test_a_second_pass_keeps_a_stranger_where_a_face_was_painted_before(name):
+    nodes, refines = REFINED[name]
+    prompt = painted_and_then(**nodes)
+    again = refinements(prompt, "paste", "crops", "image")
+    left = noise_at_start(prompt, "paste", "crops", "image", again)
+    assert ("last" in again) == (refines is True)
+    assert left == ([pytest.approx(0.25)] if refines is False else [])
+
+
+@pytest.mark.parametrize(
+    "node, share",
+    [
+        (("LatentBlend", {"samples1": ["painter", 0], "samples2": ["encoded", 0], "blend_factor": 0.7}), 0.3),
+        (("LatentBlend", {"samples1": ["encoded", 0], "samples2": ["painter", 0], "blend_factor": 0.7}), 0.7),
+        (("ImageBlend", {"image1": ["face", 0], "image2": ["crops", 0], "blend_factor": 0.4}), 0.4),
+        (("ImageBlend", {"image1": ["crops", 0], "image2": ["face", 0], "blend_factor": 0.4}), 0.6),
+        (("ImageBlend", {"image1": ["face", 0], "image2": ["face", 0], "blend_factor": 0.4}), None),
+    ],
+)
+def test_what_a_blend_gives_back_of_the_original(node, share):
+    prompt = painted_and_then(last=node)
+    found = kept_by_blends(prompt, "paste", "crops", "image")
+    assert found == ([] if share is None else [(node[0], pytest.approx(share))])

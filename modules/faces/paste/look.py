@@ -45,6 +45,7 @@ LEAST_DEGREE = 0.5  # of the identity, (1 - degree) is kept (equations 1 and 2 o
 LEAST_OF_SEEN = 0.75  # of the oval of what our detector sees where another one found a face: boxes differ
 MOST_KEPT_DENOISE = 0.5  # of a latent of the original: at it the person is still plainly there
 
+MOST_BLENDED = 0.1  # of the original's colours in the whole crop: as of the oval's area
 
 @dataclass(frozen=True)
 class Look:
@@ -62,6 +63,7 @@ class Look:
         swap: somebody else's face is meant to be painted, be it one of the same pictures.
     """
 
+        blended: the class of a node that blended the original with what was painted, and the original's share, 0..1.
     action: str = ANONYMIZED
     seed: int | None = None
     degree: float | None = None
@@ -73,6 +75,7 @@ class Look:
     swap: bool = False
 
     def looks_at(self, index: int) -> bool:
+    blended: tuple[str, float] | None = None
         """Whether the detector looks at this picture of the batch in any case."""
         return (self.first + index) % self.every == 0
 
@@ -150,6 +153,9 @@ def judge_settings(look: Look) -> Verdict:
         return Verdict(STILL_ORIGINAL, why)
     return Verdict()
 
+    if look.blended is not None and look.blended[1] > MOST_BLENDED:
+        node, share = look.blended
+        return Verdict(STILL_ORIGINAL, f"{node} gives {share:.0%} of the original back, {MOST_BLENDED:.0%} is the most")
 
 def judge_seen(seen: Face, mask: torch.Tensor) -> Verdict:
     """Refuses a face that another node found and of which our detector sees more than was replaced.
