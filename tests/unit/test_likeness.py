@@ -184,6 +184,22 @@ def test_the_report_says_how_much_of_the_original_is_there(photo):
     assert (entry.action, entry.reason) == ("anonymized", "")
 
 
+@pytest.mark.parametrize("size, place", [(0.25, (1.0, 1.0)), (0.33, (0.0, 0.1)), (0.4, (0.5, 0.9)), (0.5, (1.0, 0.0))])
+def test_a_small_copy_in_the_crop_is_found(photo, size, place):
+    images, crops, faces, others = photo
+    side = round(SIDE * size)
+    copy = Image.fromarray((crops[0].numpy() * 255).round().astype(np.uint8)).resize(
+        (side, side), Image.Resampling.LANCZOS
+    )
+    x, y = (round(at * (SIDE - side)) for at in place)
+    result = torch.from_numpy(others[1].copy())[None]
+    # the paste is soft towards the crop's border: the copy's inner face lies inside
+    result[0, y : y + side, x : x + side] = torch.from_numpy(np.asarray(copy, np.float32) / 255)
+    (entry,) = replace_faces(images, result, faces, PasteSettings(feather=0.0))[2].entries
+    assert (entry.action, entry.verdict) == ("redacted", "still the original")
+    assert "a copy of it, 0." in entry.reason
+
+
 def test_what_the_mask_keeps_is_for_the_coverage_to_judge(photo):
     """Kept eyes are the user's wish, and 0.9 of the oval is replaced; they hide nothing that the crop brings back."""
     images, crops, faces, others = photo

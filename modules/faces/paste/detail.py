@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import fft
 
-from ..originals import CELLS
 from .likeness import inner_face, luma_of
 from .registration import smooth, smooth_along
 
@@ -26,6 +26,7 @@ _DETAIL, _EDGES, _DRAWN = 0.40, 0.38, 0.35
 _OF_IT = "{{value:.1%}} of its {} are the original's, {{limit:.0%}} is the most"
 _AGREES = "{} agrees by {{value:.3f}}, {{limit:g}} is the most"
 LEAST_SIDE = 48  # pixels of the crop's square in the picture; in fewer even strangers have detail in common
+_MIDDLE = (slice(32, 128), slice(32, 128))  # the cells around the inner face
 _LEAST_VISIBLE = 0.25  # of the inner face
 _SAME = 1.5 / 255  # difference of a cell that is the original's
 _SLOPE = 2.0 / 255  # of luma a cell, from which it is no chance that a cell is the same
@@ -73,26 +74,30 @@ def compare_detail(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -
     Returns:
         The figures, in no order; none where too little can be seen.
     """
-    weights = fine_inner_face() * visible
-    if weights.sum() < _LEAST_VISIBLE * fine_inner_face().sum():
+    weights = _inner() * visible[_MIDDLE]
+    if weights.sum() < _LEAST_VISIBLE * _inner().sum():
         return ()
+    before, after = before[(slice(None), *_MIDDLE)], after[(slice(None), *_MIDDLE)]
     ours, theirs = luma_of(before), luma_of(after)
-    edges = _edges(ours, 0.5), _edges(theirs, 0.5)
-    drawn = _phases(_edges(ours, 0.8), theirs, weights, (0.04, 0.3))
+    edges = _edges(ours), _edges(theirs)
+    spectrum = fft.rfft2(_windowed(theirs, weights))
+    fine = _phases(ours, spectrum, weights, (0.15, 0.4))
+    drawn = _phases(edges[0], spectrum, weights, (0.04, 0.3))
+    edged = _phases(edges[0], fft.rfft2(_windowed(edges[1], weights)), weights, (0.1, 0.4))
     return (
         Detail(_OF_IT.format("cells"), _same_cells(before, after, ours, weights), _PIXELS),
         Detail(_OF_IT.format("places"), _same_places(ours, theirs, weights), _PLACES),
         Detail(_OF_IT.format("lines"), _same_lines(ours, theirs, weights), _LINES),
-        Detail(_AGREES.format("its fine detail"), _phases(ours, theirs, weights, (0.15, 0.4)), _DETAIL),
-        Detail(_AGREES.format("the detail of its edges"), _phases(*edges, weights, (0.1, 0.4)), _EDGES),
+        Detail(_AGREES.format("its fine detail"), fine, _DETAIL),
+        Detail(_AGREES.format("the detail of its edges"), edged, _EDGES),
         Detail(_AGREES.format("a drawing of the original's edges"), drawn, _DRAWN),
     )
 
 
 @lru_cache(maxsize=1)
-def fine_inner_face() -> np.ndarray:
-    """float32 [160, 160], 0..1: inner_face, of cells half as large."""
-    return np.kron(inner_face(), np.ones((2, 2), np.float32))
+def _inner() -> np.ndarray:
+    """float32 [96, 96], 0..1: inner_face, of cells half as large, in the middle of the crop."""
+    return np.kron(inner_face(), np.ones((2, 2), np.float32))[_MIDDLE]
 
 
 def _same_cells(before: np.ndarray, after: np.ndarray, luma: np.ndarray, weights: np.ndarray) -> float:
@@ -139,42 +144,44 @@ def _share(agreement: np.ndarray, weights: np.ndarray, least: float) -> float:
     return float(weights[agreement > least].sum() / weights.sum())
 
 
-def _edges(luma: np.ndarray, sigma: float) -> np.ndarray:
-    """How steep luma is, which no pointwise change of levels moves to another place: [160, 160]."""
-    down, right = np.gradient(smooth(luma, sigma))
+def _edges(luma: np.ndarray) -> np.ndarray:
+    """How steep luma is, which no pointwise change of levels moves to another place."""
+    down, right = np.gradient(smooth(luma, 0.6))
     return np.sqrt(down * down + right * right + 1e-12)
 
 
-def _phases(ours: np.ndarray, theirs: np.ndarray, weights: np.ndarray, band: tuple[float, float]) -> float:
+def _phases(ours: np.ndarray, spectrum: np.ndarray, weights: np.ndarray, band: tuple[float, float]) -> float:
     """How far two pictures agree by the phases of their frequencies, over small shifts, mirrored or not: 0..1.
 
     Args:
-        ours, theirs: [160, 160].
-        weights: [160, 160].
+        ours: [96, 96].
+        spectrum: of the other one, windowed.
+        weights: [96, 96].
         band: the frequencies, in waves a cell.
     """
     chosen = _frequencies(band)
-    fixed, moving = _windowed(ours, weights), np.fft.rfft2(_windowed(theirs, weights))
+    ours = _windowed(ours, weights)
     index = np.arange(-_REACH, _REACH + 1)
     best = 0.0
-    for picture in (fixed, fixed[:, ::-1]):
-        cross = np.conj(np.fft.rfft2(picture)) * moving
-        phases = np.where(chosen, cross / np.maximum(np.abs(cross), 1e-20), 0)
-        peak = np.abs(np.fft.irfft2(phases, ours.shape)[index[:, None], index]).max()
+    for picture in (ours, ours[:, ::-1]):
+        cross = np.conj(fft.rfft2(picture)) * spectrum
+        phases = chosen * cross / np.maximum(np.abs(cross), 1e-20)
+        peak = np.abs(fft.irfft2(phases, ours.shape)[index[:, None], index]).max()
         best = max(best, float(peak) * ours.size / _count(band))
     return best
 
 
 def _windowed(luma: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    detail = luma - smooth(luma, CELLS / 20)
+    detail = luma - smooth(luma, 8.0)
     return weights * (detail - (weights * detail).sum() / weights.sum())
 
 
 @lru_cache(maxsize=4)
 def _frequencies(band: tuple[float, float]) -> np.ndarray:
-    """Which frequencies of rfft2 lie in a band: bool [160, 81]."""
-    frequency = np.hypot(np.fft.fftfreq(CELLS)[:, None], np.fft.rfftfreq(CELLS))
-    return (frequency >= band[0]) & (frequency <= band[1])
+    """Which frequencies of rfft2 lie in a band, 0 or 1: float32 [96, 49]."""
+    side = len(_inner())
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
+    return ((frequency >= band[0]) & (frequency <= band[1])).astype(np.float32)
 
 
 @lru_cache(maxsize=4)

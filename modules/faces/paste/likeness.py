@@ -10,7 +10,7 @@ original").
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -133,9 +133,10 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
     _, rest = register(_band(luma, _FINE), _band(fitted, _FINE), weights, _FINE_STEPS)
     fitted = _fit(luma, move(colours, compose(place, rest)), weights)
     bands = tuple(_agreement(luma, fitted, weights, band) for band in BANDS)
-    is_own = _has_own_detail(luma, fitted, weights) and (bands[0] or 0) > _MOST_OTHER and not _is_noisy(*finest)
-    limits = OWN_LIMITS if is_own else LIMITS
-    return Likeness((*bands, _local_agreement(luma, fitted, weights)), _difference(before, after, weights), limits)
+    likeness = Likeness((*bands, _local_agreement(luma, fitted, weights)), _difference(before, after, weights))
+    if not likeness.is_original or not _has_own_detail(luma, fitted, weights) or (bands[0] or 0) <= _MOST_OTHER:
+        return likeness
+    return likeness if _is_noisy(*finest) else replace(likeness, limits=OWN_LIMITS)
 
 
 def luma_of(colours: np.ndarray) -> np.ndarray:

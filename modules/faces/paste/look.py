@@ -13,6 +13,7 @@ import torch
 
 from ..detect.glance import Glance
 from ..numbers import percent
+from ..originals import read_square
 from ..outcomes import ANONYMIZED
 from ..types import ADAPTED, Face, Faces
 from .broken import why_broken
@@ -21,6 +22,7 @@ from .detail import LEAST_SIDE, compare_detail
 from .edge import Edge
 from .likeness import compare
 from .masks import FaceShapes
+from .miniature import WORTH, find_miniature
 from .painted import why_refused
 from .placement import Placement
 from .verdicts import (
@@ -43,9 +45,9 @@ Find = Callable[[torch.Tensor, Faces, Collection[int]], Glance]
 
 LEAST_DEGREE = 0.5  # of the identity, (1 - degree) is kept (equations 1 and 2 of the paper)
 LEAST_OF_SEEN = 0.75  # of the oval of what our detector sees where another one found a face: boxes differ
+MOST_BLENDED = 0.1  # of the original's colours in the whole crop: as of the oval's area
 MOST_KEPT_DENOISE = 0.5  # of a latent of the original: at it the person is still plainly there
 
-MOST_BLENDED = 0.1  # of the original's colours in the whole crop: as of the oval's area
 
 @dataclass(frozen=True)
 class Look:
@@ -61,9 +63,9 @@ class Look:
         first: number of the batch's first picture in its clip, from which `every` counts.
         judges: are asked after those that are always asked.
         swap: somebody else's face is meant to be painted, be it one of the same pictures.
+        blended: the class of a node that blended the original with what was painted, and the original's share, 0..1.
     """
 
-        blended: the class of a node that blended the original with what was painted, and the original's share, 0..1.
     action: str = ANONYMIZED
     seed: int | None = None
     degree: float | None = None
@@ -73,9 +75,9 @@ class Look:
     first: int = 0
     judges: tuple[Judge, ...] = ()
     swap: bool = False
+    blended: tuple[str, float] | None = None
 
     def looks_at(self, index: int) -> bool:
-    blended: tuple[str, float] | None = None
         """Whether the detector looks at this picture of the batch in any case."""
         return (self.first + index) % self.every == 0
 
@@ -151,11 +153,11 @@ def judge_settings(look: Look) -> Verdict:
     if look.denoise is not None and look.denoise <= MOST_KEPT_DENOISE:
         why = f"denoise {look.denoise:g} keeps the picture, more than {MOST_KEPT_DENOISE:g} is needed"
         return Verdict(STILL_ORIGINAL, why)
-    return Verdict()
-
     if look.blended is not None and look.blended[1] > MOST_BLENDED:
         node, share = look.blended
         return Verdict(STILL_ORIGINAL, f"{node} gives {share:.0%} of the original back, {MOST_BLENDED:.0%} is the most")
+    return Verdict()
+
 
 def judge_seen(seen: Face, mask: torch.Tensor) -> Verdict:
     """Refuses a face that another node found and of which our detector sees more than was replaced.
@@ -198,8 +200,8 @@ def judge_coverage(share: float) -> Verdict:
 
 
 def judge_likeness(sights: Sequence[Sight]) -> list[Verdict | None]:
-    """Refuses faces that still show the original, as a whole (likeness.py) or in parts (detail.py)."""
-    return [_likeness(sight) or _detail(sight) for sight in sights]
+    """Refuses faces that show the original: as a whole (likeness.py), in parts (detail.py), small (miniature.py)."""
+    return [_likeness(sight) or _detail(sight) or _miniature(sight) for sight in sights]
 
 
 def _likeness(sight: Sight) -> Verdict | None:
@@ -220,6 +222,21 @@ def _detail(sight: Sight) -> Verdict | None:
         worst = max(figures, key=lambda figure: figure.nearness, default=None)
         if worst is not None and worst.is_original:
             return Verdict(STILL_ORIGINAL, f"{worst}{_at_degree(sight)}")
+    return None
+
+
+def _miniature(sight: Sight) -> Verdict | None:
+    placement = sight.placement
+    for original in sight.originals:
+        place = find_miniature(original, sight.result)
+        if place.agreement < WORTH:
+            continue
+        matrix = place.matrix(placement.to_picture, placement.crop_size)
+        likeness = compare(original, *read_square(sight.after, matrix, placement.crop_size))
+        if likeness.is_original:
+            value, limit = likeness.decisive
+            why = f"a copy of it, {place.size:.2f} of its size, agrees by {value:.3f}, {limit:g} is the most"
+            return Verdict(STILL_ORIGINAL, f"{why}{_at_degree(sight)}")
     return None
 
 
