@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..boxes import iou
 from ..detect.glance import Glance
 from ..numbers import percent
 from ..originals import read_square
@@ -44,6 +45,7 @@ Find = Callable[[torch.Tensor, Faces, Collection[int]], Glance]
 
 
 LEAST_DEGREE = 0.5  # of the identity, (1 - degree) is kept (equations 1 and 2 of the paper)
+LEAST_AT_PLACE = 0.4  # intersection over union; of a face that stands half its width aside it is 0.33
 LEAST_OF_SEEN = 0.75  # of the oval of what our detector sees where another one found a face: boxes differ
 MOST_BLENDED = 0.1  # of the original's colours in the whole crop: as of the oval's area
 MOST_KEPT_DENOISE = 0.5  # of a latent of the original: at it the person is still plainly there
@@ -159,33 +161,42 @@ def judge_settings(look: Look) -> Verdict:
     return Verdict()
 
 
-def judge_seen(seen: Face, mask: torch.Tensor) -> Verdict:
-    """Refuses a face that another node found and of which our detector sees more than was replaced.
+def judge_seen(seen: Face, mask: torch.Tensor, listed: Face | None = None) -> Verdict:
+    """Refuses a face of which our detector sees more than was replaced, or that lies elsewhere than where it was found.
 
     Args:
         seen: what ours sees at its place in the picture as it came.
         mask: float32 [H, W], 0..1, what was replaced.
+        listed: the face as it was found in a picture that showed something else there; None where it did not.
     """
+    if listed is not None and (overlap := float(iou(seen.box[None], listed.box[None])[0, 0])) < LEAST_AT_PLACE:
+        why = f"it overlaps by {overlap:.2f} with where it was found, {LEAST_AT_PLACE:g} is the least: another picture"
+        return Verdict(PARTLY, why)
     share = covered_share(mask, FaceShapes(seen))
-    if share >= LEAST_OF_SEEN:
+    if share >= LEAST_OF_SEEN or (listed is not None and listed.source not in ADAPTED):
         return Verdict()
     why = f"{percent(share)} of the face that the detector sees there was replaced, {LEAST_OF_SEEN:.0%} is the least"
     return Verdict(PARTLY, f"{why}: its box is too small", share)
 
 
-def faces_seen(find: Find, image: torch.Tensor, faces: Faces, places: Sequence[int]) -> dict[int, Face]:
-    """What our detector sees of the faces of one picture that other nodes found: place in the batch -> a face.
+def faces_seen(
+    find: Find, image: torch.Tensor, faces: Faces, places: Sequence[int], moved: Collection[int] = ()
+) -> dict[int, Face]:
+    """What our detector sees of the faces of one picture that other nodes found, or in a picture that showed something
+    else: place in the batch -> a face.
 
     Args:
         find: looks for faces.
         image: float [H, W, C], 0..1, as it came.
         faces: of this picture alone.
         places: of each in the batch.
+        moved: places of those that were found in another picture.
     """
-    if not any(face.source in ADAPTED for face in faces):
+    asked = [face.source in ADAPTED or place in moved for place, face in zip(places, faces, strict=True)]
+    if not any(asked):
         return {}
-    seen = zip(places, faces, find(image, faces, ()).seen, strict=True)
-    return {place: ours for place, face, ours in seen if ours is not None and face.source in ADAPTED}
+    seen = zip(places, asked, find(image, faces, ()).seen, strict=True)
+    return {place: ours for place, wanted, ours in seen if ours is not None and wanted}
 
 
 def judge_coverage(share: float) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -139,7 +139,11 @@ class _Picture:
     def look_for_faces(self, find: Find, faces: Faces, index: int) -> list[Face]:
         """Let the detector look at the finished picture; gives the faces elsewhere, of that picture of the batch."""
         alone, places = of_one_picture(faces, index)
-        self._cover_what_is_seen(faces_seen(find, next(iter(self.placements.values())).image, alone, places))
+        # the picture is not the one that they were found in, or was changed since
+        moved = [i for i, placement in self.placements.items() if placement.first is not None]
+        self._cover_what_is_seen(
+            faces_seen(find, next(iter(self.placements.values())).image, alone, places, moved), moved
+        )
         pasted = self._pasted()
         found = find(self.image, alone, [places.index(i) for i in pasted])
         scores = dict(zip(places, found.scores, strict=True))
@@ -160,11 +164,11 @@ class _Picture:
         is_by_recognisers = verdict.pasteable and verdict.verification is not None
         return i in self.kept or (i in self.kept_as_painted and is_by_recognisers)
 
-    def _cover_what_is_seen(self, seen: dict[int, Face]) -> None:
-        """Cover faces of which more can be seen than the box that another node gave."""
+    def _cover_what_is_seen(self, seen: dict[int, Face], moved: Collection[int]) -> None:
+        """Cover faces of which more can be seen than the box that another node gave, or that lie elsewhere."""
         small = {}
         for i, ours in seen.items():
-            verdict = judge_seen(ours, self.mask)
+            verdict = judge_seen(ours, self.mask, self.placements[i].face if i in moved else None)
             if verdict.refused:
                 small[i] = ours
                 self.verdicts[i] = self.verdicts[i] if self.verdicts[i].refused else verdict

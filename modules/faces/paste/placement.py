@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from ..alignment import check_faces, cut_square, invert_affine
-from ..originals import square_of
+from ..originals import as_colours, read_square, square_of
 from ..types import Face, Faces
 from .masks import FaceShapes
+
+_ANOTHER = 1.0 / 255  # mean difference from which a square is not the one that was cut; rounding makes a quarter
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,22 @@ class Placement:
     def side(self) -> float:
         """Side in pixels of the picture of the square that was cut."""
         return self.crop_size * float(np.sqrt(abs(np.linalg.det(self.to_picture[:, :2]))))
+
+    @cached_property
+    def before(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the picture shows in the square before any crop was pasted, and which cells lie in it: read_square."""
+        return read_square(self.image, self.to_picture, self.crop_size)
+
+    @cached_property
+    def first(self) -> np.ndarray | None:
+        """What the picture that the face was cut from shows in the square, where that is something else: float32
+        [3, 160, 160]; None where it is the same, or not known.
+        """
+        if self.face.original is None:
+            return None
+        first, (before, visible) = as_colours(self.face.original), self.before
+        changed = visible.any() and np.abs(first - before).mean(0)[visible].mean() > _ANOTHER
+        return first if changed else None
 
     @cached_property
     def to_unit(self) -> np.ndarray:

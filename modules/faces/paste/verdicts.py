@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ..originals import CELLS, as_colours, read_square
+from ..originals import CELLS, read_square
 from ..outcomes import BROKEN as REPORTED_BROKEN
 from ..outcomes import KEPT, KEPT_BY_USER, REDACTED, Outcome
 from .placement import Placement
@@ -28,7 +28,6 @@ PARTLY = "kept"  # too little of it was replaced
 NO_FACE = "no face found on it"
 FACE_LEFT = "a face is found on it"
 _REPLACED = 0.5  # of a pixel, from which a cell counts as replaced
-_ANOTHER = 1.0 / 255  # mean difference from which a square is not the one that was cut; rounding makes a quarter
 
 
 @dataclass(frozen=True)
@@ -96,16 +95,12 @@ class Sight:
     @cached_property
     def result(self) -> np.ndarray:
         """The crop's square in the finished picture, float32 [3, 160, 160]."""
-        return self._square(self.after)[0]
-
-    @cached_property
-    def _before(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._square(self.placement.image)
+        return read_square(self.after, self.placement.to_picture, self.placement.crop_size)[0]
 
     @property
     def visible(self) -> np.ndarray:
         """Which cells of the square lie in the picture, bool [160, 160]."""
-        return self._before[1]
+        return self.placement.before[1]
 
     @cached_property
     def replaced(self) -> np.ndarray:
@@ -122,16 +117,8 @@ class Sight:
         """The square before the paste, and in the picture that the face was cut from where that showed something else:
         float32 [3, 160, 160] each.
         """
-        before = self._before[0]
-        first = self.placement.face.original
-        if first is None:
-            return (before,)
-        first = as_colours(first)
-        changed = self.visible.any() and np.abs(first - before).mean(0)[self.visible].mean() > _ANOTHER
-        return (before, first) if changed else (before,)
-
-    def _square(self, image: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        return read_square(image, self.placement.to_picture, self.placement.crop_size)
+        before, first = self.placement.before[0], self.placement.first
+        return (before,) if first is None else (before, first)
 
 
 # All faces of one picture -> a verdict each; None for nothing to say. What a judge of identities needs of a face that
