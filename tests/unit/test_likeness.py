@@ -193,7 +193,6 @@ def test_a_small_copy_in_the_crop_is_found(photo, size, place):
     )
     x, y = (round(at * (SIDE - side)) for at in place)
     result = torch.from_numpy(others[1].copy())[None]
-    # the paste is soft towards the crop's border: the copy's inner face lies inside
     result[0, y : y + side, x : x + side] = torch.from_numpy(np.asarray(copy, np.float32) / 255)
     (entry,) = replace_faces(images, result, faces, PasteSettings(feather=0.0))[2].entries
     assert (entry.action, entry.verdict) == ("redacted", "still the original")
@@ -210,3 +209,5 @@ def test_what_the_mask_keeps_is_for_the_coverage_to_judge(photo):
     assert 0.9 <= report.entries[0].covered < 0.99
     (entry,) = replace_faces(images, torch.cat([crops[:, :, :80], other[:, :, 80:]], 2), faces, settings)[2].entries
     assert (entry.action, entry.verdict) == ("redacted", "still the original")
+    both = replace_faces(images, other, faces, PasteSettings(keep=("eyes", "mouth")))[2].entries[0]
+    assert (both.action, both.verdict) == ("redacted", "kept") and 0.8 < both.covered < 0.9

@@ -197,6 +197,82 @@ SINGLE: dict[str, Change] = {
 }
 
 
+Mix = Callable[[np.ndarray, np.ndarray], np.ndarray]  # a crop and a stranger's in its place -> both in one
+
+
+def _cells_of(chosen: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Mix:
+    """The original at the cells that are chosen by x and y, the stranger at the others."""
+
+    def mix(crop, other):
+        index = np.arange(len(crop))
+        there = np.broadcast_to(chosen(index[None], index[:, None]), crop.shape[:2])
+        return np.where(there[..., None], crop, other)
+
+    return mix
+
+
+def _inverted_lines(width: float) -> Mix:
+    inverted = _cells_of(lambda _x, y: y // int(width) % 3 == 0)
+    return lambda crop, _other: inverted(1 - crop, crop)
+
+
+def _part(right: bool | None, lower: bool | None) -> Mix:
+    def chosen(x, y):
+        across = np.ones_like(x, bool) if right is None else (x >= x.size // 2) == right
+        along = np.ones_like(y, bool) if lower is None else (y >= y.size // 2) == lower
+        return across & along
+
+    return _cells_of(chosen)
+
+
+def _edges(crop: np.ndarray) -> np.ndarray:
+    steep = np.hypot(*np.gradient(_grey(crop)[..., 0]))
+    return np.repeat(np.clip(steep / np.quantile(steep, 0.98), 0, 1)[..., None], 3, -1)
+
+
+def _sketch(crop: np.ndarray) -> np.ndarray:
+    around = 1 - _blur(0.02)(1 - _grey(crop))
+    return np.clip(_grey(crop) / np.maximum(around, 1e-3), 0, 1)
+
+
+def _small_copy(size: float) -> Mix:
+    def mix(crop, other):
+        side = round(size * len(crop))
+        mixed = other.copy()
+        small = to_pil(crop).resize((side, side), Image.Resampling.LANCZOS)
+        mixed[-side:, -side:] = to_array(small)
+        return mixed
+
+    return mix
+
+
+# what was mixed with a stranger in its place
+MIXED: dict[str, tuple[Callable[[float], Mix], tuple[float, ...]]] = {
+    "blend, share of the original": (lambda k: lambda crop, other: k * crop + (1 - k) * other, (0.7, 0.5, 0.4, 0.3)),
+    "every third line inverted, pixels wide": (_inverted_lines, (1, 2, 4, 8)),
+    "two of three lines the original's, pixels wide": (
+        lambda width: _cells_of(lambda _x, y: y // int(width) % 3 != 0),
+        (1, 2, 4, 8),
+    ),
+    "checkerboard, pixels": (
+        lambda width: _cells_of(lambda x, y: (x // int(width) + y // int(width)) % 2 == 0),
+        (1, 2, 4, 8, 16, 32),
+    ),
+}
+PARTS: dict[str, Mix] = {
+    "left half": _part(False, None),
+    "upper half": _part(None, False),
+    "lower half": _part(None, True),
+    "upper left quarter": _part(False, False),
+    "lower right quarter": _part(True, True),
+    "a drawing of its edges": lambda crop, _other: _edges(crop),
+    "a pencil sketch": lambda crop, _other: _sketch(crop),
+}
+COPIES: dict[str, tuple[Callable[[float], Mix], tuple[float, ...]]] = {
+    "a small copy in a corner, share of the side": (_small_copy, (0.6, 0.4, 0.3, 0.25, 0.2)),
+}
+
+
 def swapped(crop: np.ndarray, points: np.ndarray, other: np.ndarray, other_points: np.ndarray) -> np.ndarray:
     """Another person's face on a head: warped so that its five points lie on the head's, with the head's colours,
     inside a soft oval. As near as a stranger can come: pose, light, hair and background are the original's.

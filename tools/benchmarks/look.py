@@ -24,9 +24,11 @@ from PIL import Image, ImageOps
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.originals import CELLS
+from face_anonymizer.modules.faces.paste.detail import Detail, compare_detail
 from face_anonymizer.modules.faces.paste.likeness import BANDS, LIMITS, Likeness, compare
+from face_anonymizer.modules.faces.paste.miniature import WORTH, find_miniature
 from face_anonymizer.modules.faces.settings import DetectSettings
-from face_anonymizer.tools.benchmarks.kinds import KINDS, SINGLE, swapped
+from face_anonymizer.tools.benchmarks.kinds import COPIES, KINDS, MIXED, PARTS, SINGLE, swapped
 from face_anonymizer.tools.busy import busy
 
 _SIDE = 192  # of the crops
@@ -46,6 +48,21 @@ class Person:
     def likeness(self, crop: np.ndarray) -> Likeness:
         """Of another crop with this one."""
         return compare(self.cells, _cells(np.clip(crop, 0, 1).astype(np.float32)), _VISIBLE)
+
+    def details(self, crop: np.ndarray) -> tuple[Detail, ...]:
+        """What of this one's fine detail another crop has."""
+        return compare_detail(self.cells, _cells(np.clip(crop, 0, 1).astype(np.float32)), _VISIBLE)
+
+    def is_shown_by(self, crop: np.ndarray) -> bool:
+        """Whether another crop shows this one, as a whole or in parts."""
+        return self.likeness(crop).is_original or any(detail.is_original for detail in self.details(crop))
+
+    def has_copy_in(self, crop: np.ndarray) -> bool:
+        """Whether another crop shows this one small."""
+        place = find_miniature(self.cells, _cells(crop))
+        x, y, side = (round(share * len(crop)) for share in (place.x, place.y, place.size))
+        cut = crop[y : y + side, x : x + side]
+        return place.agreement >= WORTH and self.likeness(cut).is_original
 
 
 def _cells(crop: np.ndarray) -> np.ndarray:
@@ -105,18 +122,39 @@ def strangers(people: list[Person], count: int) -> Iterator[tuple[Person, Person
             yield head, others[i]
 
 
+def show_mixed(people: list[Person]) -> None:
+    """How far the original may be mixed with a stranger in its place and is found on every face."""
+    print("\n| what was mixed with a stranger | refused |\n|---|---|")
+    pairs = [(head, _in_place(head, other)) for head, other in strangers(people, 1)]
+    for kinds, asked in ((MIXED, Person.is_shown_by), (COPIES, Person.has_copy_in)):
+        for name, (make, strengths) in kinds.items():
+            shares = [np.mean([asked(head, make(k)(head.crop, other)) for head, other in pairs]) for k in strengths]
+            found = ", ".join(f"{k:g}: {share:.0%}" for k, share in zip(strengths, shares, strict=True))
+            print(f"| {name} | {found} |", flush=True)
+    for name, mix in PARTS.items():
+        share = np.mean([head.is_shown_by(mix(head.crop, other)) for head, other in pairs])
+        print(f"| {name} | {share:.0%} |", flush=True)
+
+
+def _in_place(head: Person, other: Person) -> np.ndarray:
+    return swapped(head.crop, head.points, other.crop, other.points)
+
+
 def show_strangers(people: list[Person], count: int) -> None:
     """How near other people's faces come to the limits."""
     bands = " | ".join([*(f"band {low:g}..{high:g}" for low, high in BANDS), "places"])
     print(f"\n| other people's faces on the same heads | refused | {bands} |\n|---|---|" + "---|" * len(LIMITS))
     for half, name in ((0, "files that limits were set on"), (1, "other files")):
         pairs = list(strangers([person for person in people if person.half == half], count))
-        found = [head.likeness(swapped(head.crop, head.points, other.crop, other.points)) for head, other in pairs]
+        faces = [(head, _in_place(head, other)) for head, other in pairs]
+        found = [head.likeness(crop) for head, crop in faces]
+        nearest = max(detail.nearness for head, crop in faces for detail in head.details(crop))
         values = np.array([[-1 if band is None else band for band in likeness.bands] for likeness in found])
         refused = sum(likeness.is_original for likeness in found)
         for label, row in (("99 of 100 are below", np.quantile(values, 0.99, 0)), ("the largest", values.max(0))):
             cells = " | ".join(f"{value:.3f} of {limit:g}" for value, limit in zip(row, LIMITS, strict=True))
             print(f"| {name}: {label} | {refused} of {len(found)} | {cells} |", flush=True)
+        print(f"| {name}: detail, of its limit at the most | | {nearest:.2f} |" + " |" * (len(LIMITS) - 1), flush=True)
 
 
 def show_painted(people: list[Person], name: str) -> None:
@@ -149,6 +187,7 @@ def main() -> None:
         person.likeness(person.crop[:, ::-1])
     print(f"{len(people)} faces; {(time.process_time() - start) / len(few) * 1000:.1f} ms of CPU a comparison")
     show_kinds(few)
+    show_mixed(few)
     show_strangers(people, options.strangers)
     if options.painted:
         show_painted(few, options.painted)
