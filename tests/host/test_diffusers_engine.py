@@ -57,6 +57,7 @@ def test_half_precision_paints_about_the_same(dtype, levels):
     assert half.dtype == torch.float32 and 0 < apart < levels
 
 
+@pytest.mark.parametrize("both", [golden.TINY], ids=["tiny"], indirect=True)
 @pytest.mark.parametrize("name", [DDPM, *SAMPLERS])
 def test_a_batch_of_two_is_two_singles(both, name):
     """Of samplers that draw noise at every step too: each face has a generator of its own."""
