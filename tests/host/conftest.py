@@ -20,6 +20,7 @@ from face_anonymizer.modules.host import location as host
 from face_anonymizer.modules.runs import server as comfy_server
 from face_anonymizer.tools.busy import busy
 from face_anonymizer.tools.pictures import sample_clip
+from face_anonymizer.tools.pictures.synthetic_clip import render
 from face_anonymizer.tools.workflows.frontend import Frontend, open_browser
 
 
@@ -89,6 +90,17 @@ def clip(tmp_path_factory) -> Path:
     """A film of four frames at 29.97 a second with sound: three moving faces of 60 to 100 pixels."""
     path = tmp_path_factory.mktemp("clip") / "Jane Doe at home.mp4"
     sample_clip.write_clip(path, range(20, 24), metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def short_clip(tmp_path_factory) -> Path:
+    """Two frames of `clip`, half as large, with its three faces: for what is done by a server, which takes its time."""
+    import torch
+
+    path = tmp_path_factory.mktemp("short") / "Jane Doe at home.mp4"
+    frames = torch.nn.functional.avg_pool2d(render(range(20, 22)).movedim(-1, 1), 2).movedim(1, -1)
+    sample_clip.write_video(path, frames, metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
     return path
 
 

@@ -144,9 +144,9 @@ def test_it_gives_what_the_long_graph_gives(server, what, model, verify, action)
     assert (told["faces"][0]["verification"] is not None) == (verify == "on")
 
 
-def test_a_video_is_covered_as_the_long_graph_covers_it(server, clip, tmp_path):
+def test_a_video_is_covered_as_the_long_graph_covers_it(server, short_clip, tmp_path):
     """And another seed, which covers nobody otherwise, tracks nobody."""
-    load = {"1": node("LoadVideo", file=server.upload(clip, name="film.mp4"))}
+    load = {"1": node("LoadVideo", file=server.upload(short_clip, name="film.mp4"))}
     redact = RedactSettings()
     saved = {"filename_prefix": "a", "format": "mp4", "mark_as_ai": True}
     video = node("FaceAnonAnonymizeVideoFile", video=["1", 0], **(SIMPLE | {"what": "cover", "numbers": ""}))
@@ -164,7 +164,7 @@ def test_a_video_is_covered_as_the_long_graph_covers_it(server, clip, tmp_path):
         files.append(tmp_path / f"{len(files)}.mp4")
         server.download(history["outputs"]["3"]["images"][0], files[-1])
     first, second = (list(frames_of(file)) for file in files)
-    assert len(first) == len(second) == 4
+    assert len(first) == len(second) == 2
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
     video["inputs"]["seed"] = 8
     assert not {"track", "cover", "1"} & set(run(server, load | one)[2])

@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from comfy_api.latest import InputImpl
 from PIL import Image
 
 from face_anonymizer.modules.runs.client import PromptFailed
-from face_anonymizer.tools.pictures import sample_clip
-from face_anonymizer.tools.pictures.synthetic_clip import render
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -33,15 +30,6 @@ def photo(tmp_path_factory) -> Path:
     """
     path = tmp_path_factory.mktemp("photo") / "astronaut.png"
     Image.open(ROOT / "assets" / "astronaut.jpg").resize((192, 192), box=(96, 0, 352, 256)).save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def short_clip(tmp_path_factory) -> Path:
-    """Two frames of `clip`, half as large: each of its three faces is painted in each."""
-    path = tmp_path_factory.mktemp("short") / "Jane Doe at home.mp4"
-    frames = torch.nn.functional.avg_pool2d(render(range(20, 22)).movedim(-1, 1), 2).movedim(1, -1)
-    sample_clip.write_video(path, frames, metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
     return path
 
 
