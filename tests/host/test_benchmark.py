@@ -107,6 +107,17 @@ def test_counted_flops_are_the_analytic_ones(benchmark, applied, kernel):
     assert counted[benchmark.OFFICIAL] - counted[benchmark.OURS] == extra
 
 
+def test_a_step_of_the_published_architecture_is_counted_without_weights():
+    """2.19 TFLOP in the first step of a run, 2.08 once the references' keys and values are kept."""
+    from face_anonymizer.tools.benchmarks.published_steps import count_half_step
+
+    half = count_half_step()
+    width, tokens = 320, 4096  # of the finest five layers; five of half and five of a quarter cost the same
+    projected = 2 * 2 * 2 * tokens * width**2 * (15 + 1 / 4) / 1e12  # two references, keys and values, and the middle
+    assert half.first - half.later == pytest.approx(projected, rel=1e-9)
+    assert 2 * half.later == pytest.approx(2.0839, abs=1e-4)
+
+
 def test_broken_bounds_fail(benchmark):
     same = {benchmark.OURS: benchmark.Cost([1.0], flops=1), benchmark.OFFICIAL: benchmark.Cost([1.0], flops=1)}
     rows = {benchmark.step_name("pytorch"): same}

@@ -17,7 +17,7 @@ import golden
 import pipeline
 import pytest
 import torch
-from comfy_extras import nodes_easycache, nodes_hypertile, nodes_sag, nodes_tomesd
+from comfy_extras import nodes_easycache, nodes_hypertile, nodes_sag, nodes_tomesd, nodes_torch_compile
 from torch.utils.flop_counter import FlopCounterMode
 
 from face_anonymizer.modules.model import projections
@@ -382,3 +382,31 @@ def test_easycache_skips_the_same_steps(tiny, faces, kept):
     ours, plain = both(tiny.unet, faces[0], after=cached, steps=6)
     assert kept == [True, True, False]
     assert golden.relative(ours, plain) <= 2e-5 and golden.relative(ours, base) > 1e-4
+
+
+class OneLayer(torch.nn.Module):
+    """What the host's transformer block does with the attn1 patches of a run."""
+
+    def forward(self, x, transformer_options):
+        extra_options = {key: value for key, value in transformer_options.items() if key != "patches"}
+        keys = x
+        for patch in transformer_options["patches"]["attn1_patch"]:
+            x, keys, _ = patch(x, x, x, extra_options)
+        return keys
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_compiled_graph_asks_every_face_and_half_anew(faces, keep):
+    """The host's node checks nothing that comes by the transformer options: the half of a graph's first call stays."""
+    options = {"guard_filter_fn": nodes_torch_compile.skip_torch_compile_dict}
+    plain = OneLayer()
+    compiled = torch.compile(plain, backend="eager", options=options)
+    x = torch.zeros(1, 64, 32)
+    for references in faces:
+        attention = projections.ReferenceAttention(references.source_states, references.driving_states)
+        for half in (0, 1):
+            given = {"block": ("input", 1), "block_index": 0, "cond_or_uncond": [half]}
+            model_options = {"transformer_options": {**given, "patches": {"attn1_patch": [attention]}}}
+            expected = plain(x, model_options["transformer_options"])
+            projections._install(attention, model_options, keep)
+            assert torch.equal(compiled(x, model_options["transformer_options"]), expected)
