@@ -11,6 +11,7 @@ import comfy.model_management
 import comfy.model_patcher
 import torch
 
+from ..faces.detect.clip_search import ClipSearch
 from ..faces.detect.detection import detect_faces, load_face_networks
 from ..faces.detect.glance import glance
 from ..faces.fingerprint import take_fingerprint
@@ -31,6 +32,20 @@ def detector() -> Iterator[Callable[..., Faces]]:
     patcher = _patcher()
     comfy.model_management.load_models_gpu([patcher])
     yield partial(detect_faces, patcher.model, device=patcher.load_device)
+
+
+@contextlib.contextmanager
+def clip_search(settings: DetectSettings, rate: float) -> Iterator[ClipSearch]:
+    """The search for the faces of a clip on the host's device, while the block runs; as detector().
+
+    Args:
+        settings: what counts as a face.
+        rate: frames a second.
+    """
+    patcher = _patcher()
+    comfy.model_management.load_models_gpu([patcher])
+    patcher.model.to(patcher.load_device)
+    yield ClipSearch(patcher.model, settings, rate)
 
 
 def looker() -> Find:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from .containers import (
     tick,
     video_stream,
 )
-from .frames import FrameReader, FrameWriter
+from .frames import FrameReader, FrameWriter, frame_rate
 from .reading import (
     TIMES_START_ANYWHERE,
     WHOLE,
@@ -56,11 +56,13 @@ class VideoInfo:
     Attributes:
         width, height: of the frames as players show them: upright, in square pixels.
         frame_count: as many as read_chunks gives.
+        rate: frames a second, on average.
     """
 
     width: int
     height: int
     frame_count: int
+    rate: Fraction = field(default=Fraction(25), compare=False)
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,10 @@ def probe(source: Source, window: Window = WHOLE, decode: bool = False) -> Video
         FileNotFoundError, av.error.InvalidDataError: the file is missing or no video.
     """
     with opened(source) as container:
-        shown = shown_of(source, container, video_stream(container))
+        stream = video_stream(container)
+        shown, rate = shown_of(source, container, stream), frame_rate(stream)
     width, height = shown.size(first_frame(source, window))
-    return VideoInfo(width, height, frame_count(source, window, decode))
+    return VideoInfo(width, height, frame_count(source, window, decode), rate)
 
 
 def read_chunks(source: Source, chunk: int, window: Window = WHOLE) -> Iterator[tuple[int, torch.Tensor]]:

@@ -18,6 +18,7 @@ import torch
 
 from ..attempts.studio import Proof
 from ..faces.alignment import check_faces, crop_faces
+from ..faces.detect.clip_search import ClipSearch
 from ..faces.fingerprint import take_fingerprint
 from ..faces.outcomes import FOUND, REDACTED
 from ..faces.paste.cover_and_look import cover_and_look
@@ -29,7 +30,7 @@ from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, Trac
 from ..faces.traces import by_image, open_faces
 from ..faces.track.following import follow_faces
 from ..faces.types import Faces
-from ..host.detector import detector, looker
+from ..host.detector import clip_search, looker
 from ..host.reader import face_reader
 from ..model.comfy_engine import FaceAnonModel
 from ..model.settings import PaintSettings
@@ -71,20 +72,20 @@ def track_video(
     Returns:
         The faces as tracks; see track_faces.
     """
-    count = probe(clip.source, clip.window).frame_count
+    info = probe(clip.source, clip.window)
+    count = info.frame_count
     progress(0, count)
     read = 0
 
-    def parts(detect: Callable[..., Faces]) -> Iterator[tuple[torch.Tensor, Faces]]:
+    def parts(search: ClipSearch) -> Iterator[tuple[torch.Tensor, Faces]]:
         nonlocal read
         for first, frames in read_chunks(clip.source, FRAMES_AT_ONCE, clip.window):
             advance = partial(_advance, progress, first, count)
             read = first + len(frames)
-            found = detect(frames, detecting, progress=advance)
-            yield frames, replace(found, fingerprint=take_fingerprint(frames))
+            yield frames, replace(search.search(frames, advance), fingerprint=take_fingerprint(frames))
 
-    with detector() as detect:
-        faces = follow_faces(parts(detect), count, tracking)
+    with clip_search(detecting, float(info.rate)) as search:
+        faces = follow_faces(parts(search), count, tracking)
     # of a damaged file fewer frames can be read than it lists
     return faces if read == count else faces.window(0, read)
 
@@ -181,7 +182,7 @@ def redact_video(
     return _rewrite(clip, target, faces, change, progress)
 
 
-def _advance(progress: Callable[[float, int], None], first: int, count: int, done: float, _in_chunk: int) -> None:
+def _advance(progress: Callable[[float, int], None], first: int, count: int, done: float) -> None:
     progress(first + done, count)
 
 

@@ -31,8 +31,8 @@ class Candidates(NamedTuple):
     scores: np.ndarray
     points: np.ndarray
 
-    def pick(self, which: np.ndarray) -> Candidates:
-        """Those that an index or a mask names."""
+    def pick(self, which: np.ndarray | slice) -> Candidates:
+        """Those that indices, a mask or a slice name."""
         return Candidates(*(part[which] for part in self))
 
     def unique(self, max_inside: float = np.inf) -> Candidates:

@@ -27,7 +27,8 @@ from .turned import MIN_CANDIDATE_SCORE, find_turned, turned_views
 _SOURCE = "centerface"
 _UPRIGHT_SOURCE = "centerface upright"
 _TILE_SOURCE = "centerface tiles"
-_SURE = 0.3  # score; what the first look gives less is looked at again, turned upright
+SURE = 0.3  # score; what the first look gives less is looked at again, turned upright
+EXPECTED = 0.15  # ... and where a face is expected
 _PLAUSIBLE = 0.3  # of O-Net's probability; below, a candidate is not worth that look, the dearest step by far
 _MAX_INSIDE = 0.6  # share of a box that may lie in a better one: a face does not fit into a face
 _REFINE_FROM = 0.2  # score; what is less of a face is not worth a second look
@@ -93,9 +94,9 @@ def detect_faces(
         # resized where it is: not every device has the antialiasing filter
         picture = torch.nan_to_num(images[index, ..., :3].permute(2, 0, 1)[None].float()).clamp(0, 1)
         advance = _ignore if progress is None else lambda share, done=index: progress(done + share, count)
-        found, sources = _Search(centerface, onet, picture, settings).run(advance)
+        found, sources = Search(centerface, onet, picture, settings).run(advance)
         taken = settings.max_faces or len(sources)  # best first
-        for i in _reading_order(found.boxes, height):
+        for i in reading_order(found.boxes, height):
             points = found.points[i] - 0.5
             face = Face(index, found.boxes[i], float(found.scores[i]), points, FIVE_POINTS, sources[i])
             (faces if i < taken else kept).append(face)
@@ -109,7 +110,7 @@ def _ignore(_share: float) -> None:
 
 
 @dataclass(frozen=True)
-class _Search:
+class Search:
     """The search for the faces of one picture, float32 [1, 1 or 3, H, W], 0..1."""
 
     centerface: nn.Module
@@ -119,26 +120,52 @@ class _Search:
 
     def run(self, advance: Callable[[float], None]) -> tuple[Candidates, list[str]]:
         """The faces, best first, with points in edges, and the source of each."""
+        found, sources = self.find(advance)
+        count = self.settings.max_faces or len(sources)
+        return join([self._refined(found.pick(slice(count))), found.pick(slice(count, None))]), sources
+
+    def find(
+        self,
+        advance: Callable[[float], None],
+        turned: bool = True,
+        expected: np.ndarray = np.zeros((0, 4)),
+        followed: np.ndarray = np.zeros((0, 4)),
+        possible_from: float | None = None,
+    ) -> tuple[Candidates, list[str]]:
+        """As run, with the points as they were found.
+
+        Args:
+            advance: as for find_candidates.
+            turned: look at the picture turned by quarters of a circle, too.
+            expected: boxes (N, 4) where faces should be: there the first look is sure from EXPECTED.
+            followed: boxes (N, 4) of faces that are known to be there: what is possible at their places is no other.
+            possible_from: the least score of what no first look is sure of, in place of the settings' min_score.
+        """
         min_score = self.settings.min_score
+        least = min_score if possible_from is None else min(min_score, possible_from)
         seen = first_look(self.centerface, self.picture, min(min_score, MIN_CANDIDATE_SCORE))
-        # not min_score itself: one above _SURE only drops faces, and changes the score of none
-        sure = seen.scores >= min(min_score, _SURE)
+        # not min_score itself: one above SURE only drops faces, and changes the score of none
+        sure = seen.scores >= min(min_score, SURE)
+        sure |= (seen.scores >= EXPECTED) & box_math.overlapping(seen.boxes, expected, NMS_IOU)
         found, possible = seen.pick(sure), seen.pick(~sure)
         sources = [_SOURCE] * len(found.scores)
         height, width = self.picture.shape[2:]
-        turned = find_turned(self.centerface, self.picture, turned_views(height, width, LONG_SIDE))
-        found = self._with_candidates(found, join([possible, turned]).unique(), _PLAUSIBLE)
+        if turned:
+            views = turned_views(height, width, LONG_SIDE)
+            possible = join([possible, find_turned(self.centerface, self.picture, views)]).unique()
+        possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, _MAX_INSIDE))
+        found = self._with_candidates(found, possible, least, _PLAUSIBLE)
         sources += [_UPRIGHT_SOURCE] * (len(found.scores) - len(sources))
         if self.settings.thorough:
-            found = self._with_candidates(found, find_candidates(self.centerface, self.picture, advance))
+            found = self._with_candidates(found, find_candidates(self.centerface, self.picture, advance), least)
             sources += [_TILE_SOURCE] * (len(found.scores) - len(sources))
         best = np.argsort(-found.scores, kind="stable")
-        best = best[found.scores[best] >= min_score]
-        count = self.settings.max_faces or len(best)
-        chosen, others = self._refined(found.pick(best[:count])), found.pick(best[count:])
-        return join([chosen, others]), [sources[i] for i in best]
+        best = best[found.scores[best] >= least]
+        return found.pick(best), [sources[i] for i in best]
 
-    def _with_candidates(self, found: Candidates, candidates: Candidates, plausible: float | None = None) -> Candidates:
+    def _with_candidates(
+        self, found: Candidates, candidates: Candidates, least: float, plausible: float | None = None
+    ) -> Candidates:
         """The faces of `found`, then those of the candidates that are others and stand a look at them upright.
 
         Their score is the better one of two looks of CenterFace, the candidate's and upright; for what it does not find
@@ -147,11 +174,12 @@ class _Search:
         Args:
             found: faces.
             candidates: what may be faces.
+            least: score of a face.
             plausible: with it, candidates to which O-Net gives less, or which are not found again, are none; that saves
                 most of the looks.
         """
         new = candidates.pick(~box_math.overlapping(candidates.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))
-        new = new._replace(points=_ordered(new.points))
+        new = new._replace(points=ordered_points(new.points))
         if self.onet is not None and plausible is not None:
             new = new.pick(best_probability(self.onet, self.picture, new.boxes, new.points) >= plausible)
         boxes, second, points, certain = look_upright(self.centerface, self.onet, self.picture, new.boxes, new.points)
@@ -162,21 +190,23 @@ class _Search:
         # a second look moves a box: two candidates may have become the same face
         new = new._replace(boxes=box_math.clip(new.boxes, *self.picture.shape[2:])).unique(_MAX_INSIDE)
         new = new.pick(~box_math.overlapping(new.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))
-        new = new.pick((new.scores >= self.settings.min_score) & box_math.has_area(new.boxes))
+        new = new.pick((new.scores >= least) & box_math.has_area(new.boxes))
         return join([found, new])
 
     def _refined(self, faces: Candidates) -> Candidates:
-        points = _ordered(faces.points)
+        points = ordered_points(faces.points)
         sure = faces.scores >= _REFINE_FROM
         points[sure] = refine_points(self.centerface, self.onet, self.picture, faces.boxes[sure], points[sure])
         return faces._replace(points=points)
 
 
-def _ordered(points: np.ndarray) -> np.ndarray:
+def ordered_points(points: np.ndarray) -> np.ndarray:
+    """image_left_first of each face, (N, 5, 2)."""
     return np.array([image_left_first(five) for five in points]).reshape(-1, 5, 2)
 
 
-def _reading_order(boxes: np.ndarray, height: int) -> np.ndarray:
+def reading_order(boxes: np.ndarray, height: int) -> np.ndarray:
+    """The places of boxes (N, 4) as they are read: by row of an eighth of the height, then from left to right."""
     centre = box_math.centres(boxes)
     row = np.floor(centre[:, 1] * _ROWS / height)
     return np.lexsort((centre[:, 1], centre[:, 0], row))

@@ -63,20 +63,23 @@ def pyramid(height: int, width: int, long_side: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def first_look(centerface: nn.Module, picture: torch.Tensor, min_score: float) -> Candidates:
+def first_look(
+    centerface: nn.Module, picture: torch.Tensor, min_score: float, long_side: int = LONG_SIDE
+) -> Candidates:
     """What CenterFace finds in the whole picture, upright.
 
     Args:
         centerface: the network, on any device.
         picture: float32 [1, 1 or 3, H, W], 0..1, on any device.
         min_score: 0..1.
+        long_side: to which larger pictures are reduced, in pixels.
 
     Returns:
         Candidates in picture pixels, best first, clipped to the picture, without duplicates.
     """
     height, width = picture.shape[2:]
     found = []
-    sizes = pyramid(height, width, LONG_SIDE)
+    sizes = pyramid(height, width, long_side)
     for level, size in enumerate(sizes):
         seen = decode(*_run(centerface, picture, size), min_score=min_score)
         extent = box_math.extents(seen.boxes)

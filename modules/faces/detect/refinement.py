@@ -25,7 +25,7 @@ _FACE = 96  # root of the box's area in the patch, in pixels
 _MIN_SCORE = 0.15  # of the second look; the first one has decided already that there is a face
 _BATCH = 8  # faces that go through the network at once
 _GREY = 0.5  # beyond the picture: beside it a cut face scores higher than beside black
-_MIRRORED = [1, 0, 2, 4, 3]
+MIRRORED = [1, 0, 2, 4, 3]
 _SURE_DIRECTION = 0.3  # by so much more O-Net must believe in a face that stands in another direction
 _MIN_PROBABILITY = 0.5  # of O-Net; below, as in half a face or a profile, its points are guesses
 _MAX_MOVE = 0.25  # of the points on average, in roots of the box's area; a larger one is an error of O-Net
@@ -102,7 +102,7 @@ def best_probability(onet: nn.Module, picture: torch.Tensor, boxes: np.ndarray, 
     device = next(onet.parameters()).device
     certain = []
     for five, centre, extent in zip(points, box_math.centres(boxes), box_math.extents(boxes), strict=True):
-        patch = sample_patch(picture, _upright(five, centre, _ONET_SIDE / extent, _ONET_SIDE), _ONET_SIDE)
+        patch = sample_patch(picture, upright_matrix(five, centre, _ONET_SIDE / extent, _ONET_SIDE), _ONET_SIDE)
         turned = torch.cat([torch.rot90(patch, quarters, (2, 3)) for quarters in range(4)])
         with torch.inference_mode():
             probability, _, _ = onet(turned.expand(-1, 3, -1, -1).to(device))
@@ -133,7 +133,7 @@ def look_again(
             if not batch:
                 break
             missed = set()
-            matrices = [_upright(points[i], centres[i], _FACE / extents[i], _PATCH) for i in batch]
+            matrices = [upright_matrix(points[i], centres[i], _FACE / extents[i], _PATCH) for i in batch]
             patches = torch.cat([sample_patch(picture, matrix, _PATCH) for matrix in matrices])
             with torch.inference_mode():
                 outputs = centerface(torch.cat([patches, patches.flip(3)]).expand(-1, 3, -1, -1).to(device) * 255)
@@ -144,7 +144,7 @@ def look_again(
                     score, centre, extent, mirrored = looks[1]
                     flip = np.array([-1.0, 1.0])
                     shift = np.array([_PATCH, 0.0])
-                    looks[1] = (score, centre * flip + shift, extent, (mirrored * flip + shift)[_MIRRORED])
+                    looks[1] = (score, centre * flip + shift, extent, (mirrored * flip + shift)[MIRRORED])
                 looks = [look for look in looks if look is not None]
                 if not looks:
                     missed.add(i)
@@ -172,12 +172,12 @@ def _onet_look(
     centres, extents = box_math.centres(boxes), box_math.extents(boxes)
     placed, certain = [], []
     for five, centre, extent in zip(points, centres, extents, strict=True):
-        matrix = _upright(five, centre, _ONET_SIDE / extent, _ONET_SIDE)
+        matrix = upright_matrix(five, centre, _ONET_SIDE / extent, _ONET_SIDE)
         patch = sample_patch(picture, matrix, _ONET_SIDE).expand(-1, 3, -1, -1)
         with torch.inference_mode():
             probability, _, looks = onet(torch.cat([patch, patch.flip(3)]).to(device))
         plain, mirrored = looks.cpu().double().numpy()  # not every device has float64
-        mirrored = (mirrored * [-1, 1] + [1, 0])[_MIRRORED]
+        mirrored = (mirrored * [-1, 1] + [1, 0])[MIRRORED]
         found = (plain + mirrored) / 2 * _ONET_SIDE
         placed.append((found - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
         certain.append(float(probability.mean()))
@@ -197,7 +197,7 @@ def turn_points(points: np.ndarray, boxes: np.ndarray, quarters: int) -> np.ndar
     return (points - centres) @ turn.T + centres
 
 
-def _upright(points: np.ndarray, centre: np.ndarray, scale: float, side: int) -> np.ndarray:
+def upright_matrix(points: np.ndarray, centre: np.ndarray, scale: float, side: int) -> np.ndarray:
     """(2, 3), picture to patch, both in edge coordinates: upright by the points, the centre in the middle."""
     across = points[1] - points[0] + points[4] - points[3]
     down = points[3:5].mean(0) - points[:2].mean(0)

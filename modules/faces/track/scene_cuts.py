@@ -72,6 +72,18 @@ def find_cuts(thumbnails: Iterable[np.ndarray]) -> list[int]:
     return np.flatnonzero((excess > THRESHOLD) & (excess > before) & (excess >= after)).tolist()
 
 
+def difference(before: np.ndarray, after: np.ndarray) -> float:
+    """How far two frames differ in structure and colours, whatever their light, 0..1.
+
+    Args:
+        before, after: thumbnails, (36, 64, 3).
+    """
+    normalised = _normalise(np.stack([before, after]).astype(np.float32, copy=False))
+    spectra = np.fft.rfft2(normalised.mean(3), axes=(1, 2))
+    one, other = np.array([1]), np.array([0])
+    return float(_difference(normalised, spectra, _histograms(normalised), one, other)[0])
+
+
 def measure_changes(thumbnails: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """How much the picture changes at each frame, and how much it changes around it.
 
