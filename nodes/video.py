@@ -53,6 +53,13 @@ class FaceAnonTrackVideo(io.ComfyNode):
                 thorough_input(),
                 *tracking_inputs(),
                 if_no_face_input(),
+                io.Boolean.Input(
+                    "points",
+                    default=_DETECT.points,
+                    optional=True,
+                    tooltip="Places eyes, nose and mouth exactly, as Anonymize Video needs them. Off is faster, and "
+                    "enough for Redact Video.",
+                ),
             ],
             outputs=[FacesSocket.Output(display_name="faces")],
             hidden=SHOWN,
@@ -68,11 +75,13 @@ class FaceAnonTrackVideo(io.ComfyNode):
         lead=_TRACK.lead,
         smoothing=_TRACK.smoothing,
         if_no_face=PASS,
+        points=_DETECT.points,
     ) -> io.NodeOutput:
-        detecting = DetectSettings(min_score, thorough=thorough)
-        faces = track_video(_clip(video), detecting, TrackSettings(max_gap, lead, smoothing), step_progress(1))
+        detecting = DetectSettings(min_score, thorough=thorough, points=points)
+        tracking, looks = TrackSettings(max_gap, lead, smoothing), []
+        faces = track_video(_clip(video), detecting, tracking, step_progress(1), tell=looks.append)
         outputs = (faces,) if len(faces) else answer_no_face(cls, if_no_face, faces)
-        return io.NodeOutput(*outputs, ui=show_report(cls, report_faces(faces, FOUND)))
+        return io.NodeOutput(*outputs, ui=show_report(cls, report_faces(faces, FOUND).noting(*looks)))
 
 
 class FaceAnonAnonymizeVideo(io.ComfyNode):

@@ -58,7 +58,12 @@ class Clip(NamedTuple):
 
 
 def track_video(
-    clip: Clip, detecting: DetectSettings, tracking: TrackSettings, progress: Callable[[float, int], None]
+    clip: Clip,
+    detecting: DetectSettings,
+    tracking: TrackSettings,
+    progress: Callable[[float, int], None],
+    *,
+    tell: Callable[[str], None] | None = None,
 ) -> Faces:
     """Find all faces of all frames, and follow them over the clip.
 
@@ -68,6 +73,7 @@ def track_video(
         tracking: how faces are followed.
         progress: called with (frames done, all frames) after each frame and, when thorough, with shares of a frame
             between; what it raises passes through.
+        tell: called at the end with how many frames were looked at in which way, in words.
 
     Returns:
         The faces as tracks; see track_faces.
@@ -86,6 +92,8 @@ def track_video(
 
     with clip_search(detecting, float(info.rate)) as search:
         faces = follow_faces(parts(search), count, tracking)
+    if tell is not None:
+        tell(search.told())
     # of a damaged file fewer frames can be read than it lists
     return faces if read == count else faces.window(0, read)
 

@@ -96,7 +96,7 @@ CONTRACT = {
         ["IMAGE", "MASK", "FACE_ANON_FACES", "FACE_ANON_REPORT"],
     ),
     "FaceAnonTrackVideo": (
-        ["video", "min_score", "thorough", "max_gap", "lead", "smoothing", "if_no_face"],
+        ["video", "min_score", "thorough", "max_gap", "lead", "smoothing", "if_no_face", "points"],
         ["FACE_ANON_FACES"],
     ),
     "FaceAnonAnonymizeVideo": (

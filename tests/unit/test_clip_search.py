@@ -124,6 +124,13 @@ def test_at_most_so_many_faces_a_frame(networks):
     assert Counter(face.image_index for face in part.kept) == {0: 1, 1: 1}
 
 
+def test_it_says_how_frames_were_looked_at(networks):
+    searching = ClipSearch(networks, DetectSettings(points=False), 30.0)
+    assert searching.told() == "no frames"
+    searching.search(torch.zeros(9, 64, 96, 3), lambda _: None)
+    assert searching.told() == "of 9 frames: 1 searched, 8 the same as the one before"
+
+
 def changes(before, after, boxes=()):
     pair = [torch.from_numpy(frame).float().movedim(-1, 0)[None] / 255 for frame in (before, after)]
     side = cell_side(*before.shape[:2])

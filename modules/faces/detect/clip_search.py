@@ -131,6 +131,11 @@ class ClipSearch:
         self._best = {face.number: self._best[face.number] for face in self._known}
         return result
 
+    def told(self) -> str:
+        """How many frames were looked at in which way, in words."""
+        ways = ", ".join(f"{self.done[way]} {way}" for way in (SEARCHED, LOOKED, FOLLOWED, SAME) if self.done[way])
+        return f"of {self.done.total()} frames: {ways}" if ways else "no frames"
+
     def _change(self, cells: np.ndarray, small: np.ndarray, side: int) -> Change:
         if self._cells is None or self._thumbnail is None:
             return Change(is_shot=True, is_new=True)
