@@ -15,6 +15,7 @@ from .references import (
     FaceAnonInterpolateStates,
     FaceAnonSourceReference,
 )
+from .samples import FaceAnonSamplePicture, FaceAnonSampleVideo
 from .sampling import FaceAnonApply, FaceAnonDDPMSampler
 from .track import FaceAnonTrackFaces
 from .verify import FaceAnonVerifyFaces
@@ -33,6 +34,8 @@ class FaceAnonymizerExtension(ComfyExtension):
             FaceAnonAnonymizePhoto,
             FaceAnonAnonymizeVideoFile,
             FaceAnonBeforeAfter,
+            FaceAnonSamplePicture,
+            FaceAnonSampleVideo,
             FaceAnonLoadModel,
             FaceAnonEncodeImage,
             FaceAnonSourceReference,

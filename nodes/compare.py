@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..modules.faces.sheet import AUTO, LAYOUTS, before_and_after
 from .graph import SHOWN
 from .reporting import preview_faces, show_pictures, show_report
-from .types import CATEGORY, FacesSocket, ReportSocket
+from .types import TOOLS, FacesSocket, ReportSocket
 
 
 class FaceAnonBeforeAfter(io.ComfyNode):
@@ -14,7 +14,7 @@ class FaceAnonBeforeAfter(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonBeforeAfter",
             display_name="Before and After",
-            category=CATEGORY,
+            category=TOOLS,
             description="Puts pictures and what became of them into one picture, and shows it with the report.",
             search_aliases=["compare images", "side by side", "comparison"],
             inputs=[

@@ -9,6 +9,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..modules.faces.adapters import faces_from_boxes, faces_from_landmarks
 from ..modules.faces.fingerprint import take_fingerprint
+from ..modules.faces.numbers import note_on_numbers
 from ..modules.faces.outcomes import FOUND
 from ..modules.faces.report import report_faces
 from ..modules.faces.selection import select_faces
@@ -17,7 +18,7 @@ from ..modules.faces.types import Faces
 from ..modules.host.detector import detect
 from .graph import SHOWN
 from .reporting import preview_faces, show_report, step_progress, warn
-from .types import CATEGORY, FaceLandmarksSocket, FacesSocket
+from .types import PHOTO, FaceLandmarksSocket, FacesSocket
 
 logger = logging.getLogger("face_anonymizer")
 
@@ -41,12 +42,12 @@ def min_score_input(optional: bool = False):
     )
 
 
-def thorough_input(optional: bool = False):
+def thorough_input(optional: bool = False, default: bool = _DETECT.thorough):
     """Whether small faces are looked for, too; optional: as of min_score_input."""
     return io.Boolean.Input(
         "thorough",
         **_behind(optional),
-        default=_DETECT.thorough,
+        default=default,
         tooltip="Looks once more in overlapping tiles: finds faces of 12 pixels in large pictures, and takes longer.",
     )
 
@@ -88,12 +89,12 @@ class FaceAnonDetectFaces(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonDetectFaces",
             display_name="Detect Faces",
-            category=CATEGORY,
+            category=PHOTO,
             description="Finds every face of every image with the detector that ships with the pack (CenterFace), or "
             "takes faces that other nodes found. Look at the preview: a face without a box stays as it is.",
-            search_aliases=["face detection", "find faces", "centerface"],
+            search_aliases=["face detection", "face detector", "find faces", "centerface"],
             inputs=[
-                io.Image.Input("image"),
+                io.Image.Input("image", tooltip="A picture, several of one size, or the frames of a clip."),
                 min_score_input(),
                 io.Int.Input(
                     "max_faces",
@@ -118,9 +119,11 @@ class FaceAnonDetectFaces(io.ComfyNode):
                 if_no_face_input(),
             ],
             outputs=[
-                FacesSocket.Output(display_name="faces"),
-                io.BoundingBox.Output(display_name="bboxes"),
-                io.Image.Output(display_name="preview"),
+                FacesSocket.Output(display_name="faces", tooltip="For Select, Track, Crop or Redact Faces."),
+                io.BoundingBox.Output(display_name="bboxes", tooltip="For other nodes that take boxes."),
+                io.Image.Output(
+                    display_name="preview", tooltip="The originals with the faces drawn in: not to publish."
+                ),
             ],
             hidden=SHOWN,
         )
@@ -163,12 +166,12 @@ class FaceAnonSelectFaces(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonSelectFaces",
             display_name="Select Faces",
-            category=CATEGORY,
+            category=PHOTO,
             description="Chooses which faces are changed. A face must meet every condition that is set; the others go "
             "to `rest` and stand in the report as kept. A person followed by Track Faces is chosen for the whole clip.",
             search_aliases=["choose faces", "filter faces", "keep face"],
             inputs=[
-                FacesSocket.Input("faces"),
+                FacesSocket.Input("faces", tooltip="Of Detect or Track Faces."),
                 io.String.Input(
                     "indices",
                     default=_SELECT.indices,
@@ -214,7 +217,10 @@ class FaceAnonSelectFaces(io.ComfyNode):
                     "invert", default=_SELECT.invert, optional=True, tooltip="Choose all the others instead."
                 ),
             ],
-            outputs=[FacesSocket.Output(display_name="faces"), FacesSocket.Output(display_name="rest")],
+            outputs=[
+                FacesSocket.Output(display_name="faces", tooltip="Those that are chosen."),
+                FacesSocket.Output(display_name="rest", tooltip="All others, to be covered for example."),
+            ],
             hidden=SHOWN,
         )
 
@@ -233,6 +239,9 @@ class FaceAnonSelectFaces(io.ComfyNode):
         invert=_SELECT.invert,
     ) -> io.NodeOutput:
         settings = SelectSettings(indices, largest, min_size, max_size, min_score, position, mask_mode, invert)
+        nobody = note_on_numbers(faces, indices, "indices") if len(faces) else ()
+        if nobody:
+            raise ValueError(f"{nobody[0]}. Look at the preview of Detect or Track Faces.")
         selected, rest = select_faces(faces, settings, mask)
         return io.NodeOutput(selected, rest, ui=show_report(cls, report_faces(selected, FOUND)))
 

@@ -14,7 +14,7 @@ from ..modules.output.upstream import nodes_upstream
 from ..modules.terminal import shown
 from .graph import SHOWN, graph_of
 from .reporting import show_text
-from .types import CATEGORY, COVER, MODEL_FOLDER, ModelSocket, ReferenceNetSocket
+from .types import COVER, METHOD, MODEL_FOLDER, ModelSocket, ReferenceNetSocket
 
 logger = logging.getLogger("face_anonymizer")
 
@@ -64,9 +64,9 @@ class FaceAnonLoadModel(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonLoadModel",
             display_name="Load Face Anonymizer Model",
-            category=CATEGORY,
+            category=METHOD,
             description="Loads a model folder of models/face_anon: UNet, both ReferenceNets, image encoder and VAE.",
-            search_aliases=["face anonymization", "anonymize", "face anon simple"],
+            search_aliases=["face anonymization model", "face anon simple"],
             inputs=[
                 model_choice(),
                 io.Combo.Input(
@@ -90,11 +90,11 @@ class FaceAnonLoadModel(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Model.Output(),
-                ReferenceNetSocket.Output(display_name="source_reference_net"),
-                ReferenceNetSocket.Output(display_name="driving_reference_net"),
-                io.ClipVision.Output(),
-                io.Vae.Output(),
+                io.Model.Output(tooltip="The UNet. LoRA loaders and other model patches fit in behind it."),
+                ReferenceNetSocket.Output(display_name="source_reference_net", tooltip="For Source Reference."),
+                ReferenceNetSocket.Output(display_name="driving_reference_net", tooltip="For Driving Reference."),
+                io.ClipVision.Output(tooltip="The image encoder, for Encode Face Image."),
+                io.Vae.Output(tooltip="For VAE Encode and VAE Decode."),
                 ModelSocket.Output(
                     display_name="face_anon_model",
                     tooltip="All five in one wire, for the nodes that run the whole method.",

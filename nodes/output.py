@@ -23,7 +23,7 @@ from ..modules.video.saving import save_video
 from .graph import ASKED, graph_of
 from .proving import page_input, prove, told_makers
 from .reporting import show_report
-from .types import CATEGORY, ReportSocket
+from .types import PHOTO, TOOLS, VIDEO, ReportSocket
 
 VIDEO_FORMATS = ("auto", "mp4", "mkv", "webm")
 
@@ -48,18 +48,28 @@ class FaceAnonSaveImage(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonSaveImage",
             display_name="Save Image (clean)",
-            category=CATEGORY,
+            category=PHOTO,
             description="Saves pictures without prompt, workflow, EXIF, GPS or thumbnail. Save Image writes the graph "
             "into the file, and with it the name of the source photo; this node does not.",
-            search_aliases=["save without metadata", "strip exif", "export image", "jpeg", "webp"],
+            search_aliases=[
+                "save without metadata",
+                "strip metadata",
+                "remove exif",
+                "strip exif",
+                "export image",
+                "jpeg",
+                "webp",
+            ],
             inputs=[
-                io.Image.Input("images"),
+                io.Image.Input("images", tooltip="The finished pictures."),
                 io.String.Input(
                     "filename_prefix",
                     default="anonymized",
                     tooltip="Folders and %date% work as in Save Image. Never put the source's name here.",
                 ),
-                io.Combo.Input("format", options=list(FORMATS), default="png"),
+                io.Combo.Input(
+                    "format", options=list(FORMATS), default="png", tooltip="png is exact; jpeg and webp are smaller."
+                ),
                 io.Int.Input(
                     "quality", default=QUALITY, min=1, max=100, tooltip="Of JPEG and WEBP. A WEBP of 100 is lossless."
                 ),
@@ -71,7 +81,7 @@ class FaceAnonSaveImage(io.ComfyNode):
                 ),
                 *saving_inputs(),
             ],
-            outputs=[io.Image.Output(display_name="images")],
+            outputs=[io.Image.Output(display_name="images", tooltip="The same pictures, to go on with.")],
             hidden=[*ASKED, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
@@ -116,12 +126,12 @@ class FaceAnonSaveVideo(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonSaveVideo",
             display_name="Save Video (clean)",
-            category=CATEGORY,
+            category=VIDEO,
             description="Saves a video without prompt, workflow, title, place, dates, cover picture, subtitles or data "
             "tracks. Picture and sound are copied as they are where the format can hold them.",
-            search_aliases=["save without metadata", "export video", "mp4"],
+            search_aliases=["save video without metadata", "export video", "mp4"],
             inputs=[
-                io.Video.Input("video"),
+                io.Video.Input("video", tooltip="The finished video."),
                 io.String.Input(
                     "filename_prefix",
                     default="video/anonymized",
@@ -130,7 +140,7 @@ class FaceAnonSaveVideo(io.ComfyNode):
                 io.Combo.Input("format", options=list(VIDEO_FORMATS), default="auto", tooltip="auto is mp4."),
                 *saving_inputs(),
             ],
-            outputs=[io.Video.Output(display_name="video")],
+            outputs=[io.Video.Output(display_name="video", tooltip="The same video, to go on with.")],
             hidden=[*ASKED, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
@@ -162,16 +172,21 @@ class FaceAnonReport(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonReport",
             display_name="Report",
-            category=CATEGORY,
+            category=TOOLS,
             description="Shows what was found and what became of every face, and saves it as JSON if you like. It "
             "holds no names of files and nothing that identifies a face.",
+            search_aliases=["face report", "audit"],
             inputs=[
-                ReportSocket.Input("report"),
+                ReportSocket.Input(
+                    "report", tooltip="Of Paste Faces, a Redact node, Verify Faces or a node for videos."
+                ),
                 io.Boolean.Input("save", default=False, tooltip="Write the JSON into the output folder."),
-                io.String.Input("filename_prefix", default="anonymized_report"),
+                io.String.Input(
+                    "filename_prefix", default="anonymized_report", tooltip="Never put the source's name here."
+                ),
                 page_input(),
             ],
-            outputs=[io.String.Output(display_name="json")],
+            outputs=[io.String.Output(display_name="json", tooltip="The report as text.")],
             hidden=ASKED,
             is_output_node=True,
         )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import comfy.samplers
+import torch
 from comfy_api.latest import io
 
 from ..modules.attempts.recognising import crop_recogniser
@@ -18,14 +19,15 @@ from ..modules.attempts.studio import Proof
 from ..modules.faces.settings import IDENTITIES, SAME_NOISE, PasteSettings
 from ..modules.host.reader import face_reader
 from ..modules.model.comfy_engine import FaceAnonModel
-from ..modules.model.own import OWN_GUIDANCE, OWN_STEPS, with_own
+from ..modules.model.own import OWN_GUIDANCE, OWN_SIZE, OWN_STEPS, with_own
 from ..modules.model.settings import DDPM, PaintSettings, SamplerSettings
 from ..modules.recognition.settings import AUTO, OFF, VERIFY
 from ..modules.video.people import PeoplePainter, swap_faces
-from .types import CATEGORY, FacesSocket, ModelSocket, ReferenceNetSocket
+from .types import PHOTO, FacesSocket, ModelSocket, ReferenceNetSocket
 
 _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
 _KEEP = PasteSettings().keep_faces
+MOST_DEGREE = 2.0  # that the page allows
 _WHOLE = "face_anon_model"
 
 
@@ -93,6 +95,30 @@ def model_of(whole: FaceAnonModel | None, *parts: Any) -> FaceAnonModel:
     return FaceAnonModel(*(own if part is None else part for part, own in zip(parts, given, strict=True)))
 
 
+def check_degree(degree: float) -> None:
+    """Raise ValueError for a degree that came by a wire and is none: the page allows no other."""
+    if not 0 <= degree <= MOST_DEGREE:
+        raise ValueError(
+            f"degree is 0 to {MOST_DEGREE:g}, got {degree:g}: 0 keeps the identity, 1.25 anonymizes, above 1.5 faces "
+            "break."
+        )
+
+
+def check_crops(model: FaceAnonModel, crops: torch.Tensor) -> None:
+    """Raise ValueError for crops of another size than the model was trained on: it would paint no faces.
+
+    Args:
+        model: that is to paint.
+        crops: float [N, H, W, 3 or 4].
+    """
+    height, width = crops.shape[1:3]
+    if max(height, width) != model.resolution:
+        raise ValueError(
+            f"The crops are {width}x{height} pixels, this model paints {model.resolution}x{model.resolution}. Set the "
+            f"size of Crop Faces to {model.resolution}, or to {OWN_SIZE} with face_anon_model connected."
+        )
+
+
 def sampler_of(model: FaceAnonModel, name: str, scheduler: str, steps: int, guidance_scale: float) -> SamplerSettings:
     """How a node samples, with the model's own values where it is set so."""
     return with_own(SamplerSettings(name, scheduler, steps, guidance_scale), model.folder)
@@ -110,7 +136,14 @@ def painting_inputs() -> list:
             tooltip="0: the same identity. 1: none of it. 1.25: away from it, the paper's anonymization. Above 1.5 "
             "faces break.",
         ),
-        io.Int.Input("seed", default=_PAINT.seed, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+        io.Int.Input(
+            "seed",
+            default=_PAINT.seed,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="Face i has seed + i; another seed gives other strangers.",
+        ),
         io.Int.Input(
             "steps",
             default=_PAINT.sampler.steps,
@@ -248,9 +281,10 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonAnonymizeCrops",
             display_name="Anonymize Crops",
-            category=CATEGORY,
+            category=PHOTO,
             description="The whole method on any number of crops, a few at a time: for crowds and clips, which the "
             "single nodes would hold in memory all at once.",
+            search_aliases=["anonymize crops", "face detailer"],
             inputs=[
                 *model_inputs(lazy=True),  # no model is loaded for a picture without a face
                 io.Image.Input("crops", tooltip="Of Crop Faces."),
@@ -320,6 +354,8 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         if not len(crops) and not len(faces):
             return io.NodeOutput(crops[..., :3].float(), faces)
         parts = model_of(face_anon_model, model, source_reference_net, driving_reference_net, clip_vision, vae)
+        check_degree(degree)
+        check_crops(parts, crops)
         sampler = sampler_of(parts, sampler_name, scheduler, steps, guidance_scale)
         sampler = replace(sampler, guidance_from=guidance_from, guidance_to=guidance_to)
         painting = PaintSettings(degree, seed, sampler, faces_at_once)

@@ -26,7 +26,7 @@ from .graph import ASKED, SHOWN, graph_of
 from .model import drawn_faces_note, models_upstream
 from .painting import whole_model_input
 from .reporting import show_report, step_progress
-from .types import CATEGORY, FacesSocket, ReportSocket
+from .types import PHOTO, FacesSocket, ReportSocket
 
 _PASTE = PasteSettings()
 _REDACT = RedactSettings()
@@ -103,11 +103,12 @@ class FaceAnonCropFaces(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonCropFaces",
             display_name="Crop Faces",
-            category=CATEGORY,
+            category=PHOTO,
             description="Aligned square crops of all faces as one batch, as the method was trained on.",
+            search_aliases=["face crop", "align faces"],
             inputs=[
-                io.Image.Input("image"),
-                FacesSocket.Input("faces"),
+                io.Image.Input("image", tooltip="The picture in which the faces were found."),
+                FacesSocket.Input("faces", tooltip="Of Detect, Select or Track Faces."),
                 io.Int.Input(
                     "size",
                     default=512,
@@ -128,7 +129,12 @@ class FaceAnonCropFaces(io.ComfyNode):
                 ),
                 whole_model_input(lazy=True, tooltip="Of Load Face Anonymizer Model: its size is taken at size 0."),
             ],
-            outputs=[io.Image.Output(display_name="crops"), FacesSocket.Output(display_name="faces")],
+            outputs=[
+                io.Image.Output(display_name="crops", tooltip="The faces, upright squares of one size."),
+                FacesSocket.Output(
+                    display_name="faces", tooltip="For Paste Faces: they know where each crop came from."
+                ),
+            ],
         )
 
     @classmethod
@@ -157,11 +163,12 @@ class FaceAnonPasteFaces(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonPasteFaces",
             display_name="Paste Faces",
-            category=CATEGORY,
+            category=PHOTO,
             description="Puts the changed crops back at full resolution, without a seam. Outside the mask no pixel "
             "changes. The result is looked at: a face that still shows the original, of which too little was replaced, "
             "or that is broken, is redacted. Without a face the picture passes as it is, and nothing before this node "
             "is run for the crops.",
+            search_aliases=["color match", "colour match", "paste back", "blend faces"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture that the crops were taken from."),
                 # lazy, so that no diffusion runs, nor meets an empty batch, when there is no face
@@ -209,7 +216,13 @@ class FaceAnonPasteFaces(io.ComfyNode):
                     "no more be measured, is refused. auto: unless a demonstration model painted it.",
                 ),
             ],
-            outputs=[io.Image.Output(), io.Mask.Output(), ReportSocket.Output(display_name="report")],
+            outputs=[
+                io.Image.Output(tooltip="The finished pictures."),
+                io.Mask.Output(tooltip="What was changed."),
+                ReportSocket.Output(
+                    display_name="report", tooltip="What became of every face: for the next step, or a node that saves."
+                ),
+            ],
             hidden=ASKED,
         )
 
@@ -262,7 +275,10 @@ def _verification(node: type[io.ComfyNode], verify: str) -> tuple[bool, str]:
     if verify == AUTO and models and all(models.values()):
         names = ", ".join(sorted(map(shown, models)))
         return False, f"not verified: {names} is a demonstration and paints drawn faces"
-    return verify != OFF, drawn_faces_note(models) if verify != OFF else ""
+    if verify == OFF:
+        names = sorted(shown(name) for name, is_demonstration in models.items() if is_demonstration)
+        return False, f"{', '.join(names)} is a demonstration: it paints drawn faces of nobody" if names else ""
+    return True, drawn_faces_note(models)
 
 
 def _is_swap(node: type[io.ComfyNode]) -> bool:
@@ -336,18 +352,34 @@ class FaceAnonRedactFaces(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonRedactFaces",
             display_name="Redact Faces",
-            category=CATEGORY,
+            category=PHOTO,
             description="Covers faces, without any model. solid, the default, leaves nothing. A blur that is weak for "
             "the face's size can be undone by machines: here its strength follows the face.",
-            search_aliases=["blur faces", "pixelate", "mosaic", "censor", "redact"],
+            search_aliases=[
+                "blur face",
+                "blur faces",
+                "hide face",
+                "mask face",
+                "cover faces",
+                "pixelate",
+                "mosaic",
+                "censor",
+                "redact",
+            ],
             inputs=[
-                io.Image.Input("image"),
-                FacesSocket.Input("faces"),
+                io.Image.Input("image", tooltip="The picture in which the faces were found."),
+                FacesSocket.Input("faces", tooltip="Those that are covered: of Detect, Select or Track Faces."),
                 *redaction_inputs(),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same picture."),
                 keep_input(COVERED_BUT_KEPT),
             ],
-            outputs=[io.Image.Output(), io.Mask.Output(), ReportSocket.Output(display_name="report")],
+            outputs=[
+                io.Image.Output(tooltip="The finished pictures."),
+                io.Mask.Output(tooltip="What was changed."),
+                ReportSocket.Output(
+                    display_name="report", tooltip="What became of every face: for the next step, or a node that saves."
+                ),
+            ],
             hidden=SHOWN,
         )
 

@@ -25,10 +25,11 @@ from .presets import (
     later_inputs,
     painting_of,
 )
-from .types import CATEGORY, COVER, STRANGERS, SWAP, WHAT, FacesSocket, ReportSocket
+from .types import COVER, PHOTO, STRANGERS, SWAP, WHAT, FacesSocket, ReportSocket
 
 _DETECT, _PASTE, _REDACT = DetectSettings(), PasteSettings(), RedactSettings()
 _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
+_THOROUGH = True  # as the graphs for photos and the command line have it
 PHOTOS, CLIP = BATCHES = ("photos", "frames of a clip")
 
 
@@ -38,10 +39,23 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonAnonymizePhoto",
             display_name="Anonymize Photo",
-            category=CATEGORY,
+            category=PHOTO,
             description="Finds every face of a photo and paints a stranger's in its place, covers it, or puts one "
             "person's face there. Everything else stays as it is. What the single nodes do, in one.",
-            search_aliases=["anonymize", "anonymise", "privacy", "gdpr"],
+            search_aliases=[
+                "anonymize",
+                "anonymise",
+                "anonymize photo",
+                "anonymize image",
+                "deidentify",
+                "de-identify",
+                "privacy",
+                "gdpr",
+                "face swap",
+                "inswapper",
+                "synthetic face",
+                "identity",
+            ],
             inputs=[
                 # a link, not the picture: with it the nodes in this one's place are kept by the host as any others
                 io.Image.Input(
@@ -57,7 +71,7 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
                 ),
                 *later_inputs(),
                 min_score_input(optional=True),
-                thorough_input(optional=True),
+                thorough_input(optional=True, default=_THOROUGH),
                 io.Combo.Input(
                     "batch_is",
                     options=list(BATCHES),
@@ -105,7 +119,7 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
         verify=AUTO,
         attempts=_ATTEMPTS.attempts,
         min_score=_DETECT.min_score,
-        thorough=_DETECT.thorough,
+        thorough=_THOROUGH,
         batch_is=PHOTOS,
         if_no_face=PASS,
         face_anon_model=None,

@@ -5,7 +5,8 @@ from comfy_api.latest import io
 from ..modules.model.embedding import encode_image
 from ..modules.model.settings import PaintSettings
 from ..modules.model.states import DRIVING, SOURCE, interpolate_states
-from .types import CATEGORY, EmbedsSocket, ReferenceNetSocket, StatesSocket
+from .painting import check_degree
+from .types import METHOD, EmbedsSocket, ReferenceNetSocket, StatesSocket
 
 _DEGREE_HELP = (
     "0: the source's identity (a face swap). 1: none of it. 1.25: away from it, the paper's anonymization. Above 1.5 "
@@ -18,8 +19,8 @@ class FaceAnonEncodeImage(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="FaceAnonEncodeImage",
-            display_name="Face Anonymizer: Encode Image",
-            category=CATEGORY,
+            display_name="Encode Face Image",
+            category=METHOD,
             description="CLIP embedding of face crops, scaled by 1 - degree. The driving image keeps degree 0.",
             inputs=[
                 io.ClipVision.Input("clip_vision", tooltip="From Load Face Anonymizer Model."),
@@ -34,11 +35,12 @@ class FaceAnonEncodeImage(io.ComfyNode):
                     + _DEGREE_HELP,
                 ),
             ],
-            outputs=[EmbedsSocket.Output(display_name="embeds")],
+            outputs=[EmbedsSocket.Output(display_name="embeds", tooltip="For the references and the sampler.")],
         )
 
     @classmethod
     def execute(cls, clip_vision, image, degree=0.0) -> io.NodeOutput:
+        check_degree(degree)
         return io.NodeOutput(encode_image(clip_vision, image, degree))
 
 
@@ -47,12 +49,16 @@ class FaceAnonSourceReference(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="FaceAnonSourceReference",
-            display_name="Face Anonymizer: Source Reference",
-            category=CATEGORY,
+            display_name="Source Reference",
+            category=METHOD,
             description="Reads whose face it is: the source ReferenceNet's states, conditional and null. To anonymize, "
             "source and driving are the same picture; to swap, the source is another person.",
             inputs=_reference_inputs(SOURCE),
-            outputs=[StatesSocket.Output(display_name="source_states")],
+            outputs=[
+                StatesSocket.Output(
+                    display_name="source_states", tooltip="For Interpolate States; for a swap, the sampler."
+                )
+            ],
         )
 
     @classmethod
@@ -66,12 +72,12 @@ class FaceAnonDrivingReference(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="FaceAnonDrivingReference",
-            display_name="Face Anonymizer: Driving Reference",
-            category=CATEGORY,
+            display_name="Driving Reference",
+            category=METHOD,
             description="Reads what stays: expression, pose, gaze, light and background, as the driving ReferenceNet's "
             "states.",
             inputs=_reference_inputs(DRIVING),
-            outputs=[StatesSocket.Output(display_name="driving_states")],
+            outputs=[StatesSocket.Output(display_name="driving_states", tooltip="For the sampler, as they are.")],
         )
 
     @classmethod
@@ -106,18 +112,21 @@ class FaceAnonInterpolateStates(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="FaceAnonInterpolateStates",
-            display_name="Face Anonymizer: Interpolate States",
-            category=CATEGORY,
+            display_name="Interpolate States",
+            category=METHOD,
             description="Moves the source's states towards, and beyond, the states of nobody.",
             inputs=[
-                StatesSocket.Input("source_states"),
+                StatesSocket.Input("source_states", tooltip="Of Source Reference."),
                 io.Float.Input(
                     "degree", default=PaintSettings.degree, min=0.0, max=2.0, step=0.05, tooltip=_DEGREE_HELP
                 ),
             ],
-            outputs=[StatesSocket.Output(display_name="interpolated_states")],
+            outputs=[
+                StatesSocket.Output(display_name="interpolated_states", tooltip="The source_states of the sampler.")
+            ],
         )
 
     @classmethod
     def execute(cls, source_states, degree=PaintSettings.degree) -> io.NodeOutput:
+        check_degree(degree)
         return io.NodeOutput(interpolate_states(source_states, degree))

@@ -7,7 +7,7 @@ from ..modules.model.references import References
 from ..modules.model.sampling import apply_references, sample
 from ..modules.model.settings import SamplerSettings
 from .painting import guidance_inputs
-from .types import CATEGORY, EmbedsSocket, FacesSocket, StatesSocket
+from .types import METHOD, EmbedsSocket, FacesSocket, StatesSocket
 
 
 def _reference_inputs() -> list:
@@ -25,15 +25,15 @@ class FaceAnonApply(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="FaceAnonApply",
-            display_name="Face Anonymizer: Apply",
-            category=CATEGORY,
+            display_name="Apply References",
+            category=METHOD,
             description="Gives MODEL, conditionings and an empty latent for KSampler and every other sampler node.",
             inputs=_reference_inputs(),
             outputs=[
-                io.Model.Output(),
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
-                io.Latent.Output(),
+                io.Model.Output(tooltip="For a sampler: it reads the references."),
+                io.Conditioning.Output(display_name="positive", tooltip="For a sampler, with both faces."),
+                io.Conditioning.Output(display_name="negative", tooltip="For a sampler, without the source."),
+                io.Latent.Output(tooltip="Empty, of the size and number of the faces: for a sampler."),
             ],
         )
 
@@ -48,12 +48,19 @@ class FaceAnonDDPMSampler(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="FaceAnonDDPMSampler",
-            display_name="Face Anonymizer: DDPM Sampler",
-            category=CATEGORY,
+            display_name="DDPM Sampler",
+            category=METHOD,
             description="The paper's sampler. Face i of a batch has seed + i, so its result depends on no other face.",
             inputs=[
                 *_reference_inputs(),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Face i has seed + i; another seed gives other strangers.",
+                ),
                 io.Int.Input(
                     "steps",
                     default=SamplerSettings.steps,
@@ -77,7 +84,7 @@ class FaceAnonDDPMSampler(io.ComfyNode):
                 ),
                 *guidance_inputs(),
             ],
-            outputs=[io.Latent.Output()],
+            outputs=[io.Latent.Output(tooltip="The painted faces, for VAE Decode.")],
         )
 
     @classmethod

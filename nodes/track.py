@@ -8,7 +8,7 @@ from ..modules.faces.settings import TrackSettings
 from ..modules.faces.track.following import follow_faces
 from .graph import SHOWN
 from .reporting import preview_faces, show_report, step_progress
-from .types import CATEGORY, FacesSocket
+from .types import VIDEO, FacesSocket
 
 _TRACK = TrackSettings()
 
@@ -47,16 +47,21 @@ class FaceAnonTrackFaces(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonTrackFaces",
             display_name="Track Faces",
-            category=CATEGORY,
+            category=VIDEO,
             description="For clips: tells which faces of the frames are one person, fills frames in which a face was "
             "missed, covers a few frames before and after, and steadies the crops. A person keeps one seed.",
-            search_aliases=["video faces", "face tracking", "stabilize faces"],
+            search_aliases=["face tracking", "stabilize faces", "follow faces"],
             inputs=[
                 io.Image.Input("image", tooltip="The frames, in their order: to see where a new shot begins."),
                 FacesSocket.Input("faces", tooltip="Of Detect Faces."),
                 *tracking_inputs(),
             ],
-            outputs=[FacesSocket.Output(display_name="faces"), io.Image.Output(display_name="preview")],
+            outputs=[
+                FacesSocket.Output(display_name="faces", tooltip="For Crop, Select or Redact Faces."),
+                io.Image.Output(
+                    display_name="preview", tooltip="The originals with the faces drawn in: not to publish."
+                ),
+            ],
             hidden=SHOWN,
         )
 

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 CATEGORY = "face anonymizer"
+PHOTO, VIDEO, METHOD, TOOLS = (f"{CATEGORY}/{room}" for room in ("photo", "video", "method", "tools"))
 MODEL_FOLDER = "face_anon"
 STRANGERS, COVER, SWAP = WHAT = ("strangers", "cover", "swap")  # what becomes of faces, in the nodes that do it all
 

@@ -20,7 +20,7 @@ from ..modules.recognition.verifying import Verified, verify_faces
 from .graph import ASKED
 from .model import drawn_faces_note, models_upstream
 from .reporting import show_pictures, show_report, step_progress
-from .types import CATEGORY, FacesSocket, ReportSocket
+from .types import TOOLS, FacesSocket, ReportSocket
 
 _LINES = 12  # faces of which the node says each figure; the report has them all
 _COVERED = "covered"
@@ -32,7 +32,7 @@ class FaceAnonVerifyFaces(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonVerifyFaces",
             display_name="Verify Faces",
-            category=CATEGORY,
+            category=TOOLS,
             description="Asks two recognisers of each face whether the result is a stranger to the original, and says "
             "what was kept: pose, gaze, expression, age, gender. Faces that did not pass come out to be redacted or "
             "painted again.",
@@ -46,10 +46,10 @@ class FaceAnonVerifyFaces(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="preview"),
-                io.Mask.Output(display_name="not_passed_mask"),
-                FacesSocket.Output(display_name="not_passed"),
-                ReportSocket.Output(display_name="report"),
+                io.Image.Output(display_name="preview", tooltip="The result, with the verdict at each face."),
+                io.Mask.Output(display_name="not_passed_mask", tooltip="Where faces did not pass."),
+                FacesSocket.Output(display_name="not_passed", tooltip="For Redact Faces, or to be painted again."),
+                ReportSocket.Output(display_name="report", tooltip="The report with the verdicts."),
             ],
             hidden=ASKED,
             is_output_node=True,

@@ -14,10 +14,12 @@ from ..modules.faces.report import report_faces
 from ..modules.faces.settings import SAME_NOISE, DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..modules.model.settings import PaintSettings
 from ..modules.recognition.settings import OFF
+from ..modules.terminal import shown
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, thorough_input
 from .graph import SHOWN
 from .painting import (
+    check_degree,
     choice_inputs,
     guidance_inputs,
     model_inputs,
@@ -31,7 +33,7 @@ from .painting import (
 from .paste import COVERED_BUT_KEPT, fallback_inputs, keep_input, pasting_inputs, redaction_inputs
 from .reporting import show_report, step_progress
 from .track import tracking_inputs
-from .types import CATEGORY, FacesSocket, ReportSocket
+from .types import VIDEO, FacesSocket, ReportSocket
 
 _DETECT, _TRACK, _PASTE, _REDACT = DetectSettings(), TrackSettings(), PasteSettings(), RedactSettings()
 _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
@@ -44,11 +46,11 @@ class FaceAnonTrackVideo(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonTrackVideo",
             display_name="Track Faces in Video",
-            category=CATEGORY,
+            category=VIDEO,
             description="Detect Faces and Track Faces for a video of any length." + _KEEPS,
             search_aliases=["video faces", "long video"],
             inputs=[
-                io.Video.Input("video"),
+                io.Video.Input("video", tooltip="Of Load Video, also trimmed."),
                 min_score_input(),
                 thorough_input(),
                 *tracking_inputs(),
@@ -61,7 +63,11 @@ class FaceAnonTrackVideo(io.ComfyNode):
                     "enough for Redact Video.",
                 ),
             ],
-            outputs=[FacesSocket.Output(display_name="faces")],
+            outputs=[
+                FacesSocket.Output(
+                    display_name="faces", tooltip="The faces of all frames, for the nodes that change a video."
+                )
+            ],
             hidden=SHOWN,
         )
 
@@ -90,11 +96,11 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonAnonymizeVideo",
             display_name="Anonymize Video",
-            category=CATEGORY,
+            category=VIDEO,
             description="The whole method on every face of a video of any length." + _KEEPS,
-            search_aliases=["long video", "anonymize clip"],
+            search_aliases=["paint faces in video"],
             inputs=[
-                io.Video.Input("video"),
+                io.Video.Input("video", tooltip="Of Load Video, also trimmed."),
                 FacesSocket.Input("faces", tooltip="Of Track Faces in Video."),
                 *model_inputs(),
                 *painting_inputs(),
@@ -107,7 +113,12 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
                 whole_model_input(),
                 *guidance_inputs(),
             ],
-            outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
+            outputs=[
+                io.Video.Output(tooltip="For Save Video (clean)."),
+                ReportSocket.Output(
+                    display_name="report", tooltip="What became of every face: for the next step, or a node that saves."
+                ),
+            ],
             hidden=SHOWN,
         )
 
@@ -145,6 +156,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         guidance_to=_PAINT.sampler.guidance_to,
     ) -> io.NodeOutput:
         parts = model_of(face_anon_model, model, source_reference_net, driving_reference_net, clip_vision, vae)
+        check_degree(degree)
         sampler = sampler_of(parts, sampler_name, scheduler, steps, guidance_scale)
         sampler = replace(sampler, guidance_from=guidance_from, guidance_to=guidance_to)
         painting = PaintSettings(degree, seed, sampler, faces_at_once)
@@ -157,7 +169,8 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
             identity=identity,
             proof=proof,
         )
-        return _changed(cls, written, done.noting(*note_on_numbers(faces, keep, "keep")))
+        notes = (*([shown(parts.demonstration)] if parts.demonstration else []), *note_on_numbers(faces, keep, "keep"))
+        return _changed(cls, written, done.noting(*notes))
 
 
 class FaceAnonRedactVideo(io.ComfyNode):
@@ -166,17 +179,22 @@ class FaceAnonRedactVideo(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonRedactVideo",
             display_name="Redact Video",
-            category=CATEGORY,
+            category=VIDEO,
             description="Covers every face of a video of any length, without any model." + _KEEPS,
             search_aliases=["blur video", "pixelate video", "redact video"],
             inputs=[
-                io.Video.Input("video"),
+                io.Video.Input("video", tooltip="Of Load Video, also trimmed."),
                 FacesSocket.Input("faces", tooltip="Of Track Faces in Video."),
                 *redaction_inputs(),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same video."),
                 keep_input(COVERED_BUT_KEPT),
             ],
-            outputs=[io.Video.Output(), ReportSocket.Output(display_name="report")],
+            outputs=[
+                io.Video.Output(tooltip="For Save Video (clean)."),
+                ReportSocket.Output(
+                    display_name="report", tooltip="What became of every face: for the next step, or a node that saves."
+                ),
+            ],
             hidden=SHOWN,
         )
 

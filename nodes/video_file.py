@@ -12,7 +12,7 @@ from .model import check_model
 from .painting import whole_model_input
 from .photo import check_choices, choose, load
 from .presets import ALL, BALANCED, first_inputs, later_inputs, painting_of
-from .types import CATEGORY, COVER, STRANGERS, FacesSocket, ReportSocket
+from .types import COVER, STRANGERS, VIDEO, FacesSocket, ReportSocket
 
 _DETECT, _PASTE, _REDACT = DetectSettings(), PasteSettings(), RedactSettings()
 _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
@@ -24,10 +24,10 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
         return io.Schema(
             node_id="FaceAnonAnonymizeVideoFile",
             display_name="Anonymize Video File",
-            category=CATEGORY,
+            category=VIDEO,
             description="Finds and follows every face of a video of any length and paints a stranger's in its place, "
             "or covers it. Sound and times stay. What the single nodes for videos do, in one.",
-            search_aliases=["anonymize", "anonymise", "privacy", "gdpr", "anonymize video", "blur video"],
+            search_aliases=["anonymize video", "video privacy", "anonymize clip"],
             inputs=[
                 # a link, as in Anonymize Photo
                 io.Video.Input("video", raw_link=True, tooltip="Of Load Video, also trimmed."),

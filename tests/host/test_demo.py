@@ -14,6 +14,7 @@ from safetensors import safe_open
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.model import checkpoint, ddpm
 from face_anonymizer.modules.model.loading import FROM_MODEL_FOLDER, load_model_folder
+from face_anonymizer.modules.model.own import OWN_GUIDANCE, OWN_SIZE, OWN_STEPS
 from face_anonymizer.modules.model.references import EncodedImages, References
 from face_anonymizer.modules.model.sampling import apply_references
 
@@ -93,14 +94,14 @@ def test_it_stands_last_and_the_published_model_is_missed_with_a_word_of_it(serv
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflows" / "api").glob("*.json")), ids=lambda path: path.stem)
-def test_the_shipped_graphs_run_it_as_it_wants(path):
+def test_the_shipped_graphs_run_any_model_as_it_wants(path):
     wanted = {
-        **{"model": checkpoint.DEMO, "size": OWN.resolution, "width": OWN.resolution, "height": OWN.resolution},
-        **{"guidance_scale": OWN.guidance_scale, "cfg": OWN.guidance_scale},
+        **{"model": checkpoint.DEMO, "size": OWN_SIZE, "width": OWN.resolution, "height": OWN.resolution},
+        **{"guidance_scale": OWN_GUIDANCE, "cfg": OWN.guidance_scale},
     }
     for node in json.loads(path.read_text(encoding="utf-8")).values():
         if node["class_type"] == "FaceAnonDDPMSampler":
-            assert node["inputs"]["steps"] == OWN.steps
+            assert node["inputs"]["steps"] == OWN_STEPS
         for name, value in node["inputs"].items():
             if name in wanted and not isinstance(value, list):
                 assert value == wanted[name], f"{node['class_type']}: {name}. Run tools/workflows/make.py"

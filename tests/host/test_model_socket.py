@@ -90,3 +90,28 @@ def test_the_loader_gives_all_in_its_last_output():
     pack.register_model_folder()
     loaded = pack.FaceAnonLoadModel.execute(checkpoint.DEMO, "from model folder", "from model folder").result
     assert len(loaded) == 6 and tuple(loaded[5]) == tuple(loaded[:5]) and loaded[5].resolution == 128
+
+
+@pytest.mark.parametrize("degree", [-0.5, 3.0, float("nan")])
+def test_a_degree_beyond_0_to_2_by_a_wire_is_refused(model, face, degree):
+    crops, faces = pack.FaceAnonCropFaces.execute(*face, size=128).result
+    with pytest.raises(ValueError, match="degree is 0 to 2"):
+        pack.FaceAnonAnonymizeCrops.execute(*model, crops, faces, degree=degree)
+    with pytest.raises(ValueError, match="degree is 0 to 2"):
+        pack.FaceAnonEncodeImage.execute(model.clip_vision, crops, degree)
+
+
+def test_crops_of_another_size_than_the_model_s_are_refused(model, face):
+    crops, faces = pack.FaceAnonCropFaces.execute(*face, size=512).result
+    with pytest.raises(
+        ValueError, match=r"512x512 pixels, this model paints 128x128. Set the size of Crop Faces to 128"
+    ):
+        pack.FaceAnonAnonymizeCrops.execute(*model, crops, faces, steps=1)
+
+
+def test_a_number_that_no_face_has_is_refused(face):
+    _, faces = face
+    with pytest.raises(ValueError, match="names no face by 99: the numbers are 1 to 1"):
+        pack.FaceAnonSelectFaces.execute(faces, indices="1, 99")
+    selected, _ = pack.FaceAnonSelectFaces.execute(Faces(1, 512, 512, ()), indices="99").result
+    assert len(selected) == 0, "a picture without a face is no error"

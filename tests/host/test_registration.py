@@ -31,6 +31,8 @@ CONTRACT = {
         ],
         ["VIDEO", "FACE_ANON_FACES", "FACE_ANON_REPORT"],
     ),
+    "FaceAnonSamplePicture": (["picture"], ["IMAGE"]),
+    "FaceAnonSampleVideo": ([], ["VIDEO"]),
     "FaceAnonBeforeAfter": (["before", "after", "layout", "report", "faces"], ["IMAGE"]),
     "FaceAnonLoadModel": (
         ["model", "clip_vision", "vae", "weight_dtype"],
@@ -148,7 +150,7 @@ def test_every_node_keeps_its_contract(registered):
         schema = registered[name].GET_SCHEMA()
         assert [i.id for i in schema.inputs] == inputs, name
         assert [o.io_type for o in schema.outputs] == outputs, name
-        assert schema.category == "face anonymizer" and schema.description, name
+        assert schema.category.startswith("face anonymizer/") and schema.description, name
 
 
 def test_every_node_has_a_help_page():

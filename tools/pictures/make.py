@@ -1,6 +1,7 @@
 """Make the pictures that no graph makes: `python scripts/with_env.py tools/run.py pictures.make [NAME ...]`.
 
-In assets/: synthetic_group.jpg: people of modules/synthetic. demo.jpg: the same, and what scripts/anonymize.py makes of
+In assets/: synthetic_group.jpg, synthetic_portrait.jpg and the clip synthetic_clip.mp4, which the sample nodes give:
+people of modules/synthetic. demo.jpg: the same, and what scripts/anonymize.py makes of
 it with the demo model (it starts ComfyUI). redaction.jpg: the sample photo, covered in five ways. In docs/training/:
 demo_loss.jpg, the curves of demo_log.jsonl (it needs matplotlib).
 """
@@ -11,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +23,16 @@ from face_anonymizer.modules.faces.detect import detection
 from face_anonymizer.modules.faces.paste import redaction
 from face_anonymizer.modules.faces.settings import MODES, RedactSettings
 from face_anonymizer.modules.host.location import PACK
-from face_anonymizer.tools.pictures.synthetic_group import make_group
+from face_anonymizer.tools.pictures.sample_clip import write_video
+from face_anonymizer.tools.pictures.synthetic_group import make_group, make_portrait
 
 ASSETS = PACK / "assets"
 TRAINING = PACK / "docs" / "training"
 GROUP = ASSETS / "synthetic_group.jpg"
 PART = (96, 0, 352, 256)  # head and shoulders
 LABEL_HEIGHT = 26
+PORTRAIT_SIDE = 384
+CLIP = "synthetic_clip"
 
 
 def make_demo() -> Image.Image:
@@ -81,16 +86,27 @@ def make_loss() -> Image.Image:
 # in this order: one is made of another
 PICTURES = {
     "synthetic_group": (make_group, ASSETS),
+    "synthetic_portrait": (partial(make_portrait, PORTRAIT_SIDE), ASSETS),
     "demo": (make_demo, ASSETS),
     "redaction": (make_redaction, ASSETS),
     "demo_loss": (make_loss, TRAINING),
 }
 
 
+def write_pan(path: Path, frames: int = 9) -> None:
+    """A camera that moves over the group, as a short film with sound, 640x360."""
+    group = torch.from_numpy(np.array(Image.open(GROUP).convert("RGB").resize((720, 480)))).float() / 255
+    write_video(path, torch.stack([group[30:390, x : x + 640] for x in range(0, 8 * frames, 8)]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*PICTURES, []], help="which pictures; all by default")
-    for name in parser.parse_args().names or PICTURES:
+    parser.add_argument("names", nargs="*", choices=[*PICTURES, CLIP, []], help="which pictures; all by default")
+    for name in parser.parse_args().names or (*PICTURES, CLIP):
+        if name == CLIP:
+            write_pan(ASSETS / f"{CLIP}.mp4")
+            print(ASSETS / f"{CLIP}.mp4")
+            continue
         make, folder = PICTURES[name]
         make().save(folder / f"{name}.jpg", quality=88)
         print(folder / f"{name}.jpg")

@@ -5,13 +5,14 @@ node, number of its output).
 """
 
 from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.model.own import OWN_GUIDANCE, OWN_SIZE, OWN_STEPS
 from face_anonymizer.modules.recognition.settings import AUTO
 
 # The shipped graphs run as they stand, so they name the model that ships with the pack, with what it says of itself.
 MODEL = checkpoint.DEMO
 OWN = checkpoint.read_settings(checkpoint.PACK_MODELS / MODEL)
-EXAMPLE = "example.png"  # stands in the input folder of every ComfyUI
-EXAMPLE_VIDEO = "example.mp4"  # the user chooses one
+EXAMPLE = "example.png"  # stands in the input folder of every ComfyUI: what prompts for servers load
+EXAMPLE_VIDEO = "example.mp4"
 SOURCE_TITLE = "Source: whose face"
 ALIGNED_TITLE = "Aligned face"
 
@@ -19,36 +20,42 @@ LIMITS = """This lowers the chance that somebody is recognised; it is no guarant
 face without a box stays as it is. Body, clothes, text and voice are not touched."""
 CLEAN = """The file is saved without the prompt, the workflow and the source's metadata, which name the original."""
 
-# What to set for the published weights.
+GO_ON = f"""### Your own photo, the real model
+Put *Load Image* (or *Load Video*) in place of the sample. *{MODEL}* ships with the pack and **paints synthetic faces of
+nobody**. For real photos run `python scripts/get_models.py` in the pack's folder (12 GB into `models/face_anon`; it
+asks first), press R, and choose *face-anon-simple* as model"""
+
+# What to set for the published weights, where a node of ComfyUI cannot ask the model.
 _PUBLISHED = checkpoint.ModelSettings()
-CROP_SIZE = f"the size of *Crop Faces* to {_PUBLISHED.resolution}"
 IMAGE_SIZE = f"width and height of *Upscale Image* to {_PUBLISHED.resolution}"
-STEPS = f"steps to {_PUBLISHED.steps}"
-GUIDANCE = f"guidance_scale to {_PUBLISHED.guidance_scale:g}"
 CFG = f"cfg to {_PUBLISHED.guidance_scale:g}"
 
-LOADED = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
+WHOLE = {"face_anon_model": ("model", 5)}
+PICTURE, VIDEO = "FaceAnonSamplePicture", "FaceAnonSampleVideo"
 
 
 def note(text: str, pos, width: int, height: int) -> dict:
     return {"type": "MarkdownNote", "pos": pos, "width": width, "height": height, "widgets": {"text": text}}
 
 
+def notes_below(x: int, y: int, text: str, *settings: str) -> dict:
+    """The same below the nodes of the two columns that begin at x."""
+    both = notes(text, *settings)
+    return {
+        "about": both["about"] | {"pos": [x, y], "width": 590, "height": 270},
+        "model_note": both["model_note"] | {"pos": [x, y + 290], "width": 590, "height": 230},
+    }
+
+
 def notes(text: str, *settings: str) -> dict:
-    """What a graph does, and how to go on from the demo model to the published weights with these settings of it."""
-    model = f"""### The model
-*{MODEL}* ships with the pack, so that this runs as it is. It is a demonstration: **it paints synthetic faces of
-nobody**. For real photos:
-1. `python scripts/get_models.py`, run in the pack's folder, downloads 12 GB into `models/face_anon/face-anon-simple`;
-it asks first. No node ever downloads anything.
-2. Press R, choose *face-anon-simple* in the loader, and set {", ".join(settings)}.
-"""
-    return {"about": note(text, [0, -260], 700, 220), "model_note": note(model, [740, -260], 480, 220)}
+    """What a graph does, and how to go on from the sample and the demo model to one's own picture and real weights."""
+    more = f", and set {', '.join(settings)}" if settings else ""
+    return {"about": note(text, [0, -220], 760, 200), "model_note": note(GO_ON + more + ".", [790, -220], 500, 200)}
 
 
 def loader(pos) -> dict:
     # the height has room for what it says of the model
-    return {"type": "FaceAnonLoadModel", "pos": pos, "width": 345, "height": 340, "widgets": {"model": MODEL}}
+    return {"type": "FaceAnonLoadModel", "pos": pos, "width": 300, "height": 310, "widgets": {"model": MODEL}}
 
 
 def group(title: str, color: str, bounding) -> dict:
@@ -56,26 +63,31 @@ def group(title: str, color: str, bounding) -> dict:
 
 
 def references(x: int, source: tuple, driving: tuple, degree: bool) -> dict:
-    """Embeddings, latents and states of a source and a driving batch of crops, from column x on."""
+    """Embeddings, latents and states of a source and a driving batch of crops, in two columns from x on."""
     same = source == driving
     nodes = {
         "encode_source": {
             "type": "FaceAnonEncodeImage",
             "title": "Encode source",
             "pos": [x, 80],
+            "width": 270,
             "inputs": {"clip_vision": ("model", 3), "image": source, **({"degree": ("degree", 0)} if degree else {})},
         },
         "encode_driving": {
             "type": "FaceAnonEncodeImage",
             "title": "Encode driving",
-            "pos": [x, 260],
+            "pos": [x, 240],
+            "width": 270,
             "inputs": {"clip_vision": ("model", 3), "image": driving},
         },
-        "latent": {"type": "VAEEncode", "pos": [x, 440], "inputs": {"pixels": driving, "vae": ("model", 4)}},
+        "latent": {
+            **{"type": "VAEEncode", "pos": [x, 400], "width": 270},
+            "inputs": {"pixels": driving, "vae": ("model", 4)},
+        },
         "source": {
             "type": "FaceAnonSourceReference",
-            "pos": [x + 320, 80],
-            "width": 330,
+            "pos": [x + 300, 80],
+            "width": 290,
             "inputs": {
                 "reference_net": ("model", 1),
                 "latent": ("latent" if same else "source_latent", 0),
@@ -84,8 +96,8 @@ def references(x: int, source: tuple, driving: tuple, degree: bool) -> dict:
         },
         "driving": {
             "type": "FaceAnonDrivingReference",
-            "pos": [x + 320, 440],
-            "width": 330,
+            "pos": [x + 300, 400],
+            "width": 290,
             "inputs": {"reference_net": ("model", 2), "latent": ("latent", 0), "embeds": ("encode_driving", 0)},
         },
     }
@@ -93,14 +105,15 @@ def references(x: int, source: tuple, driving: tuple, degree: bool) -> dict:
         nodes["source_latent"] = {
             "type": "VAEEncode",
             "title": "VAE Encode source",
-            "pos": [x, 560],
+            "pos": [x, 500],
+            "width": 270,
             "inputs": {"pixels": source, "vae": ("model", 4)},
         }
     if degree:
         nodes["interpolate"] = {
             "type": "FaceAnonInterpolateStates",
-            "pos": [x + 320, 260],
-            "width": 330,
+            "pos": [x + 300, 240],
+            "width": 290,
             "inputs": {"source_states": ("source", 0), "degree": ("degree", 0)},
         }
     return nodes
@@ -121,22 +134,25 @@ def ddpm(x: int, states: str) -> dict:
         "sampler": {
             "type": "FaceAnonDDPMSampler",
             "pos": [x, 80],
-            "width": 320,
-            "height": 480,
+            "width": 300,
+            "height": 440,
             "inputs": {**applied(states), "seed": ("seed", 0)},
-            "widgets": {"steps": OWN.steps, "guidance_scale": OWN.guidance_scale},
+            "widgets": {"steps": OWN_STEPS, "guidance_scale": OWN_GUIDANCE},
         },
-        "decode": {"type": "VAEDecode", "pos": [x, 620], "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)}},
+        "decode": {
+            **{"type": "VAEDecode", "pos": [x, 560], "width": 300},
+            "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)},
+        },
     }
 
 
 def ksampler(x: int, states: str) -> dict:
     return {
-        "apply": {"type": "FaceAnonApply", "pos": [x, 80], "width": 320, "inputs": applied(states)},
+        "apply": {"type": "FaceAnonApply", "pos": [x, 80], "width": 300, "inputs": applied(states)},
         "sampler": {
             "type": "KSampler",
-            "pos": [x, 260],
-            "width": 320,
+            "pos": [x, 250],
+            "width": 300,
             "height": 480,
             "inputs": {
                 "model": ("apply", 0),
@@ -152,27 +168,27 @@ def ksampler(x: int, states: str) -> dict:
                 "scheduler": "karras",
             },
         },
-        "decode": {"type": "VAEDecode", "pos": [x, 790], "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)}},
+        "decode": {
+            **{"type": "VAEDecode", "pos": [x, 770], "width": 300},
+            "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)},
+        },
     }
 
 
-def load_image(pos, title: str) -> dict:
+def sample(pos, title: str, picture: str = "group", height: int = 300) -> dict:
+    """A picture that the pack brings; the node shows it after a run."""
     return {
-        "type": "LoadImage",
-        "title": title,
-        "pos": pos,
-        "width": 300,
-        "height": 340,
-        "widgets": {"image": EXAMPLE},
+        **{"type": PICTURE, "title": title, "pos": pos, "width": 300, "height": height},
+        "widgets": {"picture": picture},
     }
 
 
-def detect(pos, image: str, **widgets) -> dict:
+def detect(pos, image: str, height: int = 420, **widgets) -> dict:
     return {
         "type": "FaceAnonDetectFaces",
         "pos": pos,
-        "width": 320,
-        "height": 420,
+        "width": 300,
+        "height": height,
         "inputs": {"image": (image, 0)},
         "widgets": widgets,
     }
@@ -182,8 +198,9 @@ def crop(pos, image: str, faces: str) -> dict:
     return {
         "type": "FaceAnonCropFaces",
         "pos": pos,
-        "inputs": {"image": (image, 0), "faces": (faces, 0)},
-        "widgets": {"size": OWN.resolution},
+        "width": 300,
+        "inputs": {"image": (image, 0), "faces": (faces, 0), **WHOLE},
+        "widgets": {"size": OWN_SIZE},
     }
 
 
@@ -192,7 +209,7 @@ def degree(pos) -> dict:
         "type": "PrimitiveFloat",
         "title": "degree",
         "pos": pos,
-        "width": 250,
+        "width": 300,
         "properties": {"min": 0, "max": 2, "step": 0.05, "precision": 2},
         "widgets": {"value": 1.25},
     }
@@ -203,7 +220,7 @@ def seed(pos) -> dict:
         "type": "PrimitiveInt",
         "title": "seed",
         "pos": pos,
-        "width": 250,
+        "width": 300,
         "widgets": {"value": 0},
     }
 
@@ -213,45 +230,68 @@ def save_image(pos, image: tuple, report: tuple | None, prefix: str, painted: bo
         "type": "FaceAnonSaveImage",
         "pos": pos,
         "width": 420,
-        "height": 520,
+        "height": 500,
         "inputs": {"images": image, **({"report": report} if report else {})},
         "widgets": {"filename_prefix": prefix, "mark_as_ai": painted},
     }
 
 
+def save_video(pos, video: tuple, report: tuple, prefix: str, painted: bool = True) -> dict:
+    return {
+        "type": "FaceAnonSaveVideo",
+        "pos": pos,
+        "width": 420,
+        "height": 480,
+        "inputs": {"video": video, "report": report},
+        "widgets": {"filename_prefix": prefix, "mark_as_ai": painted},
+    }
+
+
 def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
+    """Paste Faces, and the node that saves below it."""
     return {
         "paste": {
             "type": "FaceAnonPasteFaces",
             "pos": [x, 80],
-            "width": 320,
+            "width": 420,
             "inputs": {"image": ("photo", 0), "crops": ("decode", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
             "widgets": {"action": action, "verify": AUTO},
         },
-        "save": save_image([x + 350, 80], ("paste", 0), ("paste", 2), prefix),
+        "save": save_image([x, 640], ("paste", 0), ("paste", 2), prefix),
     }
 
 
-def connected() -> dict:
-    """The five outputs of the loader, for nodes that run the whole method."""
-    return {name: ("model", i) for i, name in enumerate(LOADED)}
+def paint_and_paste(image: str, x: int, verify: str = AUTO, top: int = 260) -> dict:
+    """The crops of node "crop" painted in one node and pasted back into output 0 of node `image`.
 
-
-def paint_and_paste(image: str, verify: str = AUTO) -> dict:
-    """The crops of node "crop" painted in one node and pasted back into output 0 of node `image`."""
+    Args:
+        image: name of the node that gives the picture.
+        x: where the two columns begin.
+        verify: of Paste Faces.
+        top: where the first one begins.
+    """
     return {
         "paint": {
             "type": "FaceAnonAnonymizeCrops",
-            "pos": [770, 230],
-            "width": 330,
-            "inputs": {**connected(), "crops": ("crop", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
-            "widgets": {"guidance_scale": OWN.guidance_scale, "verify": AUTO},
+            "pos": [x, top],
+            "width": 300,
+            "inputs": {**WHOLE, "crops": ("crop", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
+            "widgets": {"steps": OWN_STEPS, "guidance_scale": OWN_GUIDANCE, "verify": AUTO},
         },
         "paste": {
             "type": "FaceAnonPasteFaces",
-            "pos": [1140, 80],
-            "width": 320,
+            "pos": [x + 330, 80],
+            "width": 300,
             "inputs": {"image": (image, 0), "crops": ("paint", 0), "faces": ("paint", 1), "seed": ("seed", 0)},
             "widgets": {"verify": verify},
         },
     }
+
+
+def for_servers(prompt: dict) -> dict:
+    """The prompt of a graph, with a file in place of each sample: the user's photo, or a video."""
+    loads = {
+        PICTURE: {"class_type": "LoadImage", "inputs": {"image": EXAMPLE}},
+        VIDEO: {"class_type": "LoadVideo", "inputs": {"file": EXAMPLE_VIDEO}},
+    }
+    return {number: node | loads.get(node["class_type"], {}) for number, node in prompt.items()}

@@ -5,29 +5,28 @@ from face_anonymizer.tools.workflows.graph_parts import (
     ALIGNED_TITLE,
     CFG,
     CLEAN,
-    CROP_SIZE,
-    GUIDANCE,
     IMAGE_SIZE,
     LIMITS,
     OWN,
     SOURCE_TITLE,
-    STEPS,
     crop,
     ddpm,
     degree,
     detect,
     group,
     ksampler,
-    load_image,
     loader,
     note,
     notes,
+    notes_below,
     paint_and_paste,
     paste_and_save,
     references,
+    sample,
     save_image,
     seed,
 )
+from face_anonymizer.tools.workflows.simple_graphs import SIMPLE
 from face_anonymizer.tools.workflows.video_graphs import long_video_graph, redact_video_graph, video_graph
 
 _CHOSEN = """## Anonymize some faces, cover the others
@@ -52,209 +51,201 @@ may still recognise.
 def photo_graph(sampler, text: str, prefix: str, settings: tuple[str, ...]) -> dict:
     return {
         "nodes": {
-            **notes(text, *settings),
-            "photo": load_image([0, 80], "Photo"),
-            "model": loader([0, 470]),
-            "degree": degree([0, 860]),
-            "seed": seed([0, 960]),
-            "detect": detect([400, 80], "photo", thorough=True),
-            "crop": crop([400, 560], "photo", "detect"),
-            **references(770, ("crop", 0), ("crop", 0), degree=True),
-            **sampler(1460, "interpolate"),
-            **paste_and_save(1830, prefix),
+            **notes_below(660, 620, text, *settings),
+            "photo": sample([0, 80], "Photo"),
+            "model": loader([0, 420]),
+            "degree": degree([0, 770]),
+            "seed": seed([0, 870]),
+            "detect": detect([330, 80], "photo", thorough=True),
+            "crop": crop([330, 560], "photo", "detect"),
+            **references(660, ("crop", 0), ("crop", 0), degree=True),
+            **sampler(1280, "interpolate"),
+            **paste_and_save(1610, prefix),
         },
         "groups": [
-            group("Photo and model", "#3f789e", [-20, -10, 390, 1070]),
-            group("Faces", "#8A8", [390, -10, 350, 1070]),
-            group("Read source and driving face (the same one)", "#88A", [760, -10, 660, 1070]),
-            group("Paint", "#A88", [1450, -10, 340, 1070]),
-            group("Paste back and save", "#b58b2a", [1820, -10, 800, 1070]),
+            group("Photo and model", "#3f789e", [-15, -10, 330, 1170]),
+            group("Faces", "#8A8", [320, -10, 325, 1170]),
+            group("Read source and driving face (the same one)", "#88A", [650, -10, 615, 600]),
+            group("Paint", "#A88", [1270, -10, 325, 1170]),
+            group("Paste back and save", "#b58b2a", [1600, -10, 440, 1170]),
         ],
     }
 
 
 def aligned_graph() -> dict:
+    text = (
+        "## Anonymize one aligned face\nThe paper's first example: a portrait that is a face crop already, such as "
+        "FFHQ or CelebA-HQ. It is brought to the model's size, and all of it is painted anew.\n\nFor photos take "
+        "*Anonymize a photo*.\n\n" + LIMITS
+    )
     nodes = {
-        **notes(
-            "## Anonymize one aligned face\nThe paper's first example: a portrait that is a face crop already, such "
-            "as "
-            "FFHQ or CelebA-HQ. It is brought to the model's size, and all of it is painted anew.\n\nFor photos take "
-            "*anonymize_photo*.\n\n" + LIMITS,
-            IMAGE_SIZE,
-            STEPS,
-            GUIDANCE,
-        ),
-        "photo": load_image([0, 80], ALIGNED_TITLE),
-        "model": loader([0, 470]),
-        "degree": degree([0, 860]),
-        "seed": seed([0, 960]),
+        **notes_below(640, 620, text, IMAGE_SIZE),
+        "photo": sample([0, 80], ALIGNED_TITLE, "portrait"),
+        "model": loader([0, 420]),
+        "degree": degree([0, 770]),
+        "seed": seed([0, 870]),
         "scale": {
             "type": "ImageScale",
-            "pos": [400, 80],
+            "pos": [330, 80],
+            "width": 280,
             "inputs": {"image": ("photo", 0)},
             "widgets": {
                 **{"upscale_method": "lanczos", "width": OWN.resolution, "height": OWN.resolution, "crop": "center"}
             },
         },
-        **references(740, ("scale", 0), ("scale", 0), degree=True),
-        **ddpm(1430, "interpolate"),
-        "save": save_image([1800, 80], ("decode", 0), None, "anonymized_face"),
+        **references(640, ("scale", 0), ("scale", 0), degree=True),
+        **ddpm(1260, "interpolate"),
+        "save": save_image([1590, 80], ("decode", 0), None, "anonymized_face"),
     }
     groups = [
-        group("Face and model", "#3f789e", [-20, -10, 720, 1070]),
-        group("Read source and driving face (the same one)", "#88A", [730, -10, 660, 1070]),
-        group("Paint", "#A88", [1420, -10, 340, 1070]),
-        group("Save", "#b58b2a", [1790, -10, 450, 1070]),
+        group("Face and model", "#3f789e", [-15, -10, 640, 1170]),
+        group("Read source and driving face (the same one)", "#88A", [630, -10, 615, 600]),
+        group("Paint", "#A88", [1250, -10, 325, 1170]),
+        group("Save", "#b58b2a", [1580, -10, 440, 1170]),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def swap_graph() -> dict:
+    text = (
+        "## Put one person's face on every face of a photo\nDegree 0 and another source: the source gives the "
+        "identity, the photo gives expression, pose, gaze, light and background. One source serves all faces.\n\n"
+        "Only with the consent of the people in both pictures; tell viewers that the picture is made."
+    )
     nodes = {
-        **notes(
-            "## Put one person's face on every face of a photo\nDegree 0 and another source: the source gives the "
-            "identity, the photo gives expression, pose, gaze, light and background. One source serves all faces.\n\n"
-            "Only with the consent of the people in both pictures; tell viewers that the picture is made.",
-            f"{CROP_SIZE} (both)",
-            STEPS,
-            GUIDANCE,
-        ),
-        "photo": load_image([0, 80], "Photo whose faces change"),
-        "source_photo": load_image([0, 470], SOURCE_TITLE),
-        "model": loader([0, 860]),
-        "seed": seed([0, 1250]),
-        "detect": detect([400, 80], "photo", thorough=True),
-        "crop": crop([400, 550], "photo", "detect"),
-        "detect_source": detect([400, 690], "source_photo", max_faces=1, thorough=True),
-        "crop_source": crop([400, 1160], "source_photo", "detect_source"),
-        **references(770, ("crop_source", 0), ("crop", 0), degree=False),
-        **ddpm(1460, "source"),
-        **paste_and_save(1830, "swapped", "swapped"),
+        **notes_below(660, 660, text),
+        "photo": sample([0, 80], "Photo whose faces change", height=270),
+        "source_photo": sample([0, 390], SOURCE_TITLE, "portrait", height=270),
+        "model": loader([0, 700]),
+        "seed": seed([0, 1050]),
+        "detect": detect([330, 80], "photo", height=380, thorough=True),
+        "crop": crop([330, 500], "photo", "detect"),
+        "detect_source": detect([330, 660], "source_photo", height=310, max_faces=1, thorough=True),
+        "crop_source": crop([330, 1010], "source_photo", "detect_source"),
+        **references(660, ("crop_source", 0), ("crop", 0), degree=False),
+        **ddpm(1280, "source"),
+        **paste_and_save(1610, "swapped", "swapped"),
     }
     groups = [
-        group("Pictures and model", "#3f789e", [-20, -10, 390, 1360]),
-        group("Faces", "#8A8", [390, -10, 350, 1360]),
-        group("Read source and driving face", "#88A", [760, -10, 660, 1070]),
-        group("Paint", "#A88", [1450, -10, 340, 1070]),
-        group("Paste back and save", "#b58b2a", [1820, -10, 800, 1070]),
+        group("Pictures and model", "#3f789e", [-15, -10, 330, 1190]),
+        group("Faces", "#8A8", [320, -10, 325, 1190]),
+        group("Read source and driving face", "#88A", [650, -10, 615, 640]),
+        group("Paint", "#A88", [1270, -10, 325, 1190]),
+        group("Paste back and save", "#b58b2a", [1600, -10, 440, 1190]),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def chosen_graph() -> dict:
     nodes = {
-        **notes(_CHOSEN + LIMITS, CROP_SIZE, GUIDANCE),
-        "photo": load_image([0, 80], "Photo"),
-        "model": loader([0, 470]),
-        "seed": seed([0, 860]),
-        "detect": detect([400, 80], "photo", thorough=True),
+        **notes(_CHOSEN + LIMITS),
+        "photo": sample([0, 80], "Photo"),
+        "model": loader([0, 420]),
+        "seed": seed([0, 770]),
+        "detect": detect([330, 80], "photo", thorough=True),
         "select": {
             "type": "FaceAnonSelectFaces",
-            "pos": [400, 560],
-            "width": 320,
+            "pos": [330, 540],
+            "width": 300,
             "inputs": {"faces": ("detect", 0)},
             "widgets": {"largest": 1},
         },
-        "crop": crop([770, 80], "photo", "select"),
-        **paint_and_paste("photo"),
+        "crop": crop([660, 80], "photo", "select"),
+        **paint_and_paste("photo", 660),
         "redact": {
             "type": "FaceAnonRedactFaces",
-            "pos": [1500, 80],
-            "width": 320,
+            "pos": [1320, 80],
+            "width": 420,
             "inputs": {"image": ("paste", 0), "faces": ("select", 1), "report": ("paste", 2)},
         },
-        "save": save_image([1860, 80], ("redact", 0), ("redact", 2), "anonymized"),
+        "save": save_image([1320, 380], ("redact", 0), ("redact", 2), "anonymized"),
     }
     groups = [
-        group("Photo and model", "#3f789e", [-20, -10, 390, 1070]),
-        group("Faces: found and chosen", "#8A8", [390, -10, 350, 1070]),
-        group("Paint the chosen one", "#A88", [760, -10, 710, 1070]),
-        group("Cover the others and save", "#b58b2a", [1490, -10, 800, 1070]),
+        group("Photo and model", "#3f789e", [-15, -10, 330, 960]),
+        group("Faces: found and chosen", "#8A8", [320, -10, 325, 960]),
+        group("Paint the chosen one", "#A88", [650, -10, 655, 960]),
+        group("Cover the others and save", "#b58b2a", [1310, -10, 440, 960]),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def verify_graph() -> dict:
     nodes = {
-        **notes(_VERIFY + LIMITS, CROP_SIZE, GUIDANCE),
-        "photo": load_image([0, 80], "Before"),
-        "model": loader([0, 470]),
-        "seed": seed([0, 860]),
-        "detect": detect([400, 80], "photo", thorough=True),
-        "crop": crop([770, 80], "photo", "detect"),
-        **paint_and_paste("photo", verify=OFF),  # Verify Faces does
+        **notes(_VERIFY + LIMITS),
+        "photo": sample([0, 80], "Before"),
+        "model": loader([0, 420]),
+        "seed": seed([0, 770]),
+        "detect": detect([330, 80], "photo", thorough=True),
+        "crop": crop([330, 560], "photo", "detect"),
+        **paint_and_paste("photo", 660, verify=OFF, top=80),  # Verify Faces does
         "verify": {
             "type": "FaceAnonVerifyFaces",
-            "pos": [1500, 80],
-            "width": 520,
-            "height": 760,
+            "pos": [1320, 80],
+            "width": 350,
+            "height": 740,
             "inputs": {"before": ("photo", 0), "after": ("paste", 0), "faces": ("crop", 1), "report": ("paste", 2)},
         },
         "redact": {
             "type": "FaceAnonRedactFaces",
             "title": "Cover what did not pass",
-            "pos": [2060, 80],
-            "width": 320,
+            "pos": [1700, 80],
+            "width": 360,
             "inputs": {"image": ("paste", 0), "faces": ("verify", 2), "report": ("verify", 3)},
         },
-        "save": {**save_image([2420, 80], ("redact", 0), ("redact", 2), "anonymized"), "title": "After"},
+        "save": {
+            **save_image([1700, 380], ("redact", 0), ("redact", 2), "anonymized"),
+            **{"title": "After", "width": 360},
+        },
     }
     groups = [
-        group("Photo and model", "#3f789e", [-20, -10, 390, 1070]),
-        group("Faces", "#8A8", [390, -10, 350, 1070]),
-        group("Paint", "#A88", [760, -10, 710, 1070]),
-        group("Verify", "#88A", [1490, -10, 550, 1070]),
-        group("Cover what did not pass, and save", "#b58b2a", [2050, -10, 800, 1070]),
+        group("Photo and model", "#3f789e", [-15, -10, 330, 960]),
+        group("Faces", "#8A8", [320, -10, 325, 960]),
+        group("Paint", "#A88", [650, -10, 655, 960]),
+        group("Verify", "#88A", [1310, -10, 375, 960]),
+        group("Cover what did not pass, and save", "#b58b2a", [1690, -10, 380, 960]),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def redact_photo_graph() -> dict:
     nodes = {
-        "about": note(
-            _REDACT + LIMITS + " " + CLEAN,
-            [0, -240],
-            700,
-            200,
-        ),
-        "photo": load_image([0, 80], "Photo"),
-        "detect": detect([340, 80], "photo", thorough=True),
+        "about": note(_REDACT + LIMITS + " " + CLEAN, [0, -200], 700, 180),
+        "photo": sample([0, 80], "Photo"),
+        "detect": detect([330, 80], "photo", thorough=True),
         "redact": {
             "type": "FaceAnonRedactFaces",
-            "pos": [700, 80],
-            "width": 320,
+            "pos": [660, 80],
+            "width": 300,
             "inputs": {"image": ("photo", 0), "faces": ("detect", 0)},
         },
-        "save": save_image([1060, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
+        "save": save_image([990, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
     }
-    return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-20, -10, 1520, 680])]}
+    return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-15, -10, 1440, 620])]}
 
 
+_PAPER = """## Anonymize every face of a photo, step by step
+Faces are found, cropped, painted as strangers with the same expression, pose, gaze and light, and pasted back at full
+resolution. **degree** 1.25 anonymizes; less keeps more of the person. The paper's sampler.
+
+"""
+_KSAMPLER = """## Anonymize every face of a photo, with ComfyUI's own KSampler
+As *Anonymize a photo, step by step*, with a fast sampler: 25 steps do where the paper's takes 200. *Apply* gives MODEL,
+conditionings and an empty latent for any sampler node.
+
+"""
+# Names as people read them in the page; "api" is that of the prompt for servers, which is a promise.
 GRAPHS = {
-    "anonymize_aligned_face": aligned_graph(),
-    "anonymize_photo": photo_graph(
-        ddpm,
-        "## Anonymize every face of a photo\nFaces are found, cropped, painted as strangers with the same "
-        "expression, "
-        "pose, gaze and light, and pasted back at full resolution. **degree** 1.25 anonymizes; less keeps more of "
-        "the "
-        "person. The paper's sampler.\n\n" + LIMITS,
-        "anonymized",
-        (CROP_SIZE, STEPS, GUIDANCE),
-    ),
-    "anonymize_with_ksampler": photo_graph(
-        ksampler,
-        "## Anonymize every face of a photo, with ComfyUI's own KSampler\nAs *anonymize_photo*, with a fast "
-        "sampler: 25 steps do where the paper's takes 200. *Apply* gives MODEL, conditionings and an empty latent for "
-        "any sampler node.\n\n" + LIMITS,
-        "anonymized",
-        (CROP_SIZE, CFG),
-    ),
-    "anonymize_and_verify": verify_graph(),
-    "anonymize_chosen_faces": chosen_graph(),
-    "anonymize_video": video_graph(),
-    "anonymize_long_video": long_video_graph(),
-    "redact_photo": redact_photo_graph(),
-    "redact_video": redact_video_graph(),
-    "swap_faces": swap_graph(),
+    **SIMPLE,
+    "Anonymize a photo, step by step": photo_graph(ddpm, _PAPER + LIMITS, "anonymized", ())
+    | {"api": "anonymize_photo"},
+    "Anonymize a photo with KSampler": photo_graph(ksampler, _KSAMPLER + LIMITS, "anonymized", (CFG,))
+    | {"api": "anonymize_with_ksampler"},
+    "Anonymize some faces, cover the others": chosen_graph() | {"api": "anonymize_chosen_faces"},
+    "Anonymize and verify": verify_graph() | {"api": "anonymize_and_verify"},
+    "Anonymize one aligned face": aligned_graph() | {"api": "anonymize_aligned_face"},
+    "Anonymize a short clip, step by step": video_graph() | {"api": "anonymize_video"},
+    "Anonymize a video, step by step": long_video_graph() | {"api": "anonymize_long_video"},
+    "Cover all faces of a photo, step by step": redact_photo_graph() | {"api": "redact_photo"},
+    "Cover all faces of a video, step by step": redact_video_graph() | {"api": "redact_video"},
+    "Swap faces, step by step": swap_graph() | {"api": "swap_faces"},
 }

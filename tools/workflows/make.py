@@ -13,29 +13,20 @@ import json
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import torch
 from PIL import Image
 
 from face_anonymizer.modules.host.location import PACK
+from face_anonymizer.modules.photos.samples import CLIP, PICTURES
 from face_anonymizer.modules.runs.server import Server
-from face_anonymizer.tools.pictures.sample_clip import first_frame, write_video
-from face_anonymizer.tools.pictures.synthetic_group import make_portrait
+from face_anonymizer.tools.pictures.sample_clip import first_frame
 from face_anonymizer.tools.workflows.frontend import Frontend, open_browser
-from face_anonymizer.tools.workflows.graph_parts import (
-    ALIGNED_TITLE,
-    EXAMPLE,
-    EXAMPLE_VIDEO,
-    MODEL,
-    SOURCE_TITLE,
-    checkpoint,
-)
+from face_anonymizer.tools.workflows.graph_parts import MODEL, PICTURE, checkpoint, for_servers
 from face_anonymizer.tools.workflows.graphs import GRAPHS
 
 WORKFLOWS = PACK / "workflows"
-SAVERS = ("FaceAnonSaveImage", "FaceAnonSaveVideo", "SaveVideo")
-GROUP = PACK / "assets" / "synthetic_group.jpg"
-README_GRAPHS = ("anonymize_photo", "anonymize_video")
+SAVERS = ("FaceAnonSaveImage", "FaceAnonSaveVideo")
+THUMBNAIL = 512  # pixels of a side
+README_GRAPHS = ("anonymize_photo", "anonymize_video")  # by the names of their prompts
 
 BUILD = """(spec) => {
     app.clean(); app.rootGraph.clear();
@@ -71,31 +62,38 @@ BUILD = """(spec) => {
     }
 }"""
 
-# Where a graph wants one face it gets one; else all pictures are the EXAMPLE.
-SHOW_PORTRAIT = """([titles, picture]) => {
-    for (const node of app.rootGraph.nodes.filter((node) => titles.includes(node.title))) {
-        const widget = node.widgets.find((widget) => widget.name === "image");
-        widget.value = picture;
-        widget.callback?.(picture);
-    }
-}"""
-
-
-def write_pan(path: Path, frames: int = 9) -> None:
-    """A camera that moves over the group, as a short film with sound, 640x360."""
-    group = torch.from_numpy(np.array(Image.open(GROUP).convert("RGB").resize((720, 480)))).float() / 255
-    write_video(path, torch.stack([group[30:390, x : x + 640] for x in range(0, 8 * frames, 8)]))
+# Where a page of this size is opened, in pixels, and what its menus take of it.
+PAGE = 1600, 1000
+_MENUS = 70, 60
+_MARGIN = 20
 
 
 def thumbnail(before: Image.Image, after: Image.Image) -> Image.Image:
-    """Before and after side by side, 800 x 400."""
-    pair = Image.new("RGB", (800, 400))
+    """Before above after, in a square: the tile of a template is one."""
+    half = (THUMBNAIL, THUMBNAIL // 2)
+    pair = Image.new("RGB", (THUMBNAIL, THUMBNAIL))
     for i, picture in enumerate((before, after)):
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, 0
-        square = picture.convert("RGB").crop((left, top, left + side, top + side))
-        pair.paste(square.resize((400, 400), Image.Resampling.LANCZOS), (400 * i, 0))
+        width, height = picture.size
+        cut = min(height, width // 2)
+        top = (height - cut) // 2 if width < 1.2 * height else 0  # of a portrait its middle, of a group the heads
+        pair.paste(
+            picture.convert("RGB").crop((0, top, width, top + cut)).resize(half, Image.Resampling.LANCZOS),
+            (0, i * half[1]),
+        )
     return pair
+
+
+def view_of(graph: dict) -> dict:
+    """How a graph opens: all of it, as large as the PAGE allows, not enlarged."""
+    boxes = [(*node["pos"], *node["size"]) for node in graph["nodes"]]
+    boxes = [(x, y - 30, width, height + 30) for x, y, width, height in boxes]  # a node's title stands above it
+    boxes += [tuple(one["bounding"]) for one in graph.get("groups", [])]
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, bottom = max(box[0] + box[2] for box in boxes), max(box[1] + box[3] for box in boxes)
+    room = [side - menus - 2 * _MARGIN for side, menus in zip(PAGE, _MENUS, strict=True)]
+    scale = min(1.0, room[0] / (right - left), room[1] / (bottom - top))
+    place = [(menus + _MARGIN) / scale - first for menus, first in zip(_MENUS, (left, top), strict=True)]
+    return {"scale": round(scale, 4), "offset": [round(value, 1) for value in place]}
 
 
 def write_graph(path: Path, graph: dict) -> None:
@@ -114,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*GRAPHS, []], help="which workflows; all by default")
     parser.add_argument("--graphs-only", action="store_true", help="write the graphs and run none")
-    parser.add_argument("--screenshots", type=Path, help="also photograph each graph after its run, into this folder")
+    parser.add_argument("--screenshots", type=Path, help="also photograph each graph, into this folder")
     options = parser.parse_args()
     if MODEL not in checkpoint.find_model_folders([checkpoint.PACK_MODELS]):
         parser.error(
@@ -122,35 +120,31 @@ def main() -> None:
         )
 
     with tempfile.TemporaryDirectory() as temporary, Server() as server, open_browser() as browser:
-        folder = Path(temporary)
-        clip, portrait = folder / EXAMPLE_VIDEO, folder / "portrait.png"
-        write_pan(clip)
-        make_portrait().save(portrait)
-        server.upload(GROUP, name=EXAMPLE)
-        for file in (clip, portrait):
-            server.upload(file, name=file.name)
         for name in options.names or GRAPHS:
+            spec = GRAPHS[name]
             # A page remembers widgets by the number of their node, also those of a graph that was cleared: each graph
             # has a page of its own. Below half size it draws no text.
             page = Frontend(browser, server, width=2560, height=1440)
-            page.page.evaluate(BUILD, GRAPHS[name])
+            page.page.evaluate(BUILD, spec)
             page.load(page.serialize())  # as a user opens it
-            write_graph(WORKFLOWS / f"{name}.json", page.serialize())
-            write_json(WORKFLOWS / "api" / f"{name}.json", page.to_api())
+            graph = page.serialize()
+            graph.setdefault("extra", {})["ds"] = view_of(graph)
+            write_graph(WORKFLOWS / f"{name}.json", graph)
+            write_json(WORKFLOWS / "api" / f"{spec['api']}.json", for_servers(page.to_api()))
+            print(f"{name}: opens at {graph['extra']['ds']['scale']}")
             if not options.graphs_only:
-                page.page.evaluate(SHOW_PORTRAIT, [[ALIGNED_TITLE, SOURCE_TITLE], portrait.name])
-                before, after = run(page, server, folder)
+                before, after = run(page, server, Path(temporary))
                 thumbnail(before, after).save(WORKFLOWS / f"{name}.jpg", quality=85)
-                if name in README_GRAPHS:
-                    page.screenshot(PACK / "assets" / f"{name}_graph.jpg")
-                if options.screenshots:
-                    page.screenshot(options.screenshots / f"{name}.png")
-            print(name, "errors:", page.errors() or "none")
+                if spec["api"] in README_GRAPHS:
+                    page.screenshot(PACK / "assets" / f"{spec['api']}_graph.jpg")
+            if options.screenshots:
+                page.screenshot(options.screenshots / f"{name}.png")
+            print("  errors:", page.errors() or "none", flush=True)
             page.close()
 
 
 def run(page: Frontend, server: Server, folder: Path) -> tuple[Image.Image, Image.Image]:
-    """What the graph that stands in the page loads first, and what it saves; of a film the first frame."""
+    """What the graph that stands in the page begins with, and what it saves; of a film the first frame."""
     prompt = page.to_api()
     server.post("/free", {"free_memory": True})  # else nodes answer from the cache, without their previews
     history = server.wait(page.queue())
@@ -159,6 +153,6 @@ def run(page: Frontend, server: Server, folder: Path) -> tuple[Image.Image, Imag
     saved = folder / file["filename"]
     server.download(file, saved)
     if saved.suffix == ".mp4":
-        return first_frame(folder / EXAMPLE_VIDEO), first_frame(saved)
-    loaded = next(node["inputs"]["image"] for node in prompt.values() if node["class_type"] == "LoadImage")
-    return Image.open(GROUP if loaded == EXAMPLE else folder / loaded), Image.open(saved)
+        return first_frame(PACK / CLIP), first_frame(saved)
+    names = [node["inputs"]["picture"] for node in prompt.values() if node["class_type"] == PICTURE]
+    return Image.open(PACK / PICTURES["group" if "group" in names else names[0]]), Image.open(saved)
