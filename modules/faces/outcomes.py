@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -142,3 +143,22 @@ def with_story(entry: Entry, earlier: Entry | None) -> Entry:
 def tells_more(entry: Entry, earlier: Entry) -> bool:
     """Whether of two steps that left a face as it was the later one gives a reason of its own."""
     return earlier.action not in CHANGED and entry.reason not in ("", NOT_SELECTED)
+
+
+def count_in_words(entries: Iterable[Entry], action: str) -> str:
+    """How many faces had an outcome, for people; of a clip, how many persons in how many frames.
+
+    Args:
+        entries: of a report.
+        action: one of ACTIONS that some of them had.
+    """
+    mine = [entry for entry in entries if entry.action == action]
+    persons = {entry.track for entry in mine}
+    if None in persons:
+        return f"{counted(len(mine), 'face')} {action}"
+    return f"{counted(len(persons), 'person')} {action} in {counted(len({entry.image for entry in mine}), 'frame')}"
+
+
+def counted(count: int, name: str) -> str:
+    """A number with its noun, such as \"1 face\" or \"2 faces\"."""
+    return f"1 {name}" if count == 1 else f"{count} {name}s"

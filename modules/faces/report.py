@@ -74,6 +74,8 @@ from .outcomes import (
     Entry,
     Outcome,
     box_of,
+    count_in_words,
+    counted,
     entry_of,
     tells_more,
     with_painting,
@@ -145,7 +147,7 @@ class Report:
     def _text_of_faces(self) -> list[str]:
         if not self.entries:
             return [f"No face found: the {'picture is' if self.images == 1 else 'pictures are'} unchanged"]
-        lines = [", ".join(f"{_faces(count)} {action}" for action, count in self.count().items())]
+        lines = [", ".join(count_in_words(self.entries, action) for action in self.count())]
         groups: dict[tuple[str, str], list[Entry]] = {}
         for entry in self.entries:
             if entry.reason:
@@ -368,9 +370,9 @@ def refuse_originals(faces: Collection[Key]) -> None:
     if faces:
         image, box = min(faces)
         raise ValueError(
-            f"The report says that {_faces(len(faces))} were changed, such as that at x {box[0]:.0f}, y {box[1]:.0f} "
-            f"of picture {image + 1}, but this picture shows them as they were before. Connect the picture of the "
-            "step whose report this is, or leave the report out."
+            f"The report says that {counted(len(faces), 'face')} were changed, such as that at x {box[0]:.0f}, "
+            f"y {box[1]:.0f} of picture {image + 1}, but this picture shows them as they were before. Connect the "
+            "picture of the step whose report this is, or leave the report out."
         )
 
 
@@ -412,7 +414,3 @@ def _numbers(entries: list[Entry]) -> str:
         return ""
     more = ", ..." if len(numbers) > _NAMED else ""
     return f", number {', '.join(map(str, numbers[:_NAMED]))}{more}"
-
-
-def _faces(count: int) -> str:
-    return "1 face" if count == 1 else f"{count} faces"

@@ -33,6 +33,15 @@ def test_json_holds_what_the_schema_says():
     assert second["image"] == 2 and second["track"] == 4 and second["reason"] == "too small" and second["seed"] is None
 
 
+def test_of_a_clip_persons_and_frames_are_counted():
+    one = Faces(16, 480, 640, tuple(face(i, track=0) for i in range(16)))
+    assert report_faces(one, ANONYMIZED).to_text() == "1 person anonymized in 16 frames"
+    two = Faces(3, 480, 640, (face(0, track=0), face(0, 200.0, track=5), face(1, track=0)))
+    assert report_faces(two, REDACTED).to_text().startswith("2 persons redacted in 2 frames\n1 of 3")
+    mixed = Faces(2, 480, 640, (face(0, track=0), face(1)))
+    assert report_faces(mixed, FOUND).to_text() == "2 faces found"
+
+
 def test_seeds_are_those_of_the_sampler():
     tracked = Faces(2, 9, 9, (face(0, track=3), face(1, track=3)))
     single = Faces(1, 9, 9, (face(), face(left=100.0)))
