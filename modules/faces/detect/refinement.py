@@ -100,14 +100,17 @@ def best_probability(onet: nn.Module, picture: torch.Tensor, boxes: np.ndarray, 
         float64 (N,), 0..1.
     """
     device = next(onet.parameters()).device
-    certain = []
-    for five, centre, extent in zip(points, box_math.centres(boxes), box_math.extents(boxes), strict=True):
-        patch = sample_patch(picture, upright_matrix(five, centre, _ONET_SIDE / extent, _ONET_SIDE), _ONET_SIDE)
-        turned = torch.cat([torch.rot90(patch, quarters, (2, 3)) for quarters in range(4)])
+    certain = [np.zeros(0)]
+    for start in range(0, len(points), _BATCH):
+        part = slice(start, start + _BATCH)
+        places = zip(points[part], box_math.centres(boxes[part]), box_math.extents(boxes[part]), strict=True)
+        matrices = [upright_matrix(five, centre, _ONET_SIDE / extent, _ONET_SIDE) for five, centre, extent in places]
+        patches = torch.cat([sample_patch(picture, matrix, _ONET_SIDE) for matrix in matrices])
+        turned = torch.cat([torch.rot90(patches, quarters, (2, 3)) for quarters in range(4)])
         with torch.inference_mode():
             probability, _, _ = onet(turned.expand(-1, 3, -1, -1).to(device))
-        certain.append(float(probability.max()))
-    return np.array(certain)
+        certain.append(probability.cpu().double().numpy().reshape(4, -1).max(0))  # not every device has float64
+    return np.concatenate(certain)
 
 
 def look_again(
@@ -170,18 +173,22 @@ def _onet_look(
     """
     device = next(onet.parameters()).device
     centres, extents = box_math.centres(boxes), box_math.extents(boxes)
-    placed, certain = [], []
-    for five, centre, extent in zip(points, centres, extents, strict=True):
-        matrix = upright_matrix(five, centre, _ONET_SIDE / extent, _ONET_SIDE)
-        patch = sample_patch(picture, matrix, _ONET_SIDE).expand(-1, 3, -1, -1)
+    placed, certain = [np.zeros((0, 5, 2))], [np.zeros(0)]
+    for start in range(0, len(points), _BATCH):
+        part = slice(start, start + _BATCH)
+        places = zip(points[part], centres[part], extents[part], strict=True)
+        matrices = [upright_matrix(five, centre, _ONET_SIDE / extent, _ONET_SIDE) for five, centre, extent in places]
+        patches = torch.cat([sample_patch(picture, matrix, _ONET_SIDE) for matrix in matrices]).expand(-1, 3, -1, -1)
         with torch.inference_mode():
-            probability, _, looks = onet(torch.cat([patch, patch.flip(3)]).to(device))
-        plain, mirrored = looks.cpu().double().numpy()  # not every device has float64
-        mirrored = (mirrored * [-1, 1] + [1, 0])[MIRRORED]
+            probability, _, looks = onet(torch.cat([patches, patches.flip(3)]).to(device))
+        plain, mirrored = looks.cpu().double().numpy().reshape(2, -1, 5, 2)  # not every device has float64
+        mirrored = (mirrored * [-1, 1] + [1, 0])[:, MIRRORED]
         found = (plain + mirrored) / 2 * _ONET_SIDE
-        placed.append((found - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
-        certain.append(float(probability.mean()))
-    return np.array(placed).reshape(-1, 5, 2), np.array(certain)
+        placed.append(
+            np.array([(f - m[:, 2]) @ np.linalg.inv(m[:, :2]).T for f, m in zip(found, matrices, strict=True)])
+        )
+        certain.append(probability.cpu().double().numpy().reshape(2, -1).mean(0))
+    return np.concatenate(placed), np.concatenate(certain)
 
 
 def turn_points(points: np.ndarray, boxes: np.ndarray, quarters: int) -> np.ndarray:
