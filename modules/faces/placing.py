@@ -23,6 +23,13 @@ _BAND = (1.0, 6.0)  # deviations, in cells, of the two Gaussians between which t
 _CHANGED = 0.3  # the share of cells that may show anything
 _WORTH = 0.3  # correlation from which a direction or a part is looked at closely
 _SMALLEST, _STEP = 0.2, 0.9  # the least share of the larger side that a part has, and from one size to the next
+_FAR = 0.08  # of the sides, by which a whole frame may have been moved
+_SURE = 0.985  # correlation from which no other part is looked at
+_TILES, _TILE_AGREES, _LEAST_TILES = (
+    4,
+    0.6,
+    0.4,
+)  # along a side; correlation of one; the share of them that has to agree
 _CLOSE_LOOKS = 6  # parts that are looked at closely
 _COARSE_STEPS, _STEPS = 6, 5
 _FLAT = 0.4 / 255  # deviation in the band, below which there is nothing to compare
@@ -96,10 +103,11 @@ def find_place(other: np.ndarray, size: Sequence[int], picture: torch.Tensor, pa
     if min(_banded(other).std(), _banded(square).std()) < _FLAT:
         return None
     best = max((_settled(other, start, square, way) for start, way in _whole(other, square)), default=None)
-    if (best is None or best[0] < LEAST) and parts:
+    # a frame that had to be moved far was found by chance, or is a part, which is found better as one
+    if parts and (best is None or best[0] < LEAST or np.abs(np.array(best[1])).max() > _FAR):
         for start, way in _parts(other, size, luma):
             best = max(filter(None, (best, _settled(other, start, square, way))))
-            if best[0] >= LEAST:
+            if best[0] >= _SURE:
                 break
     if best is None:
         return None
@@ -202,6 +210,7 @@ def _settled(other: np.ndarray, start: np.ndarray, square: np.ndarray, way: int)
     """How far a picture agrees with another one near where it was found, and where exactly."""
     here, place = _banded(oriented(square, way)), start
     weights, agreement = _inside(place), 0.0
+    there, inside = here, weights
     for _ in range(3):
         there = _banded(move(other[None], place)[0])
         _, rest = register(here, there, weights, _STEPS)
@@ -211,7 +220,22 @@ def _settled(other: np.ndarray, start: np.ndarray, square: np.ndarray, way: int)
         agreement, weights = _trimmed(here, there, inside)
         if np.abs(rest).max() < 0.02 / SIDE:
             break
+    if _agreeing_tiles(here, there, inside) < _LEAST_TILES:
+        agreement = min(agreement, 0.99 * LEAST)  # a part of it was laid over something alike, the rest left out
     return agreement, tuple(place.tolist()), way
+
+
+def _agreeing_tiles(here: np.ndarray, there: np.ndarray, inside: np.ndarray) -> float:
+    """The share of parts of a picture, of those that show something, in which it agrees with the other one."""
+    step = SIDE // _TILES
+    agree, count = 0, 0
+    for top in range(0, SIDE, step):
+        for left in range(0, SIDE, step):
+            tile = np.s_[top : top + step, left : left + step]
+            if inside[tile].mean() > 0.5 and min(here[tile].std(), there[tile].std()) >= _FLAT:
+                count += 1
+                agree += abs(correlation(here[tile], there[tile], inside[tile])) >= _TILE_AGREES
+    return agree / count if count else 0.0
 
 
 def _inside(place: np.ndarray) -> np.ndarray:
