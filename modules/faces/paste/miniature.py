@@ -71,6 +71,8 @@ def find_miniature(before: np.ndarray, after: np.ndarray) -> Place:
     energy = float((pattern * pattern / np.maximum(weights, 1e-6)).sum())
     luma = torch.from_numpy(luma_of(after))[None, None]
     best = Place(0.0, 1.0, 0.0, 0.0, False)
+    if energy < 1e-9:
+        return best  # there is nothing to look for
     for side in _SIDES:
         size = [side, side]
         resized = interpolate(luma, size=size, mode="bilinear", align_corners=False, antialias=True)[0, 0].numpy()
