@@ -6,7 +6,8 @@ lost, and in every fourth frame, the whole frame is looked at in half the size, 
 that loses a face, in full size. A face that a search finds and nobody knew is followed back, to where it came in. A
 frame that shows nothing new is not looked at.
 
-How many frames lie between two searches goes by time, not by number: of a time lapse every frame is searched.
+How many frames lie between two searches goes by time, not by number: of a time lapse every frame is searched. So is
+every frame as long as a face of under 20 pixels is known: others of that size may show in a few frames only.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from .refinement import look_again, refine_points
 SEARCHED, LOOKED, FOLLOWED, SAME = "searched", "looked at", "followed", "the same as the one before"
 _SEARCH_S = 0.27  # seconds between two searches, at most
 _MOST_BETWEEN = 8  # frames between two searches, at most
-_SMALL, _SMALL_BETWEEN = 24.0, 3  # pixels of a face in a frame of working size; frames between two searches then
+_SMALL = 20.0  # pixels of a face in a frame of working size; beside such a one every frame is searched
 _LOOK_EVERY = 4  # frames in which known faces alone moved; one of so many is looked at all the same
 _SHOT = 0.3  # of difference(): from it on a frame has little to do with the one before; a cut has 0.4 and more
 _TURNED_EVERY = 4  # searches in which nothing new moved; one of so many looks at the turned frame all the same
@@ -107,8 +108,8 @@ class ClipSearch:
             change = self._change(cells, small, cell_side(*picture.shape[2:]))
             self._is_new |= change.is_new
             self._since_search += 1
-            every = min(self._every, _SMALL_BETWEEN) if self._is_any_small(picture) else self._every
-            due = change.is_shot or index == len(frames) - 1 or self._since_search >= every
+            due = change.is_shot or index == len(frames) - 1 or self._since_search >= self._every
+            due |= self._is_any_small(picture)  # whoever is as small is seen in one frame and not in the next
             self._is_changed |= not change.is_none
             if change.is_none and not (due and self._is_changed):
                 self.done[SAME] += 1
@@ -155,9 +156,10 @@ class ClipSearch:
         search = Search(networks.centerface, networks.onet, picture, self._settings)
         before = [] if change.is_shot else self._known
         followed = self._followed(picture, [old for old in before if old.unseen < _FOLLOWED_LONG])
+        certain = [face for face in followed if self._is_certain(face)]  # the others are looked at again
         expected = _boxes([replace(old, box=old.expected()[0]) for old in before])
         found, sources = search.find(
-            share, turned=turned, expected=expected, followed=_boxes(followed), possible_from=EXPECTED
+            share, turned=turned, expected=expected, followed=_boxes(certain), possible_from=EXPECTED
         )
         if turned:
             self._since_turned, self._is_new = 0, False
@@ -200,10 +202,14 @@ class ClipSearch:
         scale = min(1.0, LONG_SIDE / max(picture.shape[2:]))
         return bool(self._known) and float(box_math.extents(_boxes(self._known)).min()) * scale < _SMALL
 
+    def _is_certain(self, face: _Known) -> bool:
+        return max(face.score, self._best.get(face.number, 0.0)) >= self._settings.min_score
+
     def _confirm(self, picture: torch.Tensor, known: list[_Known]) -> None:
         """Look at possible faces again, upright: in every frame, as one of them may show what the last did not."""
-        unsure = [face for face in known if max(face.score, self._best.get(face.number, 0)) < self._settings.min_score]
-        unsure = sorted(unsure, key=lambda face: -face.score)[:_CONFIRMED]
+        unsure = sorted((face for face in known if not self._is_certain(face)), key=lambda face: -face.score)[
+            :_CONFIRMED
+        ]
         if unsure:
             points = np.array([face.points for face in unsure])
             _, scores, _ = look_again(self._networks.centerface, picture, _boxes(unsure), points, rounds=1)
