@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from comfy.ldm.modules import attention as host_attention
 from comfy.model_patcher import set_model_options_patch_replace
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 
 from .attention import ReferenceAttention, halves_of, layer_of
 from .memory import can_keep, can_keep_now, memory_of_one_more
@@ -109,6 +109,48 @@ class KeptProjections:
             extra_options["n_heads"],
             attn_precision=extra_options["attn_precision"],
             transformer_options=extra_options,
+        )
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """A wrapper of the host's apply_model: beside patches that a node adds for one call, all is as without.
+
+    Guidance by another prediction adds them in the middle of a run, as Perturbed-Attention Guidance does.
+
+    Args:
+        patch, replace: of KeptProjections, as they stand in the run's model options.
+        plain: of the references, in the place of both.
+    """
+
+    patch: Callable
+    replace: Callable
+    plain: Callable
+
+    def __call__(self, executor, *given, **options):
+        # x, t, c_concat, c_crossattn, control, transformer_options: the host hands all over by place
+        before, to, after = given[:5], given[5] if len(given) > 5 else {}, given[6:]
+        if not to or self._are_alone(to):
+            return executor(*given, **options)
+        return executor(*before, self._without_mine(to), *after, **options)
+
+    def _without_mine(self, to: dict) -> dict:
+        layers = to.get("patches_replace", {}).get("attn1", {})
+        layers = {layer: patch for layer, patch in layers.items() if patch is not self.replace}
+        mine = to.get("patches", {}).get("attn1_patch", [])
+        mine = [self.plain if patch is self.patch else patch for patch in mine]
+        return {
+            **to,
+            "patches": {**to.get("patches", {}), "attn1_patch": mine},
+            "patches_replace": {**to.get("patches_replace", {}), "attn1": layers},
+        }
+
+    def _are_alone(self, to: dict) -> bool:
+        patches, layers = to.get("patches", {}), to.get("patches_replace", {}).get("attn1", {})
+        return (
+            all(patch is self.patch for patch in patches.get("attn1_patch", []))
+            and not patches.get("attn1_output_patch")
+            and all(patch is self.replace for patch in layers.values())
         )
 
 
@@ -213,15 +255,15 @@ def _size_beside(attention: ReferenceAttention, model, noise_shape, conds: dict[
 
 def _install(attention: ReferenceAttention, model_options: dict, keep: bool) -> None:
     """Put the patches of a run into its own model options."""
-    projections = KeptProjections(attention)
+    projections, plain = KeptProjections(attention), _uncompiled(attention)
+    patch, replace = _uncompiled(projections.patch), _uncompiled(projections.replace)
     patches = model_options["transformer_options"].get("patches", {}).get("attn1_patch", [])
-    for place, patch in enumerate(patches):
-        if patch is attention:
-            patches[place] = _uncompiled(projections.patch if keep else attention)
+    patches[:] = [(patch if keep else plain) if one is attention else one for one in patches]
     if keep:
-        replace = _uncompiled(projections.replace)
         for layer in attention.routes:
             set_model_options_patch_replace(model_options, replace, "attn1", *layer)
+        calls = _Calls(patch, replace, plain)
+        add_wrapper_with_key(WrappersMP.APPLY_MODEL, _KEY, calls, model_options, is_model_options=True)
 
 
 def _uncompiled(patch: Callable) -> Callable[..., Any]:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 import comfy.hooks
 import comfy.model_management
+import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.sample
+import comfy.samplers
 import comfy.sd
 import golden
 import pipeline
@@ -213,6 +215,33 @@ def test_beside_other_patches_all_is_as_before(tiny, large, base, kept, patch, w
     assert torch.equal(ours, base) == (patch is injected), "the patch does nothing, or stays"
 
 
+@pytest.mark.parametrize("number", [(), (0,)], ids=["block", "layer"])
+def test_a_replace_that_a_node_sets_for_one_call_alone_is_called(tiny, faces, kept, number):
+    """As guidance by another prediction does, with keys and values of both references, in every step."""
+    seen: list[int] = []
+
+    def look(q, k, v, extra_options):
+        seen.append(k.shape[1] // q.shape[1])
+        return q * 0.5
+
+    def once_more(arguments):
+        options = comfy.model_patcher.create_model_options_clone(arguments["model_options"])
+        options = comfy.model_patcher.set_model_options_patch_replace(options, look, "attn1", "input", 1, *number)
+        (more,) = comfy.samplers.calc_cond_batch(
+            arguments["model"], [arguments["cond"]], arguments["input"], arguments["sigma"], options
+        )
+        return arguments["denoised"] + 0.5 * (arguments["denoised"] - more)
+
+    def guided(model):
+        model = model.clone()
+        model.set_model_sampler_post_cfg_function(once_more)
+        return model
+
+    ours, plain = both(tiny.unet, faces[0], after=guided)
+    assert kept == [True, False] and seen == [3] * (2 * STEPS)
+    assert golden.relative(ours, plain) <= ROUNDING
+
+
 def test_a_hook_on_a_layer_turns_it_off(tiny, faces, kept):
     model = tiny.unet.clone()
     hooked_layer(model)
@@ -343,9 +372,13 @@ def test_nothing_outlives_a_run(tiny, faces, monkeypatch):
 
     monkeypatch.setattr(projections, "KeptProjections", Watched)
     applied = apply_references(tiny.unet, faces[0])
-    run(applied)
     gc.collect()
-    assert len(alive) == 1 and alive[0]() is None
+    gc.disable()
+    try:
+        run(applied)
+        assert len(alive) == 1 and alive[0]() is None, "it waits for the garbage collector, on the device"
+    finally:
+        gc.enable()
     assert not applied.model.model_options["transformer_options"].get("patches_replace")
 
 
