@@ -137,6 +137,8 @@ def models_upstream(node: type[io.ComfyNode], input_name: str, beside: str | Non
         beside: name of another input: the models that made what comes there are left out.
     """
     prompt, number = graph_of(node)
+    if not prompt:
+        return {}
     before = nodes_upstream(prompt, number, beside) if beside else set()
     folders, found = _model_folders(), {}
     for upstream in nodes_upstream(prompt, number, input_name) - before:

@@ -43,7 +43,9 @@ def test_detect_gives_faces_core_boxes_preview_and_report(photo):
 @pytest.mark.parametrize("prompt", [{}, {"7": {"class_type": "FaceAnonDetectFaces", "inputs": {"image": ["0", 0]}}}])
 def test_the_preview_is_whole_whatever_is_connected(prompt, monkeypatch):
     """The host hands out the first run's outputs again when something is connected later."""
-    page = SimpleNamespace(client_id="page", sockets={"page": None}, send_progress_text=lambda *_: None)
+    page = SimpleNamespace(
+        client_id="page", sockets={"page": None}, send_progress_text=lambda *_: None, send_sync=lambda *_: None
+    )
     monkeypatch.setattr(reporting.PromptServer, "instance", page, raising=False)
     clip = noise(11, 64, 64, 3)
     faces = pack.FaceAnonDetectFaces.execute(clip)[0]

@@ -43,7 +43,8 @@ assert asyncio.run(nodes.load_custom_node(str(pack))), "ComfyUI could not load i
 print(sum(name.startswith("FaceAnon") for name in nodes.NODE_CLASS_MAPPINGS), "nodes")
 files = [file for room in ("nodes", "modules") for file in sorted((pack / room).rglob("*.py"))]
 files = [file.relative_to(pack).with_suffix("") for file in files]
-files = [file for file in files if file.parts[:2] != ("modules", "training")]
+beyond = ("training", "headless", "diffusers_engine")  # these ask for diffusers
+files = [file for file in files if not set(beyond) & set(file.parts)]
 for file in files:
     importlib.import_module(".".join(("face_anonymizer", *file.parts)))
 print(len(files), "modules")
@@ -109,7 +110,7 @@ def test_the_pack_loads_with_what_comfyui_brings(hidden, done):
     assert hidden >= BEYOND and not hidden & {"torch", "numpy", "transformers", "av", "safetensors", "scipy", "PIL"}
     assert done.returncode == 0, done.stderr
     *_, nodes, modules, diffusers, accelerate, _ = done.stdout.splitlines()
-    assert int(nodes.split()[0]) == 21 and int(modules.split()[0]) > 80
+    assert int(nodes.split()[0]) == 26 and int(modules.split()[0]) > 80
     assert (diffusers, accelerate) == ("diffusers is hidden", "accelerate is hidden")
 
 

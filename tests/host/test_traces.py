@@ -31,6 +31,9 @@ class Told(SimpleNamespace):
     def send_progress_text(self, text, node_id, sid=None):
         self.texts.append((text, node_id, sid))
 
+    def send_sync(self, event, data, sid=None):
+        assert event == reporting.WARNING and sid == self.client_id, "a warning is for the page that queued, too"
+
 
 def called(node, **hidden):
     clone = node.PREPARE_CLASS_CLONE(None)

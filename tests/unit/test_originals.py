@@ -11,7 +11,7 @@ from PIL import Image
 
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.fingerprint import take_fingerprint
-from face_anonymizer.modules.faces.originals import as_colours
+from face_anonymizer.modules.faces.originals import CELLS, as_colours
 from face_anonymizer.modules.faces.paste.cover_and_look import cover_and_look
 from face_anonymizer.modules.faces.paste.exchange import Originals
 from face_anonymizer.modules.faces.paste.look import Look
@@ -128,7 +128,7 @@ def test_somebody_far_away_in_a_large_batch_is_known_too(group, track):
     others = [replace(often, image_index=i, track=track) for i in range(119)]
     rare = replace(rare, image_index=119, track=None if track is None else 9)
     judge = Originals(Faces(120, faces.height, faces.width, (own, *others, rare)))
-    everywhere = np.ones((80, 80), bool)
+    everywhere = np.ones((CELLS, CELLS), bool)
     sight = SimpleNamespace(placement=SimpleNamespace(face=own), result=as_colours(rare.original), visible=everywhere)
     (verdict,) = judge([sight])
     assert verdict is not None and verdict.word == "still the original" and "another face" in verdict.why

@@ -184,12 +184,13 @@ def test_what_the_ordinary_pass_finds_stays(networks, original):
     (before,) = detection.detect_faces(networks, tensor(canvas))
     first, second = detection.detect_faces(networks, tensor(canvas), DetectSettings(thorough=True))
     np.testing.assert_array_equal(first.box, before.box)
-    np.testing.assert_array_equal(first.points, before.points)
+    # faces are refined several at once: points of another number of them differ by rounding (measured: 3.4e-6 pixels)
+    np.testing.assert_allclose(first.points, before.points, rtol=0, atol=1e-5)
     assert first.score == before.score
     assert [face.source for face in (before, first, second)] == ["centerface", "centerface", "centerface tiles"]
     assert second.points[:2, 1].min() > second.points[3:, 1].max()  # upside down
     (best,) = detection.detect_faces(networks, tensor(canvas), DetectSettings(thorough=True, max_faces=1))
-    np.testing.assert_array_equal(best.points, before.points)
+    np.testing.assert_allclose(best.points, before.points, rtol=0, atol=1e-5)
 
 
 def test_a_strip(networks, original, only_tiles_around):

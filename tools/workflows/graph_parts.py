@@ -290,8 +290,12 @@ def paint_and_paste(image: str, x: int, verify: str = AUTO, top: int = 260) -> d
 
 def for_servers(prompt: dict) -> dict:
     """The prompt of a graph, with a file in place of each sample: the user's photo, or a video."""
-    loads = {
-        PICTURE: {"class_type": "LoadImage", "inputs": {"image": EXAMPLE}},
-        VIDEO: {"class_type": "LoadVideo", "inputs": {"file": EXAMPLE_VIDEO}},
-    }
-    return {number: node | loads.get(node["class_type"], {}) for number, node in prompt.items()}
+    loads = {PICTURE: ("LoadImage", {"image": EXAMPLE}), VIDEO: ("LoadVideo", {"file": EXAMPLE_VIDEO})}
+
+    def loaded(node: dict) -> dict:
+        if node["class_type"] not in loads:
+            return node
+        kind, inputs = loads[node["class_type"]]
+        return node | {"class_type": kind, "inputs": dict(inputs)}
+
+    return {number: loaded(node) for number, node in prompt.items()}
