@@ -104,8 +104,8 @@ FAULTS = {
     ),
     "guidance is charged to every face, and half as much again": Fault(
         "modules/model/memory.py",
-        "int(room / (_memory_of_one_more(model, latent_shape) + states_of_one))",
-        "int(room / (1.5 * 2 * _memory_of_one_more(model, latent_shape)))",
+        "int(_room(model) / (memory_of_one_more(model, latent_shape) + states_of_one))",
+        "int(_room(model) / (1.5 * 2 * memory_of_one_more(model, latent_shape)))",
         ("tests/host/test_memory.py::test_no_choice_exceeds_its_card_and_each_uses_it[4]",),
         "chosen >= 0.8",
     ),
