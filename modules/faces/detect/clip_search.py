@@ -38,6 +38,7 @@ _MOST_BETWEEN = 8  # frames between two searches, at most
 _SMALL = 20.0  # pixels of a face in a frame of working size; beside such a one every frame is searched
 _LOOK_EVERY = 4  # frames in which known faces alone moved; one of so many is looked at all the same
 _SHOT = 0.3  # of difference(): from it on a frame has little to do with the one before; a cut has 0.4 and more
+_AFTER_SHOT = 3  # frames from a cut or flash on that are searched in full: nobody of them is known yet
 _TURNED_EVERY = 4  # searches in which nothing new moved; one of so many looks at the turned frame all the same
 _SAME_IOU = 0.3  # of a known face's expected box and one that is seen
 _STILL_THERE = 0.5  # of O-Net's probability
@@ -86,6 +87,7 @@ class ClipSearch:
         self._cells: np.ndarray | None = None
         self._thumbnail: np.ndarray | None = None
         self._since_search, self._since_full, self._since_turned, self._since_look = 0, 0, 0, 0
+        self._after_shot = 0  # frames that are still searched in full
         self._is_new = True
         self._is_changed = True  # since the last search
         self._numbers, self._best = itertools.count(), {}  # the best score of each face, by its number
@@ -109,6 +111,9 @@ class ClipSearch:
             self._is_new |= change.is_new
             self._since_search += 1
             due = change.is_shot or index == len(frames) - 1 or self._since_search >= self._every
+            is_cut = change.is_shot and self._cells is not None  # not the clip's first frame
+            self._after_shot = _AFTER_SHOT if is_cut else max(0, self._after_shot - 1)
+            due |= self._after_shot > 0
             due |= self._is_any_small(picture)  # whoever is as small is seen in one frame and not in the next
             self._is_changed |= not change.is_none
             if change.is_none and not (due and self._is_changed):
@@ -151,7 +156,7 @@ class ClipSearch:
         networks = self._networks
         self._since_turned += 1
         turned = change.is_shot or self._is_new or self._is_any_small(picture) or self._every < _MOST_BETWEEN
-        turned |= self._since_turned >= _TURNED_EVERY
+        turned |= self._since_turned >= _TURNED_EVERY or self._after_shot > 0
         share = (lambda done: advance(index + done)) if self._settings.thorough else lambda _: None
         search = Search(networks.centerface, networks.onet, picture, self._settings)
         before = [] if change.is_shot else self._known
