@@ -7,8 +7,9 @@ from .detect import FaceAnonDetectFaces, FaceAnonSelectFaces
 from .model import FaceAnonLoadModel, register_model_folder
 from .output import FaceAnonReport, FaceAnonSaveImage, FaceAnonSaveVideo
 from .painting import FaceAnonAnonymizeCrops
-from .paste import FaceAnonCropFaces, FaceAnonPasteFaces, FaceAnonRedactFaces
+from .paste import FaceAnonCropFaces, FaceAnonPasteFaces
 from .photo import FaceAnonAnonymizePhoto
+from .redact import FaceAnonRedactFaces
 from .references import (
     FaceAnonDrivingReference,
     FaceAnonEncodeImage,

@@ -124,26 +124,40 @@ def sampler_of(model: FaceAnonModel, name: str, scheduler: str, steps: int, guid
     return with_own(SamplerSettings(name, scheduler, steps, guidance_scale), model.folder)
 
 
+def degree_input(of: str = "") -> io.Input:
+    """How far the identity is moved away.
+
+    Args:
+        of: words before the tooltip: when it counts.
+    """
+    return io.Float.Input(
+        "degree",
+        default=_PAINT.degree,
+        min=0.0,
+        max=MOST_DEGREE,
+        step=0.05,
+        tooltip=f"{of}0: the same identity. 1: none of it. 1.25: away from it, the paper's anonymization. Above 1.5 "
+        "faces break.",
+    )
+
+
+def seed_input() -> io.Input:
+    """Where chance begins."""
+    return io.Int.Input(
+        "seed",
+        default=_PAINT.seed,
+        min=0,
+        max=0xFFFFFFFFFFFFFFFF,
+        control_after_generate=True,
+        tooltip="Face i has seed + i; another seed gives other strangers.",
+    )
+
+
 def painting_inputs() -> list:
     """What is painted and how."""
     return [
-        io.Float.Input(
-            "degree",
-            default=_PAINT.degree,
-            min=0.0,
-            max=2.0,
-            step=0.05,
-            tooltip="0: the same identity. 1: none of it. 1.25: away from it, the paper's anonymization. Above 1.5 "
-            "faces break.",
-        ),
-        io.Int.Input(
-            "seed",
-            default=_PAINT.seed,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            tooltip="Face i has seed + i; another seed gives other strangers.",
-        ),
+        degree_input(),
+        seed_input(),
         io.Int.Input(
             "steps",
             default=_PAINT.sampler.steps,
@@ -209,27 +223,31 @@ def guidance_inputs() -> list:
     ]
 
 
-def verify_inputs() -> list:
-    """Whether recognisers look at what was painted, and how often it may be painted."""
-    return [
-        io.Int.Input(
-            "attempts",
-            default=_ATTEMPTS.attempts,
-            min=1,
-            max=MOST_ATTEMPTS,
-            optional=True,
-            tooltip="With verify: so often a face is painted at most, until both recognisers take it for a stranger. "
-            "First with its next seeds, then with a higher degree, up to 1.5. Faces that pass cost nothing more.",
-        ),
-        io.Combo.Input(
-            "verify",
-            options=list(VERIFY),
-            default=OFF,
-            optional=True,
-            tooltip="Two recognisers look at every painted face. One that either takes for the original is painted "
-            "again, and covered in the end. auto: unless the model is a demonstration.",
-        ),
-    ]
+def attempts_input(advanced: bool = False) -> io.Input:
+    """How often a face may be painted."""
+    return io.Int.Input(
+        "attempts",
+        default=_ATTEMPTS.attempts,
+        min=1,
+        max=MOST_ATTEMPTS,
+        optional=True,
+        advanced=advanced,
+        tooltip="With verify: so often a face is painted at most, until both recognisers take it for a stranger. "
+        "First with its next seeds, then with a higher degree, up to 1.5. Faces that pass cost nothing more.",
+    )
+
+
+def verify_input(default: str = OFF, advanced: bool = False) -> io.Input:
+    """Whether recognisers look at what was painted."""
+    return io.Combo.Input(
+        "verify",
+        options=list(VERIFY),
+        default=default,
+        optional=True,
+        advanced=advanced,
+        tooltip="Two recognisers look at every painted face. One that either takes for the original is painted "
+        "again, and covered in the end. auto: unless the model is a demonstration.",
+    )
 
 
 def choice_inputs() -> list:
@@ -295,7 +313,8 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
                     optional=True,
                     tooltip="Another person's face crop: swapped onto every crop. degree is then usually 0.",
                 ),
-                *verify_inputs(),
+                attempts_input(),
+                verify_input(),
                 io.String.Input(
                     "keep",
                     default=_KEEP,

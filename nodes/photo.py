@@ -8,7 +8,6 @@ from comfy_execution.graph_utils import GraphBuilder
 from ..modules.attempts.settings import AttemptSettings
 from ..modules.faces.outcomes import ANONYMIZED, SWAPPED
 from ..modules.faces.settings import DetectSettings, PasteSettings, RedactSettings
-from ..modules.model.loading import FROM_MODEL_FOLDER
 from ..modules.model.own import OWN_SIZE
 from ..modules.model.settings import PaintSettings
 from ..modules.recognition.settings import AUTO
@@ -18,11 +17,11 @@ from .painting import whole_model_input
 from .presets import (
     ALL,
     BALANCED,
-    LARGEST,
-    LISTED,
-    WHO,
+    check_choices,
+    choose,
     first_inputs,
     later_inputs,
+    load,
     painting_of,
 )
 from .types import COVER, PHOTO, STRANGERS, SWAP, WHAT, FacesSocket, ReportSocket
@@ -163,35 +162,6 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
             **{"before": image, "after": done.out(0), "layout": "auto", "report": done.out(2), "faces": everybody},
         )
         return io.NodeOutput(done.out(0), done.out(1), faces, both.out(0), done.out(2), expand=graph.finalize())
-
-
-def check_choices(what: str, choices: tuple[str, ...], who: str, listed: str) -> None:
-    """Raise ValueError where a choice came by a wire that there is not, or a list is asked for and is empty."""
-    if what not in choices or who not in WHO:
-        raise ValueError(f"what is one of {', '.join(choices)}, who one of {', '.join(WHO)}; got {what!r} and {who!r}.")
-    if who == LISTED and not listed.strip():
-        raise ValueError('who is "list", but numbers is empty: name faces by the numbers of the preview, as in 1, 3-5.')
-
-
-def choose(graph: GraphBuilder, faces, who: str, listed: str):
-    """The link of those faces that change.
-
-    Args:
-        graph: that is being built.
-        faces: the link of all faces.
-        who: one of WHO.
-        listed: numbers of faces, for LISTED.
-    """
-    if who == ALL:
-        return faces
-    chosen = {"largest": 1} if who == LARGEST else {"indices": listed}
-    return graph.node("FaceAnonSelectFaces", "select", faces=faces, **chosen).out(0)
-
-
-def load(graph: GraphBuilder, model: str):
-    """The link of a whole model, by its name."""
-    usual = {"clip_vision": FROM_MODEL_FOLDER, "vae": FROM_MODEL_FOLDER, "weight_dtype": "default"}
-    return graph.node("FaceAnonLoadModel", "load", model=model, **usual).out(5)
 
 
 def _source_face(graph: GraphBuilder, source, loaded, looked: dict):

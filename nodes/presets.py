@@ -1,21 +1,23 @@
-"""What the nodes that do it all in one ask for, and which settings of the single nodes it stands for."""
+"""What the nodes that do it all in one ask for, and which single nodes and settings it stands for."""
 
 from typing import NamedTuple
 
 from comfy_api.latest import io
+from comfy_execution.graph_utils import GraphBuilder
 
-from ..modules.attempts.settings import AttemptSettings
 from ..modules.faces.settings import MODES, REGIONS, PasteSettings, RedactSettings
+from ..modules.model.loading import FROM_MODEL_FOLDER
 from ..modules.model.own import OWN_GUIDANCE, OWN_STEPS
 from ..modules.model.settings import DDPM, PaintSettings
-from ..modules.recognition.settings import AUTO, VERIFY
+from ..modules.recognition.settings import AUTO
 from .model import model_choice
+from .painting import attempts_input, degree_input, seed_input, verify_input
 from .types import COVER, STRANGERS, SWAP
 
 ALL, LARGEST, LISTED = WHO = ("all", "largest", "list")
 FAST, BALANCED, PAPER = PRESETS = ("fast", "balanced", "paper")
 _FAST_STEPS = 12
-_PAINT, _PASTE, _ATTEMPTS, _REDACT = PaintSettings(), PasteSettings(), AttemptSettings(), RedactSettings()
+_PAINT, _PASTE, _REDACT = PaintSettings(), PasteSettings(), RedactSettings()
 
 
 class Painting(NamedTuple):
@@ -55,23 +57,8 @@ def first_inputs(what: tuple[str, ...]) -> list:
             f"{COVER}: faces are covered; needs no model.{swap}",
         ),
         model_choice(),
-        io.Float.Input(
-            "degree",
-            default=_PAINT.degree,
-            min=0.0,
-            max=2.0,
-            step=0.05,
-            tooltip=f"Of {STRANGERS}. 0: the same identity. 1: none of it. 1.25: away from it, the paper's "
-            "anonymization. Above 1.5 faces break.",
-        ),
-        io.Int.Input(
-            "seed",
-            default=_PAINT.seed,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            tooltip="Another seed gives other strangers.",
-        ),
+        degree_input(f"Of {STRANGERS}. "),
+        seed_input(),
         io.Combo.Input(
             "preset",
             options=list(PRESETS),
@@ -113,22 +100,35 @@ def later_inputs() -> list:
             advanced=True,
             tooltip="What is painted over: the whole crop with hair and ears (safest), the face's oval, or its box.",
         ),
-        io.Combo.Input(
-            "verify",
-            options=list(VERIFY),
-            default=AUTO,
-            optional=True,
-            advanced=True,
-            tooltip="Two recognisers look at every painted face. One that either takes for the original is painted "
-            "again, and covered in the end. auto: unless the model is a demonstration.",
-        ),
-        io.Int.Input(
-            "attempts",
-            default=_ATTEMPTS.attempts,
-            min=1,
-            max=32,
-            optional=True,
-            advanced=True,
-            tooltip="With verify: so often a face is painted at most.",
-        ),
+        verify_input(AUTO, advanced=True),
+        attempts_input(advanced=True),
     ]
+
+
+def check_choices(what: str, choices: tuple[str, ...], who: str, listed: str) -> None:
+    """Raise ValueError where a choice came by a wire that there is not, or a list is asked for and is empty."""
+    if what not in choices or who not in WHO:
+        raise ValueError(f"what is one of {', '.join(choices)}, who one of {', '.join(WHO)}; got {what!r} and {who!r}.")
+    if who == LISTED and not listed.strip():
+        raise ValueError('who is "list", but numbers is empty: name faces by the numbers of the preview, as in 1, 3-5.')
+
+
+def choose(graph: GraphBuilder, faces, who: str, listed: str):
+    """The link of those faces that change.
+
+    Args:
+        graph: that is being built.
+        faces: the link of all faces.
+        who: one of WHO.
+        listed: numbers of faces, for LISTED.
+    """
+    if who == ALL:
+        return faces
+    chosen = {"largest": 1} if who == LARGEST else {"indices": listed}
+    return graph.node("FaceAnonSelectFaces", "select", faces=faces, **chosen).out(0)
+
+
+def load(graph: GraphBuilder, model: str):
+    """The link of a whole model, by its name."""
+    usual = {"clip_vision": FROM_MODEL_FOLDER, "vae": FROM_MODEL_FOLDER, "weight_dtype": "default"}
+    return graph.node("FaceAnonLoadModel", "load", model=model, **usual).out(5)

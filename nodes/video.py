@@ -19,6 +19,7 @@ from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_vide
 from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, thorough_input
 from .graph import SHOWN
 from .painting import (
+    attempts_input,
     check_degree,
     choice_inputs,
     guidance_inputs,
@@ -27,10 +28,11 @@ from .painting import (
     painting_inputs,
     proof_of,
     sampler_of,
-    verify_inputs,
+    verify_input,
     whole_model_input,
 )
-from .paste import COVERED_BUT_KEPT, fallback_inputs, keep_input, pasting_inputs, redaction_inputs
+from .paste import fallback_inputs, keep_input, pasting_inputs
+from .redact import COVERED_BUT_KEPT, redaction_inputs
 from .reporting import show_report, step_progress
 from .track import tracking_inputs
 from .types import VIDEO, FacesSocket, ReportSocket
@@ -108,7 +110,8 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
                 *fallback_inputs(),
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same video."),
                 keep_input(),
-                *verify_inputs(),
+                attempts_input(),
+                verify_input(),
                 *choice_inputs(),
                 whole_model_input(),
                 *guidance_inputs(),

@@ -10,8 +10,16 @@ from ..modules.recognition.settings import AUTO
 from .detect import PASS, if_no_face_input, min_score_input, thorough_input
 from .model import check_model
 from .painting import whole_model_input
-from .photo import check_choices, choose, load
-from .presets import ALL, BALANCED, first_inputs, later_inputs, painting_of
+from .presets import (
+    ALL,
+    BALANCED,
+    check_choices,
+    choose,
+    first_inputs,
+    later_inputs,
+    load,
+    painting_of,
+)
 from .types import COVER, STRANGERS, VIDEO, FacesSocket, ReportSocket
 
 _DETECT, _PASTE, _REDACT = DetectSettings(), PasteSettings(), RedactSettings()

@@ -74,20 +74,18 @@ from .outcomes import (
     Entry,
     Outcome,
     box_of,
-    count_in_words,
     counted,
     entry_of,
     tells_more,
     with_painting,
     with_story,
 )
+from .report_text import text_of
 from .traces import Key, Trace, View, by_image, join_traces, join_views, open_faces, some_views, take_traces, take_views
 from .types import Face, Faces
 
 SCHEMA = "face-anonymizer/report/1"
-_STRANGER = "stranger"  # the verdict of modules/recognition/verdict.py whose faces need not be named
 _BACK = "a later step brought the original back"
-_NAMED = 12  # numbers of faces that a line of text names at most
 
 
 @dataclass(frozen=True)
@@ -142,51 +140,7 @@ class Report:
 
     def to_text(self) -> str:
         """A line for people: how many faces had which outcome, why those that have a reason, what has no face."""
-        return "\n".join([*self._text_of_faces(), *self._text_of_others()])
-
-    def _text_of_faces(self) -> list[str]:
-        if not self.entries:
-            return [f"No face found: the {'picture is' if self.images == 1 else 'pictures are'} unchanged"]
-        lines = [", ".join(count_in_words(self.entries, action) for action in self.count())]
-        groups: dict[tuple[str, str], list[Entry]] = {}
-        for entry in self.entries:
-            if entry.reason:
-                groups.setdefault((entry.action, entry.verdict or entry.reason), []).append(entry)
-        for (action, word), entries in sorted(groups.items()):
-            reasons = {entry.reason for entry in entries}
-            said = reasons.pop() if len(reasons) == 1 else f"{word}, such as {min(reasons).removeprefix(f'{word}: ')}"
-            numbers = _numbers(entries) if entries[0].verdict else ""
-            lines.append(f"{action}: {said} ({len(entries)}{numbers})")
-        lines += self._text_of_verdicts()
-        without = self.images - len({entry.image for entry in self.entries})
-        if without:
-            lines.append(f"{without} of {self.images} pictures without a face")
-        return lines
-
-    def _text_of_verdicts(self) -> list[str]:
-        """What recognisers say of the faces that show; of those that were covered the reason tells."""
-        verdicts: dict[str, list[Entry]] = {}
-        for entry in self.entries:
-            said = entry.verification
-            if said is not None and (entry.action != REDACTED or said.get("of") == "result"):
-                verdicts.setdefault(said["verdict"], []).append(entry)
-        named = []
-        for verdict, entries in sorted(verdicts.items(), key=lambda item: (item[0] != _STRANGER, item[0])):
-            numbers = "" if verdict == _STRANGER else _numbers(entries).removeprefix(", ")
-            named.append(f"{len(entries)} {verdict}{f' ({numbers})' if numbers else ''}")
-        return [f"recognisers say: {', '.join(named)}"] if named else []
-
-    def _text_of_others(self) -> list[str]:
-        lines = [f"NOT WHOLE: {self.incomplete}. Look at the result."] if self.incomplete else []
-        if not self.elsewhere:
-            return [*lines, *self.notes]
-        one = len(self.elsewhere) == 1
-        return [
-            *lines,
-            f"{'a face' if one else f'{len(self.elsewhere)} faces'} elsewhere, in the result and not in the list: "
-            f"{'it is' if one else 'they are'} as before",
-            *self.notes,
-        ]
+        return text_of(self)
 
     def count(self) -> dict[str, int]:
         """Action -> number of faces, in the order of ACTIONS, without those that did not happen."""
@@ -406,11 +360,3 @@ def _check_pictures(later: Report, earlier: Report) -> None:
 def entries_elsewhere(faces: Iterable[Face]) -> tuple[Entry, ...]:
     """The entries of faces that were found in a result and were not in the list."""
     return tuple(entry_of(face, Outcome(FOUND), None, None) for face in faces)
-
-
-def _numbers(entries: list[Entry]) -> str:
-    numbers = sorted({entry.number for entry in entries if entry.number is not None})
-    if not numbers:
-        return ""
-    more = ", ..." if len(numbers) > _NAMED else ""
-    return f", number {', '.join(map(str, numbers[:_NAMED]))}{more}"

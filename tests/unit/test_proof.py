@@ -31,7 +31,7 @@ def verification(distance: float | None, cosine: float | None = 0.3, verdict: st
 
 
 def face(**more) -> dict:
-    """An entry of a report, as modules/faces/report.py gives it."""
+    """An entry of a report, as modules/faces/outcomes.py gives it."""
     return {
         **{"image": 0, "box": [10.0, 20.0, 110.0, 150.0], "size": 114.0, "score": 0.93, "source": "centerface"},
         **{
