@@ -36,7 +36,14 @@ from face_anonymizer.tools.hosts.run_graphs import STEPS, run_graphs
 
 VERSIONS = ("0.23.0", "0.29.0", "0.30.0", "0.33.0")
 PARITY = ("tests/host/test_parity.py",)
-TESTS = ("tests/host/test_nodes.py", "tests/host/test_layouts.py", "tests/host/test_saving_nodes.py")
+TESTS = (
+    "tests/host/test_nodes.py",
+    "tests/host/test_layouts.py",
+    "tests/host/test_saving_nodes.py",
+    "tests/host/test_model_socket.py",
+    "tests/host/test_one_node.py",
+    "tests/host/test_anonymize_photo.py",
+)
 PAGE = PACK / "docs" / "hosts.md"
 CHECKS = ("loads as a server", "graphs", "parity", "tests of the nodes", "seconds")
 SHOWN = ("comfyui-frontend-package", "comfy-kitchen", "comfy-aimdo")
