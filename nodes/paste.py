@@ -9,6 +9,8 @@ from ..modules.faces.numbers import note_on_numbers
 from ..modules.faces.outcomes import ANONYMIZED, SWAPPED
 from ..modules.faces.paste.look import Look
 from ..modules.faces.paste.paste_or_redact import replace_faces
+from ..modules.faces.paste.verdicts import STILL_ORIGINAL, UNCHANGED
+from ..modules.faces.report import Report
 from ..modules.faces.settings import FALLBACKS, PARTS, REGIONS, PasteSettings
 from ..modules.host.detector import looker
 from ..modules.host.landmarks import landmark_faces
@@ -16,10 +18,11 @@ from ..modules.host.reader import face_reader
 from ..modules.model.own import OWN_SIZE
 from ..modules.output.repaints import kept_by_blends, refinements
 from ..modules.output.starts import noise_at_start
-from ..modules.output.upstream import is_swap, numbers_upstream
+from ..modules.output.upstream import is_swap, nodes_upstream, numbers_upstream
 from ..modules.recognition.landmarks import ALIGNMENTS, DETECTED, LANDMARKS
 from ..modules.recognition.pairs import identity_judge
 from ..modules.recognition.settings import AUTO, OFF, VERIFY
+from ..modules.recognition.verdict import SAME_PERSON
 from ..modules.terminal import shown
 from .graph import ASKED, graph_of
 from .model import drawn_faces_note, models_upstream
@@ -28,6 +31,7 @@ from .reporting import show_report, step_progress
 from .types import PHOTO, FacesSocket, ReportSocket
 
 _PASTE = PasteSettings()
+_PAINTERS = {"FaceAnonPasteFaces", "FaceAnonAnonymizePhoto"}
 _LEAST_SIZE = 64  # pixels of a crop
 
 
@@ -260,8 +264,11 @@ class FaceAnonPasteFaces(io.ComfyNode):
         judges = (identity_judge(face_reader()),) if is_verified else ()
         look = Look(action, seed, degree, denoise, looker(), judges=judges, swap=swap, blended=_blended(cls))
         progress = step_progress(len(image))
-        *pasted, done = replace_faces(image, crops, faces, settings, look=look, protect=protect, progress=progress)
-        notes = (*([note] if note else []), *note_on_numbers(faces, keep, "keep"))
+        *pasted, done = replace_faces(
+            image, crops, faces, settings, look=look, protect=protect, earlier=report, progress=progress
+        )
+        notes = (*([note] if note else []), *_note_on_second_pass(cls, report, done))
+        notes = (*notes, *note_on_numbers(faces, keep, "keep"))
         done = done.noting(*notes).continued(report, image, pasted[0])
         return io.NodeOutput(*pasted, done, ui=show_report(cls, done))
 
@@ -277,6 +284,16 @@ def _verification(node: type[io.ComfyNode], verify: str) -> tuple[bool, str]:
         names = sorted(shown(name) for name, is_demonstration in models.items() if is_demonstration)
         return False, f"{', '.join(names)} is a demonstration: it paints drawn faces of nobody" if names else ""
     return True, drawn_faces_note(models)
+
+
+def _note_on_second_pass(node: type[io.ComfyNode], earlier: Report | None, done: Report) -> list[str]:
+    """What to connect where a stranger's face was refused for being as it came."""
+    as_it_came = any(entry.verdict in (STILL_ORIGINAL, UNCHANGED, SAME_PERSON) for entry in done.entries)
+    prompt, number = graph_of(node)
+    before = {prompt[i].get("class_type") for i in nodes_upstream(prompt, number, "image")}
+    if earlier is not None or not as_it_came or not before & _PAINTERS:
+        return []
+    return ["the picture comes from a step that had painted faces: connect its report, and they count as strangers"]
 
 
 def _is_swap(node: type[io.ComfyNode]) -> bool:

@@ -60,6 +60,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from .boxes import iou
 from .fingerprint import GROWN, SIDE, Fingerprint, cells_agreement, join_fingerprints, touched_cells
 from .outcomes import (
     ACTIONS,
@@ -85,6 +86,7 @@ from .traces import Key, Trace, View, by_image, join_traces, join_views, open_fa
 from .types import Face, Faces
 
 SCHEMA = "face-anonymizer/report/1"
+_SAME_PLACE = 0.5  # intersection over union of two boxes of one face
 _BACK = "a later step brought the original back"
 
 
@@ -187,9 +189,10 @@ class Report:
     def after(self, earlier: Report | None, were_open: Collection[Key] = (), are_open: Collection[Key] = ()) -> Report:
         """This report as the next chapter of an earlier one of the same pictures.
 
-        A face of both, known by its picture and box, has what this one did to it, unless this one merely kept it; where
-        it was covered, what recognisers said of the painting before stays told. Faces elsewhere are those of this one,
-        which saw the later picture; a step that changed no face looked for none.
+        A face of both, known by its picture and box, or found once more at about its place, has what this one did to
+        it, unless this one merely kept it; where it was covered, what recognisers said of the painting before stays
+        told. Faces elsewhere are those of this one, which saw the later picture; a step that changed no face looked
+        for none.
 
         Args:
             earlier: the report so far; None: there is none.
@@ -212,8 +215,11 @@ class Report:
         latest = {(entry.image, entry.box): entry for entry in earlier.entries}
         for key in open_now & set(latest):
             latest[key] = replace(latest[key], action=KEPT, seed=None, reason=_BACK, verdict=_BACK, covered=0.0)
+        own = {(entry.image, entry.box) for entry in self.entries}
         for entry in self.entries:
             key = (entry.image, entry.box)
+            if entry.action in CHANGED and (found_before := _at_its_place(entry, latest, own)) is not None:
+                latest[key] = latest.pop(found_before)  # the face was found anew in the picture that had been changed
             if key not in latest or entry.action in CHANGED or tells_more(entry, latest[key]):
                 latest[key] = with_story(entry, latest.get(key))
         return replace(
@@ -355,6 +361,22 @@ def _check_pictures(later: Report, earlier: Report) -> None:
                 f"The report is about another picture than picture {number + 1}: outside of the faces the two agree "
                 f"by {value:.2f}, {least:.2f} is the least. Connect the report of the same images."
             )
+
+
+def _at_its_place(entry: Entry, earlier: Mapping[Key, Entry], own: Collection[Key]) -> Key | None:
+    """The earlier entry of a face whose box is another one now; None where there is none.
+
+    Args:
+        entry: of the later report.
+        earlier: key -> entry.
+        own: the keys of the later report, whose faces are known.
+    """
+    if (entry.image, entry.box) in earlier:
+        return None
+    near = [key for key in earlier if key[0] == entry.image and key not in own]
+    overlaps = iou(np.array([entry.box]), np.array([box for _, box in near]).reshape(-1, 4))[0]
+    best = int(overlaps.argmax()) if near else 0
+    return near[best] if near and overlaps[best] >= _SAME_PLACE else None
 
 
 def entries_elsewhere(faces: Iterable[Face]) -> tuple[Entry, ...]:

@@ -18,6 +18,7 @@ from .placing import to_square
 SAMPLES = 16  # pixels along each side of a face's box
 LEAST_CHANGE = 1.0  # levels, root mean square: a face that was changed by less has no two states to tell apart
 SURE = 0.5  # of the deviation of a picture's pixels: what the original does not explain of them must be less
+_CLEARLY = 0.5  # of what the original leaves unexplained: what a picture with the result leaves at most
 _MOST_VIEWS = 256  # of a film: 8 MB
 FLAT = 2.0  # levels of deviation, below which pixels show nothing
 
@@ -128,18 +129,28 @@ def open_faces(images: torch.Tensor, traces: Mapping[int, list[Trace]], first: i
         trace.key
         for index, image in enumerate(images)
         for trace in traces.get(first + index, ())
-        if _shows_original(image, trace)
+        if shows_original(image, trace)
     }
 
 
-def _shows_original(image: torch.Tensor, trace: Trace) -> bool:
+def shows_original(image: torch.Tensor, trace: Trace) -> bool:
     """Whether a picture shows rather what was before than what came after, apart from a gain and an offset."""
-    before, after = trace.before.astype(np.float64), trace.after.astype(np.float64)
+    return _shows(image, trace, trace.before, trace.after, 1.0)
+
+
+def shows_result(image: torch.Tensor, trace: Trace) -> bool:
+    """Whether a picture shows clearly what came after, apart from a gain and an offset."""
+    return _shows(image, trace, trace.after, trace.before, _CLEARLY)
+
+
+def _shows(image: torch.Tensor, trace: Trace, one: np.ndarray, other: np.ndarray, share: float) -> bool:
+    """Whether one state leaves of a picture's pixels less unexplained than a share of what the other leaves."""
+    one, other = one.astype(np.float64), other.astype(np.float64)
     now = samples_of(image, trace.box).astype(np.float64)
-    if np.sqrt(np.mean((before - after) ** 2)) < LEAST_CHANGE or now.std() < FLAT:
+    if np.sqrt(np.mean((one - other) ** 2)) < LEAST_CHANGE or now.std() < FLAT:
         return False
-    original = _unexplained(now, before)
-    return original < SURE * now.std() and original < _unexplained(now, after)
+    left = _unexplained(now, one)
+    return left < SURE * now.std() and left < share * _unexplained(now, other)
 
 
 def _unexplained(now: np.ndarray, known: np.ndarray) -> float:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 
 from ..faces.paste.placement import Placement
@@ -117,6 +119,9 @@ def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings()) -> J
 
     def judge(sights: Sequence[Sight]) -> list[Verdict]:
         new = [sight for sight in sights if sight.placement not in known or not _is_as_it_was(sight, known)]
+        for sight in (sight for sight in new if sight.placement.repaints):
+            known[sight.placement] = _shown(sight).clone(), _judge_repaint(sight, read, settings)
+        new = [sight for sight in new if not sight.placement.repaints]
         unread = [sight.placement for sight in new if sight.placement not in befores]
         if unread:
             faces = _alone([placement.face for placement in unread], unread[0].image)
@@ -139,20 +144,34 @@ def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings()) -> J
 def _against_first(sight: Sight, pair: Pair, read: Read, settings: ReaderSettings) -> Verification:
     """The verdict of a pair that passed also against the picture that the face was cut from, where that was another.
 
-    What a face remembers of it are 80 cells a side: enough to refuse whom it shows, not to fail whom it does not.
+    What a face remembers of it is small: enough to refuse whom it shows, not to fail whom it does not.
     """
     if pair.verification.verdict != STRANGER:
         return pair.verification
-    for first in sight.originals[1:]:
-        crop = torch.from_numpy(first).movedim(0, 2).repeat_interleave(2, 0).repeat_interleave(2, 1)
-        side = crop.shape[0]
-        face = Face(0, box_in_crop(side), 1.0, five_points_in_crop(side), FIVE_POINTS, "original")
-        (reading,) = read(crop[None], Faces(1, side, side, (face,)))
-        for result in pair.results:
-            verification = verify(reading, result, settings)
-            if verification.verdict == SAME_PERSON:
-                return verification
-    return pair.verification
+    said = (
+        verify(reading, result, settings)
+        for reading in map(partial(_read_remembered, read=read), sight.originals[1:])
+        for result in pair.results
+    )
+    return next((one for one in said if one.verdict == SAME_PERSON), pair.verification)
+
+
+def _judge_repaint(sight: Sight, read: Read, settings: ReaderSettings) -> Verdict:
+    """Refuses a second pass that shows whom the face remembers; nothing is said of one whose original is not known."""
+    for first in sight.originals:
+        (result,) = read(sight.after[None], _alone([sight.placement.face], sight.after))
+        verification = verify(_read_remembered(first, read), result, settings)
+        if verification.verdict == SAME_PERSON:
+            return verdict_of(verification)
+    return Verdict()
+
+
+def _read_remembered(original: np.ndarray, read: Read) -> Reading:
+    """The reading of what a face keeps of the picture that it was cut from, float32 [3, S, S]."""
+    crop = torch.from_numpy(original).movedim(0, 2).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    side = crop.shape[0]
+    face = Face(0, box_in_crop(side), 1.0, five_points_in_crop(side), FIVE_POINTS, "original")
+    return read(crop[None], Faces(1, side, side, (face,)))[0]
 
 
 def _is_as_it_was(sight: Sight, known: WeakKeyDictionary[Placement, tuple[torch.Tensor, Verdict]]) -> bool:

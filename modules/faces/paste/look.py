@@ -128,7 +128,12 @@ def look_at_faces(
     verdicts = [judge_coverage(share) for share in shares]
 
     def judge_degrees(sights: Sequence[Sight]) -> list[Verdict]:
-        return [judge_settings(replace(look, degree=sight.degree)) for sight in sights]
+        # of a second pass over a stranger's face
+        known = [replace(look, degree=sight.degree) for sight in sights]
+        return [
+            Verdict() if sight.placement.repaints else judge_settings(one)
+            for sight, one in zip(sights, known, strict=True)
+        ]
 
     for judge in (judge_likeness, judge_degrees, *look.judges):
         open_ = [i for i, verdict in enumerate(verdicts) if not verdict.refused]

@@ -21,6 +21,7 @@ from .masks import FaceShapes
 from .painted import judge_painted, with_what_holds
 from .placement import Placement, check_crops, placements_in
 from .redaction import cover
+from .repaint import judge_of_repaints, painted_already
 from .verdicts import Verdict
 
 
@@ -32,6 +33,7 @@ def replace_faces(
     *,
     look: Look = Look(),
     protect: torch.Tensor | None = None,
+    earlier: Report | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, Report]:
     """The images with every crop pasted, where they were changed, and the report of it.
@@ -45,6 +47,7 @@ def replace_faces(
         settings: how crops are pasted, and what becomes of faces that are refused. A feather beyond MOST_FEATHER, at
             which the original would show through, is limited to it, and the report says so.
         look: who looks, and what the report calls a face that passes.
+        earlier: the report of the steps before: faces that those painted may stay as these pictures show them.
 
     Returns:
         Images like the input, mask float32 [B, H, W], 0..1, what was replaced or covered, and the report.
@@ -69,13 +72,16 @@ def replace_faces(
     notes += holds
     kept_as_painted = frozenset(i for i, face in enumerate(faces) if face.painted is not None and face.painted.kept)
     exchange = (Originals(faces),) if not look.swap and len(faces) > 1 else ()
-    look = replace(look, judges=(*exchange, *look.judges, judge_painted))
+    repainted = painted_already(images, faces, earlier)
+    again = (judge_of_repaints(repainted, faces),) if repainted else ()
+    look = replace(look, judges=(*exchange, *look.judges, *again, judge_painted))
     result = images.clone()
     mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
     outcomes: dict[int, Outcome] = {}
     elsewhere: list[Face] = []
     for index in range(faces.image_count):
-        picture = _Picture(result[index], mask[index], placements_in(index, images, crops, faces), settings, kept)
+        placements = placements_in(index, images, crops, faces, repainted)
+        picture = _Picture(result[index], mask[index], placements, settings, kept)
         picture.kept_as_painted = kept_as_painted
         picture.paste(look, shield_of(protect, index))
         if look.find is not None and picture.placements and (look.looks_at(index) or picture.refused):

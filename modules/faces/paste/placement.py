@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,11 +25,13 @@ class Placement:
         image: float [H, W, C], 0..1: the picture as it was before any crop was pasted.
         crop: float [S, S, 1, 3 or 4], 0..1; S may differ from the face's crop_size.
         face: with `matrix` and `crop_size`.
+        repaints: an earlier step painted what the picture shows there: repaint.py.
     """
 
     image: torch.Tensor
     crop: torch.Tensor
     face: Face
+    repaints: bool = False
 
     @cached_property
     def shapes(self) -> FaceShapes:
@@ -124,11 +127,18 @@ def check_crops(images: torch.Tensor, crops: torch.Tensor, faces: Faces) -> None
         face.crop_place()
 
 
-def placements_in(index: int, images: torch.Tensor, crops: torch.Tensor, faces: Faces) -> dict[int, Placement]:
+def placements_in(
+    index: int, images: torch.Tensor, crops: torch.Tensor, faces: Faces, repainted: Collection[int] = ()
+) -> dict[int, Placement]:
     """The crops of one picture: index of a face in `faces` -> its placement.
 
     Args:
         index: of the picture.
         images, crops, faces: as check_crops wants them.
+        repainted: indices of faces that an earlier step painted.
     """
-    return {i: Placement(images[index], crops[i], face) for i, face in enumerate(faces) if face.image_index == index}
+    return {
+        i: Placement(images[index], crops[i], face, i in repainted)
+        for i, face in enumerate(faces)
+        if face.image_index == index
+    }

@@ -115,10 +115,11 @@ class Sight:
     @cached_property
     def originals(self) -> tuple[np.ndarray, ...]:
         """The square before the paste, and in the picture that the face was cut from where that showed something else:
-        float32 [3, 160, 160] each.
+        float32 [3, 160, 160] each. What an earlier step painted is no original.
         """
         before, first = self.placement.before[0], self.placement.first
-        return (before,) if first is None else (before, first)
+        own = () if self.placement.repaints else (before,)
+        return own if first is None else (*own, first)
 
 
 # All faces of one picture -> a verdict each; None for nothing to say. What a judge of identities needs of a face that

@@ -1,0 +1,72 @@
+"""Second passes: of a face that an earlier step painted, the picture shows a stranger already, and may go on doing so.
+
+The report of that step tells which faces those are, and its traces whether this picture is what came out of it. Then
+the result need not differ from what the picture shows; it must not show what was there before that step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from ..boxes import iou
+from ..outcomes import ANONYMIZED, SWAPPED
+from ..report import Report
+from ..traces import Trace, by_image, shows_original, shows_result
+from ..types import Face, Faces
+from .verdicts import STILL_ORIGINAL, Judge, Sight, Verdict
+
+_LEAST_AT_PLACE = 0.4  # intersection over union of two boxes of one face, found before and after it was painted
+
+
+def painted_already(images: torch.Tensor, faces: Faces, earlier: Report | None) -> dict[int, Trace]:
+    """The faces that the pictures show as an earlier step painted them.
+
+    Args:
+        images: float [B, H, W, C], 0..1, before this step.
+        faces: of these pictures.
+        earlier: the report of the steps before; None: there were none.
+
+    Returns:
+        Index of a face -> what the earlier step made of it.
+    """
+    if earlier is None or (earlier.images, earlier.height, earlier.width) != images.shape[:3]:
+        return {}
+    painted = {(entry.image, entry.box) for entry in earlier.entries if entry.action in (ANONYMIZED, SWAPPED)}
+    traces = by_image(trace for trace in earlier.traces if trace.key in painted)
+    found = {i: _trace_of(face, traces.get(face.image_index, ())) for i, face in enumerate(faces)}
+    return {
+        i: trace
+        for i, trace in found.items()
+        if trace is not None and shows_result(images[faces.faces[i].image_index], trace)
+    }
+
+
+def judge_of_repaints(traces: Mapping[int, Trace], faces: Faces) -> Judge:
+    """A judge that refuses what shows again what was there before the earlier step.
+
+    Args:
+        traces: of painted_already.
+        faces: that those are of.
+    """
+    known = {id(faces.faces[i]): trace for i, trace in traces.items()}
+
+    def judge(sights: Sequence[Sight]) -> list[Verdict | None]:
+        said: list[Verdict | None] = []
+        for sight in sights:
+            trace = known.get(id(sight.placement.face))
+            is_back = trace is not None and shows_original(sight.after, trace)
+            said.append(Verdict(STILL_ORIGINAL, "it shows what an earlier step had painted over") if is_back else None)
+        return said
+
+    return judge
+
+
+def _trace_of(face: Face, traces: Sequence[Trace]) -> Trace | None:
+    if not traces:
+        return None
+    overlaps = iou(face.box[None], np.array([trace.box for trace in traces]))[0]
+    best = int(overlaps.argmax())
+    return traces[best] if overlaps[best] >= _LEAST_AT_PLACE else None
