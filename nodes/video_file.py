@@ -92,7 +92,7 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choices(what, (STRANGERS, COVER), who, numbers)
         graph = GraphBuilder()
-        looked = {"min_score": min_score, "thorough": thorough, "if_no_face": if_no_face}
+        looked = {"min_score": min_score, "thorough": thorough, "if_no_face": if_no_face, "points": what != COVER}
         faces = graph.node("FaceAnonTrackVideo", "track", video=video, **looked).out(0)
         faces = choose(graph, faces, who, numbers)
         if what == COVER:

@@ -151,6 +151,7 @@ def test_a_video_is_covered_as_the_long_graph_covers_it(server, short_clip, tmp_
     saved = {"filename_prefix": "a", "format": "mp4", "mark_as_ai": True}
     video = node("FaceAnonAnonymizeVideoFile", video=["1", 0], **(SIMPLE | {"what": "cover", "numbers": ""}))
     tracking = {"min_score": 0.3, "thorough": False, "max_gap": 10, "lead": 3, "smoothing": 2.5}
+    tracking["points"] = False  # which nobody needs who covers
     covering = {"mode": redact.mode, "shape": redact.shape, "detail": redact.detail, "margin": redact.margin}
     one = {"2": video, "3": node("FaceAnonSaveVideo", video=["2", 0], report=["2", 2], **saved)}
     long = {

@@ -104,7 +104,7 @@ def redact_video_graph() -> dict:
     nodes = {
         "about": note(_REDACT + LIMITS, [0, -200], 700, 180),
         "video": sample_video([0, 80]),
-        "track": track_video([330, 80]),
+        "track": track_video([330, 80]) | {"widgets": {"points": False}},
         "redact": {
             "type": "FaceAnonRedactVideo",
             "pos": [660, 80],
