@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import av.container
+import av.error
 from av.stream import Disposition, Stream
 
 from ..files import written_whole
@@ -38,13 +39,22 @@ def opened(source: Source) -> Iterator[av.container.InputContainer]:
     """Open a video file, given by its path or its bytes, from the start; closed after the block.
 
     Raises:
-        ValueError: it only names other files, which would be read in its place whoever they belong to.
-        FileNotFoundError, av.error.InvalidDataError: it is missing, or no video.
+        ValueError: it is no video, or cut off; or it only names other files, which would be read in its place whoever
+            they belong to.
+        FileNotFoundError: it is missing.
     """
     if isinstance(source, BytesIO):
         source.seek(0)
     # titles in another encoding than UTF-8 are no reason to refuse a file
-    with av.open(source, metadata_errors="replace") as container:
+    try:
+        file = av.open(source, metadata_errors="replace")
+    except av.error.InvalidDataError:
+        # no name: that of a folder run's file is one of ours, and stands beside
+        raise ValueError(
+            "The file is no video, or one whose end is missing, as after a broken copy: copy it anew, or repair it "
+            "first."
+        ) from None
+    with file as container:
         if container.format.name.split(",")[0] in _LISTS_OF_FILES:
             raise ValueError("The file is a list of other files, not a video: choose the files themselves.")
         yield container

@@ -94,7 +94,8 @@ def probe(source: Source, window: Window = WHOLE, decode: bool = False) -> Video
 
     Raises:
         ValueError: there is no picture in the window, or it has absurd pixels.
-        FileNotFoundError, av.error.InvalidDataError: the file is missing or no video.
+            Or it is no video.
+        FileNotFoundError: it is missing.
     """
     with opened(source) as container:
         stream = video_stream(container)
