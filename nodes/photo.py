@@ -10,6 +10,7 @@ from ..modules.faces.outcomes import ANONYMIZED, SWAPPED
 from ..modules.faces.settings import DetectSettings, PasteSettings, RedactSettings
 from ..modules.model.own import OWN_SIZE
 from ..modules.model.settings import PaintSettings
+from ..modules.recognition.landmarks import LANDMARKS
 from ..modules.recognition.settings import AUTO
 from .detect import PASS, if_no_face_input, min_score_input, thorough_input
 from .model import check_model
@@ -137,12 +138,11 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
             done = graph.node("FaceAnonRedactFaces", "cover", image=image, faces=faces, mode=cover_with)
         else:
             loaded = face_anon_model if face_anon_model is not None else load(graph, model)
-            crop = graph.node(
-                "FaceAnonCropFaces", "crop", image=image, faces=faces, size=OWN_SIZE, face_anon_model=loaded
-            )
+            cut = {"size": OWN_SIZE, "align": LANDMARKS, "face_anon_model": loaded}
+            crop = graph.node("FaceAnonCropFaces", "crop", image=image, faces=faces, **cut)
             painting: dict[str, Any] = {"degree": degree, **painting_of(preset)._asdict()}
             if what == SWAP:
-                painting |= {"degree": 0.0, "source": _source_face(graph, source, loaded, looked)}
+                painting |= {"degree": 0.0, "source": _source_face(graph, source, cut, looked)}
             paint = graph.node(
                 "FaceAnonAnonymizeCrops",
                 "paint",
@@ -164,12 +164,7 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
         return io.NodeOutput(done.out(0), done.out(1), faces, both.out(0), done.out(2), expand=graph.finalize())
 
 
-def _source_face(graph: GraphBuilder, source, loaded, looked: dict):
+def _source_face(graph: GraphBuilder, source, cut: dict, looked: dict):
     """The link of the crop of the one face that is put on all others."""
     found = graph.node("FaceAnonDetectFaces", "detect_source", image=source, max_faces=1, **looked)
-    crop = graph.node(
-        "FaceAnonCropFaces",
-        "crop_source",
-        **{"image": source, "faces": found.out(0), "size": OWN_SIZE, "face_anon_model": loaded},
-    )
-    return crop.out(0)
+    return graph.node("FaceAnonCropFaces", "crop_source", image=source, faces=found.out(0), **cut).out(0)

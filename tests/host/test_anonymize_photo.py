@@ -74,7 +74,7 @@ def in_steps(what: str, model: str, verify: str) -> dict:
     names = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
     prompt |= {
         "l": node("FaceAnonLoadModel", model=model, **LOADER),
-        "c": node("FaceAnonCropFaces", image=["1", 0], faces=["d", 0], size=128),
+        "c": node("FaceAnonCropFaces", image=["1", 0], faces=["d", 0], size=128, align="68 landmarks"),
         "a": node(
             "FaceAnonAnonymizeCrops",
             **{name: ["l", slot] for slot, name in enumerate(names)},
@@ -98,7 +98,7 @@ def in_steps(what: str, model: str, verify: str) -> dict:
         prompt |= {
             "9": node("LoadImage", image="source.png"),
             "e": node("FaceAnonDetectFaces", image=["9", 0], **(LOOKED | {"max_faces": 1})),
-            "f": node("FaceAnonCropFaces", image=["9", 0], faces=["e", 0], size=128),
+            "f": node("FaceAnonCropFaces", image=["9", 0], faces=["e", 0], size=128, align="68 landmarks"),
         }
         prompt["a"]["inputs"] |= {"source": ["f", 0], "degree": 0.0}
         prompt["p"]["inputs"]["action"] = "swapped"
