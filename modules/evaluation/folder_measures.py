@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from ..faces import alignment, types
@@ -19,6 +20,7 @@ from .face_own import as_image, shared_reader
 from .folder_tables import JPEG, RECONSTRUCTION, RESULT
 
 SHARPNESS_SIDE = 256  # of the aligned crops that sharpness is measured on
+_SAME_SHAPE = 0.01  # difference of proportions up to which a result was only scaled
 SHARPNESS, SCORE = "sharpness", "detector's score"
 OUTSIDE, EQUAL = "outside the face squares", "equal outside the face squares"
 
@@ -81,8 +83,10 @@ def measure_pairs(
         measures.people += [number] * len(faces)
         same_size = original.shape == result.shape
         measures.resized += not same_size
-        # a result of another size has its faces elsewhere: none of them is measurable
-        in_result = folder_pairs.match_faces(faces, find(result).faces) if same_size else [None] * len(faces)
+        result = _of_its_size(result, original)
+        # a result of other proportions has its faces elsewhere: none of them is measurable
+        fits = original.shape == result.shape
+        in_result = folder_pairs.match_faces(faces, find(result).faces) if fits else [None] * len(faces)
         measures.lost += in_result.count(None)
         jpeg = quality.as_jpeg(original[None])[0]
         shown = {
@@ -119,6 +123,14 @@ def sharpness(pictures: list[np.ndarray], faces: list) -> list[float]:
         crop, _ = alignment.crop_faces(as_image(picture), one_picture([face], picture), SHARPNESS_SIDE)
         values.append(quality.sharpness(np.asarray((crop * 255).round().byte()))[0].item())
     return values
+
+
+def _of_its_size(result: np.ndarray, original: np.ndarray) -> np.ndarray:
+    """A result as large as its original, where only its size is another."""
+    (height, width), (ours, across) = original.shape[:2], result.shape[:2]
+    if result.shape == original.shape or abs(across * height / (ours * width) - 1) > _SAME_SHAPE:
+        return result
+    return np.asarray(Image.fromarray(result).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def outside(original: np.ndarray, result: np.ndarray, faces) -> tuple[float, float]:

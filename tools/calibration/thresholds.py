@@ -16,6 +16,7 @@ behind it ("rule of 30", Doddington et al., 2000); what is below is given as les
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,7 +98,19 @@ def _half(lines: list[Listed], dlib: np.ndarray, faceres: np.ndarray) -> Half:
 
 
 def chosen(strangers: Pairs) -> tuple[float, float]:
-    """The thresholds of dlib's distance and FaceRes' cosine."""
+    """The thresholds of dlib's distance and FaceRes' cosine.
+
+    Args:
+        strangers: pairs of other people, from whom they are chosen.
+
+    Raises:
+        SystemExit: there are too few of them to see a false accept rate of MOST_FALSE.
+    """
+    if len(strangers.dlib) * MOST_FALSE < LEAST_HITS:
+        raise SystemExit(
+            f"{len(strangers.dlib)} pairs of strangers are too few: a threshold that takes {MOST_FALSE:.2%} of them "
+            f"for one person needs {math.ceil(LEAST_HITS / MOST_FALSE)}. Read more people."
+        )
     dlib = max(limit for limit in DLIB if (strangers.dlib < limit).mean() <= MOST_FALSE)
     faceres = min(limit for limit in FACERES if (strangers.faceres > limit).mean() <= MOST_FALSE)
     return dlib, faceres
