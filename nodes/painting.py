@@ -267,7 +267,8 @@ def choice_inputs() -> list:
             optional=True,
             advanced=True,
             tooltip="With verify. auto: the smallest degree, from 0.5 upwards in steps of 0.125, at which both "
-            "recognisers clearly take the face for a stranger, with the same noise. Up to 9 paintings a face.",
+            "recognisers clearly take the face for a stranger, with the same noise. Up to 9 paintings a face, and one "
+            "less than attempts at 1.5 after them.",
         ),
     ]
 

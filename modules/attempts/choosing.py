@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..recognition.verdict import NOT_MEASURABLE, Verification
 from .settings import ALL_TRAITS, NO_TRAITS, AttemptSettings
@@ -75,6 +76,20 @@ def worth(verifications: Sequence[Verification], settings: AttemptSettings, requ
     # of what could not be measured before either nothing is known
     known = [margin(one) for one in verifications if one.verdict != NOT_MEASURABLE]
     return (1.0 if passed == 1 else 0.0, passed, min(known, default=-math.inf))
+
+
+def with_margin_missed(verifications: Sequence[Verification], required: float) -> tuple[Verification, ...]:
+    """Verifications that say so where a face passed without the margin that was asked for.
+
+    Args:
+        verifications: that passed.
+        required: beyond both thresholds; 0 asks for none.
+    """
+    word = f"no degree kept the margin of {required:g}"
+    return tuple(
+        one if _keeps([one], required) else replace(one, reason="; ".join(filter(None, (one.reason, word))))
+        for one in verifications
+    )
 
 
 def _keeps(verifications: Sequence[Verification], required: float) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..recognition.verdict import Verification
-from .choosing import is_enough, is_unmeasurable, worth
+from .choosing import is_enough, is_unmeasurable, with_margin_missed, worth
 from .schedule import Attempt, schedule
 from .settings import FIXED, AttemptSettings
 
@@ -73,10 +73,17 @@ class _Course:
     def note(self, attempt: Attempt, crops: torch.Tensor, said: Sequence[Verification]) -> None:
         """Keep the attempt if it is better than those before."""
         made = Chosen(attempt, attempt.number + 1, crops, tuple(said))
-        if self.best is None or self._worth(made) > self._worth(self.best):
+        if self.best is None or self._is_better(made, self.best):
             self.best = replace(made, crops=crops.clone())  # not the whole round's
         self.best = replace(self.best, painted=made.painted)
         self.is_done = made.painted == len(self.attempts) or is_enough(said, self.settings, self.required)
+        if self.is_done and self.best.passed:
+            self.best = replace(self.best, verifications=with_margin_missed(self.best.verifications, self.required))
+
+    def _is_better(self, made: Chosen, best: Chosen) -> bool:
+        mine, theirs = self._worth(made), self._worth(best)
+        # where the margin is kept by none, of equals the higher degree is the safer one
+        return mine > theirs or (mine == theirs and made.attempt.degree > best.attempt.degree and self.required > 0)
 
     def _worth(self, made: Chosen) -> tuple[float, ...]:
         return worth(made.verifications, self.settings, self.required)

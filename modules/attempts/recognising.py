@@ -10,10 +10,12 @@ import torch
 from ..faces.types import FIVE_POINTS, Face, Faces
 from ..recognition.crops import box_in_crop, five_points_in_crop
 from ..recognition.pairs import Read, read_pairs
-from ..recognition.reading import TOO_SMALL
+from ..recognition.reading import Reading, too_small
 from ..recognition.settings import ReaderSettings
 from ..recognition.verdict import Verification
 from .studio import Recognise
+
+_REMEMBERED = 256  # originals; bounds memory in a long film
 
 
 def crop_recogniser(read: Read, settings: ReaderSettings = ReaderSettings()) -> Recognise:
@@ -23,18 +25,29 @@ def crop_recogniser(read: Read, settings: ReaderSettings = ReaderSettings()) -> 
         read: the reader.
         settings: what can be read, and the thresholds.
     """
+    known: dict[int, tuple[Face, Reading]] = {}  # of faces that are painted again, by their id, which the face keeps
+
+    def read_originals(originals: torch.Tensor, faces: Sequence[Face]) -> list[Reading]:
+        if len({id(face) for face in faces}) < len(faces):  # one place for several crops: they cannot be told apart
+            return read(originals, _placed(originals))
+        new = [i for i, face in enumerate(faces) if id(face) not in known]
+        if len(known) + len(new) > _REMEMBERED:
+            known.clear()
+            new = list(range(len(faces)))
+        if new:
+            found = read(originals[new], _placed(originals[new]))
+            known.update((id(faces[i]), (faces[i], reading)) for i, reading in zip(new, found, strict=True))
+        return [known[id(face)][1] for face in faces]
 
     def recognise(originals: torch.Tensor, results: torch.Tensor, faces: Sequence[Face]) -> list[Verification]:
         befores = [
             # a crop shows no more than the picture had
-            replace(reading, size=face.size, reason=_too_small(face.size)) if _too_small(face.size) else reading
-            for reading, face in zip(read(originals, _placed(originals)), faces, strict=True)
+            replace(reading, size=face.size, reason=too_small(face.size, settings))
+            if face.size < settings.min_size
+            else reading
+            for reading, face in zip(read_originals(originals, faces), faces, strict=True)
         ]
         return [pair.verification for pair in read_pairs(befores, results, _placed(results), read, settings)]
-
-    def _too_small(size: float) -> str:
-        least = settings.min_size
-        return f"{TOO_SMALL}: {size:.0f} pixels, {least:.0f} are needed" if size < least else ""
 
     return recognise
 

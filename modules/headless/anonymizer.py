@@ -251,14 +251,16 @@ class Anonymizer:
         crops, faces = crop_faces(batch, faces, self.settings.resolution)
         if len(faces):
             crops, faces = self._paint(crops, faces, source, painting, options.attempts if verified else None)
-        judges = (identity_judge(self._reader.read),) if verified and not is_pasted_whole(options.pasting) else ()
+        is_swap = source is not None
+        is_judged = verified and not is_pasted_whole(options.pasting)
+        judges = (identity_judge(self._reader.read, swap=is_swap),) if is_judged else ()
         look = Look(
             ANONYMIZED if source is None else SWAPPED,
             painting.seed,
             None if source is not None else painting.degree,
             find=self._look,
             judges=judges,
-            swap=source is not None,
+            swap=is_swap,
         )
         pasted, mask, report = replace_faces(batch, crops, faces, options.pasting, look=look)
         notes = [self.settings.notice] if self.settings.demonstration and len(faces) else []

@@ -19,9 +19,9 @@ from ..faces.paste.placement import Placement
 from ..faces.paste.verdicts import Judge, Sight, Verdict
 from ..faces.types import FIVE_POINTS, IBUG_68, Face, Faces
 from .crops import box_in_crop, five_points_in_crop
-from .reading import Reading
+from .reading import Reading, compare
 from .settings import ReaderSettings
-from .verdict import SAME_PERSON, STRANGER, Verification, verify
+from .verdict import SAME_PERSON, STRANGER, Opinion, Verification, opinions, verify
 
 # Pictures [B, H, W, C] and faces of them -> a reading each, as of FaceReader.read.
 Read = Callable[[torch.Tensor, Faces], list[Reading]]
@@ -106,12 +106,14 @@ def look_again(
     return [Pair(*both, upright.get(i), said[i]) for i, both in enumerate(zip(befores, afters, strict=True))]
 
 
-def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings()) -> Judge:
-    """A judge for Look.judges that refuses who is still the same person, and who cannot be measured any more.
+def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings(), *, swap: bool = False) -> Judge:
+    """A judge for Look.judges that refuses who is still the same person, and who cannot be measured any more; and
+    who is somebody else of the same picture, where both recognisers say so.
 
     Args:
         read: the reader, for the faces of one picture at a time.
         settings: the thresholds.
+        swap: other people's faces are meant to be painted, be they of the same picture.
     """
     # the look asks again about the faces that are left, when others were refused: what did not change is known
     befores: WeakKeyDictionary[Placement, Reading] = WeakKeyDictionary()
@@ -133,7 +135,13 @@ def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings()) -> J
             after = new[0].after
             faces = _alone([sight.placement.face for sight in new], after)
             pairs = read_pairs([befores[sight.placement] for sight in new], after[None], faces, read, settings)
-            said += [_against_first(sight, pair, read, settings) for sight, pair in zip(new, pairs, strict=True)]
+            own = [against_first(sight, pair, read, settings) for sight, pair in zip(new, pairs, strict=True)]
+            picture = new[0].placement.image.data_ptr()  # each placement has a view of its own of it
+            neighbours = [] if swap else [one for one in befores.items() if one[0].image.data_ptr() == picture]
+            said += [
+                _against_others(sight.placement, replace(pair, verification=one), neighbours, settings)
+                for sight, pair, one in zip(new, pairs, own, strict=True)
+            ]
         for sight, verification in zip([*hopeless, *new], said, strict=True):
             known[sight.placement] = _shown(sight).clone(), verdict_of(verification)
         return [known[sight.placement][1] for sight in sights]
@@ -141,7 +149,7 @@ def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings()) -> J
     return judge
 
 
-def _against_first(sight: Sight, pair: Pair, read: Read, settings: ReaderSettings) -> Verification:
+def against_first(sight: Sight, pair: Pair, read: Read, settings: ReaderSettings) -> Verification:
     """The verdict of a pair that passed also against the picture that the face was cut from, where that was another.
 
     What a face remembers of it is small: enough to refuse whom it shows, not to fail whom it does not.
@@ -154,6 +162,41 @@ def _against_first(sight: Sight, pair: Pair, read: Read, settings: ReaderSetting
         for result in pair.results
     )
     return next((one for one in said if one.verdict == SAME_PERSON), pair.verification)
+
+
+def _against_others(
+    own: Placement, pair: Pair, others: Sequence[tuple[Placement, Reading]], settings: ReaderSettings
+) -> Verification:
+    """The verdict of a pair that passed also against the other people of its picture."""
+    if pair.verification.verdict != STRANGER:
+        return pair.verification
+    for placement, reading in others:
+        track = placement.face.track
+        is_own = placement is own or (track is not None and track == own.face.track)
+        if not is_own and reading.measurable and (words := one_person(pair.results, [reading], settings)):
+            return replace(pair.verification, verdict=SAME_PERSON, reason=f"as another face of the picture: {words}")
+    return pair.verification
+
+
+def one_person(firsts: Sequence[Reading], seconds: Sequence[Reading], settings: ReaderSettings) -> str:
+    """The figures, where both recognisers say that two faces are one person's; else "".
+
+    Args:
+        firsts: readings of one face.
+        seconds: of the other.
+        settings: the thresholds.
+    """
+    for first in firsts:
+        for second in seconds:
+            found = opinions(compare(first, second), settings)
+            if all(opinion.same for opinion in found):
+                return in_words(found)
+    return ""
+
+
+def in_words(found: Sequence[Opinion]) -> str:
+    """What recognisers say, in one line."""
+    return "; ".join(opinion.words for opinion in found)
 
 
 def _judge_repaint(sight: Sight, read: Read, settings: ReaderSettings) -> Verdict:

@@ -21,9 +21,10 @@ from .gaze import gaze
 from .head_pose import angles, head_rotation
 from .iris import load_iris_net
 from .landmarks import find_landmarks
-from .reading import COVERED, NO_FACE, TOO_SMALL, TURNED_AWAY, Reading
+from .reading import COVERED, NO_FACE, TURNED_AWAY, Reading, too_small
 from .settings import ReaderSettings
 
+_NO_HEAD = 100.0  # degrees of yaw or pitch: of the back of a head no face is read
 _ONET = crops.Square((0.49, 0.39), 1.366, ONET_SIDE)  # CenterFace's box as a square, which O-Net is used to
 
 
@@ -170,10 +171,12 @@ class FaceReader:
         """Why a face is not measurable, or "" where it is."""
         limits = self.settings
         if size < limits.min_size:
-            return f"{TOO_SMALL}: {size:.0f} pixels, {limits.min_size:.0f} are needed"
+            return too_small(size, limits)
         if certainty < limits.min_certainty:
             return f"{NO_FACE}: certainty {certainty:.2f}, {limits.min_certainty:.2f} is needed"
         yaw, pitch, _ = angles(turned)
+        if max(abs(yaw), abs(pitch)) > _NO_HEAD:  # landmarks of a blur
+            return f"{NO_FACE}: its landmarks are those of no head"
         for angle, limit, name in ((yaw, limits.max_yaw, "yaw"), (pitch, limits.max_pitch, "pitch")):
             if abs(angle) > limit:
                 return f"{TURNED_AWAY}: {name} {angle:.0f} degrees, {limit:.0f} is the most"

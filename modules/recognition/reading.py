@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from .head_pose import angle_between, angles
+from .settings import ReaderSettings
 
 TOO_SMALL, TURNED_AWAY, NO_FACE, COVERED = "too small", "turned away", "no clear face", "covered or blurred"
 
@@ -54,6 +56,11 @@ class Reading:
     def angles(self) -> tuple[float, float, float]:
         """Yaw, pitch and roll of the head in degrees; see head_pose.angles."""
         return angles(self.rotation)
+
+
+def too_small(size: float, settings: ReaderSettings) -> str:
+    """Why a face of so many pixels, which are too few, cannot be believed."""
+    return f"{TOO_SMALL}: {math.floor(10 * size) / 10:g} pixels, {settings.min_size:g} are needed"
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..faces.types import Faces
-from .pairs import Pair
+from .pairs import Pair, in_words, one_person
 from .reading import Reading, compare
 from .settings import ReaderSettings
-from .verdict import SAME_PERSON, Opinion, Verification, opinions, verify
+from .verdict import SAME_PERSON, Verification, opinions, verify
 
 _CANDIDATES = 64  # frames of a person among which the one is chosen that all others are compared with
 _NAMED = 12  # notes of one kind, and frames of a note, that are written out
@@ -75,7 +75,7 @@ def _verify_track(
             found = opinions(compare(pairs[result].after, pair.after), settings)
             if not any(opinion.same for opinion in found):
                 others.append(frame)
-                words = f"another person than in frame {frames[result] + 1}: {_words(found)}"
+                words = f"another person than in frame {frames[result] + 1}: {in_words(found)}"
                 reason = "; ".join(filter(None, (verification.reason, words)))
                 verification = replace(verification, reason=reason)
         said.append(verification)
@@ -101,8 +101,8 @@ def compare_faces(
     *,
     kept: Sequence[tuple[int, Reading]] = (),
     swapped: Collection[int] = (),
-) -> tuple[str, ...]:
-    """Notes on results of one picture that are one person, and on such that are another person of it.
+) -> tuple[dict[int, str], tuple[str, ...]]:
+    """Results of one picture that are another person of it, and notes on these and on such that are one person.
 
     Both recognisers have to say so: in a picture with many faces there are so many pairs that one alone would find some
     among strangers.
@@ -114,7 +114,11 @@ def compare_faces(
         settings: the thresholds.
         kept: number of the picture, and the original, of faces that were not changed.
         swapped: places of faces that got another person's on purpose: several may have one.
+
+    Returns:
+        Place of a face -> whom it shows, and the figures, in words; and the notes.
     """
+    persons: dict[int, str] = {}
     numbers = [offset + 1 for offset in faces.seed_offsets()]
     visible = set(shown)
     # what is seen -> the pictures, and the figures of each
@@ -123,7 +127,7 @@ def compare_faces(
     for image, members in _by_image(faces).items():
         seen = [i for i in members if i in visible]
         for i, j in _couples(seen):
-            if not {i, j} <= set(swapped) and (words := _one_person(pairs[i].results, pairs[j].results, settings)):
+            if not {i, j} <= set(swapped) and (words := one_person(pairs[i].results, pairs[j].results, settings)):
                 first, second = sorted((numbers[i], numbers[j]))
                 what = f"the results of faces {first} and {second} are one person"
                 alike.setdefault(what, []).append((image, words))
@@ -131,10 +135,12 @@ def compare_faces(
         originals += [(-1, "a face that was kept", reading) for at, reading in kept if at == image]
         for i in seen:
             for j, name, original in originals:
-                if i != j and original.measurable and (words := _one_person(pairs[i].results, [original], settings)):
+                if i != j and original.measurable and (words := one_person(pairs[i].results, [original], settings)):
                     what = f"the result of face {numbers[i]} is the person of {name}"
                     changed.setdefault(what, []).append((image, words))
-    return (*_lines(changed, faces.image_count), *_lines(alike, faces.image_count))
+                    if i not in swapped:
+                        persons.setdefault(i, f"as {name}: {words}")
+    return persons, (*_lines(changed, faces.image_count), *_lines(alike, faces.image_count))
 
 
 def _by_image(faces: Faces) -> dict[int, list[int]]:
@@ -148,20 +154,6 @@ def _couples(members: Sequence[int]) -> Iterator[tuple[int, int]]:
     for place, i in enumerate(members):
         for j in members[place + 1 :]:
             yield i, j
-
-
-def _one_person(firsts: Sequence[Reading], seconds: Sequence[Reading], settings: ReaderSettings) -> str:
-    """The figures, where both recognisers say that two faces are one person's; else ""."""
-    for first in firsts:
-        for second in seconds:
-            found = opinions(compare(first, second), settings)
-            if all(opinion.same for opinion in found):
-                return _words(found)
-    return ""
-
-
-def _words(found: Sequence[Opinion]) -> str:
-    return "; ".join(opinion.words for opinion in found)
 
 
 def _lines(seen: dict[str, list[tuple[int, str]]], images: int) -> list[str]:

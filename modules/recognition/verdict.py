@@ -43,7 +43,16 @@ class Opinion(NamedTuple):
         """The figure and the threshold that a stranger has to keep."""
         whose = "dlib's" if self.measure == "distance" else f"{self.name}'"
         limit = "least" if self.measure == "distance" else "most"
-        return f"{whose} {self.measure} is {self.value:.3f}, {self.threshold:g} is the {limit}"
+        return f"{whose} {self.measure} is {apart(self.value, self.threshold, 3)}, {self.threshold:g} is the {limit}"
+
+
+def apart(value: float, limit: float, digits: int) -> str:
+    """A figure with so many digits after the point, or more where it would else read as the limit that it misses."""
+    if value == limit or not math.isfinite(value):
+        return f"{value:.{digits}f}"
+    while digits < 9 and float(f"{value:.{digits}f}") == float(f"{limit:.{digits}f}"):
+        digits += 1
+    return f"{value:.{digits}f}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,11 @@ class Verification:
             "verdict": self.verdict,
             "reason": self.reason,
             "recognisers": [
-                {**opinion._asdict(), "value": round(opinion.value, 3), "threshold": round(opinion.threshold, 3)}
+                {
+                    **opinion._asdict(),
+                    "value": float(apart(opinion.value, opinion.threshold, 3)),
+                    "threshold": round(opinion.threshold, 3),
+                }
                 for opinion in self.opinions
             ],
             "drift": None

@@ -9,12 +9,14 @@ import torch
 
 from ..faces.alignment import check_faces
 from ..faces.types import Faces
-from .pairs import Pair, Read, read_pairs
-from .reading import Reading
+from .pairs import Pair, Read, against_first, read_pairs
+from .pixels import shown_originals, sights_of
+from .reading import NO_FACE, Reading
 from .settings import ReaderSettings
 from .together import compare_faces, verify_tracks
-from .verdict import Verification
+from .verdict import FAILED, SAME_PERSON, Verification
 
+_EXCHANGED = "the result shows a clear face: are before and after exchanged?"
 _AT_ONCE = 4  # pictures whose faces are read together
 
 
@@ -51,7 +53,9 @@ def verify_faces(
 
     Of a person who was followed through a clip each frame is compared with its own original and with the original that
     is nearest to all others, so that no frame passes for another one of the same person; and all results with the one
-    among them that is nearest to all others.
+    among them that is nearest to all others. What recognisers let pass is looked at as Paste Faces looks at it: a face
+    that still shows its original, or another one's of these pictures, is no stranger; neither is one that both
+    recognisers take for somebody else of its picture.
 
     Args:
         before: float [B, H, W, C], 0..1, the originals.
@@ -84,11 +88,33 @@ def verify_faces(
             kept += zip(images, read(before[start:stop], others), strict=True)
         if progress is not None:
             progress(stop, faces.image_count)
-    pairs = [known[i] for i in range(len(faces))]
+    sights = sights_of(before, after, unmarked)
+    pairs = [
+        replace(known[i], verification=against_first(sight, known[i], read, settings)) for i, sight in enumerate(sights)
+    ]
     shown = [i for i, pair in enumerate(pairs) if i not in covered or pair.results]
     verified, notes = verify_tracks(faces, pairs, shown, settings)
-    said = tuple(one if i in shown else None for i, one in enumerate(verified))
-    return Verified(said, (*notes, *compare_faces(faces, pairs, shown, settings, kept=kept, swapped=swapped)))
+    verified = [
+        replace(one, verdict=FAILED, reason=f"{one.reason}; {_EXCHANGED}") if _shows_more(pair) else one
+        for one, pair in zip(verified, pairs, strict=True)
+    ]
+    persons, more = compare_faces(faces, pairs, shown, settings, kept=kept, swapped=swapped)
+    looked_at = [i for i in shown if i not in covered and verified[i].passed]
+    originals = shown_originals(sights, looked_at, swapped)
+    said = [_refused(one, originals.get(i) or persons.get(i)) if i in shown else None for i, one in enumerate(verified)]
+    return Verified(tuple(said), (*notes, *more))
+
+
+def _shows_more(pair: Pair) -> bool:
+    """Whether a face is plain in the result where the original has none: the two are exchanged, most likely."""
+    return pair.after.measurable and pair.before.reason.startswith(NO_FACE)
+
+
+def _refused(verification: Verification, why: str | None) -> Verification:
+    """A verification that passed, refused for what else was seen."""
+    if why is None or not verification.passed:
+        return verification
+    return replace(verification, verdict=SAME_PERSON, reason=why)
 
 
 def _check(before: torch.Tensor, after: torch.Tensor, faces: Faces) -> None:

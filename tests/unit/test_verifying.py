@@ -207,14 +207,15 @@ def test_faces_too_small_to_measure_leave_marked_and_are_not_read_twice(people):
 # Pictures before and after
 
 
-def test_a_swap_by_accident_is_noted_with_both_numbers(reader, people):
+def test_a_swap_by_accident_does_not_pass_and_is_noted_with_both_numbers(reader, people):
     images, crops, faces = people
     exchanged = crops[[1, 0, 2, 3, 4]]
     exchanged[2] = people[1][2].flip(1)  # upside down: nobody
     after = replace_faces(images, exchanged, faces, PasteSettings(fallback=KEEP, keep_faces="1-5"))[0]
     two = replace(faces, faces=faces.faces[:2], kept=faces.faces[2:3], fingerprint=take_fingerprint(images))
     found = verify_faces(images, after, two, reader.read)
-    assert {one.verdict for one in found.verifications} == {STRANGER} and found.failed == ()
+    assert {one.verdict for one in found.verifications} == {SAME_PERSON} and found.failed == (0, 1)
+    assert all("another face of these pictures" in one.reason for one in found.verifications)
     assert [note.split(":")[0] for note in found.notes] == [
         "the result of face 1 is the person of face 2",
         "the result of face 2 is the person of face 1",
@@ -322,3 +323,37 @@ def test_an_evaluation_looks_again_at_who_seems_a_stranger_as_verify_faces_does(
     assert [verification.verdict for verification in found] == [SAME_PERSON, FAILED, SAME_PERSON]
     unseen = shared.verify([None], pictures[:1], [face])
     assert unseen[0].verdict == NOT_MEASURABLE
+
+
+def test_an_original_that_recognisers_do_not_know_is_no_stranger(reader, people):
+    """Its negative, and originals of one batch in another order."""
+    images, _, faces = people
+    found = verify_faces(images, 1 - images, faces, reader.read)
+    assert {one.verdict for one in found.verifications} <= {SAME_PERSON, FAILED, NOT_MEASURABLE}
+    assert found.failed == tuple(range(len(faces)))
+
+
+def test_a_paste_refuses_who_is_somebody_else_of_the_picture():
+    """Readings as if each result were the other's original; the pixels are nobody's."""
+    image = smooth(0, 128, 256)
+    boxes = ([20.0, 20, 100, 110], [150.0, 20, 230, 110])
+    found = tuple(Face(0, np.array(box), i / 10 + 0.01, np.zeros((0, 2)), BOX_ONLY, "t") for i, box in enumerate(boxes))
+    faces = crop_faces(image, Faces(1, 128, 256, found), 96)[1]
+    first, second = reading(), reading(1.9, -0.5)
+
+    def read(pictures, of):
+        shown = (second, first) if not torch.equal(pictures[0], image[0]) else (first, second)
+        return [shown[int(face.score * 10)] for face in of]
+
+    new = torch.cat([smooth(1, 96, 96), smooth(2, 96, 96)])
+    for swap in (False, True):
+        look = Look(judges=(identity_judge(read, swap=swap),), swap=swap)
+        report = replace_faces(image, new, faces, PasteSettings(), look=look)[2]
+        assert report.count() == ({"anonymized": 2} if swap else {"redacted": 2})
+        assert all(("as another face of the picture" in entry.reason) != swap for entry in report.entries)
+
+
+def smooth(seed, height, width):
+    coarse = torch.rand((1, 3, height // 8, width // 8), generator=torch.Generator().manual_seed(seed))
+    fine = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
+    return fine.clamp(0, 1).movedim(1, -1)
