@@ -62,8 +62,8 @@ def shown_originals(sights: Sequence[Sight], looked_at: Collection[int], swapped
     left = [i for i in places if i not in found and i not in swapped]
     if left and len(sights) > 1:
         faces = [sight.placement.face for sight in sights]
-        first = sights[0].placement.image
-        others = Originals(Faces(max(face.image_index for face in faces) + 1, *first.shape[:2], tuple(faces)))
+        height, width = sights[0].after.shape[:2]
+        others = Originals(Faces(max(face.image_index for face in faces) + 1, height, width, tuple(faces)))
         for i, verdict in zip(left, others([sights[i] for i in left]), strict=True):
             if verdict is not None and verdict.refused:
                 found[i] = verdict.reason
