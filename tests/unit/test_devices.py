@@ -87,8 +87,12 @@ def sampled(images, **options):
 @pytest.fixture(autouse=True)
 def like_apples(monkeypatch):
     """The card calls itself "cuda", samples no better than "mps"; channels lie as on the CPU, which computes."""
-    monkeypatch.setattr(resampling, "_WITHOUT_SAMPLING", ("cuda",))
-    monkeypatch.setattr(centerface, "_CHANNELS_LAST", ("cpu", "cuda"))
+    as_apples(monkeypatch)
+
+
+def as_apples(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(resampling, "_WITHOUT_SAMPLING", ("cuda",))
+    patch.setattr(centerface, "_CHANNELS_LAST", ("cpu", "cuda"))
 
 
 def test_the_pretended_card_refuses_what_real_ones_refuse():
@@ -111,15 +115,24 @@ def test_the_pretended_card_refuses_what_real_ones_refuse():
                 refused()
 
 
-@pytest.mark.parametrize("gpu_only", [False, True], ids=["pictures on the CPU", "pictures on the card"])
-def test_detection(request, gpu_only):
-    """With points refined, thorough and turned: every way to a face."""
+@pytest.fixture(scope="module")
+def searched(request):
+    """A photo, upright and turned, and its faces as the CPU finds them: thorough, with points refined."""
     photo = Image.open(request.config.rootpath / "assets" / "astronaut.jpg").convert("RGB")
-    photo = photo.resize((112, 112), box=(96, 0, 352, 256))
+    photo = photo.resize((96, 96), box=(96, 0, 352, 256))
     turned = photo.transpose(Image.Transpose.ROTATE_180)
     images = torch.stack([torch.from_numpy(np.array(picture)).float() / 255 for picture in (photo, turned)])
-    expected = detect_faces(load_face_networks(), images, DetectSettings(thorough=True))
+    with pytest.MonkeyPatch.context() as patch:
+        as_apples(patch)
+        expected = detect_faces(load_face_networks(), images, DetectSettings(thorough=True))
     assert {face.image_index for face in expected} == {0, 1}
+    return images, expected
+
+
+@pytest.mark.parametrize("gpu_only", [False, True], ids=["pictures on the CPU", "pictures on the card"])
+def test_detection(searched, gpu_only):
+    """With points refined, thorough and turned: every way to a face."""
+    images, expected = searched
     with pretended_device() as put:
         seen = detect_faces(
             put(load_face_networks()), put(images) if gpu_only else images, DetectSettings(thorough=True)

@@ -30,7 +30,9 @@ def anonymizer():
 
 @pytest.fixture(scope="module")
 def group():
-    return Image.open(ROOT / "assets" / "synthetic_group.jpg")
+    """Five faces of 30 to 60 pixels."""
+    with Image.open(ROOT / "assets" / "synthetic_group.jpg") as picture:
+        return picture.resize((450, 300))
 
 
 @pytest.fixture(scope="module")

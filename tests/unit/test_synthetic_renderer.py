@@ -76,7 +76,7 @@ def effects() -> dict[str, tuple[float, float]]:
             ends = base[[0, 0] * len(names)]
             for i, name in enumerate(names):
                 ends.values[2 * i : 2 * i + 2, ends.names.index(name)] = torch.tensor([-1.0, 1.0])
-            rendered = render(ends, SCENE, 128) if table is IDENTITY else render(SHOWN, ends, 128)
+            rendered = render(ends, SCENE, 64) if table is IDENTITY else render(SHOWN, ends, 64)
             for i, name in enumerate(names):
                 first, second = rendered.images[2 * i : 2 * i + 2]
                 difference = (first - second).abs().mean(-1)

@@ -56,7 +56,7 @@ def test_many_missed_detections(truth, seed):
 
 
 def test_real_detections_of_a_crossing(truth):
-    frames = range(20, 49, 3)
+    frames = range(20, 49, 4)
     corner = np.array([80.0, 40.0])
     found = detect_faces(load_face_networks(), benchmark.clip.render(frames)[:, 40:220, 80:400])
     moved = [replace(f, box=f.box + np.tile(corner, 2), points=f.points + corner) for f in found]
