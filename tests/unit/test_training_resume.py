@@ -17,15 +17,15 @@ from training_sets import make_set, read_log, settings_for, train
 from face_anonymizer.modules.training.state import newest_checkpoint
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
-END = 12
+END = 9
 FILES = ("networks.safetensors", "ema.safetensors", "optimizer.safetensors")
 
 
 def curriculum(folder, **options):
-    """END steps over two lists, the second from step 8 on."""
+    """END steps over two lists, the second from step 6 on."""
     folder.mkdir()
     first, second = make_set(folder / "first", 8), make_set(folder / "second", 5)
-    options = {"steps": END, "checkpoint_every": 3, "accumulate": 2, "phase_2_at": 8, **options}
+    options = {"steps": END, "checkpoint_every": 3, "accumulate": 2, "phase_2_at": 6, **options}
     return settings_for(folder, first, data_phase_2=(second,), **options)
 
 
@@ -90,7 +90,7 @@ def test_killed_and_resumed(tmp_path, unbroken, number):
 
 def test_resumed_in_the_second_phase(tmp_path, unbroken):
     settings = curriculum(tmp_path / "set")
-    train(replace(settings, steps=10))
+    train(replace(settings, steps=8))
     train(replace(settings, resume=True))
     assert_same_weights(newest_checkpoint(settings.output), unbroken)
 
@@ -109,12 +109,12 @@ def test_resumed_without_the_cache(tmp_path):
 def test_looking_on_changes_nothing(tmp_path, unbroken):
     """Validation samples with the moving averages and puts the weights back."""
     held_out = make_set(tmp_path / "held_out", 3)
-    settings = curriculum(tmp_path / "set", validation_data=(held_out,), validate_every=5, validation_steps=2)
+    settings = curriculum(tmp_path / "set", validation_data=(held_out,), validate_every=4, validation_steps=2)
     train(settings)
     assert_same_weights(newest_checkpoint(settings.output), unbroken)
     losses = [line["validation_loss"] for line in read_log(settings.output) if "validation_loss" in line]
     assert len(losses) == 2
-    assert {path.name for path in (settings.output / "samples").iterdir()} == {"00000005.png", "00000010.png"}
+    assert {path.name for path in (settings.output / "samples").iterdir()} == {"00000004.png", "00000008.png"}
     events = next((settings.output / "tensorboard").iterdir()).read_bytes()
     assert all(name in events for name in (b"validation_loss", b"samples", b"learning_rate"))
 
