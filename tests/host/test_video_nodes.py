@@ -22,6 +22,7 @@ from face_anonymizer.modules.model.loading import load_model_folder
 from face_anonymizer.modules.video import frames as video_frames
 from face_anonymizer.modules.video import jobs
 from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
+from face_anonymizer.tools.pictures.synthetic_clip import render
 
 # Most tests here search the same pictures; none of them is about the network.
 pytestmark = pytest.mark.usefixtures("remembered_looks")
@@ -35,6 +36,15 @@ def model():
     """The demo model, at few steps: what the tiny one paints is noise, which is covered as broken."""
     with torch.inference_mode():
         return load_model_folder(checkpoint.PACK_MODELS / checkpoint.DEMO)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """The clip of all tests, half as large: 320x180, three moving faces of 30 to 50 pixels."""
+    path = tmp_path_factory.mktemp("clip") / "Jane Doe at home.mp4"
+    frames = torch.nn.functional.avg_pool2d(render(range(20, 24)).movedim(-1, 1), 2).movedim(1, -1)
+    write_video(path, frames, metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
+    return path
 
 
 @pytest.fixture
@@ -215,9 +225,9 @@ def test_a_trimmed_video_and_faces_of_another(video, model):
     assert faces.image_count == count < FRAMES
     result, _ = pack.FaceAnonRedactVideo.execute(trimmed, faces).result
     assert result.get_components().images.shape[0] == count
-    with pytest.raises(ValueError, match=rf"{count} frames of 640x360.*{FRAMES} of 640x360"):
+    with pytest.raises(ValueError, match=rf"{count} frames of 320x180.*{FRAMES} of 320x180"):
         pack.FaceAnonRedactVideo.execute(video, faces)
-    with pytest.raises(ValueError, match=f"{FRAMES} of 640x360"):
+    with pytest.raises(ValueError, match=f"{FRAMES} of 320x180"):
         pack.FaceAnonAnonymizeVideo.execute(video, faces, *model, **FAST)
 
 
@@ -281,7 +291,7 @@ def test_a_variable_frame_rate_stays(tmp_path, video, faces):
     shown_at = [0, 1001, 5005, 5505]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("h264", rate=30)
-        stream.height, stream.width, stream.pix_fmt = 360, 640, "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = 180, 320, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 30000)
         for frame, pts in zip(frames, shown_at, strict=True):
             picture = av.VideoFrame.from_ndarray((frame * 255).byte().numpy(), format="rgb24")
