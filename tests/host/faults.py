@@ -72,7 +72,7 @@ FAULTS = {
         "modules/model/attention.py",
         "if isinstance(device_or_dtype, torch.device):",
         "if True:",
-        ("tests/host/test_pretended_gpu.py::test_the_whole_way_of_the_tiny_model",),
+        ("tests/host/test_pretended_gpu.py::test_the_whole_way_of_the_smallest_model",),
         "is rounded to 8 bits",
     ),
     "a checkpoint that cannot be written leaves processes waiting": Fault(

@@ -1,18 +1,59 @@
-"""The nodes called in a row, as a graph calls them."""
+"""The nodes called in a row, as a graph calls them; and the smallest model that they take."""
+
+import atexit
+import functools
+import shutil
+import tempfile
+from pathlib import Path
 
 import golden
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from face_anonymizer import nodes as pack
+from face_anonymizer.modules.checking import random_model
+from face_anonymizer.modules.model.checkpoint import NETWORKS
 
 SIZE = 128
+LEAST_SIZE = 64
 
 
 def load_tiny(weight_dtype: str = "default"):
     from face_anonymizer.modules.model.loading import load_model_folder
 
     return load_model_folder(golden.TINY, weight_dtype=weight_dtype)
+
+
+@functools.cache
+def least_folder() -> Path:
+    """A model of two levels in place of the tiny one's four, with random weights: every kind of layer, half the time.
+
+    For what does not hang on the official code's recordings. No two networks are alike, and no weight is one of fp8's
+    numbers, so that each dtype rounds.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="face_anonymizer_least_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    sizes = {"block_out_channels": [32, 64], "attention_head_dim": [1, 2]}
+    blocks = {
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    }
+    unet = random_model.TINY.unet | sizes | blocks
+    architecture = random_model.TINY._replace(unet=unet, resolution=LEAST_SIZE)
+    random_model.write_random_model(folder, architecture, torch.float16, 0, lambda _: None)
+    for number, network in enumerate(NETWORKS):
+        file = folder / network / "model.safetensors"
+        tensors = {name: tensor * (1.01 + number / 100) for name, tensor in load_file(file).items()}
+        file.unlink()
+        save_file(tensors, file)
+    return folder
+
+
+def load_least(weight_dtype: str = "default"):
+    from face_anonymizer.modules.model.loading import load_model_folder
+
+    return load_model_folder(least_folder(), weight_dtype=weight_dtype)
 
 
 def photo() -> torch.Tensor:

@@ -174,7 +174,7 @@ def check_pictures(card: Card) -> None:
     intermediate = DEVICE if card.gpu_only else torch.device("cpu")
     photo = Image.open(golden.FIXTURES.parents[1] / "assets" / "astronaut.jpg").convert("RGB").crop((96, 0, 352, 256))
     with pretended(card) as device, device.values():
-        frame = torch.from_numpy(np.asarray(photo.resize((192, 192)), dtype=np.float32)) / 255
+        frame = torch.from_numpy(np.asarray(photo.resize((128, 128)), dtype=np.float32)) / 255
         images = torch.stack([frame, frame.roll(2, 1)]).to(intermediate)
         faces = pack.FaceAnonDetectFaces.execute(images)[0]
         assert sorted(face.image_index for face in faces) == [0, 1], f"{len(faces)} faces were found in 2 frames of one"

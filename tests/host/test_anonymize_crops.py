@@ -24,7 +24,11 @@ STEPS = 2
 @pytest.fixture(scope="module")
 def model():
     with torch.inference_mode():
-        return pipeline.load_tiny()
+        return pipeline.load_least()
+
+
+def face_images(count: int) -> torch.Tensor:
+    return pipeline.face_images(count, pipeline.LEAST_SIZE)
 
 
 def faces_of(tracks) -> Faces:
@@ -40,7 +44,7 @@ def crops_of(model, crops, faces, **settings) -> torch.Tensor:
 
 
 def test_equals_the_single_nodes(model):
-    crops = pipeline.face_images(3)
+    crops = face_images(3)
     expected = model.vae.decode(pipeline.anonymize(model, crops, seed=7, steps=STEPS))
     assert torch.equal(crops_of(model, crops, faces_of([None] * 3)), expected)
     inputs = pipeline.references(model, crops, crops)
@@ -49,7 +53,7 @@ def test_equals_the_single_nodes(model):
 
 
 def test_parts_change_nothing_but_rounding(model):
-    crops = pipeline.face_images(3)
+    crops = face_images(3)
     whole = crops_of(model, crops, faces_of([None] * 3))
     for at_once in (1, 2):
         parts = crops_of(model, crops, faces_of([None] * 3), faces_at_once=at_once)
@@ -59,7 +63,7 @@ def test_parts_change_nothing_but_rounding(model):
 
 
 def test_a_person_keeps_one_seed_over_the_frames(model):
-    crops = pipeline.face_images(1).repeat(4, 1, 1, 1)
+    crops = face_images(1).repeat(4, 1, 1, 1)
     tracked = crops_of(model, crops, faces_of([0, 1, 0, 1]))
     assert torch.allclose(tracked[0], tracked[2], atol=2e-5) and torch.allclose(tracked[1], tracked[3], atol=2e-5)
     assert (tracked[0] - tracked[1]).abs().mean() > 0.01
@@ -68,7 +72,7 @@ def test_a_person_keeps_one_seed_over_the_frames(model):
 
 
 def test_one_synthetic_face_is_swapped_onto_every_frame(model):
-    crops = pipeline.face_images(3)
+    crops = face_images(3)
     faces = faces_of([0, 0, 0])
     best = replace(faces.faces[1], score=1.0)
     faces = replace(faces, faces=(faces.faces[0], best, faces.faces[2]))
@@ -83,7 +87,7 @@ def test_one_synthetic_face_is_swapped_onto_every_frame(model):
 
 
 def test_a_source_is_swapped_as_the_single_nodes_swap_it(model):
-    source, crops = pipeline.face_images(2).split(1)
+    source, crops = face_images(2).split(1)
     inputs = pipeline.references(model, source, crops, degree=0.0)
     latents = pack.FaceAnonDDPMSampler.execute(**inputs, seed=7, steps=STEPS)[0]["samples"]
     swapped = crops_of(model, crops, faces_of([None]), degree=0.0, source=source)
@@ -91,12 +95,12 @@ def test_a_source_is_swapped_as_the_single_nodes_swap_it(model):
     larger = torch.nn.functional.interpolate(source.movedim(-1, 1), scale_factor=2).movedim(1, -1)
     assert crops_of(model, crops, faces_of([None]), degree=0.0, source=larger).shape == crops.shape
     with pytest.raises(ValueError, match="2 source faces for 3 crops"):
-        crops_of(model, pipeline.face_images(3), faces_of([None] * 3), source=pipeline.face_images(2))
+        crops_of(model, face_images(3), faces_of([None] * 3), source=face_images(2))
 
 
 @pytest.mark.parametrize("name", ["dpmpp_2m", "euler", "ddim", "dpmpp_sde"])
 def test_samplers_of_the_host_paint(model, name):
-    crops = pipeline.face_images(2)
+    crops = face_images(2)
     painted = crops_of(model, crops, faces_of([None, None]), sampler_name=name)
     again = crops_of(model, crops, faces_of([None, None]), sampler_name=name)
     assert painted.shape == crops.shape and painted.isfinite().all() and torch.equal(painted, again)
@@ -104,10 +108,10 @@ def test_samplers_of_the_host_paint(model, name):
 
 
 def test_no_crops_and_crops_of_other_faces(model):
-    none = torch.zeros(0, 128, 128, 3)
+    none = torch.zeros(0, 64, 64, 3)
     assert crops_of(model, none, faces_of([])).shape == none.shape
     with pytest.raises(ValueError, match="2 crops but 1 faces"):
-        crops_of(model, pipeline.face_images(2), faces_of([None]))
+        crops_of(model, face_images(2), faces_of([None]))
 
 
 POINTS = np.array([[203.0, 100.5], [245.5, 102.7], [223.5, 127.5], [203.5, 139.5], [243.5, 141.0]])
@@ -118,7 +122,7 @@ def portrait():
     """A photo, its face as Crop Faces gives it, and the same face said to be too small for recognisers."""
     image = pipeline.photo()
     face = Face(0, np.array([172.0, 52, 272, 178]), 0.9, POINTS, FIVE_POINTS, "test")
-    crops, faces = crop_faces(image, Faces(1, *image.shape[1:3], (face,)), 128)
+    crops, faces = crop_faces(image, Faces(1, *image.shape[1:3], (face,)), pipeline.LEAST_SIZE)
     small = replace(faces.faces[0], box=np.array([172.0, 52, 192, 72]))
     return image, crops.repeat(2, 1, 1, 1), replace(faces, faces=(faces.faces[0], small))
 
@@ -174,7 +178,7 @@ def refusing(*numbers):
 @pytest.mark.parametrize("identity", [SAME_NOISE, SAME_FACE])
 def test_a_person_of_a_clip_is_painted_again_as_a_whole(model, identity):
     """Two people in three frames. A key frame of the second does not pass at first, one of all frames not at last."""
-    crops = pipeline.face_images(2).repeat(3, 1, 1, 1)
+    crops = face_images(2).repeat(3, 1, 1, 1)
     faces = faces_of([0, 1, 0, 1, 0, 1])
     painting = PaintSettings(1.25, 7, SamplerSettings(steps=1))
     same_noise = identity == SAME_NOISE

@@ -47,8 +47,8 @@ def patchers(model) -> list:
     return [model.unet, *(network.patcher for network in networks)]
 
 
-def load(weight_dtype: str = "default", folder=golden.TINY):
-    model = loading.load_model_folder(folder, weight_dtype=weight_dtype)
+def load(weight_dtype: str = "default", folder=None):
+    model = loading.load_model_folder(folder or pipeline.least_folder(), weight_dtype=weight_dtype)
     assert all(patcher.is_dynamic() for patcher in patchers(model))
     return model
 
@@ -56,7 +56,7 @@ def load(weight_dtype: str = "default", folder=golden.TINY):
 @pytest.fixture(scope="module")
 def plain(images):
     """What the plain mode makes: sampler -> latents."""
-    model = pipeline.load_tiny()
+    model = pipeline.load_least()
     assert not any(patcher.is_dynamic() for patcher in patchers(model))
     with torch.inference_mode():
         return run(model, images)
@@ -134,7 +134,7 @@ def test_lora_changes_the_result_and_leaves_the_weights(images):
         assert torch.equal(ksampler(model.unet, inputs, guidance=1.0), base), "the LoRA stayed in the weights"
         return base, with_lora
 
-    base, expected = both(pipeline.load_tiny())
+    base, expected = both(pipeline.load_least())
     with dynamic_vram():
         _, found = both(load())
     changed, difference = golden.relative(expected, base), golden.relative(found, expected)
@@ -151,13 +151,13 @@ def swap(model, images) -> torch.Tensor:
 def exact(images) -> torch.Tensor:
     """The swap in the plain mode, in full precision."""
     with torch.inference_mode():
-        return swap(pipeline.load_tiny("fp32"), images)
+        return swap(pipeline.load_least("fp32"), images)
 
 
 @pytest.mark.parametrize("weight_dtype", ["fp32", "fp16", "bf16", "fp8_e4m3fn"])
 def test_weight_dtypes_are_as_near_to_full_precision_as_in_the_plain_mode(images, exact, weight_dtype):
     """Not equal: the file's weights stay as they are, in half precision, and some are used without being rounded."""
-    expected = swap(pipeline.load_tiny(weight_dtype), images)
+    expected = swap(pipeline.load_least(weight_dtype), images)
     with dynamic_vram():
         found = swap(load(weight_dtype), images)
     plain_error, error = golden.relative_norm(expected, exact), golden.relative_norm(found, exact)
@@ -178,7 +178,7 @@ def test_as_many_faces_at_once_as_in_the_plain_mode(monkeypatch, weight_dtype):
         monkeypatch.setattr(model.unet, "offload_device", None)  # as on a card, where it is another one
         return sampled_at_once(model.unet, shape, (states,)), recorded_at_once(patcher, shape)
 
-    expected = chosen(pipeline.load_tiny(weight_dtype))
+    expected = chosen(pipeline.load_least(weight_dtype))
     with dynamic_vram():
         found = chosen(load(weight_dtype))
     print(f"\n{weight_dtype}: {found} faces at once, plain mode {expected}")

@@ -1,4 +1,4 @@
-"""The evaluation in a real ComfyUI with the tiny model: it paints as the product does, reduces as it says, resumes."""
+"""The evaluation in a real ComfyUI, with the smallest model: it paints as the product, reduces as it says, resumes."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pipeline import face_images, load_tiny
+from pipeline import LEAST_SIZE, face_images, load_least
 
 from face_anonymizer.modules.evaluation import conditions, painting
 from face_anonymizer.modules.evaluation.conditions import Condition
@@ -27,12 +27,12 @@ SEED = 11
 
 @pytest.fixture(scope="module")
 def model():
-    return load_tiny()
+    return load_least()
 
 
 @pytest.fixture(scope="module")
 def pictures() -> np.ndarray:
-    return to_levels(face_images(3))
+    return to_levels(face_images(3, LEAST_SIZE))
 
 
 def paint(model, pictures, folder: Path, plan, at_once: int = 2) -> PictureStore:

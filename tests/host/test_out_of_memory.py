@@ -19,14 +19,14 @@ FACES = 4
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    return pipeline.load_tiny()
+def least():
+    return pipeline.load_least()
 
 
 @pytest.fixture(scope="module")
-def inputs(tiny):
+def inputs(least):
     images = pipeline.face_images(FACES, 64)
-    return pipeline.references(tiny, images, images)
+    return pipeline.references(least, images, images)
 
 
 def card_for(faces: int, seen: list[int]):
@@ -48,9 +48,9 @@ def small_card(model, faces: int):
     return patched, seen
 
 
-def test_a_batch_is_halved_once_with_a_line(tiny, inputs, caplog):
+def test_a_batch_is_halved_once_with_a_line(least, inputs, caplog):
     expected = pack.FaceAnonDDPMSampler.execute(**inputs, seed=3, steps=2)[0]["samples"]
-    model, seen = small_card(tiny.unet, faces=2)
+    model, seen = small_card(least.unet, faces=2)
     with caplog.at_level(logging.WARNING, logger="face_anonymizer"):
         found = pack.FaceAnonDDPMSampler.execute(**{**inputs, "model": model}, seed=3, steps=2)[0]["samples"]
     assert golden.relative(found, expected) < 2e-5, "another batch gives another result"
@@ -58,9 +58,9 @@ def test_a_batch_is_halved_once_with_a_line(tiny, inputs, caplog):
     assert caplog.messages == ["Out of memory in the UNet with 4 faces at once: going on with 2."]
 
 
-def test_still_too_large_is_an_error_that_says_what_helps(tiny, inputs):
+def test_still_too_large_is_an_error_that_says_what_helps(least, inputs):
     expected = pack.FaceAnonDDPMSampler.execute(**inputs, seed=3, steps=2)[0]["samples"]
-    model, _ = small_card(tiny.unet, faces=1)
+    model, _ = small_card(least.unet, faces=1)
     with pytest.raises(comfy.model_management.OOM_EXCEPTION) as error:
         pack.FaceAnonDDPMSampler.execute(**{**inputs, "model": model}, seed=3, steps=2)
     assert comfy.model_management.is_oom(error.value), "the host would not unload its models"
@@ -70,15 +70,15 @@ def test_still_too_large_is_an_error_that_says_what_helps(tiny, inputs):
     assert torch.equal(again, expected), "the next prompt does not work as before"
 
 
-def test_one_face_that_does_not_fit_is_an_error_at_once(tiny):
+def test_one_face_that_does_not_fit_is_an_error_at_once(least):
     images = pipeline.face_images(1, 64)
-    model, seen = small_card(tiny.unet, faces=0)
+    model, seen = small_card(least.unet, faces=0)
     with pytest.raises(comfy.model_management.OOM_EXCEPTION, match=r"1 face at once.*first: a weight_dtype"):
-        pack.FaceAnonDDPMSampler.execute(**{**pipeline.references(tiny, images, images), "model": model}, steps=2)
+        pack.FaceAnonDDPMSampler.execute(**{**pipeline.references(least, images, images), "model": model}, steps=2)
     assert len(seen) == 1
 
 
-def test_the_failed_part_is_let_go_before_the_next(tiny, inputs):
+def test_the_failed_part_is_let_go_before_the_next(least, inputs):
     """What it held would still lie on the card: its tensors hang on the error's traceback."""
     shape = (7, 77, 777)
 
@@ -124,12 +124,12 @@ def test_other_errors_are_no_reason_to_halve():
     assert len(calls) == 1
 
 
-def test_a_reference_net_halves_too(tiny, monkeypatch, caplog):
+def test_a_reference_net_halves_too(least, monkeypatch, caplog):
     images = pipeline.face_images(FACES, 64)
-    latent = {"samples": tiny.vae.encode(images)}
-    embeds = pack.FaceAnonEncodeImage.execute(tiny.clip_vision, images, 0.0)[0]
-    expected = pack.FaceAnonDrivingReference.execute(tiny.driving_reference_net, latent, embeds)[0]
-    network = tiny.driving_reference_net.patcher.model.diffusion_model
+    latent = {"samples": least.vae.encode(images)}
+    embeds = pack.FaceAnonEncodeImage.execute(least.clip_vision, images, 0.0)[0]
+    expected = pack.FaceAnonDrivingReference.execute(least.driving_reference_net, latent, embeds)[0]
+    network = least.driving_reference_net.patcher.model.diffusion_model
     plain, seen = network.forward, []
 
     def forward(x, *arguments, **options):
@@ -141,16 +141,16 @@ def test_a_reference_net_halves_too(tiny, monkeypatch, caplog):
 
     monkeypatch.setattr(network, "forward", forward)
     monkeypatch.setattr(reference_net_module, "recorded_at_once", lambda *_: FACES)
-    found = pack.FaceAnonDrivingReference.execute(tiny.driving_reference_net, latent, embeds)[0]
+    found = pack.FaceAnonDrivingReference.execute(least.driving_reference_net, latent, embeds)[0]
     assert seen == [4, 2, 2] and found.batch == FACES
     worst = max(golden.relative(found.conditional[k], expected.conditional[k]) for k in expected.conditional)
     assert worst < 2e-5
     assert "in the driving ReferenceNet with 4 faces at once: going on with 2" in caplog.text
 
 
-def test_progress_counts_the_parts_that_are_left(tiny, inputs, monkeypatch):
+def test_progress_counts_the_parts_that_are_left(least, inputs, monkeypatch):
     shown = []
-    model, _ = small_card(tiny.unet, faces=2)
+    model, _ = small_card(least.unet, faces=2)
     monkeypatch.setattr(sampling, "sampled_at_once", lambda *_: FACES)
     references = References(**{name: value for name, value in inputs.items() if name != "model"})
     how, seeds = SamplerSettings(steps=2), range(3, 3 + FACES)

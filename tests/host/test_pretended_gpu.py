@@ -5,7 +5,7 @@ files, dynamic VRAM. PIL and numpy work on real pictures: CLIP's preprocessing, 
 """
 
 import comfy.model_management
-import golden
+import pipeline
 import pytest
 import torch
 from pretended_gpu import CONTEXT, DEVICE, GIB, Card, Fault, pretended
@@ -24,7 +24,7 @@ FULL_WIDTH = {  # the same sizes of tensors, of fewer layers
     "Apple": (Card(gib=16, kind="mps"), "default"),
     "Intel, gpu-only": (Card(gib=16, kind="xpu", gpu_only=True), "default"),
 }
-TINY = {  # the same code
+LEAST = {  # the same code
     "fp32, gpu-only": (Card(gpu_only=True), "fp32"),
     "fp8, gpu-only": (Card(gpu_only=True), "fp8_e4m3fn"),
 }
@@ -41,9 +41,9 @@ def test_the_whole_way_at_full_width(case):
     check_whole_way(*FULL_WIDTH[case], folder=model_folder(fewer_layers=True), steps=1)
 
 
-@pytest.mark.parametrize("case", TINY)
-def test_the_whole_way_of_the_tiny_model(case):
-    check_whole_way(*TINY[case], folder=golden.TINY, size=128, steps=1)
+@pytest.mark.parametrize("case", LEAST)
+def test_the_whole_way_of_the_smallest_model(case):
+    check_whole_way(*LEAST[case], folder=pipeline.least_folder(), size=64, steps=1)
 
 
 # Apple's cards refuse what NVIDIA's and Intel's refuse, and more
