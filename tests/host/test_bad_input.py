@@ -324,12 +324,20 @@ def test_a_degree_that_was_forgotten_in_one_place(tiny, images, of_states, inter
             node.execute(**inputs)
 
 
+@pytest.fixture(scope="module")
+def of_two_models(tiny, images, tmp_path_factory):
+    """References of the same face by two models, alike in every number, and the folder of the second."""
+    folder = shutil.copytree(golden.TINY, tmp_path_factory.mktemp("two") / "other")
+    with torch.inference_mode():
+        other = pipeline.references(loading.load_model_folder(folder), images[:1], images[:1])
+        pack.FaceAnonApply.execute(**other)
+        return pipeline.references(tiny, images[:1], images[:1]), other, folder
+
+
 @pytest.mark.parametrize("part", ["model", "source_states", "driving_states", "source_embeds", "driving_embeds"])
-def test_parts_of_two_models(tiny, images, folder, part):
-    """Alike in every number, so that only their folders tell them apart."""
-    inputs = pipeline.references(tiny, images[:1], images[:1])
-    other = pipeline.references(loading.load_model_folder(folder), images[:1], images[:1])
-    pack.FaceAnonApply.execute(**other)
+def test_parts_of_two_models(of_two_models, part):
+    """Only their folders tell them apart."""
+    inputs, other, folder = of_two_models
     for node in (pack.FaceAnonApply, pack.FaceAnonDDPMSampler):
         with pytest.raises(ValueError, match="different models") as error:
             node.execute(**{**inputs, part: other[part]})

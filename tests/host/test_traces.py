@@ -81,7 +81,7 @@ def new_files(server) -> Iterator[list[Path]]:
 def test_a_command_leaves_an_empty_file_and_no_preview(server):
     """With and without following its steps; the own server of a run, which deletes all, is another one."""
     photo = io.BytesIO()
-    Image.open(ROOT / "assets" / "astronaut.jpg").crop((120, 10, 344, 234)).save(photo, "PNG")
+    Image.open(ROOT / "assets" / "astronaut.jpg").crop((120, 10, 344, 234)).resize((112, 112)).save(photo, "PNG")
     for show in (None, lambda *_: None):
         client = Client(server.url)
         with new_files(server) as left:
