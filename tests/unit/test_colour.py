@@ -104,7 +104,7 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_of_the_crops_colour_is_undone(astronaut, face, name, region):
     change, most = CHANGES[name]
-    crops, faces = crop_faces(astronaut, Faces(1, 512, 512, (face,)), 512)
+    crops, faces = crop_faces(astronaut, Faces(1, 512, 512, (face,)), 256)
     changed = change(crops).clamp(0, 1)
     truth, mask = paste_faces(astronaut, crops, faces, PasteSettings(region=region))
     inside = mask > 0.5
