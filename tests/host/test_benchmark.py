@@ -52,6 +52,7 @@ def test_prints_a_table_and_verdicts(benchmark, capsys, tmp_path):
             assert 0 < costs["ours"]["flops"] < costs["official"]["flops"], name
 
 
+@pytest.mark.long
 def test_whole_face_is_measured_when_asked(benchmark, capsys):
     arguments = ["--tiny", "--latent", "16", "--repeats", "1", "--measure-face", "--steps", "1"]
     assert benchmark.main([*arguments, "--attention", "pytorch"]) == 0

@@ -106,6 +106,7 @@ def rounded_once(conv2d):
     return convolve
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_factors_are_what_rounding_does(tiny, reference, monkeypatch, dtype):
     """The tolerances' factors: errors in units of the roundoff when the CPU computes in half precision as GPUs do."""

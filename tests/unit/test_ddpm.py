@@ -48,6 +48,7 @@ def our_coefficients(schedule: ddpm.Schedule) -> torch.Tensor:
     return torch.stack([schedule.denoised_weights, schedule.sample_weights, deviations], dim=1)
 
 
+@pytest.mark.long
 def test_every_step_of_every_number_of_steps_is_that_of_diffusers(monkeypatch):
     monkeypatch.setattr(scheduling_ddpm, "randn_tensor", lambda *_, **__: NOISE)
     scheduler = theirs(1)

@@ -151,6 +151,7 @@ def test_turned_views():
     assert turned.turned_views(300, 400, 1280) == [((320, 416), quarters) for quarters in range(4)]
 
 
+@pytest.mark.long
 def test_tiny_faces_in_a_large_picture(networks, original, only_tiles_around):
     edge = next(t.core[2] for t in tiles.tiles_of(3000, 4000) if t.finest)
     shown = [(edge, 200, 20, 0), (edge - 150, 300, 16, 0), (edge + 3, 400, 18, 90)]  # cores cut the first and last
@@ -193,6 +194,7 @@ def test_what_the_ordinary_pass_finds_stays(networks, original):
     np.testing.assert_allclose(best.points, before.points, rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_strip(networks, original, only_tiles_around):
     canvas = Image.new("RGB", (20000, 50), GREY)
     paste(canvas, original, (15003, 26), 18, 90)
