@@ -118,10 +118,13 @@ def pytest_testnodedown(node, error) -> None:
     node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", [])
 
 
-def pytest_collection_finish() -> None:
-    """What is imported by now stays: let no later collection of garbage go through it, of which there are thousands."""
-    gc.collect()
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported by then stays: let no collection of garbage go through it, of which there are thousands."""
+    gc.disable()
+    yield
     gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
