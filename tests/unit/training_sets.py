@@ -1,13 +1,18 @@
 """Small sets of triples and the settings of small trainings on them."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from accelerate.state import AcceleratorState, PartialState
 from PIL import Image
 
+from face_anonymizer.modules.files import sha256_of
+from face_anonymizer.modules.model.diffusers_engine.encoders import Encoders
+from face_anonymizer.modules.training import trainer
 from face_anonymizer.modules.training.settings import TrainingSettings
 from face_anonymizer.modules.training.trainer import Training
 
@@ -84,12 +89,27 @@ def settings_for(folder: Path, data: Path, **options) -> TrainingSettings:
 
 
 def train(settings: TrainingSettings, **options) -> Training:
-    """The training, run to its end, in an Accelerator of its own."""
+    """The training, run to its end, in an Accelerator of its own; encoders of the same files are loaded once."""
     AcceleratorState._reset_state()
     PartialState._reset_state()
-    training = Training(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "Encoders", _loaded_once)
+        training = Training(settings)
     training.run(**options)
     return training
+
+
+_encoders: dict[str, Encoders] = {}
+
+
+def _loaded_once(*folders: Path) -> Encoders:
+    """Encoders, which nothing changes; these folders' own in all but the weights."""
+    digest = sha256_of(*(file for folder in folders for file in sorted(folder.iterdir())))
+    if digest not in _encoders:
+        _encoders[digest] = Encoders(*folders)
+    encoders = copy.copy(_encoders[digest])
+    encoders.folders = folders
+    return encoders
 
 
 def read_log(output: Path) -> list[dict]:
