@@ -267,11 +267,15 @@ def test_nothing_is_replaced(clip, tmp_path):
     assert leaves_nothing_but(tmp_path, "b.mp4", f"{SECRET}.mp4")
 
 
+# What a process of its own begins with, so that it can import the pack.
+IMPORTABLE = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2] / 'scripts')!r}); import _pack"
+
+
 def test_a_full_disk_leaves_nothing(clip, tmp_path):
     """A process whose files may have 0 or 9000 bytes at most: writing fails as on a full disk."""
     script = f"""
-import pathlib, resource, runpy, signal
-runpy.run_path({str(Path(__file__).parents[1] / "conftest.py")!r})
+import pathlib, resource, signal
+{IMPORTABLE}
 from face_anonymizer.modules.video import files as video
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = pathlib.Path({str(tmp_path)!r})
@@ -290,8 +294,8 @@ for limit, name in ((9000, "b.mp4"), (9000, "b.mkv"), (0, "b.mp4")):
 
 def test_a_kill_leaves_a_hidden_part_at_most(clip, tmp_path):
     script = f"""
-import os, runpy, signal
-runpy.run_path({str(Path(__file__).parents[1] / "conftest.py")!r})
+import os, signal
+{IMPORTABLE}
 from face_anonymizer.modules.video import files as video
 def change(frames, first):
     if first >= 16:
