@@ -24,13 +24,13 @@ from face_anonymizer.modules.model.sampling import Applied
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    return pipeline.load_tiny()
+def least():
+    return pipeline.load_least()
 
 
 @pytest.fixture(scope="module")
 def images():
-    return pipeline.face_images(2)
+    return pipeline.face_images(2, pipeline.LEAST_SIZE)
 
 
 def ksampler(model, inputs, seed=3, steps=4, sampler="dpmpp_2m", scheduler="karras", cfg=4.0, denoise=1.0):
@@ -39,17 +39,17 @@ def ksampler(model, inputs, seed=3, steps=4, sampler="dpmpp_2m", scheduler="karr
     return host_nodes.common_ksampler(patched, *how)[0]["samples"]
 
 
-def test_batch_of_two_is_two_singles(tiny, images):
-    both = pipeline.anonymize(tiny, images, seed=7)
-    singles = [pipeline.anonymize(tiny, images[i : i + 1], seed=7 + i) for i in (0, 1)]
+def test_batch_of_two_is_two_singles(least, images):
+    both = pipeline.anonymize(least, images, seed=7)
+    singles = [pipeline.anonymize(least, images[i : i + 1], seed=7 + i) for i in (0, 1)]
     worst = golden.relative(both, torch.cat(singles))
     print(f"\nbatch of two against two singles: {worst:.1e}")
     assert worst < 2e-5
     assert golden.relative(both[:1], both[1:]) > 0.1, "two faces came out alike"
 
 
-def test_a_crowd_goes_through_in_parts(tiny, images, monkeypatch):
-    inputs = pipeline.references(tiny, images[:1], pipeline.face_images(3), degree=0.0)
+def test_a_crowd_goes_through_in_parts(least, images, monkeypatch):
+    inputs = pipeline.references(least, images[:1], pipeline.face_images(3, pipeline.LEAST_SIZE), degree=0.0)
     together = pack.FaceAnonDDPMSampler.execute(**inputs, seed=7, steps=3)[0]["samples"]
     shown = []
     monkeypatch.setattr(sampling, "sampled_at_once", lambda *_: 2)
@@ -59,33 +59,33 @@ def test_a_crowd_goes_through_in_parts(tiny, images, monkeypatch):
     assert shown[-1] == (6, 6)
 
 
-def test_one_source_serves_a_batch_of_driving_faces(tiny, images):
-    inputs = pipeline.references(tiny, images[:1], images, degree=0.0)
+def test_one_source_serves_a_batch_of_driving_faces(least, images):
+    inputs = pipeline.references(least, images[:1], images, degree=0.0)
     both = pack.FaceAnonDDPMSampler.execute(**inputs, seed=1, steps=3)[0]["samples"]
-    single_inputs = pipeline.references(tiny, images[:1], images[1:], degree=0.0)
+    single_inputs = pipeline.references(least, images[:1], images[1:], degree=0.0)
     second = pack.FaceAnonDDPMSampler.execute(**single_inputs, seed=2, steps=3)[0]["samples"]
     assert golden.relative(both[1:], second) < 2e-5
 
 
-def test_references_of_one_face_serve_several_variations(tiny, images):
-    inputs = pipeline.references(tiny, images[:1], images[:1])
+def test_references_of_one_face_serve_several_variations(least, images):
+    inputs = pipeline.references(least, images[:1], images[:1])
     patched, positive, negative, latent = pack.FaceAnonApply.execute(**inputs).result
     four = {"samples": latent["samples"].repeat(4, 1, 1, 1)}
     samples = host_nodes.common_ksampler(patched, 1, 3, 4.0, "euler", "normal", positive, negative, four)[0]["samples"]
     assert samples.shape[0] == 4 and golden.relative(samples[:1], samples[1:2]) > 0.1
 
 
-def test_second_run_and_run_after_unload_are_the_first(tiny, images):
-    first = pipeline.anonymize(tiny, images)
-    assert torch.equal(pipeline.anonymize(tiny, images), first)
+def test_second_run_and_run_after_unload_are_the_first(least, images):
+    first = pipeline.anonymize(least, images)
+    assert torch.equal(pipeline.anonymize(least, images), first)
     comfy.model_management.unload_all_models()
-    assert torch.equal(pipeline.anonymize(tiny, images), first)
+    assert torch.equal(pipeline.anonymize(least, images), first)
 
 
-def test_degree_zero_leaves_the_states_untouched(tiny, images):
-    embeds = pack.FaceAnonEncodeImage.execute(tiny.clip_vision, images, 0.0)[0]
-    latent = {"samples": tiny.vae.encode(images)}
-    states = pack.FaceAnonSourceReference.execute(tiny.source_reference_net, latent, embeds)[0]
+def test_degree_zero_leaves_the_states_untouched(least, images):
+    embeds = pack.FaceAnonEncodeImage.execute(least.clip_vision, images, 0.0)[0]
+    latent = {"samples": least.vae.encode(images)}
+    states = pack.FaceAnonSourceReference.execute(least.source_reference_net, latent, embeds)[0]
     assert pack.FaceAnonInterpolateStates.execute(states, 0.0)[0] is states
     changed = pack.FaceAnonInterpolateStates.execute(states, 1.25)[0]
     layer = next(iter(states.conditional))
@@ -93,12 +93,12 @@ def test_degree_zero_leaves_the_states_untouched(tiny, images):
     assert torch.equal(changed.unconditional[layer], states.unconditional[layer])
 
 
-def test_sampler_is_apply_with_the_noises_of_one_generator_a_face(tiny, images):
+def test_sampler_is_apply_with_the_noises_of_one_generator_a_face(least, images):
     seed, steps = 11, 8
-    inputs = pipeline.references(tiny, images, images)
+    inputs = pipeline.references(least, images, images)
     ours = pack.FaceAnonDDPMSampler.execute(**inputs, seed=seed, steps=steps)[0]["samples"]
     generators = [torch.Generator().manual_seed(seed + i) for i in range(2)]
-    draws = [[torch.randn(1, 4, 16, 16, generator=g) for _ in range(1 + steps)] for g in generators]
+    draws = [[torch.randn(1, 4, 8, 8, generator=g) for _ in range(1 + steps)] for g in generators]
     noises = [torch.cat(pair) for pair in zip(*draws, strict=True)]
     applied = Applied(*pack.FaceAnonApply.execute(**inputs).result)
     by_hand = sample_with_noises(applied, 4.0, noises[0], noises[1:])
@@ -117,15 +117,10 @@ def test_ddpm_takes_every_step_count(steps):
     assert x.abs().max() < left, "the last step does not end at the prediction"
 
 
-def test_guidance_of_one_or_less_is_the_conditional_prediction_alone(tiny, images):
-    one = pipeline.anonymize(tiny, images[:1], guidance=1.0)
-    assert torch.equal(pipeline.anonymize(tiny, images[:1], guidance=0.0), one)
-    assert golden.relative(pipeline.anonymize(tiny, images[:1], guidance=4.0), one) > 0.01
-
-
-@pytest.fixture(scope="module")
-def least():
-    return pipeline.load_least()
+def test_guidance_of_one_or_less_is_the_conditional_prediction_alone(least, images):
+    one = pipeline.anonymize(least, images[:1], guidance=1.0)
+    assert torch.equal(pipeline.anonymize(least, images[:1], guidance=0.0), one)
+    assert golden.relative(pipeline.anonymize(least, images[:1], guidance=4.0), one) > 0.01
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +156,10 @@ def test_sampler_custom_runs(least, small_inputs):
     assert torch.equal(custom, ksampler(least.unet, small_inputs[0], steps=3, sampler="euler", scheduler="karras"))
 
 
-def test_easy_cache_composes(tiny):
+def test_easy_cache_composes():
     from comfy_extras.nodes_easycache import EasyCacheNode
 
-    face = pipeline.face_images(1, 64)
+    tiny, face = pipeline.load_tiny(), pipeline.face_images(1, 64)
     inputs, layers = pipeline.references(tiny, face, face), []
 
     def look(x, context, value, extra_options):
@@ -182,22 +177,22 @@ def test_easy_cache_composes(tiny):
     assert golden.relative(samples, exact) < 0.04  # measured 0.037, with two of eight steps cached
 
 
-def test_the_given_model_stays_untouched(tiny, images):
+def test_the_given_model_stays_untouched(least, images):
     def plain():
         context = torch.zeros(1, 2, 64)
         latent = {"samples": torch.zeros(1, 4, 16, 16)}
         cond = [[context, {}]]
-        return host_nodes.common_ksampler(tiny.unet, 5, 2, 1.0, "euler", "normal", cond, cond, latent)[0]["samples"]
+        return host_nodes.common_ksampler(least.unet, 5, 2, 1.0, "euler", "normal", cond, cond, latent)[0]["samples"]
 
     before = plain()
-    pipeline.anonymize(tiny, images)
+    pipeline.anonymize(least, images)
     assert torch.equal(plain(), before)
-    assert "patches" not in tiny.unet.model_options["transformer_options"]
+    assert "patches" not in least.unet.model_options["transformer_options"]
 
 
-def test_lora_composes(tiny, images):
-    inputs = pipeline.references(tiny, images, images)
-    base = ksampler(tiny.unet, inputs)
+def test_lora_composes(least, images):
+    inputs = pipeline.references(least, images, images)
+    base = ksampler(least.unet, inputs)
     key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
     generator = torch.Generator().manual_seed(0)
     lora = {
@@ -205,26 +200,26 @@ def test_lora_composes(tiny, images):
         f"{key}.lora_down.weight": torch.randn(4, 32, generator=generator),
         f"{key}.alpha": torch.tensor(4.0),
     }
-    changed, _ = comfy.sd.load_lora_for_models(tiny.unet, None, lora, 1.0, 0.0)
+    changed, _ = comfy.sd.load_lora_for_models(least.unet, None, lora, 1.0, 0.0)
     assert changed.patches, "the host found no place for the LoRA"
     assert golden.relative(ksampler(changed, inputs), base) > 1e-4
-    assert torch.equal(ksampler(tiny.unet, inputs), base), "the LoRA stayed in the weights"
-    zero, _ = comfy.sd.load_lora_for_models(tiny.unet, None, lora, 0.0, 0.0)
+    assert torch.equal(ksampler(least.unet, inputs), base), "the LoRA stayed in the weights"
+    zero, _ = comfy.sd.load_lora_for_models(least.unet, None, lora, 0.0, 0.0)
     assert torch.equal(ksampler(zero, inputs), base)
 
 
-def test_another_attention_patch_composes(tiny, images):
-    inputs = pipeline.references(tiny, images, images)
+def test_another_attention_patch_composes(least, images):
+    inputs = pipeline.references(least, images, images)
     seen = []
 
     def look(x, context, value, extra_options):
         seen.append(context.shape[1] // x.shape[1])
         return x, context, value
 
-    before = tiny.unet.clone()
+    before = least.unet.clone()
     before.set_model_attn1_patch(look)
     samples = ksampler(before, inputs)
-    assert torch.equal(samples, ksampler(tiny.unet, inputs)) and set(seen) == {1}
+    assert torch.equal(samples, ksampler(least.unet, inputs)) and set(seen) == {1}
     seen.clear()
     patched, positive, negative, latent = pack.FaceAnonApply.execute(**inputs).result
     after = patched.clone()
@@ -233,9 +228,9 @@ def test_another_attention_patch_composes(tiny, images):
     assert set(seen) == {3}, "a patch after ours sees source, driving and x"
 
 
-def test_interrupt_leaves_everything_usable(tiny, images):
-    first = pipeline.anonymize(tiny, images)
-    inputs = pipeline.references(tiny, images, images)
+def test_interrupt_leaves_everything_usable(least, images):
+    first = pipeline.anonymize(least, images)
+    inputs = pipeline.references(least, images, images)
     calls = []
 
     def stop(x, context, value, extra_options):
@@ -244,12 +239,12 @@ def test_interrupt_leaves_everything_usable(tiny, images):
             comfy.model_management.interrupt_current_processing()
         return x, context, value
 
-    stopping = tiny.unet.clone()
+    stopping = least.unet.clone()
     stopping.set_model_attn1_patch(stop)
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         pack.FaceAnonDDPMSampler.execute(**{**inputs, "model": stopping}, seed=7, steps=50)
     assert len(calls) < 50
-    assert torch.equal(pipeline.anonymize(tiny, images), first)
+    assert torch.equal(pipeline.anonymize(least, images), first)
 
 
 def test_memory_returns_to_its_baseline(images):
@@ -261,7 +256,7 @@ def test_memory_returns_to_its_baseline(images):
         return sum(t.nbytes for t in tensors)
 
     def run():
-        model = pipeline.load_tiny()
+        model = pipeline.load_least()
         samples = pipeline.anonymize(model, images[:1], steps=1)
         return weakref.ref(model.unet.model), samples.sum().item()
 
@@ -288,18 +283,18 @@ def swap(model, images):
 
 
 @pytest.fixture(scope="module")
-def exact(images):
+def exact():
     """The swap in full precision."""
     with torch.inference_mode():
-        return swap(pipeline.load_tiny("fp32"), images)
+        return swap(pipeline.load_tiny("fp32"), pipeline.face_images(2))
 
 
 @pytest.mark.parametrize("weight_dtype", WEIGHT_DTYPES)
-def test_weight_dtypes(images, exact, weight_dtype):
+def test_weight_dtypes(exact, weight_dtype):
     model = pipeline.load_tiny(weight_dtype)
     weight = model.unet.model.diffusion_model.input_blocks[1][1].transformer_blocks[0].attn1.to_q.weight
     assert weight.dtype == WEIGHT_DTYPES[weight_dtype]
-    error = golden.relative_norm(swap(model, images), exact)
+    error = golden.relative_norm(swap(model, pipeline.face_images(2)), exact)
     print(f"\n{weight_dtype}: {error:.1e} from float32")
     inference = model.unet.model.get_dtype_inference()  # not float32 on a card, where the arithmetic rounds too
     rounding = 0.0 if inference == torch.float32 else parity.tolerances(inference)["sampled latents"]
@@ -308,7 +303,7 @@ def test_weight_dtypes(images, exact, weight_dtype):
 
 def test_states_stay_as_they_are_on_a_model_of_fp8(images):
     """The host asks every patch for the dtype of the weights."""
-    model = pipeline.load_tiny("fp8_e4m3fn")
+    model = pipeline.load_least("fp8_e4m3fn")
     inputs = pipeline.references(model, images, images)
     patched = pack.FaceAnonApply.execute(**inputs)[0]
     (patch,) = patched.model_options["transformer_options"]["patches"]["attn1_patch"]
@@ -328,13 +323,13 @@ def test_hosts_before_0_28_tell_the_dtype_alone(monkeypatch):
         self.unet_config["dtype"], self.manual_cast_dtype = dtype, manual_cast_dtype
 
     monkeypatch.setattr(comfy.supported_models_base.BASE, "set_inference_dtype", set_inference_dtype)
-    pipeline.load_tiny()
+    pipeline.load_least()
 
 
-def test_a_crowd_is_never_patched_all_at_once(tiny, monkeypatch):
+def test_a_crowd_is_never_patched_all_at_once(least, monkeypatch):
     """The patch holds copies of the states on the device."""
     images = pipeline.face_images(3, 64)
-    inputs = pipeline.references(tiny, images, images)
+    inputs = pipeline.references(least, images, images)
     patched, built = [], sampling.ReferenceAttention
 
     def build(source, driving):
@@ -347,7 +342,7 @@ def test_a_crowd_is_never_patched_all_at_once(tiny, monkeypatch):
     assert patched == [1, 1, 1]
 
 
-def test_reference_nets_run_with_their_device_as_the_current_one(tiny, images, monkeypatch):
+def test_reference_nets_run_with_their_device_as_the_current_one(least, images, monkeypatch):
     """As the host's samplers do: on a second card some kernels take the current one."""
     current = []
 
@@ -359,13 +354,13 @@ def test_reference_nets_run_with_their_device_as_the_current_one(tiny, images, m
 
     seen = []
     monkeypatch.setattr(comfy.model_management, "cuda_device_context", device_context)
-    network = tiny.source_reference_net.patcher.model.diffusion_model
+    network = least.source_reference_net.patcher.model.diffusion_model
     monkeypatch.setattr(network, "forward", lambda *a, p=network.forward, **k: (seen.append([*current]), p(*a, **k))[1])
-    pipeline.references(tiny, images[:1], images[:1])
-    assert seen == [[tiny.source_reference_net.patcher.load_device]] * 2  # the image, and nothing
+    pipeline.references(least, images[:1], images[:1])
+    assert seen == [[least.source_reference_net.patcher.load_device]] * 2  # the image, and nothing
 
 
-def test_progress_has_one_preview_a_step(tiny, images, monkeypatch):
+def test_progress_has_one_preview_a_step(least, images, monkeypatch):
     shown = []
     monkeypatch.setattr(
         comfy.utils,
@@ -373,6 +368,6 @@ def test_progress_has_one_preview_a_step(tiny, images, monkeypatch):
         lambda value, total, preview, node_id=None: shown.append((value, total, preview)),
     )
     monkeypatch.setattr(latent_preview.args, "preview_method", latent_preview.LatentPreviewMethod.Latent2RGB)
-    pipeline.anonymize(tiny, images, steps=5)
+    pipeline.anonymize(least, images, steps=5)
     steps = [s for s in shown if s[1] == 5]
     assert [s[0] for s in steps] == [1, 2, 3, 4, 5] and all(s[2] is not None for s in steps)
