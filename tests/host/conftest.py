@@ -4,11 +4,14 @@ Without a ComfyUI there is nothing to test here, and a skipped test would look l
 """
 
 import atexit
+import contextlib
 import importlib
 import importlib.util
+import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -63,8 +66,24 @@ def _prepare_process() -> None:
         getattr(folder_paths, f"set_{kind}_directory")(str(folder / kind))
 
 
+def _ask_the_kernel_less() -> None:
+    """What is free is asked for ten times a second at most: the host asks before each attention, a millisecond each."""
+    import psutil
+
+    ask, last = psutil.virtual_memory, [0.0, None]
+
+    def virtual_memory():
+        now = time.monotonic()
+        if now - last[0] > 0.1:
+            last[:] = now, ask()
+        return last[1]
+
+    psutil.virtual_memory = virtual_memory
+
+
 COMFYUI = _find_comfyui()
 _prepare_process()
+_ask_the_kernel_less()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -106,8 +125,15 @@ def short_clip(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(fixtures: Path) -> "Iterator[comfy_server.Server]":
-    """A ComfyUI with the pack, and so its demo model, and the tiny model as the user's; shared by all tests."""
-    with comfy_server.Server(models={"face_anon": fixtures / "face_anon"}, own_models=True) as running:
+    """A ComfyUI with the pack, and so its demo model, and the tiny model as the user's; shared by all tests.
+
+    It remembers its looks at pictures (in_server/sitecustomize.py); the servers that commands start do not.
+    """
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(Path(__file__).with_name("in_server")), prepend=os.pathsep)
+            models = {"face_anon": fixtures / "face_anon"}
+            running = stack.enter_context(comfy_server.Server(models=models, own_models=True))
         yield running
 
 

@@ -18,6 +18,9 @@ from face_anonymizer.modules.model.own import OWN_GUIDANCE, OWN_SIZE, OWN_STEPS
 from face_anonymizer.modules.model.references import EncodedImages, References
 from face_anonymizer.modules.model.sampling import apply_references
 
+# Most tests here search the same pictures; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = checkpoint.PACK_MODELS / checkpoint.DEMO
 OWN = checkpoint.read_settings(DEMO)

@@ -19,6 +19,9 @@ from face_anonymizer.modules.recognition.reader import FaceReader
 from face_anonymizer.modules.recognition.verdict import verify
 from face_anonymizer.nodes import model, reporting
 
+# Most tests here search the same pictures; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 
 def load(path):
     return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).float()[None] / 255

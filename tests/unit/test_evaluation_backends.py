@@ -18,6 +18,9 @@ from face_anonymizer.modules.faces.detect.detection import detect_faces, load_fa
 from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face
 
+# Most tests here search the same pictures; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 ROOT = Path(__file__).resolve().parents[2]
 POINTS = np.array([(60.0, 60), (100, 60), (80, 85), (65, 105), (95, 105)])
 

@@ -10,6 +10,9 @@ from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.modules.synthetic.parameters import sample_attributes, sample_identities
 from face_anonymizer.modules.synthetic.renderer import render
 
+# Most tests here search the same pictures; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 
 @pytest.fixture(scope="module")
 def rendered():

@@ -31,6 +31,9 @@ from face_anonymizer.modules.faces.settings import (
 )
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 
+# Most tests here search the same pictures; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 SIDE = 128
 
 

@@ -24,6 +24,9 @@ from face_anonymizer.modules.faces.paste.verdicts import (
 from face_anonymizer.modules.faces.settings import PasteSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 
+# Most tests here search the same pictures; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 POINTS = np.array([(202.6, 101.8), (247.0, 104.6), (223.0, 126.0), (203.4, 142.4), (240.6, 144.9)])
 BOX = np.array([182.0, 58, 270, 178])
 SIDE = 256  # of the crops

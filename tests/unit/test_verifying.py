@@ -29,6 +29,9 @@ from face_anonymizer.modules.recognition.settings import ReaderSettings
 from face_anonymizer.modules.recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER, verify
 from face_anonymizer.modules.recognition.verifying import verify_faces
 
+# Most tests here search the same pictures; none of them is about the network.
+pytestmark = pytest.mark.usefixtures("remembered_looks")
+
 # of assets/astronaut.jpg, as the pack's detector finds them (test_detection.py holds that)
 BOX = np.array([172.0, 52, 272, 178])
 POINTS = np.array([[203.0, 100.5], [245.5, 102.7], [223.5, 127.5], [203.5, 139.5], [243.5, 141.0]])
