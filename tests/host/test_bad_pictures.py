@@ -38,6 +38,7 @@ def test_forty_faces(model):
         assert mask[0, y, x] > 0.9 and not torch.equal(pasted[0, y, x], image[0, y, x])
 
 
+@pytest.mark.long
 def test_a_strip_of_twenty_thousand_pixels():
     image = noise(1, 50, 20000, 3)
     faces = pack.FaceAnonDetectFaces.execute(image)[0]

@@ -42,6 +42,7 @@ def test_what_is_no_regressor_is_refused(tmp_path, content):
         load_regressor(file)
 
 
+@pytest.mark.long
 def test_the_shipped_one_is_as_reliable_on_unseen_faces_as_it_says():
     regressor = load_regressor(WEIGHTS)
     identity, attributes = sample_identities(96, UNSEEN), sample_attributes(96, UNSEEN)
