@@ -33,7 +33,7 @@ def photos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     numbers = [person for person in range(len(PEOPLE)) for _ in range(PHOTOS)]
     people = parameters.sample_identities(numbers, 12)
-    pictures = renderer.render(people, parameters.sample_attributes(range(len(numbers)), 12), 256).images
+    pictures = renderer.render(people, parameters.sample_attributes(range(len(numbers)), 12), 160).images
     for i, picture in enumerate(pictures):
         file = folder / PEOPLE[numbers[i]] / f"{i % PHOTOS}.png"
         file.parent.mkdir(exist_ok=True)
