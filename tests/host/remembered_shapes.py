@@ -2,7 +2,8 @@
 
 A network asks for the same few hundred operations thousands of times. FakeTensorMode works each out, or looks it up by
 a key that takes nearly as long. What they give hangs on shapes, strides, dtypes and devices alone: here these are the
-key. What is no plain operation (one that writes, takes values or real tensors) is left to FakeTensorMode every time.
+key. What is no plain operation (one that changes its argument's shape, takes values or real tensors) is left to
+FakeTensorMode every time.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ class _Made(NamedTuple):
     view_of: int | None
 
 
+_WRITTEN = "it writes into its first argument, whose shape and memory stay, and gives that back"
 # Of all modes: what a call gives is the same in each.
-_KNOWN: dict[tuple, tuple[_Made, ...] | _Made | None] = {}
+_KNOWN: dict[tuple, tuple[_Made, ...] | _Made | str | None] = {}
 
 
 class RememberedShapes:
@@ -47,11 +49,18 @@ class RememberedShapes:
         except (_Unknown, TypeError):  # or what has no hash
             return func(*args, **kwargs)
         if made is key:
+            memory = tensors[0].untyped_storage()._cdata if tensors else None
             result = func(*args, **kwargs)
-            _KNOWN[key] = None if func._schema.is_mutable else _description(result, tensors)
+            if func._schema.is_mutable:
+                same = tensors and result is tensors[0] is args[0] and _described(args, []) == key[1]
+                _KNOWN[key] = _WRITTEN if same and result.untyped_storage()._cdata == memory else None
+            else:
+                _KNOWN[key] = _description(result, tensors)
             return result
         if made is None:
             return func(*args, **kwargs)
+        if made is _WRITTEN:  # into values that do not exist
+            return args[0]
         with unset_fake_temporarily():
             if isinstance(made, _Made):
                 return self._make(made, tensors)
