@@ -16,6 +16,7 @@ from ..modules.attempts.settings import (
     AttemptSettings,
 )
 from ..modules.attempts.studio import Proof
+from ..modules.faces.outcomes import counted
 from ..modules.faces.settings import IDENTITIES, SAME_NOISE, PasteSettings
 from ..modules.host.reader import face_reader
 from ..modules.model.comfy_engine import FaceAnonModel
@@ -23,6 +24,8 @@ from ..modules.model.own import OWN_GUIDANCE, OWN_SIZE, OWN_STEPS, with_own
 from ..modules.model.settings import DDPM, PaintSettings, SamplerSettings
 from ..modules.recognition.settings import AUTO, OFF, VERIFY
 from ..modules.video.people import PeoplePainter, swap_faces
+from .graph import SHOWN
+from .reporting import show_text, watched
 from .types import PHOTO, FacesSocket, ModelSocket, ReferenceNetSocket
 
 _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
@@ -337,6 +340,7 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
                     display_name="faces", tooltip="For Paste Faces: attempts, degrees and verdicts, for its report."
                 ),
             ],
+            hidden=SHOWN,
         )
 
     @classmethod
@@ -376,13 +380,22 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         parts = model_of(face_anon_model, model, source_reference_net, driving_reference_net, clip_vision, vae)
         check_degree(degree)
         check_crops(parts, crops)
+        parts = watched(cls, parts)
         sampler = sampler_of(parts, sampler_name, scheduler, steps, guidance_scale)
         sampler = replace(sampler, guidance_from=guidance_from, guidance_to=guidance_to)
         painting = PaintSettings(degree, seed, sampler, faces_at_once)
         proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
         if source is not None:
-            return io.NodeOutput(*swap_faces(parts, source, crops, faces, painting, proof=proof))
-        painter = PeoplePainter(
-            parts, painting, identity, faces, crops_at=lambda places: crops[places], batches=[len(crops)], proof=proof
-        )
-        return io.NodeOutput(*painter.paint(crops, faces))
+            painted = swap_faces(parts, source, crops, faces, painting, proof=proof)
+        else:
+            painter = PeoplePainter(
+                parts,
+                painting,
+                identity,
+                faces,
+                crops_at=lambda places: crops[places],
+                batches=[len(crops)],
+                proof=proof,
+            )
+            painted = painter.paint(crops, faces)
+        return io.NodeOutput(*painted, ui=show_text(cls, f"{counted(len(crops), 'face')} painted"))

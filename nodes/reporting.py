@@ -1,6 +1,7 @@
 """What nodes show of their faces: text and data on the node, a few pictures, the progress of long work."""
 
 import logging
+from typing import Any
 
 import comfy.model_management
 import comfy.utils
@@ -11,6 +12,8 @@ from ..modules.faces.drawing import draw_faces
 from ..modules.faces.report import Report
 from ..modules.faces.types import Faces
 from ..modules.host.pages import COMMAND_PREFIX
+from ..modules.model.comfy_engine import FaceAnonModel, WatchedModel
+from ..modules.model.progress import JobProgress, LatentPictures, Tell
 from .graph import shown_at
 
 logger = logging.getLogger("face_anonymizer")
@@ -37,6 +40,49 @@ def show_text(node: type[io.ComfyNode], text: str) -> dict:
     if page is not None and node.hidden is not None:
         PromptServer.instance.send_progress_text(text, shown_at(node), page)
     return {"text": (text,)}
+
+
+def teller(node: type[io.ComfyNode]) -> Tell | None:
+    """What puts a line on the node while it works, as show_text does at its end; None where no page would show it."""
+    page = find_page()
+    if page is None or node.hidden is None:
+        return None
+    place = shown_at(node)
+    return lambda text: PromptServer.instance.send_progress_text(text, place, page)
+
+
+def watched(node: type[io.ComfyNode], model: FaceAnonModel) -> FaceAnonModel:
+    """A model that shows on the node which face it paints, where there is a page; of others than that page, to nobody.
+
+    Args:
+        node: with the hidden inputs SHOWN.
+        model: that is to paint.
+    """
+    tell = teller(node)
+    return model if tell is None else WatchedModel.of(model, tell, wants_previews())
+
+
+def progress_of(node: type[io.ComfyNode], model: Any, steps: int, faces: int) -> JobProgress:
+    """The progress of one sampler run, shown as that of a model that is watched.
+
+    Args:
+        node: with the hidden inputs SHOWN.
+        model: the MODEL that samples; its VAE is not known here, so that only the host's own previews are shown.
+        steps: of the run.
+        faces: that are painted in it.
+    """
+    tell = teller(node)
+    pictures = LatentPictures(model) if tell is not None and wants_previews() else None
+    return JobProgress(steps, 1, faces, pictures=pictures, tell=tell)
+
+
+def wants_previews() -> bool:
+    """Whether the user has not chosen, in the page's settings, that there be no previews.
+
+    What the host itself makes of the choice cannot be told from its default, which is none too.
+    """
+    running, _ = PromptServer.instance.prompt_queue.get_current_queue()
+    return all(extra_data.get("preview_method") != "none" for _, _, _, extra_data, *_ in running)
 
 
 def warn(node: type[io.ComfyNode], text: str) -> None:

@@ -2,11 +2,14 @@
 
 from comfy_api.latest import io
 
+from ..modules.faces.outcomes import counted
 from ..modules.model.own import OWN_GUIDANCE, OWN_STEPS, with_own
 from ..modules.model.references import References
 from ..modules.model.sampling import apply_references, sample
 from ..modules.model.settings import SamplerSettings
+from .graph import SHOWN
 from .painting import guidance_inputs
+from .reporting import progress_of, show_text
 from .types import METHOD, EmbedsSocket, FacesSocket, StatesSocket
 
 
@@ -85,6 +88,7 @@ class FaceAnonDDPMSampler(io.ComfyNode):
                 *guidance_inputs(),
             ],
             outputs=[io.Latent.Output(tooltip="The painted faces, for VAE Decode.")],
+            hidden=SHOWN,
         )
 
     @classmethod
@@ -108,5 +112,8 @@ class FaceAnonDDPMSampler(io.ComfyNode):
             steps=steps, guidance_scale=guidance_scale, guidance_from=guidance_from, guidance_to=guidance_to
         )
         sampler = with_own(sampler, source_states.model)
-        samples = sample(model, references, [seed + offset for offset in offsets], sampler)
-        return io.NodeOutput({"samples": samples})
+        progress = progress_of(cls, model, sampler.steps, references.batch)
+        progress.start_run(references.batch)
+        samples = sample(model, references, [seed + offset for offset in offsets], sampler, progress.step)
+        text = f"{counted(references.batch, 'face')} painted"
+        return io.NodeOutput({"samples": samples}, ui=show_text(cls, text))

@@ -33,7 +33,7 @@ from .painting import (
 )
 from .paste import fallback_inputs, keep_input, pasting_inputs
 from .redact import COVERED_BUT_KEPT, redaction_inputs
-from .reporting import show_report, step_progress
+from .reporting import show_report, step_progress, watched
 from .track import tracking_inputs
 from .types import VIDEO, FacesSocket, ReportSocket
 
@@ -166,7 +166,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size, keep)
         proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
         written, done = anonymize_video(
-            *(_clip(video, report), _new_file(), faces, parts),
+            *(_clip(video, report), _new_file(), faces, watched(cls, parts)),
             painting=painting,
             pasting=pasting,
             identity=identity,

@@ -105,8 +105,8 @@ class Studio:
             nonlocal is_planned
             if not is_planned:
                 self._progress.add_runs(1)
+            self._progress.start_run(len(places), again=not is_planned)
             is_planned = False
-            self._progress.start_run()
             which = None if list(places) == list(range(len(crops))) else places
             return sitting.paint(seeds, degree, self._progress.step, which)
 
@@ -138,7 +138,7 @@ class Studio:
                 if planned == 0:
                     self._progress.add_runs(1)
                 planned = max(0, planned - 1)
-                self._progress.start_run()
+                self._progress.start_run(len(part))
                 seeds = [attempts[place][0].seed for place in part]
                 sitting = Sitting(self._engine, crops[part], self._painting.sampler)
                 results = sitting.paint(seeds, degree, self._progress.step)

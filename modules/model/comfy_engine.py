@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import comfy.clip_vision
-import comfy.model_management
 import comfy.model_patcher
 import comfy.sd
-import latent_preview
 import torch
 
 from .checkpoint import read_settings
 from .embedding import encode_image
+from .progress import JobProgress, LatentPictures, Tell
 from .reference_net import ReferenceNet
 from .references import References
 from .sampling import sample
@@ -81,47 +80,31 @@ class FaceAnonModel(NamedTuple):
         """See Engine.decode."""
         return self.vae.decode(latents).float()
 
-    def progress(self, settings: PaintSettings, runs: int) -> JobProgress:
-        """The host's progress bar and previews; see Engine.progress."""
-        return JobProgress(self.unet, settings.sampler.steps, runs)
+    def progress(self, settings: PaintSettings, runs: int, faces: int) -> JobProgress:
+        """The host's progress bar; see Engine.progress."""
+        return JobProgress(settings.sampler.steps, runs, faces)
 
 
-class JobProgress:
-    """The progress bar and the previews of a job of several sampler runs, as one run of KSampler shows them."""
+class WatchedModel(FaceAnonModel):
+    """A model whose user looks on: the faces that are painted are shown, and in words how far they are."""
 
-    def __init__(self, unet, steps: int, runs: int):
-        """
-        Args:
-            unet: the MODEL, which decides how its latents are previewed.
-            steps: of each run.
-            runs: how many there are in all.
-        """
-        self._steps = steps
-        self._all = steps * max(1, runs)
-        self._show = latent_preview.prepare_callback(unet, self._all)
-        self._started = 0  # runs
+    tell: Tell
+    has_pictures: bool
 
-    def add_runs(self, count: int) -> None:
-        """Make the bar longer by so many runs: faces are painted once more."""
-        self._all += count * self._steps
-
-    def start_run(self) -> None:
-        """Begin the next run, unless the user has interrupted."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        self._started += 1
-
-    def step(self, step: int, denoised: torch.Tensor, x: torch.Tensor, steps: int) -> None:
-        """Show a step of the current run, unless the user has interrupted.
+    @classmethod
+    def of(cls, model: FaceAnonModel, tell: Tell, has_pictures: bool = True) -> WatchedModel:
+        """The same model, watched.
 
         Args:
-            step: its number, from 0.
-            denoised: latents, for the preview.
-            x: noised latents.
-            steps: of the current run.
-
-        Raises:
-            InterruptProcessingException: of ComfyUI; the user has interrupted.
+            model: all its parts.
+            tell: called with the words, a few times a second at most.
+            has_pictures: whether previews are made.
         """
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        done = (self._started - 1) * self._steps + step * self._steps // steps
-        self._show(done, denoised, x, self._all)
+        watched = cls(*model)
+        watched.tell, watched.has_pictures = tell, has_pictures
+        return watched
+
+    def progress(self, settings: PaintSettings, runs: int, faces: int) -> JobProgress:
+        """The host's progress bar, with previews and words; see Engine.progress."""
+        pictures = LatentPictures(self.unet, self.vae) if self.has_pictures else None
+        return JobProgress(settings.sampler.steps, runs, faces, pictures=pictures, tell=self.tell)

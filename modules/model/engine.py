@@ -22,8 +22,13 @@ class Progress(Protocol):
         """Called where the job takes more runs than was said when it began."""
         ...
 
-    def start_run(self) -> None:
-        """Called before each run."""
+    def start_run(self, faces: int, again: bool = False) -> None:
+        """Called before each run.
+
+        Args:
+            faces: that are painted in it.
+            again: whether they are painted at other times too, and are not among the faces of the job.
+        """
         ...
 
     def step(self, step: int, denoised: torch.Tensor, x: torch.Tensor, steps: int) -> None:
@@ -92,6 +97,6 @@ class Engine(Protocol):
         """Images of latents, float32."""
         ...
 
-    def progress(self, settings: PaintSettings, runs: int) -> Progress:
-        """Progress of a job of so many sampler runs, shown as the engine shows it."""
+    def progress(self, settings: PaintSettings, runs: int, faces: int) -> Progress:
+        """Progress of a job of so many sampler runs and faces, shown as the engine shows it."""
         ...

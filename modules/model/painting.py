@@ -198,11 +198,11 @@ def _paint(
     """anonymize_crops, or swap_crops where sources_of gives the sources of a part of the crops."""
     if len(offsets) != len(crops):
         raise ValueError(f"There are {len(crops)} crops but {len(offsets)} faces: connect the faces of these crops.")
-    progress = progress or engine.progress(settings, runs(len(crops), settings))
+    progress = progress or engine.progress(settings, runs(len(crops), settings), len(crops))
     painted = []
     for start in range(0, len(crops), settings.faces_at_once):
-        progress.start_run()
         part = slice(start, start + settings.faces_at_once)
+        progress.start_run(len(crops[part]))
         sources = None if sources_of is None else sources_of(range(len(crops))[part])
         sitting = Sitting(engine, crops[part], settings.sampler, sources)
         seeds = [settings.seed + offset for offset in offsets[part]]

@@ -65,9 +65,8 @@ class PeoplePainter:
             )
         best = best_frames(faces) if same_face else {}
         self._model, self._painting, self._proof = model, painting, proof
-        self._progress = model.progress(
-            painting, runs(len(best), painting) + sum(runs(count, painting) for count in batches)
-        )
+        counts = (len(best), *batches)
+        self._progress = model.progress(painting, sum(runs(count, painting) for count in counts), sum(counts))
         self._synthetic: torch.Tensor | None = None  # a crop for each person
         self._row_of_track: dict[int | None, int] = {track: row for row, track in enumerate(best)}
         self._people: dict[int | None, Painted] = {}  # of "same face", how each person was painted
@@ -184,7 +183,7 @@ def swap_faces(
         return swap_crops(model, sources, crops, faces.seed_offsets(), painting), painted_once(faces, painting)
     if len(crops) != len(faces):
         raise ValueError(f"There are {len(crops)} crops but {len(faces)} faces: connect the faces of these crops.")
-    progress = model.progress(painting, runs(len(crops), painting))
+    progress = model.progress(painting, runs(len(crops), painting), len(crops))
     return Studio(model, painting, proof, progress).paint_faces(crops, faces, sources_for(sources, crops))
 
 

@@ -98,7 +98,7 @@ class NumberEngine:
     def decode(self, latents):
         return latents.view(-1, 1, 1, 3).expand(-1, SIDE, SIDE, -1)
 
-    def progress(self, settings, runs):
+    def progress(self, settings, runs, faces):
         return CountedProgress(runs)
 
 
@@ -109,7 +109,7 @@ class CountedProgress:
     def add_runs(self, count):
         self.expected += count
 
-    def start_run(self):
+    def start_run(self, faces, again=False):
         if self.runs == self.stop_at:
             raise KeyboardInterrupt
         self.runs += 1

@@ -62,20 +62,22 @@ class NumberEngine:
     def decode(self, latents):
         return latents.view(-1, 1, 1, 4).expand(-1, SIDE, SIDE, -1)
 
-    def progress(self, settings, runs):
-        self.progresses.append(CountedProgress(runs))
+    def progress(self, settings, runs, faces):
+        self.progresses.append(CountedProgress(runs, faces))
         return self.progresses[-1]
 
 
 class CountedProgress:
-    def __init__(self, runs):
+    def __init__(self, runs, faces=None):
         self.expected, self.runs, self.steps = runs, 0, 0
+        self.faces, self.painted = faces, 0
 
     def add_runs(self, count):
         self.expected += count
 
-    def start_run(self):
+    def start_run(self, faces, again=False):
         self.runs += 1
+        self.painted += 0 if again else faces
 
     def step(self, step, denoised, x, steps):
         self.steps += 1
@@ -98,6 +100,7 @@ def test_a_crop_is_its_own_source_at_its_degree():
     assert engine.encoded == [[4, 8], [12]], "a part's crops are encoded once, as source and driving image"
     (progress,) = engine.progresses
     assert (progress.expected, progress.runs, progress.steps) == (2, 2, 6) == (runs(3, settings), 2, 6)
+    assert progress.painted == progress.faces == 3
 
 
 def test_crops_that_are_painted_again_are_encoded_once():
@@ -133,7 +136,7 @@ def test_a_progress_of_the_caller_counts_all_its_jobs():
     engine, settings, progress = NumberEngine(), PaintSettings(faces_at_once=2), CountedProgress(3)
     anonymize_crops(engine, crops_of(1), [0], settings, progress)
     swap_crops(engine, crops_of(1), crops_of(7, 8, 9), range(3), PaintSettings(0.0, faces_at_once=2), progress=progress)
-    assert (progress.runs, progress.steps) == (3, 75) and not engine.progresses
+    assert (progress.runs, progress.steps, progress.painted) == (3, 75, 4) and not engine.progresses
 
 
 def test_counts_that_do_not_fit():

@@ -160,7 +160,7 @@ class DiffusersEngine:
         """Images of scaled latents, clamped to 0..1; see Engine.decode."""
         return ((self.encoders.decode_pixels(latents) + 1) / 2).clamp(0, 1).movedim(1, 3)
 
-    def progress(self, settings: PaintSettings, runs: int) -> SilentProgress:
+    def progress(self, settings: PaintSettings, runs: int, faces: int) -> SilentProgress:
         """A Progress that shows nothing."""
         return SilentProgress()
 
@@ -172,7 +172,7 @@ class SilentProgress:
         """Do nothing."""
         pass
 
-    def start_run(self) -> None:
+    def start_run(self, faces: int, again: bool = False) -> None:
         """Do nothing."""
         pass
 
