@@ -19,7 +19,7 @@ from .graph import shown_at
 logger = logging.getLogger("face_anonymizer")
 
 WARNING = "face_anonymizer.warning"  # the name by which web/js/warnings.js hears of it
-_SHOWN = 8  # pictures of a clip that a node shows; each costs a PNG file
+MOST_SHOWN = 8  # pictures of a clip that a node shows; each costs a PNG file
 
 
 def find_page() -> str | None:
@@ -116,10 +116,18 @@ def show_pictures(node: type[io.ComfyNode], pictures) -> dict:
     none names its source: PreviewImage is not given the node, of which it would write prompt and workflow.
     """
     count = pictures.shape[0]
-    chosen = sorted({round(i * (count - 1) / (_SHOWN - 1)) for i in range(_SHOWN)}) if count > _SHOWN else range(count)
-    # the host cannot save a preview of no image
-    is_shown = count and node.hidden is not None and find_page()
+    chosen = (
+        sorted({round(i * (count - 1) / (MOST_SHOWN - 1)) for i in range(MOST_SHOWN)})
+        if count > MOST_SHOWN
+        else range(count)
+    )
+    is_shown = count and shows_pictures(node)  # the host cannot save a preview of no image
     return ui.PreviewImage(pictures[list(chosen)]).as_dict() if is_shown else {}
+
+
+def shows_pictures(node: type[io.ComfyNode]) -> bool:
+    """Whether pictures that a node has are shown: there is a page that queued it."""
+    return node.hidden is not None and find_page() is not None
 
 
 def step_progress(total: int):

@@ -15,6 +15,7 @@ from ..modules.faces.settings import SAME_NOISE, DetectSettings, PasteSettings, 
 from ..modules.model.settings import PaintSettings
 from ..modules.recognition.settings import OFF
 from ..modules.terminal import shown
+from ..modules.video.glimpses import Glimpses
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, thorough_input
 from .graph import SHOWN
@@ -33,7 +34,7 @@ from .painting import (
 )
 from .paste import fallback_inputs, keep_input, pasting_inputs
 from .redact import COVERED_BUT_KEPT, redaction_inputs
-from .reporting import show_report, step_progress, watched
+from .reporting import MOST_SHOWN, show_pictures, show_report, shows_pictures, step_progress, watched
 from .track import tracking_inputs
 from .types import VIDEO, FacesSocket, ReportSocket
 
@@ -87,9 +88,13 @@ class FaceAnonTrackVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         detecting = DetectSettings(min_score, thorough=thorough, points=points)
         tracking, looks = TrackSettings(max_gap, lead, smoothing), []
-        faces = track_video(_clip(video), detecting, tracking, step_progress(1), tell=looks.append)
+        glimpses = Glimpses(MOST_SHOWN) if shows_pictures(cls) else None
+        watch = None if glimpses is None else glimpses.see
+        faces = track_video(_clip(video), detecting, tracking, step_progress(1), tell=looks.append, watch=watch)
         outputs = (faces,) if len(faces) else answer_no_face(cls, if_no_face, faces)
-        return io.NodeOutput(*outputs, ui=show_report(cls, report_faces(faces, FOUND).noting(*looks)))
+        pictures = {} if glimpses is None else show_pictures(cls, glimpses.drawn(faces))
+        report = report_faces(faces, FOUND).noting(*looks)
+        return io.NodeOutput(*outputs, ui=show_report(cls, report) | pictures)
 
 
 class FaceAnonAnonymizeVideo(io.ComfyNode):

@@ -64,6 +64,7 @@ def track_video(
     progress: Callable[[float, int], None],
     *,
     tell: Callable[[str], None] | None = None,
+    watch: Callable[[int, torch.Tensor, int], None] | None = None,
 ) -> Faces:
     """Find all faces of all frames, and follow them over the clip.
 
@@ -74,6 +75,7 @@ def track_video(
         progress: called with (frames done, all frames) after each frame and, when thorough, with shares of a frame
             between; what it raises passes through.
         tell: called at the end with how many frames were looked at in which way, in words.
+        watch: called with (number of the first frame, a few frames, all frames) as they are read.
 
     Returns:
         The faces as tracks; see track_faces.
@@ -88,6 +90,8 @@ def track_video(
         for first, frames in read_chunks(clip.source, FRAMES_AT_ONCE, clip.window):
             advance = partial(_advance, progress, first, count)
             read = first + len(frames)
+            if watch is not None:
+                watch(first, frames, count)
             yield frames, replace(search.search(frames, advance), fingerprint=take_fingerprint(frames))
 
     with clip_search(detecting, float(info.rate)) as search:

@@ -16,11 +16,13 @@ from comfy_api.latest import InputImpl
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.settings import DetectSettings, TrackSettings
 from face_anonymizer.modules.faces.track.tracking import best_frames
+from face_anonymizer.modules.faces.types import Faces
 from face_anonymizer.modules.host import detector
 from face_anonymizer.modules.model import checkpoint
 from face_anonymizer.modules.model.loading import load_model_folder
 from face_anonymizer.modules.video import frames as video_frames
 from face_anonymizer.modules.video import jobs
+from face_anonymizer.modules.video.glimpses import Glimpses
 from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
 from face_anonymizer.tools.pictures.synthetic_clip import render
 
@@ -361,3 +363,21 @@ def test_an_interrupt_ends_the_work_and_leaves_no_file(video, model, faces):
             run()
     left = set(Path(folder_paths.get_temp_directory()).rglob("*")) - before
     assert not [path for path in left if path.is_file()]
+
+
+def test_a_few_frames_of_a_clip_are_kept_for_the_eye(clip, faces):
+    """Evenly over it, with their faces; of a file that ends early those that there are."""
+    components = InputImpl.VideoFromFile(str(clip)).get_components().images
+    glimpses, shorter = Glimpses(3), Glimpses(8)
+    for first in range(0, FRAMES, 2):
+        glimpses.see(first, components[first : first + 2], FRAMES)
+        shorter.see(first, components[first : first + 2], 9)
+    drawn = glimpses.drawn(faces)
+    assert drawn.shape == (3, *components.shape[1:3], 3)
+    for picture, number in zip(drawn, (0, 2, 3), strict=True):
+        changed = (picture - components[number]).abs().amax(-1) > 0.02
+        assert 0.005 < changed.float().mean() < 0.2, "boxes and points, and nothing else"
+    assert len(shorter.drawn(faces)) == 4
+    large = Glimpses(1)
+    large.see(0, torch.zeros(1, 1080, 1920, 3), 1)
+    assert large.drawn(Faces(1, 1080, 1920, ())).shape == (1, 540, 960, 3)

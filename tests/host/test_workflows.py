@@ -144,6 +144,10 @@ def test_run_gives_something_at_once(frontend, server, name, values):
     history = server.wait(frontend.queue(), timeout=300)
     saver = next(id for id, node in prompt.items() if node["class_type"].startswith("FaceAnonSave"))
     assert history["outputs"][saver]["images"]
+    shown = [
+        file for output in history["outputs"].values() for file in output.get("images", ()) if file["type"] == "temp"
+    ]
+    assert len(shown) >= (8 if "video" in name else 1), "frames of a clip, with its faces, to be looked at"
     reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
     assert reports[-1]["actions"] == {"redacted": len(reports[-1]["faces"])} and len(reports[-1]["faces"]) >= 5
     assert frontend.errors() == []
@@ -232,6 +236,8 @@ def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name,
         if 8 <= x < 312 and 8 <= y < 172:
             assert changed[face["image"], y - 3 : y + 3, x - 3 : x + 3].float().mean() > 0.75, face
     assert len(report["faces"]) >= 5 and frontend.errors() == []
+    files = [file for output in history["outputs"].values() for file in output.get("images", ())]
+    assert [file["type"] for file in files] == ["output"], "no page asked: no original in the temp folder"
     written = saved.read_bytes()
     assert b"Jane" not in written and b"+48.1" not in written and b"FaceAnon" not in written
 
