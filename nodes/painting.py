@@ -22,6 +22,7 @@ from ..modules.host.reader import face_reader
 from ..modules.model.comfy_engine import FaceAnonModel
 from ..modules.model.own import OWN_GUIDANCE, OWN_SIZE, OWN_STEPS, with_own
 from ..modules.model.settings import DDPM, PaintSettings, SamplerSettings
+from ..modules.model.vae_fit import check_vae
 from ..modules.recognition.settings import AUTO, OFF, VERIFY
 from ..modules.video.people import PeoplePainter, swap_faces
 from .graph import SHOWN
@@ -85,7 +86,7 @@ def model_of(whole: FaceAnonModel | None, *parts: Any) -> FaceAnonModel:
         parts: the five of model_inputs, in their order; None for those that are not connected.
 
     Raises:
-        ValueError: something is missing.
+        ValueError: something is missing, or the VAE is one of another family.
     """
     names = [each.id for each in model_inputs()]
     lacking = [name for name, part in zip(names, parts, strict=True) if part is None]
@@ -95,7 +96,10 @@ def model_of(whole: FaceAnonModel | None, *parts: Any) -> FaceAnonModel:
             f"{', '.join(lacking)}."
         )
     given = whole if whole is not None else FaceAnonModel(*parts)
-    return FaceAnonModel(*(own if part is None else part for part, own in zip(parts, given, strict=True)))
+    model = FaceAnonModel(*(own if part is None else part for part, own in zip(parts, given, strict=True)))
+    latents = model.source_reference_net.patcher.model.latent_format  # a MODEL may be patched, or compiled
+    check_vae(model.vae, latents.latent_channels, latents.spacial_downscale_ratio)
+    return model
 
 
 def check_degree(degree: float) -> None:

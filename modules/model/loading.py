@@ -28,6 +28,7 @@ from .expected_tensors import check_tensors
 from .reference_net import ReferenceNet
 from .states import DRIVING, SOURCE
 from .unet_layout import UNetLayout, read_unet_layout
+from .vae_fit import check_vae
 
 FROM_MODEL_FOLDER = "from model folder"
 
@@ -76,11 +77,7 @@ def load_model_folder(
     own_encoder = clip_vision is None and (folder / checkpoint.SETTINGS_FILE).is_file()
     check_image_encoder(encoder, layouts[0].context_dim, clip_path, own_encoder)
     loaded_vae = load_vae(vae_path, vae_config)
-    if loaded_vae.latent_channels != layouts[0].in_channels:
-        raise ValueError(
-            f"The VAE {vae_path} makes {loaded_vae.latent_channels}-channel latents, the UNet "
-            f"of {folder} takes {layouts[0].in_channels}. Choose a Stable Diffusion 1 or 2 VAE, such as sd-vae-ft-mse."
-        )
+    check_vae(loaded_vae, layouts[0].in_channels, _downscale(folder), str(vae_path))
     # the projection, which the method does not use, is whatever was in memory
     used = {name: tensor for name, tensor in encoder.model.state_dict().items() if "visual_projection" not in name}
     _check_finite(used, clip_path)
@@ -139,6 +136,7 @@ def load_unet(
     check_tensors(layout.tensors, checkpoint.read_shapes(checkpoint.weight_files(folder / network)), folder / network)
     state_dict = _read_state_dict(folder / network)
     model_config = _UNetConfig(layout, checkpoint.read_prediction_type(folder), scaling_factor)
+    model_config.latent_format.spacial_downscale_ratio = _downscale(folder)
     state_dict = _to_host_keys(state_dict, model_config.unet_config, folder / network)
 
     load_device = comfy.model_management.get_torch_device()
@@ -329,6 +327,12 @@ def _scaling_factor(folder: Path) -> float:
     """The factor of the VAE's latents: Stable Diffusion's, unless the folder brings a VAE with another one."""
     path = folder / checkpoint.VAE / "config.json"
     return read_vae_config(path).scaling_factor if path.is_file() else SCALING_FACTOR
+
+
+def _downscale(folder: Path) -> int:
+    """How many pixels a latent's is wide: Stable Diffusion's, unless the folder brings another VAE."""
+    path = folder / checkpoint.VAE / "config.json"
+    return read_vae_config(path).scale if path.is_file() else comfy.latent_formats.SD15.spacial_downscale_ratio
 
 
 def _read_state_dict(folder: Path) -> dict[str, torch.Tensor]:

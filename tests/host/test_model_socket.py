@@ -1,5 +1,7 @@
 """The whole model in one wire, and values that a graph leaves to its model."""
 
+import copy
+
 import pipeline
 import pytest
 import torch
@@ -9,6 +11,7 @@ from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 from face_anonymizer.modules.model import checkpoint
 from face_anonymizer.modules.model.own import OWN_GUIDANCE, OWN_STEPS, own_settings, with_own
 from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
+from face_anonymizer.modules.model.vae_fit import check_vae
 
 DEMO = str(checkpoint.PACK_MODELS / checkpoint.DEMO)
 FIVE = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
@@ -115,3 +118,26 @@ def test_a_number_that_no_face_has_is_refused(face):
         pack.FaceAnonSelectFaces.execute(faces, indices="1, 99")
     selected, _ = pack.FaceAnonSelectFaces.execute(Faces(1, 512, 512, ()), indices="99").result
     assert len(selected) == 0, "a picture without a face is no error"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("latent_channels", 16, "makes 16-channel latents, the UNet takes 4"),
+        ("downscale_ratio", 16, "a latent pixel of 16x16 pixels, the UNet takes 8x8"),
+        ("latent_dim", 3, "is one for videos"),
+    ],
+)
+def test_a_vae_of_another_family_is_refused(model, face, field, value, said):
+    """By its wire: the loader looks at its own."""
+    crops, faces = pack.FaceAnonCropFaces.execute(*face, size=128).result
+    other = copy.copy(model.vae)
+    setattr(other, field, value)
+    with pytest.raises(ValueError, match=f"This VAE .*{said}.*Connect the VAE of Load Face Anonymizer Model"):
+        pack.FaceAnonAnonymizeCrops.execute(crops=crops, faces=faces, vae=other, face_anon_model=model)
+
+
+def test_a_vae_of_sdxl_is_known_by_its_name_alone(model):
+    check_vae(model.vae, 4, 8, "models/vae/sd-vae-ft-mse.safetensors")
+    with pytest.raises(ValueError, match=r"The VAE .*SDXL_vae_fp16[.]safetensors is one for SDXL"):
+        check_vae(model.vae, 4, 8, "models/vae/SDXL_vae_fp16.safetensors")
