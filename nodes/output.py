@@ -1,6 +1,7 @@
 """Save pictures, videos and reports without metadata, under names that do not come from the source."""
 
 import json
+import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from comfy_api.latest import io, ui
 from ..modules.faces.comparing import Comparison
 from ..modules.faces.report import Report
 from ..modules.files import replace_whole, write_whole
+from ..modules.output.dates import with_dates
 from ..modules.output.formats import EXTENSIONS, FORMATS, QUALITY
 from ..modules.output.pictures import emptied, save_image
 from ..modules.output.provenance import alpha_is_a_mask, keeps_frame, source_image, source_images
@@ -65,7 +67,7 @@ class FaceAnonSaveImage(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="anonymized",
-                    tooltip="Folders and %date% work as in Save Image. Never put the source's name here.",
+                    tooltip="Folders and %date:yyyy-MM-dd% work as in Save Image. Never put the source's name here.",
                 ),
                 io.Combo.Input(
                     "format", options=list(FORMATS), default="png", tooltip="png is exact; jpeg and webp are smaller."
@@ -135,7 +137,7 @@ class FaceAnonSaveVideo(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="video/anonymized",
-                    tooltip="Folders and %date% work as in Save Video. Never put the source's name here.",
+                    tooltip="Folders and %date:yyyy-MM-dd% work as in Save Video. Never put the source's name here.",
                 ),
                 io.Combo.Input("format", options=list(VIDEO_FORMATS), default="auto", tooltip="auto is mp4."),
                 *saving_inputs(),
@@ -206,7 +208,7 @@ class _Folder:
     """Where ComfyUI saves the files of a prefix: a place in its output folder, and the next number that is free.
 
     Args:
-        filename_prefix: as in Save Image, with folders and %year%.
+        filename_prefix: as in Save Image, with folders, %year% and %date:yyyy-MM-dd%.
         width, height: of the pictures, in pixels, for %width% and %height%.
     """
 
@@ -214,7 +216,7 @@ class _Folder:
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in filename_prefix):
             raise ValueError(f"filename_prefix {filename_prefix[:80]!r} has characters that no file name can have.")
         folder, self._name, self._counter, self._subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory(), width, height
+            with_dates(filename_prefix, time.localtime()), folder_paths.get_output_directory(), width, height
         )
         self._folder = Path(folder)
         self._saved: list[Path] = []

@@ -1,6 +1,7 @@
 """The save and report nodes, called as ComfyUI calls them, and the frames of a video beside ComfyUI's own."""
 
 import json
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from PIL import Image, ImageCms
 from face_anonymizer.modules.faces.outcomes import Entry
 from face_anonymizer.modules.faces.report import Report, join_reports
 from face_anonymizer.modules.output import icc, png, provenance, xmp
+from face_anonymizer.modules.output.dates import with_dates
 from face_anonymizer.modules.video import files as video
 from face_anonymizer.nodes import output as saving
 
@@ -396,3 +398,18 @@ def test_a_report_is_not_saved_beside_the_film_as_it_was(told, kind, tmp_path):
     for images in (photo, photo.flip(2)):
         with pytest.raises(ValueError, match="but this picture shows them as they were before"):
             saving.FaceAnonSaveVideo.execute(film(images), "told", report=report)
+
+
+def test_a_prefix_has_its_dates_as_the_page_writes_them():
+    now = time.struct_time((2026, 3, 9, 7, 5, 2, 0, 68, 0))
+    for prefix, expected in (
+        ("a_%date:yyyy-MM-dd%", "a_2026-03-09"),
+        ("%date%/clip", "2026-03-09/clip"),
+        ("%date:yy-M-d h.m.s%_%date:hhmmss%", "26-3-9 7.5.2_070502"),
+        ("%date:hh:mm%", "07_05"),
+        ("%width%_%year%", "%width%_%year%"),
+    ):
+        assert with_dates(prefix, now) == expected
+    today = time.strftime("%Y-%m-%d")
+    path = file_of(saving.FaceAnonSaveImage.execute(noise(1, 8, 8, 3), "day/%date:yyyy-MM-dd%"))
+    assert path.name.startswith(f"{today}_0") and path.parent.name == "day"
