@@ -20,6 +20,7 @@ logger = logging.getLogger("face_anonymizer")
 
 WARNING = "face_anonymizer.warning"  # the name by which web/js/warnings.js hears of it
 MOST_SHOWN = 8  # pictures of a clip that a node shows; each costs a PNG file
+_MOST_TOLD = 1000  # faces whose data go to a page, 300 bytes each
 
 
 def find_page() -> str | None:
@@ -94,9 +95,16 @@ def warn(node: type[io.ComfyNode], text: str) -> None:
 
 
 def show_report(node: type[io.ComfyNode], report: Report, more: str = "") -> dict:
-    """The report as text on the node, with more below it, and as data in /history, where the command line reads it."""
+    """The report as text on the node, with more below it, and as data in /history, where the command line reads it.
+
+    A page, which shows the text alone, would get a hundred megabytes of data for an hour of film: it gets the sums of
+    those that are long. The report itself, which nodes save, stays whole.
+    """
     text = "\n".join(filter(None, (report.to_text(), more)))
-    return show_text(node, text) | {"face_anon_report": (report.to_dict(),)}
+    told = report.to_dict()
+    if len(report.entries) > _MOST_TOLD and find_page():
+        told |= {"faces": [], "faces_left_out": len(report.entries)}
+    return show_text(node, text) | {"face_anon_report": (told,)}
 
 
 def preview_faces(node: type[io.ComfyNode], images, faces: Faces) -> tuple:

@@ -10,6 +10,9 @@ import torch
 from PIL import Image
 
 from face_anonymizer import nodes as pack
+from face_anonymizer.modules.faces.outcomes import FOUND
+from face_anonymizer.modules.faces.report import report_faces
+from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 from face_anonymizer.nodes import reporting
 
 # Most tests here search one photo; none of them is about the network.
@@ -141,3 +144,19 @@ def test_crops_and_faces_that_do_not_belong_together(photo):
         pack.FaceAnonPasteFaces.execute(photo, cropped, crops.repeat(2, 1, 1, 1))
     with pytest.raises(ValueError, match=r"512x512.*256x256"):
         pack.FaceAnonPasteFaces.execute(photo[:, :256, :256], cropped, crops)
+
+
+def test_of_a_long_clip_a_page_gets_the_sums_alone(monkeypatch):
+    """An hour of film would be a hundred megabytes for each page and history; the command line gets all of it."""
+    box = np.array([2.0, 2, 40, 40], dtype=np.float32)
+    faces = Faces(
+        1001, 64, 64, tuple(Face(i, box, 0.9, np.zeros((0, 2), np.float32), BOX_ONLY, "test") for i in range(1001))
+    )
+    report = report_faces(faces, FOUND)
+    node = SimpleNamespace(hidden=SimpleNamespace(unique_id="7"))
+    for client, count in (("page", 0), ("face-anonymizer-command-1", 1001)):
+        server = SimpleNamespace(client_id=client, sockets={client: None}, send_progress_text=lambda *_: None)
+        monkeypatch.setattr(reporting.PromptServer, "instance", server, raising=False)
+        (told,) = reporting.show_report(node, report)["face_anon_report"]
+        assert len(told["faces"]) == count and told["actions"] == {"found": 1001}
+        assert told.get("faces_left_out", 0) == 1001 - count
