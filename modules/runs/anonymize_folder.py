@@ -12,6 +12,7 @@ from ..faces.settings import KEEP
 from ..files import remove_parts, sha256_of, sha256_of_folder
 from ..host.location import PACK, find_comfyui, pack_version
 from ..model import checkpoint
+from ..model.own import OWN_GUIDANCE, OWN_SIZE, OWN_STEPS
 from ..output.formats import EXTENSIONS
 from ..proof.proof import Proof
 from ..terminal import shown
@@ -29,6 +30,7 @@ from .servers import check_server, clients_for, use_servers
 GRAPHS = PACK / "workflows" / "api"
 
 _LARGE = 1 << 30  # bytes, of a model of which one waits for the digest
+_NOT_HERE = checkpoint.ModelSettings(resolution=OWN_SIZE, steps=OWN_STEPS, guidance_scale=OWN_GUIDANCE)
 _DIGESTED = 1 << 30  # bytes at most, of a file that is skipped, for its digest in an anonymous report
 
 Say = Callable[[str], None]
@@ -113,13 +115,15 @@ def find_model_folder(options: FolderOptions) -> Path | None:
 
 
 def read_own_settings(folder: Path | None) -> checkpoint.ModelSettings:
-    """The settings of a model's own folder; without one those of the published model.
+    """The settings of a model's own folder; without one the values that the nodes take for the model's own.
+
+    A server knows its models, and only those of the pack are known here too.
 
     Raises:
         PlanRefused: its face_anon.json is not readable.
     """
     try:
-        return checkpoint.read_settings(folder) if folder else checkpoint.ModelSettings()
+        return checkpoint.read_settings(folder) if folder else _NOT_HERE
     except ValueError as error:
         raise PlanRefused(str(error)) from None
 

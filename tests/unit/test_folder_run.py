@@ -19,8 +19,8 @@ from PIL import Image
 
 from face_anonymizer.modules import files
 from face_anonymizer.modules.model.checkpoint import ModelSettings
+from face_anonymizer.modules.runs import anonymize_folder, folder_options, jobs, prompts
 from face_anonymizer.modules.runs import client as comfy_client
-from face_anonymizer.modules.runs import folder_options, jobs, prompts
 from face_anonymizer.modules.runs import folder_report as reports
 from face_anonymizer.modules.runs import folder_run as runs
 from face_anonymizer.modules.runs import journal as journals
@@ -315,6 +315,20 @@ def test_a_photo_whose_faces_are_verified_is_painted_in_one_node():
     assert all(
         value[0] in prompt for node in prompt.values() for value in node["inputs"].values() if isinstance(value, list)
     )
+
+
+def test_of_a_server_s_model_the_graph_asks_for_its_own_values():
+    """Only the server knows them: the published model's would paint no face with another one."""
+    options = folder_options.FolderOptions(
+        paths=[Path("photos")], output=Path("out"), model="mine", servers=["http://127.0.0.1:1"]
+    )
+    folder = anonymize_folder.find_model_folder(options)
+    settings = options.of_results(anonymize_folder.read_own_settings(folder))
+    assert folder is None and (settings["steps"], settings["guidance_scale"], settings["size"]) == (0, -1, 0)
+    prompt = prompts.load_prompt(anonymize_folder.GRAPHS, "anonymize", jobs.PHOTO, settings)
+    by_class = {node["class_type"]: node["inputs"] for node in prompt.values()}
+    assert by_class["FaceAnonCropFaces"]["size"] == 0 and "face_anon_model" in by_class["FaceAnonCropFaces"]
+    assert any(inputs.get("guidance_scale") == -1 and inputs["steps"] == 0 for inputs in by_class.values())
 
 
 def test_recognisers_look_unless_the_model_is_a_demonstration():
