@@ -62,8 +62,8 @@ class FaceAnonTrackVideo(io.ComfyNode):
                     "points",
                     default=_DETECT.points,
                     optional=True,
-                    tooltip="Places eyes, nose and mouth exactly, as Anonymize Video needs them. Off is faster, and "
-                    "enough for Redact Video.",
+                    tooltip="Places eyes, nose and mouth exactly, as Paint Faces in Video needs them. Off is faster, "
+                    "and enough for Redact Video.",
                 ),
             ],
             outputs=[
@@ -102,7 +102,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="FaceAnonAnonymizeVideo",
-            display_name="Anonymize Video",
+            display_name="Paint Faces in Video",
             category=VIDEO,
             description="The whole method on every face of a video of any length." + _KEEPS,
             search_aliases=["paint faces in video"],

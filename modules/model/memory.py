@@ -116,7 +116,8 @@ def in_parts(count: int, at_once: int, run: Callable[[slice], Result], network: 
         comfy.model_management.soft_empty_cache()
         faces = part.stop - part.start
         if halved or faces == 1:
-            fewer = "fewer faces at once (faces_at_once of Anonymize Crops and Anonymize Video); " if faces > 1 else ""
+            where = "faces_at_once of Anonymize Crops and Paint Faces in Video"
+            fewer = f"fewer faces at once ({where}); " if faces > 1 else ""
             raise comfy.model_management.OOM_EXCEPTION(
                 f"Out of memory in {network} with {faces} face{'s' if faces > 1 else ''} at once. What helps, most "
                 f"first: {fewer}a weight_dtype of fp16 or fp8_e4m3fn in Load Face Anonymizer Model; other programs "

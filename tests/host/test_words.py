@@ -12,7 +12,8 @@ SEARCHED = {
     ),
     **dict.fromkeys(["strip metadata", "remove exif", "save without metadata"], "FaceAnonSaveImage"),
     **dict.fromkeys(["hide face", "mask face", "blur face", "pixelate", "censor"], "FaceAnonRedactFaces"),
-    **{"color match": "FaceAnonPasteFaces", "anonymize clip": "FaceAnonAnonymizeVideoFile"},
+    **dict.fromkeys(["anonymize clip", "anonymize video", "video privacy"], "FaceAnonAnonymizeVideoFile"),
+    **{"color match": "FaceAnonPasteFaces"},
 }
 ROOMS = ("photo", "video", "method", "tools")
 
