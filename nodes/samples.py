@@ -3,7 +3,8 @@
 from comfy_api.latest import InputImpl, io
 
 from ..modules.host.location import PACK
-from ..modules.photos.samples import CLIP, PICTURES, read_sample
+from ..modules.photos.sample_files import CLIP, PICTURES
+from ..modules.photos.samples import read_sample
 from .graph import SHOWN
 from .reporting import show_pictures
 from .types import TOOLS

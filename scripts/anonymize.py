@@ -11,15 +11,14 @@ disk the same command goes on where it stopped (OUT/face_anonymizer_journal.json
 reported and the rest is done. OUT/face_anonymizer_report.json says what became of every file and face; it and the
 journal name the sources, so keep them when you publish the results (--anonymous-report: the report names digests).
 face_anonymizer_report.html beside it is the same for readers, .csv for spreadsheets; these name no source.
-
 The ComfyUI that this starts works in a temporary folder, which is removed at the end, after a kill too. With --server
 a running one is used: ComfyUI deletes no file on request, so uploads (under random names) are replaced by empty files
 when their result is there, and results stay in its output folder. Use only servers that may see the faces.
 
 A missed face is a leak: photos are searched thoroughly, videos with --thorough all (else a face that is lost for a few
 frames is covered from those around). Two recognisers look at every painted face; what is no stranger after all
-attempts, or cannot be painted, is redacted (--fallback). Without --model and --redact the demo model is used, which
-ships with the pack and paints synthetic faces of nobody: not for real use, and not verified.
+attempts, or cannot be painted, is redacted (--fallback). The demo model, which ships with the pack, paints synthetic
+faces of nobody, is not for real use and not verified: without --model it does the pack's samples, all else on --demo.
 
 Exit status: 0 all done, 1 refused, stopped, some files failed, are pictures that cannot be read here, or have faces
 that stayed open or came out broken (not those that --fallback keep leaves), 2 wrong arguments, an output folder that
@@ -89,7 +88,8 @@ def parse_arguments() -> FolderOptions:
     parser.add_argument("--min-score", type=float, help="of the detector; lower finds more, also no faces")
     parser.add_argument("--thorough", choices=("photos", "all", "none"), help="look in tiles too; photos by default")
     paint = parser.add_argument_group("anonymize")
-    paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI; demo by default")
+    paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI")
+    paint.add_argument("--demo", action="store_true", help="the demo model, to see what a run does; not for real use")
     paint.add_argument("--degree", type=float, help="0..2; 1.25 anonymizes (default)")
     paint.add_argument("--steps", type=int, help="1..1000; by default the model's own for photos, 25 for videos")
     for name in ("--guidance-from", "--guidance-to"):

@@ -1,4 +1,4 @@
-"""The pictures and the clip that ship with the pack: people of modules/synthetic, of whom nobody exists."""
+"""The pictures that ship with the pack, as nodes have them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-# Name -> file in the pack's folder; tools/pictures/make.py makes them.
-PICTURES = {"group": "assets/synthetic_group.jpg", "portrait": "assets/synthetic_portrait.jpg"}
-CLIP = "assets/synthetic_clip.mp4"
+from .sample_files import PICTURES
 
 
 def read_sample(folder: Path, name: str) -> torch.Tensor:

@@ -14,11 +14,13 @@ from ..host.location import PACK, find_comfyui, pack_version
 from ..model import checkpoint
 from ..model.own import OWN_GUIDANCE, OWN_SIZE, OWN_STEPS
 from ..output.formats import EXTENSIONS
+from ..photos.sample_files import CLIP, PICTURES
 from ..proof.proof import Proof
 from ..terminal import shown
 from . import folder_proof
 from . import folder_report as reports
 from .anonymous_report import without_names
+from .demo import check_demo
 from .folder_options import FolderOptions
 from .folder_run import FolderRun, Outcome, ShowStep
 from .jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
@@ -62,6 +64,8 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
         reasons = sorted((found.undone | found.skipped).items())
         why = "".join(f"\n{shown(name)}: {shown(reason)}" for name, reason in reasons)
         raise PlanRefused(f"No photo or video that can be done in {', '.join(map(shown, options.paths))}.{why}")
+    if options.painted_by and not (options.model or options.demo):
+        check_demo(found.sources, [PACK / name for name in (*PICTURES.values(), CLIP)])
     folder = find_model_folder(options)
     own = read_own_settings(folder)
     if folder and not options.servers and sum(path.stat().st_size for path in folder.rglob("*")) > _LARGE:

@@ -36,6 +36,7 @@ class FolderOptions:
         min_score: of the detector, 0.05..1.
         thorough: "photos", "all" or "none", where to look in tiles for small faces.
         model: a folder under models/face_anon of ComfyUI; None for the demo model.
+        demo: whether the demo model may paint other files than the pack's samples.
         degree: of anonymization, 0..2.
         steps: of sampling, 1..1000; None for the model's own for photos, and the graph's for videos.
         guidance_from, guidance_to: see SamplerSettings.
@@ -68,6 +69,7 @@ class FolderOptions:
     min_score: float = DetectSettings().min_score
     thorough: str = "photos"
     model: str | None = None
+    demo: bool = False
     degree: float = PaintSettings().degree
     steps: int | None = None
     guidance_from: float = SamplerSettings.guidance_from
@@ -100,6 +102,8 @@ class FolderOptions:
             raise ValueError("--guidance-from is not above --guidance-to")
         if self.redact and self.model:
             raise ValueError("--redact needs no --model: choose one")
+        if self.demo and (self.redact or self.model):
+            raise ValueError("--demo is a model of its own: leave out --model and --redact, or --demo")
         asked = AttemptSettings(self.attempts, self.keep_traits, self.degree_mode).needs_recognisers
         if self.verify == OFF and asked:
             raise ValueError(f"--{asked.replace('_', '-', 1)} needs recognisers: leave out --verify off")

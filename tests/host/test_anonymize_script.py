@@ -28,7 +28,7 @@ def done(tmp_path_factory):
     (folder / "broken.jpg").write_bytes(PHOTO.read_bytes()[:5000])
     photos = sorted(folder.iterdir())
     before = {photo: photo.read_bytes() for photo in photos}
-    run = anonymize(*photos, "--output", folder / "out", "--steps", 2, "--thorough", "none")
+    run = anonymize(*photos, "--demo", "--output", folder / "out", "--steps", 2, "--thorough", "none")
     assert {photo: photo.read_bytes() for photo in photos} == before, "an input was changed"
     return folder, run
 
@@ -76,10 +76,10 @@ def test_nothing_is_overwritten(done):
     folder, _ = done
     result = folder / "out" / "sky_anonymized.png"
     before = result.read_bytes()
-    run = anonymize(folder / "sky.png", "--output", folder / "out")
+    run = anonymize(folder / "sky.png", "--demo", "--output", folder / "out")
     assert run.returncode == 1 and "(steps 2, thorough none; this command: steps 25, thorough photos)" in run.stderr
     (folder / "out" / "face_anonymizer_journal.jsonl").unlink()
-    run = anonymize(folder / "sky.png", "--output", folder / "out")
+    run = anonymize(folder / "sky.png", "--demo", "--output", folder / "out")
     assert run.returncode == 1 and str(result) in run.stderr and "overwritten" in run.stderr
     assert result.read_bytes() == before
 
@@ -122,6 +122,8 @@ def test_unknown_model_missing_photo_and_bad_numbers(tmp_path, server):
         (2, (PHOTO, "--steps", "1001"), ("--steps",)),
         (2, (PHOTO, "--redact", "--model", "x"), ("--redact",)),
         (2, (PHOTO, "--workers", 2), ("--workers",)),
+        (2, (PHOTO, "--demo", "--redact"), ("--demo",)),
+        (1, (PHOTO,), ("astronaut.jpg is a file of your own", "--redact covers", "get_models.py", "--demo takes demo")),
         (2, (PHOTO, "--server", "http://127.0.0.1:1"), ("--server",)),
     ]
     answers = anonymize_each([(*arguments, "--output", tmp_path) for _, arguments, _ in refused])

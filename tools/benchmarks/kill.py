@@ -115,7 +115,7 @@ def main() -> int:
     faults = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        bench = Bench(folder, ["--steps", "2"] if options.anonymize else ["--redact"])
+        bench = Bench(folder, ["--demo", "--steps", "2"] if options.anonymize else ["--redact"])
         inputs = hashes(bench.sources)
         first, duration = bench.finish(folder / "undisturbed")
         expected = hashes(folder / "undisturbed")

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from face_anonymizer.modules.host.location import PACK
-from face_anonymizer.modules.photos.samples import CLIP, PICTURES
+from face_anonymizer.modules.photos.sample_files import CLIP, PICTURES
 from face_anonymizer.modules.runs.server import Server
 from face_anonymizer.tools.pictures.sample_clip import first_frame
 from face_anonymizer.tools.workflows.frontend import Frontend, open_browser
