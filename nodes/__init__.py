@@ -19,6 +19,7 @@ from .references import (
 from .samples import FaceAnonSamplePicture, FaceAnonSampleVideo
 from .sampling import FaceAnonApply, FaceAnonDDPMSampler
 from .track import FaceAnonTrackFaces
+from .variations import FaceAnonVariations
 from .verify import FaceAnonVerifyFaces
 from .video import FaceAnonAnonymizeVideo, FaceAnonRedactVideo, FaceAnonTrackVideo
 from .video_file import FaceAnonAnonymizeVideoFile
@@ -58,4 +59,5 @@ class FaceAnonymizerExtension(ComfyExtension):
             FaceAnonSaveImage,
             FaceAnonSaveVideo,
             FaceAnonReport,
+            FaceAnonVariations,
         ]

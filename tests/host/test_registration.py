@@ -118,6 +118,10 @@ CONTRACT = {
         ["IMAGE"],
     ),
     "FaceAnonSaveVideo": (["video", "filename_prefix", "format", "mark_as_ai", "report", "report_page"], ["VIDEO"]),
+    "FaceAnonVariations": (
+        ["crops", "faces", "face_anon_model", "degrees", "seeds", "seed", "preset"],
+        ["IMAGE", "STRING"],
+    ),
     "FaceAnonReport": (["report", "save", "filename_prefix", "report_page"], ["STRING"]),
 }
 

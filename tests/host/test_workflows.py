@@ -99,7 +99,7 @@ def run(opened, server) -> tuple[dict, np.ndarray]:
 
 
 def test_each_has_a_name_that_a_person_reads_and_a_prompt_and_the_simple_ones_are_three_nodes():
-    assert {path.stem for path in WORKFLOWS} == set(GRAPHS) and len(GRAPHS) == 15
+    assert {path.stem for path in WORKFLOWS} == set(GRAPHS) and len(GRAPHS) == 16
     prompts = {graph["api"] for graph in GRAPHS.values()}
     assert {path.stem for path in (ROOT / "workflows" / "api").glob("*.json")} == prompts
     assert len(prompts) == len(GRAPHS) and not [name for name in GRAPHS if "_" in name]

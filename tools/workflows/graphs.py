@@ -9,6 +9,7 @@ from face_anonymizer.tools.workflows.graph_parts import (
     LIMITS,
     OWN,
     SOURCE_TITLE,
+    WHOLE,
     crop,
     ddpm,
     degree,
@@ -223,6 +224,39 @@ def redact_photo_graph() -> dict:
     return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-15, -10, 1440, 620])]}
 
 
+_VARIATIONS = """## One face over degrees and seeds
+A row a **degree**, a column a **seed**, and below each what two recognisers say of it: how much of a person a degree
+leaves, as in Figures 4 and 5 of the paper. The sheet shows the original: do not publish it without that person's
+consent.
+
+"""
+
+
+def variations_graph() -> dict:
+    nodes = {
+        **notes(_VARIATIONS + LIMITS),
+        "photo": sample([0, 80], "Photo", "portrait"),
+        "model": loader([0, 420]),
+        "detect": detect([330, 80], "photo", max_faces=1, thorough=True),
+        "crop": crop([330, 560], "photo", "detect"),
+        "vary": {
+            "type": "FaceAnonVariations",
+            "pos": [660, 80],
+            "width": 300,
+            "height": 460,
+            "inputs": {"crops": ("crop", 0), "faces": ("crop", 1), **WHOLE},
+            "widgets": {"control_after_generate": "fixed"},
+        },
+        "save": save_image([990, 80], ("vary", 0), None, "variations") | {"height": 640},
+    }
+    groups = [
+        group("Photo and model", "#3f789e", [-15, -10, 330, 760]),
+        group("One face", "#8A8", [320, -10, 325, 760]),
+        group("Degrees and seeds", "#A88", [650, -10, 775, 760]),
+    ]
+    return {"nodes": nodes, "groups": groups}
+
+
 _PAPER = """## Anonymize every face of a photo, step by step
 Faces are found, cropped, painted as strangers with the same expression, pose, gaze and light, and pasted back at full
 resolution. **degree** 1.25 anonymizes; less keeps more of the person. The paper's sampler.
@@ -248,4 +282,5 @@ GRAPHS = {
     "Cover all faces of a photo, step by step": redact_photo_graph() | {"api": "redact_photo"},
     "Cover all faces of a video, step by step": redact_video_graph() | {"api": "redact_video"},
     "Swap faces, step by step": swap_graph() | {"api": "swap_faces"},
+    "Variations of a face": variations_graph() | {"api": "variations"},
 }
