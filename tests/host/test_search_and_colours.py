@@ -6,7 +6,8 @@ from test_words import SEARCHED
 # As the search box does: the node that stands first.
 FIRST = """(word) => {
     const stores = document.querySelector("#vue-app").__vue_app__.config.globalProperties.$pinia._s;
-    return stores.get("nodeDef").nodeSearchService.searchNode(word, [], { limit: 3 }).map((node) => node.name);
+    return stores.get("nodeDef").nodeSearchService.searchNode(word, [], { limit: 3 })
+        .map((node) => node.isGlobal ? node.display_name : node.name);
 }"""
 COLOURS = """async (palette) => {
     await app.extensionManager.setting.set("Comfy.ColorPalette", palette);
@@ -26,8 +27,9 @@ TYPES = {f"FACE_ANON_{name}" for name in ("MODEL", "REFERENCE_NET", "EMBEDS", "S
 def test_words_find_the_node_that_is_meant(frontend):
     found = {word: frontend.page.evaluate(FIRST, word) for word in SEARCHED}
     # the page ranks by names alone: Draw Face Mask holds both words, and "Latent" is nearer to "pixelate" than none
-    core = {"mask face": ["MediaPipeFaceMask"], "pixelate": ["LatentBlend", "LatentInterpolate"]}
-    expected = {word: [*core.get(word, []), node] for word, node in SEARCHED.items()}
+    before = {"mask face": ["MediaPipeFaceMask"], "pixelate": ["LatentBlend", "LatentInterpolate"]}
+    before["face swap"] = ["Swap Faces"]  # the pack's blueprint
+    expected = {word: [*before.get(word, []), node] for word, node in SEARCHED.items()}
     assert {word: names[: len(expected[word])] for word, names in found.items()} == expected
 
 

@@ -5,11 +5,13 @@
 Writes workflows/NAME.json (as the page saves it), workflows/api/NAME.json (as the page exports it for servers) and
 workflows/NAME.jpg: before and after, of the graph as it stands, so with the demo model, on synthetic people. The graphs
 of README_GRAPHS are photographed for the README as well. For developers: it needs a Chromium and the tests'
-requirements, as the browser tests do. The pictures of tools/pictures/make.py come first.
+requirements, as the browser tests do. The pictures of tools/pictures/make.py come first. Apps (workflows/NAME.app.json)
+and blueprints (subgraphs/NAME.json) are made in the page, too, and not run.
 """
 
 import argparse
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -19,8 +21,10 @@ from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.modules.photos.sample_files import CLIP, PICTURES
 from face_anonymizer.modules.runs.server import Server
 from face_anonymizer.tools.pictures.sample_clip import first_frame
+from face_anonymizer.tools.workflows.apps import APPS, as_app
+from face_anonymizer.tools.workflows.blueprints import BLUEPRINTS, build
 from face_anonymizer.tools.workflows.frontend import Frontend, open_browser
-from face_anonymizer.tools.workflows.graph_parts import MODEL, PICTURE, checkpoint, for_servers
+from face_anonymizer.tools.workflows.graph_parts import EXAMPLE, MODEL, PICTURE, checkpoint, for_servers
 from face_anonymizer.tools.workflows.graphs import GRAPHS
 
 WORKFLOWS = PACK / "workflows"
@@ -110,7 +114,7 @@ def write_json(path: Path, content: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*GRAPHS, []], help="which workflows; all by default")
+    parser.add_argument("names", nargs="*", choices=[*GRAPHS, *APPS, *BLUEPRINTS, []], help="which; all by default")
     parser.add_argument("--graphs-only", action="store_true", help="write the graphs and run none")
     parser.add_argument("--screenshots", type=Path, help="also photograph each graph, into this folder")
     options = parser.parse_args()
@@ -120,7 +124,19 @@ def main() -> None:
         )
 
     with tempfile.TemporaryDirectory() as temporary, Server() as server, open_browser() as browser:
-        for name in options.names or GRAPHS:
+        names = options.names or [*GRAPHS, *APPS, *BLUEPRINTS]
+        server.upload(PACK / PICTURES["group"], name=EXAMPLE)  # for the apps; every ComfyUI has a picture of that name
+        for name in set(names) & {*APPS, *BLUEPRINTS}:
+            page = Frontend(browser, server)
+            if name in APPS:
+                make_app(page, name)
+            else:
+                write_graph(PACK / "subgraphs" / f"{name}.json", build(page, name, BUILD))
+            print(f"{name}: errors: {page.errors() or 'none'}", flush=True)
+            page.close()
+        for name in names:
+            if name not in GRAPHS:
+                continue
             spec = GRAPHS[name]
             # A page remembers widgets by the number of their node, also those of a graph that was cleared: each graph
             # has a page of its own. Below half size it draws no text.
@@ -141,6 +157,16 @@ def main() -> None:
                 page.screenshot(options.screenshots / f"{name}.png")
             print("  errors:", page.errors() or "none", flush=True)
             page.close()
+
+
+def make_app(page: Frontend, name: str) -> None:
+    """Write an app, with the picture of the graph that it is the form of."""
+    spec = APPS[name]
+    page.page.evaluate(BUILD, spec)
+    graph = page.serialize()
+    graph.setdefault("extra", {})["ds"] = view_of(graph)
+    write_graph(WORKFLOWS / f"{name}.app.json", as_app(graph, spec))
+    shutil.copy(WORKFLOWS / f"{spec['thumbnail']}.jpg", WORKFLOWS / f"{name}.app.jpg")
 
 
 def run(page: Frontend, server: Server, folder: Path) -> tuple[Image.Image, Image.Image]:
