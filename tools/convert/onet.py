@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
+import importlib.util
 import io
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -36,9 +38,14 @@ def original_network(wheel: zipfile.ZipFile) -> nn.Module:
     """The class ONet of the wheel, from its source alone, so that nothing else of the package is imported."""
     module = ast.parse(wheel.read("facenet_pytorch/models/mtcnn.py").decode())
     (definition,) = (n for n in module.body if isinstance(n, ast.ClassDef) and n.name == "ONet")
-    names = {"nn": nn, "torch": torch}
-    exec(compile(ast.Module([definition], []), "mtcnn.py", "exec"), names)
-    return names["ONet"](pretrained=False)
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Path(folder) / "onet_alone.py"
+        alone.write_text(f"import torch\nfrom torch import nn\n\n\n{ast.unparse(definition)}\n", encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(alone.stem, alone)
+        assert spec is not None and spec.loader is not None
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+    return loaded.ONet(pretrained=False)
 
 
 def main() -> None:
