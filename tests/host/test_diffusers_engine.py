@@ -10,8 +10,10 @@ import torch
 from pipeline import face_images
 
 from face_anonymizer.modules.model import checkpoint, loading
+from face_anonymizer.modules.model.diffusers_engine import engine as engine_module
 from face_anonymizer.modules.model.diffusers_engine.engine import DiffusersEngine
 from face_anonymizer.modules.model.diffusers_engine.loading import load_engine
+from face_anonymizer.modules.model.diffusers_engine.processors import KeptProjections
 from face_anonymizer.modules.model.diffusers_engine.samplers import SAMPLERS, SPACINGS, alpha_bar, make_scheduler
 from face_anonymizer.modules.model.painting import anonymize_crops
 from face_anonymizer.modules.model.references import EncodedImages, References
@@ -45,6 +47,47 @@ def test_latents_and_pictures_are_comfyuis(both, guidance, bound):
     apart, levels = golden.relative(latents[1], latents[0]), (pictures[0] - pictures[1]).abs().max().item()
     print(f"\nguidance {guidance}: latents {apart:.1e}, pictures {levels:.4f} levels", end="")
     assert apart <= bound and levels <= 1
+
+
+class Counting(KeptProjections):
+    """Also counts the projections of references: two of each layer that is kept, else two in every step."""
+
+    def __init__(self, room):
+        super().__init__(room)
+        self.count, self.layers = 0, set()
+
+    def join(self, layer, attn, reference, own):
+        def counted(project):
+            def run(states):
+                self.count += 1
+                return project(states)
+
+            return run
+
+        self.layers.add(layer)
+        counting = SimpleNamespace(to_k=counted(attn.to_k), to_v=counted(attn.to_v))
+        return super().join(layer, counting, reference, own)
+
+
+@pytest.mark.parametrize("guided_to", [1.0, 0.5])
+def test_projections_that_are_kept_change_nothing(both, guided_to, monkeypatch):
+    """With room for all layers, for one and for none; of runs guided in part too. Equal to the bit here."""
+    _, engine = both
+    sampler = SamplerSettings(steps=4, guidance_scale=2.0, guidance_from=0.4, guidance_to=guided_to)
+    encoded = EncodedImages.of(engine, face_images(2))
+    references = References.of(engine, encoded, encoded, 1.25)
+    found, runs = [], []
+    for room in (0, 300_000, 1 << 30):
+        monkeypatch.setattr(
+            engine_module, "KeptProjections", lambda _, room=room: runs.append(Counting(room)) or runs[-1]
+        )
+        found.append(engine.sample(references, SEEDS, sampler))
+    none, some, every = (run.count for run in runs)
+    layers = len(runs[0].layers)
+    assert none == 2 * layers * sampler.steps and every == 2 * layers and every < some < none
+    apart = max(golden.relative(one, found[0]) for one in found[1:])
+    print(f"\n{apart:.1e}, {none}, {some} and {every} projections", end="")
+    assert apart <= 1e-6
 
 
 @pytest.mark.parametrize("both", [DEMO], ids=["demo"], indirect=True)
@@ -84,7 +127,7 @@ class Knowing:
         self.truth, self.prediction = truth, prediction
         self.schedule = make_scheduler(SamplerSettings("euler", "normal", 10), prediction)
 
-    def predict(self, noisy, timesteps, source_embeds, driving_embeds, states):
+    def predict(self, noisy, timesteps, source_embeds, driving_embeds, states, *, kept):
         alpha = alpha_bar(self.schedule, timesteps[0])
         noise = (noisy - alpha**0.5 * self.truth) / (1 - alpha) ** 0.5
         if self.prediction == "epsilon":

@@ -13,7 +13,7 @@ from torch import nn
 
 from .. import checkpoint
 from ..unet_layout import read_unet_layout
-from .processors import AllRecorded, Record, set_processors
+from .processors import AllRecorded, KeptProjections, Record, set_processors
 
 ATTENTION = "attention"
 ALL = "all"
@@ -62,7 +62,16 @@ class Networks(nn.Module):
         driving = self.record_driving(driving_latents, driving_embeds)
         return {layer: torch.cat([source[layer], driving[layer]], dim=1) for layer in source}
 
-    def predict(self, noisy, timesteps, source_embeds, driving_embeds, states) -> torch.Tensor:
+    def predict(
+        self,
+        noisy: torch.Tensor,
+        timesteps: torch.Tensor,
+        source_embeds: torch.Tensor,
+        driving_embeds: torch.Tensor,
+        states: dict[str, torch.Tensor],
+        *,
+        kept: KeptProjections | None = None,
+    ) -> torch.Tensor:
         """What the UNet predicts, in its own precision, with states that are there already; see forward.
 
         Args:
@@ -70,6 +79,8 @@ class Networks(nn.Module):
             timesteps: int64 [B * draws].
             source_embeds, driving_embeds: [B, 1, width]; zeros for the unconditional source.
             states: layer -> states of source and driving image, [B, 2 * tokens, channels], as states() gives them.
+            kept: of a run of several steps, whose states are the same in all of them; those of all rows of the run,
+                of which noisy may be the first ones.
 
         Returns:
             v or epsilon, [B * draws, C, h, w].
@@ -77,7 +88,7 @@ class Networks(nn.Module):
         context = torch.cat([source_embeds, driving_embeds], dim=1).to(self.unet.dtype)
         if len(noisy) != len(context):
             context = context.repeat_interleave(len(noisy) // len(context), dim=0)
-        options = {"states": states}
+        options = {"states": states, "kept": kept}
         return self.unet(
             noisy.to(self.unet.dtype), timesteps, context, cross_attention_kwargs=options, return_dict=False
         )[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from ..checkpoint import BLOCK_FIRST
 
@@ -44,6 +44,48 @@ class Record(dict):
                 raise AllRecorded
 
 
+class KeptProjections:
+    """Keys and values of a run's references, projected in its first step: neither states nor weights change in it.
+
+    ComfyUI's models have the same of modules/model/projections.py. Make one for each run. In each step the rows of x
+    are written before those of the references, so that nothing else is joined or copied.
+
+    Args:
+        room: bytes that may be kept; layers that find none left are projected in every step.
+    """
+
+    def __init__(self, room: int):
+        self._room = room
+        self._kept: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def join(
+        self, layer: str, attn: Attention, reference: torch.Tensor, own: tuple[torch.Tensor, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of [x, references].
+
+        Args:
+            layer: its name.
+            attn: its attention.
+            reference: states of all rows of the run, [rows, tokens of both references, channels].
+            own: keys and values of x, [rows, tokens, width]; of fewer than all rows, they are the first.
+
+        Returns:
+            [rows of x, all tokens, width] each; good until the next call for this layer.
+        """
+        (rows, tokens, width), parts = own[0].shape, (attn.to_k, attn.to_v)
+        size = 2 * len(reference) * (tokens + reference.shape[1]) * width * own[0].element_size()
+        if layer not in self._kept and size > self._room:
+            keys, values = (torch.cat([x, to(reference[:rows])], 1) for x, to in zip(own, parts, strict=True))
+            return keys, values
+        if layer not in self._kept:
+            self._room -= size
+            before = (0, 0, tokens, 0)  # room for x before the tokens of the references
+            self._kept[layer] = pad(attn.to_k(reference), before), pad(attn.to_v(reference), before)
+        keys, values = (each[:rows] for each in self._kept[layer])
+        keys[:, :tokens], values[:, :tokens] = own
+        return keys, values
+
+
 class ReferenceProcessor:
     """Attention of one layer. layer: its name, None for cross-attention; reads: the layer whose states it takes."""
 
@@ -59,21 +101,26 @@ class ReferenceProcessor:
         *,
         record: Record | None = None,
         states: dict[str, torch.Tensor] | None = None,
+        kept: KeptProjections | None = None,
     ) -> torch.Tensor:
         """hidden_states: [B * draws, tokens, channels]. states: layer -> [B, source and driving tokens, channels].
 
         Keys and values are [x, source, driving] along the tokens, as in modules/model/attention.py. The states of a
-        triple are projected once and serve all of its draws.
+        triple are projected once and serve all of its draws. With `kept`, they are projected once a run, and
+        hidden_states may be the first rows of B alone.
         """
         if record is not None and self.layer is not None:
             record.add(self.layer, hidden_states)
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query, key, value = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
-        if states is not None and self.reads is not None:
+        if states is not None and self.layer is not None and self.reads is not None:
             reference = states[self.reads]
-            draws = len(hidden_states) // len(reference)
-            key = torch.cat([key, _repeat(attn.to_k(reference), draws)], dim=1)
-            value = torch.cat([value, _repeat(attn.to_v(reference), draws)], dim=1)
+            if kept is not None:
+                key, value = kept.join(self.layer, attn, reference, (key, value))
+            else:
+                draws = len(hidden_states) // len(reference)
+                key = torch.cat([key, _repeat(attn.to_k(reference), draws)], dim=1)
+                value = torch.cat([value, _repeat(attn.to_v(reference), draws)], dim=1)
         query, key, value = (part.unflatten(2, (attn.heads, -1)).transpose(1, 2) for part in (query, key, value))
         mixed = _attend(query, key, value)
         return attn.to_out[0](mixed.transpose(1, 2).flatten(2))  # to_out[1] is a dropout of these UNets' 0
