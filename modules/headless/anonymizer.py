@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,65 +24,29 @@ from ..faces.paste.painted import is_pasted_whole
 from ..faces.paste.paste_or_redact import replace_faces
 from ..faces.report import Report, report_faces
 from ..faces.selection import select_faces
-from ..faces.settings import SAME_NOISE, DetectSettings, PasteSettings, RedactSettings, SelectSettings
+from ..faces.settings import (
+    SAME_NOISE,
+    DetectSettings,
+    RedactSettings,
+    SelectSettings,
+    TrackSettings,
+)
 from ..faces.types import Faces
 from ..model import checkpoint
 from ..model.diffusers_engine.engine import DiffusersEngine
 from ..model.diffusers_engine.loading import load_engine
+from ..model.engine import Progress
 from ..model.settings import PaintSettings, SamplerSettings
 from ..recognition.pairs import identity_judge
 from ..recognition.reader import FaceReader
-from ..recognition.settings import AUTO, OFF, VERIFY
+from ..recognition.settings import AUTO, OFF
 from ..recognition.verifying import verify_faces
+from ..video.clip_jobs import Clip, ClipJobs
 from ..video.people import PeoplePainter, swap_faces
+from .options import Options, Result
 from .pictures import as_batch
-
-
-@dataclass(frozen=True)
-class Options:
-    """How faces are found, painted, proved and put back; each default is the nodes'.
-
-    Args:
-        detecting: what counts as a face.
-        choosing: which of the found faces are changed.
-        sampler: how they are painted; None: the paper's, with the model's own steps and guidance.
-        faces_at_once: so many go through the networks together at most.
-        attempts: how often a face is painted until recognisers take it for a stranger.
-        verify: "auto" (unless the model is a demonstration), "on" or "off".
-        pasting: how they are put back, and what becomes of a face that is refused.
-
-    Raises:
-        ValueError: verify is another word.
-    """
-
-    detecting: DetectSettings = field(default_factory=DetectSettings)
-    choosing: SelectSettings = field(default_factory=SelectSettings)
-    sampler: SamplerSettings | None = None
-    faces_at_once: int = PaintSettings.faces_at_once
-    attempts: AttemptSettings = field(default_factory=AttemptSettings)
-    verify: str = AUTO
-    pasting: PasteSettings = field(default_factory=PasteSettings)
-
-    def __post_init__(self) -> None:
-        if self.verify not in VERIFY:
-            raise ValueError(f"verify is one of {', '.join(VERIFY)}; got {self.verify!r}.")
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What became of pictures.
-
-    Args:
-        image: the pictures as they were handed in: PIL, array or tensor, one or a batch.
-        faces: that were changed, with how each was painted.
-        report: what was done to each face, and what was seen on the result; `report.to_text()`, `report.to_json()`.
-        mask: float32 [B, H, W], 0..1, what was replaced or covered.
-    """
-
-    image: Any
-    faces: Faces
-    report: Report
-    mask: torch.Tensor
+from .videos import Progress as Progressed
+from .videos import change_clip, clip_jobs, no_progress
 
 
 class Anonymizer:
@@ -96,6 +61,8 @@ class Anonymizer:
             pack, or a model folder.
         device: where it runs, such as "cuda:1"; None takes a GPU where there is one.
         dtype: of the UNets; None is float16 on CUDA and float32 elsewhere.
+        progress: called with the settings of a job and how many sampler runs it has; gives a Progress that follows it
+            (modules/model/engine.py). None shows nothing.
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -106,14 +73,19 @@ class Anonymizer:
         model: str | Path = checkpoint.DEMO,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        progress: Callable[[PaintSettings, int], Progress] | None = None,
     ):
         self.folder = _find_model(model)
-        self._device, self._dtype = device, dtype
+        self._device, self._dtype, self._progress = device, dtype, progress
 
     @cached_property
     def engine(self) -> DiffusersEngine:
         """The loaded model."""
-        return load_engine(self.folder, self._device, self._dtype)
+        engine = load_engine(self.folder, self._device, self._dtype)
+        if self._progress is not None:
+            engine.make_progress = self._progress
+        return engine
 
     @cached_property
     def settings(self) -> checkpoint.ModelSettings:
@@ -193,7 +165,8 @@ class Anonymizer:
         if not len(found):
             raise ValueError("No face was found in the source picture: take one that shows a face from the front.")
         largest = max(found, key=lambda face: face.size)
-        crop, _ = crop_faces(pictures[:1], replace(found, faces=(largest,)), self.settings.resolution)
+        size = options.size or self.settings.resolution
+        crop, _ = crop_faces(pictures[:1], replace(found, faces=(largest,)), size)
         return self._replace(image, crop, PaintSettings(0.0, seed), faces, options)
 
     @torch.inference_mode()
@@ -238,6 +211,81 @@ class Anonymizer:
         found = [None if one is None else one.to_dict() for one in verified.verifications]
         return report_faces(faces, FOUND).verified(faces, found, verified.notes)
 
+    @torch.inference_mode()
+    def video(
+        self,
+        source: str | Path,
+        target: str | Path,
+        degree: float = PaintSettings.degree,
+        seed: int = PaintSettings.seed,
+        *,
+        identity: str = SAME_NOISE,
+        options: Options = Options(),
+        progress: Progressed = no_progress,
+    ) -> Report:
+        """Anonymize the faces of a video of any length, a few frames in memory at a time; sound and times stay.
+
+        Args:
+            source: the video; it stays as it is.
+            target: the new file, .mp4, which must not be there yet.
+            degree, seed: as for pictures.
+            identity: "same noise": each frame by itself, from the person's one noise; "same face": each person is
+                painted once, and that face is put on all frames.
+            options: everything else; the sampler is dpmpp_2m with 25 steps where none is named.
+            progress: called with (frames searched, all frames) while faces are looked for; the painting is followed by
+                the `progress` of this object.
+
+        Raises:
+            ValueError: no video, a degree or setting out of range. OSError: the target cannot be written, or is there.
+        """
+        painting = replace(PaintSettings(_checked(degree), seed), faces_at_once=options.faces_at_once)
+        guided = replace(painting.sampler, guidance_scale=self.settings.guidance_scale)
+        painting = replace(painting, sampler=options.sampler or guided)
+        verified = self._verifies(options)
+        proof = Proof(crop_recogniser(self._reader.read), options.attempts) if verified else None
+
+        def change(clip: Clip, new: Path) -> tuple[Path, Report]:
+            faces = self._clips.track(clip, options.detecting, TrackSettings(), progress)
+            faces = select_faces(faces, options.choosing)[0]
+            how = {"painting": painting, "pasting": options.pasting, "identity": identity, "proof": proof}
+            return self._clips.anonymize(clip, new, faces, self.engine, **how)
+
+        report = change_clip(Path(source), Path(target), True, change)
+        return report.noting(self.settings.notice) if self.settings.demonstration and report.entries else report
+
+    @torch.inference_mode()
+    def redact_video(
+        self,
+        source: str | Path,
+        target: str | Path,
+        settings: RedactSettings = RedactSettings(),
+        *,
+        options: Options = Options(),
+        progress: Progressed = no_progress,
+    ) -> Report:
+        """Cover the faces of a video; no model is loaded.
+
+        Args:
+            source, target, options, progress: as for `video`; progress is called while faces are covered too.
+            settings: how they are covered.
+
+        Raises:
+            ValueError, OSError: as for `video`.
+        """
+
+        def change(clip: Clip, new: Path) -> tuple[Path, Report]:
+            faces = self._clips.track(clip, replace(options.detecting, points=False), TrackSettings(), progress)
+            return self._clips.redact(clip, new, select_faces(faces, options.choosing)[0], settings, progress)
+
+        return change_clip(Path(source), Path(target), False, change)
+
+    @property
+    def _clips(self) -> ClipJobs:
+        return clip_jobs(lambda: self._networks, lambda: self._reader.read)
+
+    def _verifies(self, options: Options) -> bool:
+        return options.verify != OFF and not (options.verify == AUTO and bool(self.settings.demonstration))
+
     def _replace(
         self, image: Any, source: torch.Tensor | None, painting: PaintSettings, faces: Faces | None, options: Options
     ) -> Result:
@@ -247,8 +295,8 @@ class Anonymizer:
             steps=self.settings.steps, guidance_scale=self.settings.guidance_scale
         )
         painting = replace(painting, sampler=sampler, faces_at_once=options.faces_at_once)
-        verified = options.verify != OFF and not (options.verify == AUTO and self.settings.demonstration)
-        crops, faces = crop_faces(batch, faces, self.settings.resolution)
+        verified = self._verifies(options)
+        crops, faces = crop_faces(batch, faces, options.size or self.settings.resolution)
         if len(faces):
             crops, faces = self._paint(crops, faces, source, painting, options.attempts if verified else None)
         is_swap = source is not None

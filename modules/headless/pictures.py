@@ -36,7 +36,7 @@ def as_batch(pictures: Any) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]
             raise ValueError(f"The pictures of a batch have one size, these have {', '.join(sorted(sizes))}.")
         return torch.stack(parts), lambda result: [_to_pil(one) for one in result]
     if isinstance(pictures, np.ndarray):
-        batch, back = _of_numbers(torch.from_numpy(np.ascontiguousarray(pictures)))
+        batch, back = _of_numbers(torch.from_numpy(np.require(pictures, requirements=["C", "W"])))
         return batch, lambda result: back(result).numpy()
     if isinstance(pictures, torch.Tensor):
         return _of_numbers(pictures)

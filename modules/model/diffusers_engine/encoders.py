@@ -104,8 +104,15 @@ class Encoders:
 
 
 def _load(kind: type, folder: Path):
+    # else diffusers warns where accelerate, which is of no use here, is not installed
+    options = {"low_cpu_mem_usage": False} if kind is AutoencoderKL else {}
     model, report = kind.from_pretrained(
-        folder, use_safetensors=True, local_files_only=True, output_loading_info=True, torch_dtype=torch.float32
+        folder,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+        torch_dtype=torch.float32,
+        **options,
     )
     # position_ids are a constant that old files carry; text and projection are of a whole CLIP
     missing = [key for key in report["missing_keys"] if not key.endswith("position_ids")]

@@ -12,6 +12,7 @@ import torch
 
 from .. import ddpm
 from ..clip_input import preprocess
+from ..engine import Progress
 from ..references import References
 from ..settings import DDPM, PaintSettings, SamplerSettings
 from ..states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates
@@ -39,6 +40,7 @@ class DiffusersEngine:
         self.encoders = encoders
         self.prediction = prediction
         self.resolution = resolution
+        self.make_progress: Callable[[PaintSettings, int], Progress] = lambda settings, runs: SilentProgress()
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latents of images, scaled; see Engine.encode."""
@@ -162,9 +164,9 @@ class DiffusersEngine:
         """Images of scaled latents, clamped to 0..1; see Engine.decode."""
         return ((self.encoders.decode_pixels(latents) + 1) / 2).clamp(0, 1).movedim(1, 3)
 
-    def progress(self, settings: PaintSettings, runs: int, faces: int) -> SilentProgress:
-        """A Progress that shows nothing."""
-        return SilentProgress()
+    def progress(self, settings: PaintSettings, runs: int, faces: int) -> Progress:
+        """What make_progress gives; by itself it shows nothing. See Engine.progress."""
+        return self.make_progress(settings, runs)
 
 
 class SilentProgress:
