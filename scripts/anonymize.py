@@ -1,18 +1,20 @@
-"""Anonymize photos and videos, single files or whole folders: the shipped graphs, run headless in ComfyUI.
+"""Anonymize photos and videos, single files or whole folders, in ComfyUI or without one.
 
     python scripts/with_env.py scripts/anonymize.py PHOTOS clip.mp4 --output OUT --model face-anon-simple
     python scripts/with_env.py scripts/anonymize.py PHOTOS --output OUT --redact
     python scripts/with_env.py scripts/anonymize.py PHOTOS --output OUT --redact --server http://gpu:8188 --workers 2
 
-Each source becomes OUT/FOLDERS/NAME_anonymized.png or .mp4 (NAME_redacted with --redact), without metadata. Folders are
+Each source becomes OUT/FOLDERS/NAME_anonymized.png or .mp4 (_redacted, _swapped), without metadata. Folders are
 read with all below them; hidden files and linked folders are left out, and other files are listed as skipped. Sources
 are never touched and nothing is overwritten. A result is written whole or not at all: after a kill, Ctrl-C or a full
 disk the same command goes on where it stopped (OUT/face_anonymizer_journal.jsonl). A file that cannot be read is
 reported and the rest is done. OUT/face_anonymizer_report.json says what became of every file and face; it and the
 journal name the sources, so keep them when you publish the results (--anonymous-report: the report names digests).
 face_anonymizer_report.html beside it is the same for readers, .csv for spreadsheets; these name no source.
-The ComfyUI that this starts works in a temporary folder, which is removed at the end, after a kill too. With --server
-a running one is used: ComfyUI deletes no file on request, so uploads (under random names) are replaced by empty files
+
+A ComfyUI that is here does it, by the shipped graphs, in a temporary folder that is removed at the end, after a kill
+too. Without one, or with --engine diffusers, this process does it (docs/python.md). With --server a
+running one is used: ComfyUI deletes no file on request, so uploads (under random names) are replaced by empty files
 when their result is there, and results stay in its output folder. Use only servers that may see the faces.
 
 A missed face is a leak: photos are searched thoroughly, videos with --thorough all (else a face that is lost for a few
@@ -22,7 +24,7 @@ faces of nobody, is not for real use and not verified: without --model it does t
 
 Exit status: 0 all done, 1 refused, stopped, some files failed, are pictures that cannot be read here, or have faces
 that stayed open or came out broken (not those that --fallback keep leaves), 2 wrong arguments, an output folder that
-cannot be written, or no usable ComfyUI, 130 interrupted.
+cannot be written, or nothing that paints, 130 interrupted.
 """
 
 import argparse
@@ -34,31 +36,19 @@ import _pack  # noqa: F401 - makes face_anonymizer importable
 
 from face_anonymizer.modules.attempts.settings import DEGREE_MODES, TRAITS
 from face_anonymizer.modules.faces.settings import FALLBACKS, IDENTITIES, MODES, SHAPES
-from face_anonymizer.modules.host.location import HostMissing
 from face_anonymizer.modules.output.formats import EXTENSIONS
 from face_anonymizer.modules.recognition.settings import VERIFY
 from face_anonymizer.modules.runs import folder_report as reports
-from face_anonymizer.modules.runs.anonymize_folder import OutputUnwritable, anonymize_folder
+from face_anonymizer.modules.runs.anonymize_folder import run_folder
+from face_anonymizer.modules.runs.engines import ENGINES
 from face_anonymizer.modules.runs.folder_options import FolderOptions
-from face_anonymizer.modules.runs.folder_run import RunStopped
-from face_anonymizer.modules.runs.jobs import PlanRefused
-from face_anonymizer.modules.runs.journal import JournalRefused
-from face_anonymizer.modules.runs.server import ServerFailed
 from face_anonymizer.modules.terminal import shown
 
 
-def main() -> int:
-    try:
-        return 0 if anonymize_folder(parse_arguments(), show_report, say) else 1
-    except RunStopped as error:
-        say(f"\nStopped: {error}\nFinished files are kept; the same command goes on.")
-        return 1
-    except (PlanRefused, JournalRefused, HostMissing, ServerFailed, OutputUnwritable) as error:
-        say(error)
-        return 1 if isinstance(error, PlanRefused | JournalRefused) else 2
-    except KeyboardInterrupt:
-        say("\nInterrupted; finished files are kept, and the same command goes on.")
-        return 130
+def main(arguments: list[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files may be no valid text
+    return run_folder(parse_arguments(arguments), show_report, say)
 
 
 def say(text: object) -> None:
@@ -72,7 +62,7 @@ def show_report(report: Mapping) -> None:
         say(line)
 
 
-def parse_arguments() -> FolderOptions:
+def parse_arguments(arguments: list[str] | None) -> FolderOptions:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -82,14 +72,16 @@ def parse_arguments() -> FolderOptions:
     parser.add_argument("--output", required=True, type=Path, help="folder for the results; made if need be")
     parser.add_argument("--format", choices=EXTENSIONS, help="of photos; png by default")
     parser.add_argument("--quality", type=int, help="1..100, of jpeg and webp")
+    parser.add_argument("--engine", choices=ENGINES, help="auto (default): ComfyUI where one is here, else diffusers")
     parser.add_argument("--server", dest="servers", action="append", metavar="URL", help="a running ComfyUI; or more")
     parser.add_argument("--anonymous-report", action="store_true", help="the report has digests of files, no names")
     parser.add_argument("--workers", type=int, help="files at a time, over all servers; one a server by default")
     parser.add_argument("--min-score", type=float, help="of the detector; lower finds more, also no faces")
     parser.add_argument("--thorough", choices=("photos", "all", "none"), help="look in tiles too; photos by default")
     paint = parser.add_argument_group("anonymize")
-    paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI")
+    paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI or the pack")
     paint.add_argument("--demo", action="store_true", help="the demo model, to see what a run does; not for real use")
+    paint.add_argument("--source", type=Path, metavar="PHOTO", help="swap: all get the largest face of this photo")
     paint.add_argument("--degree", type=float, help="0..2; 1.25 anonymizes (default)")
     paint.add_argument("--steps", type=int, help="1..1000; by default the model's own for photos, 25 for videos")
     for name in ("--guidance-from", "--guidance-to"):
@@ -109,12 +101,10 @@ def parse_arguments() -> FolderOptions:
     redact.add_argument("--shape", choices=SHAPES)
     redact.add_argument("--detail", type=float, help="samples that mosaic and blur leave across a face")
     try:
-        return FolderOptions(**vars(parser.parse_args()))
+        return FolderOptions(**vars(parser.parse_args(arguments)))
     except ValueError as error:
         parser.error(str(error))
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # names of files may be no valid text
     sys.exit(main())

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..faces.settings import KEEP
 from ..files import remove_parts, sha256_of, sha256_of_folder
-from ..host.location import PACK, find_comfyui, pack_version
+from ..host.location import PACK, HostMissing, find_comfyui, pack_version
 from ..model import checkpoint
 from ..model.own import OWN_GUIDANCE, OWN_SIZE, OWN_STEPS
 from ..output.formats import EXTENSIONS
@@ -21,12 +21,15 @@ from . import folder_proof
 from . import folder_report as reports
 from .anonymous_report import without_names
 from .demo import check_demo
+from .engines import COMFYUI, DIFFUSERS, EngineMissing, choose_engine
 from .folder_options import FolderOptions
-from .folder_run import FolderRun, Outcome, ShowStep
+from .folder_run import FolderRun, ShowStep
 from .jobs import PHOTO, VIDEO, Found, Job, PlanRefused, find_sources, plan_jobs, unfinished
 from .journal import Journal, JournalRefused
 from .journal_lines import check_summary
 from .prompts import load_prompt, node_classes
+from .publishing import Outcome, RunStopped
+from .server import ServerFailed
 from .servers import check_server, clients_for, use_servers
 
 GRAPHS = PACK / "workflows" / "api"
@@ -40,6 +43,29 @@ Say = Callable[[str], None]
 
 class OutputUnwritable(RuntimeError):
     """The output folder cannot be made or written."""
+
+
+def run_folder(options: FolderOptions, show_report: Callable[[Mapping], None], say: Say) -> int:
+    """anonymize_folder as a command: what ends it is said.
+
+    Returns:
+        The exit status: 0 all done, 1 not all, refused or stopped, 2 nowhere to write or nothing that paints, 130
+        interrupted.
+    """
+    try:
+        return 0 if anonymize_folder(options, show_report, say) else 1
+    except RunStopped as error:
+        say(f"\nStopped: {error}\nFinished files are kept; the same command goes on.")
+        return 1
+    except (PlanRefused, JournalRefused) as error:
+        say(str(error))
+        return 1
+    except (HostMissing, ServerFailed, OutputUnwritable, EngineMissing) as error:
+        say(str(error))
+        return 2
+    except KeyboardInterrupt:
+        say("\nInterrupted; finished files are kept, and the same command goes on.")
+        return 130
 
 
 def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], None], say: Say) -> bool:
@@ -57,24 +83,31 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
     Raises:
         PlanRefused, JournalRefused: the options, or what is in the output folder, do not allow it.
         RunStopped: no further file can be done; what is done is kept.
-        OutputUnwritable, HostMissing, ServerFailed: there is nowhere to write, or no usable ComfyUI.
+        OutputUnwritable, HostMissing, ServerFailed, EngineMissing: there is nowhere to write, or nothing that paints.
     """
+    engine = choose_engine(DIFFUSERS if options.source is not None else options.engine, options.servers)
     found = find_sources(list(options.paths), options.output)
+    if options.source is not None:
+        found = without_videos(found)
     if not found.sources:
         reasons = sorted((found.undone | found.skipped).items())
         why = "".join(f"\n{shown(name)}: {shown(reason)}" for name, reason in reasons)
         raise PlanRefused(f"No photo or video that can be done in {', '.join(map(shown, options.paths))}.{why}")
+    if engine.why:
+        say(engine.why)
     if options.painted_by and not (options.model or options.demo):
         check_demo(found.sources, [PACK / name for name in (*PICTURES.values(), CLIP)])
-    folder = find_model_folder(options)
+    folder = find_model_folder(options, engine.name)
     own = read_own_settings(folder)
     if folder and not options.servers and sum(path.stat().st_size for path in folder.rglob("*")) > _LARGE:
         say(f"Reading {folder} for its digest ...")
     settings = options.of_results(own) | find_makers(None if options.servers else folder)
+    if engine.name == DIFFUSERS and folder:  # which paints the same but for rounding; one folder has one
+        settings |= {"engine": engine.name} | ({"source": sha256_of(options.source)} if options.source else {})
     with open_journal(options.output, settings) as journal:
         known = {source: entry["result"] for source, entry in journal.entries.items()}
         suffixes = {PHOTO: EXTENSIONS[options.format], VIDEO: ".mp4"}
-        jobs = plan_jobs(found.sources, "_redacted" if options.redact else "_anonymized", suffixes, known)
+        jobs = plan_jobs(found.sources, options.ending, suffixes, known)
         remove_parts({journal.output, *(journal.place(job.result).parent for job in jobs)})
         left = unfinished(jobs, journal)
         ours = {reports.REPORT_NAME: reports.is_ours, **folder_proof.NAMES}
@@ -83,17 +116,17 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
                 raise JournalRefused(
                     f"Nothing is overwritten, and {shown(path)} is no report of this script. Move it away."
                 )
-        prompts = {
-            kind: load_prompt(GRAPHS, options.task, kind, settings | options.of_kind(kind))
-            for kind in {job.source.kind for job in left}
-        }
         errors: dict[str, str] = {}
         wrong: list[str] = []
         try:
             if left:
                 if own.notice:
                     say(reports.format_banner(f"{options.painted_by}: {own.notice}"))
-                do_jobs(options, FolderRun(journal, prompts, bool(options.servers)), left, errors, say)
+                if engine.name == DIFFUSERS:
+                    do_jobs_here(options, journal, folder, left, errors)
+                else:
+                    prompts = load_prompts(options, settings, left)
+                    do_jobs(options, FolderRun(journal, prompts, bool(options.servers)), left, errors, say)
         finally:
             if journal.entries or errors:
                 made = reports.make_report(settings, list_files(found, jobs, journal, left, errors))
@@ -106,16 +139,51 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
     return not (errors or found.unreadable or found.undone or wrong)
 
 
-def find_model_folder(options: FolderOptions) -> Path | None:
+def without_videos(found: Found) -> Found:
+    """What was found, with the videos among what is not done: the face of one photo is put on photos alone."""
+    why = "a video, and --source swaps faces in photos alone: without --source its faces become strangers"
+    videos = {source.name: why for source in found.sources if source.kind == VIDEO}
+    photos = [source for source in found.sources if source.kind != VIDEO]
+    return found._replace(sources=photos, undone=found.undone | videos)
+
+
+def load_prompts(options: FolderOptions, settings: dict, left: list[Job]) -> dict[str, dict]:
+    """Kind of source -> the graph for it, with the settings, of the kinds that are left."""
+    kinds = {job.source.kind for job in left}
+    return {kind: load_prompt(GRAPHS, options.task, kind, settings | options.of_kind(kind)) for kind in kinds}
+
+
+def find_model_folder(options: FolderOptions, engine: str = COMFYUI) -> Path | None:
     """The folder of the model that paints, as far as this machine has it; None for a redaction.
 
     Of the models of a named server only those that ship with the pack are known here.
+
+    Args:
+        options: what is asked for.
+        engine: COMFYUI; DIFFUSERS also takes the path of a folder, and needs no ComfyUI.
+
+    Raises:
+        PlanRefused: DIFFUSERS does not find it.
     """
-    if options.painted_by is None:
+    name = options.painted_by
+    if name is None:
         return None
-    bases = [] if options.servers else [find_comfyui() / "models" / "face_anon"]
-    bases.append(checkpoint.PACK_MODELS)
-    return checkpoint.find_model_folders(bases).get(options.painted_by)
+    if engine == DIFFUSERS and (Path(name) / checkpoint.UNET / "config.json").is_file():
+        return Path(name)
+    bases = [checkpoint.PACK_MODELS]
+    if not options.servers:
+        try:
+            bases.insert(0, find_comfyui() / "models" / "face_anon")
+        except HostMissing:
+            if engine != DIFFUSERS:
+                raise
+    known = checkpoint.find_model_folders(bases)
+    if engine == DIFFUSERS and name not in known:
+        raise PlanRefused(
+            f'There is no model "{name}", neither as a folder nor in {" or ".join(map(str, bases))}; there is: '
+            f"{', '.join(known) or 'none'}. `{checkpoint.GET_MODELS}` downloads the published one."
+        )
+    return known.get(name)
 
 
 def read_own_settings(folder: Path | None) -> checkpoint.ModelSettings:
@@ -175,18 +243,52 @@ def do_jobs(options: FolderOptions, run: FolderRun, jobs: list[Job], errors: dic
         clients = clients_for(servers, options.workers or len(servers))
         for client in clients:
             client.asks_makers = bool(options.servers)
-        many, alone = len(jobs) > 1, len(clients) == 1
-        with (
-            tqdm(total=len(jobs), unit="file", disable=None if many else True) as files,
-            tqdm(unit="step", position=int(many), leave=False, disable=None if alone else True) as steps,
-        ):
-
-            def note(outcome: Outcome) -> None:
-                files.update()
-                if outcome.error:
-                    errors[outcome.job.source.name] = outcome.error
-
+        alone = len(clients) == 1
+        with _bars(len(jobs), errors, alone) as (note, steps):
             run.do(jobs, clients, note, _steps_on(steps) if alone else None)
+
+
+def do_jobs_here(
+    options: FolderOptions, journal: Journal, model: Path | None, jobs: list[Job], errors: dict[str, str]
+) -> None:
+    """Do the jobs in this process, by diffusers' networks.
+
+    Args:
+        options: what is asked for.
+        journal: of the output folder.
+        model: folder of the model that paints; None for a redaction.
+        jobs: what is not done yet.
+        errors: source -> why; filled here with the jobs that fail.
+
+    Raises:
+        RunStopped: no further job can be done.
+        PlanRefused: the photo that gives the faces cannot be read, or the model not be loaded.
+    """
+    from ..headless.folder_run import EngineRun  # with torch, which a run on servers does without
+
+    with _bars(len(jobs), errors) as (note, steps):
+        try:
+            run = EngineRun(journal, model, options.source, steps, options.of_kind(VIDEO).get("steps"))
+        except (OSError, ValueError) as error:
+            raise PlanRefused(str(error)) from None
+        run.do(jobs, note)
+
+
+@contextlib.contextmanager
+def _bars(count: int, errors: dict[str, str], follows_steps: bool = True) -> Iterator[tuple[Callable, tqdm]]:
+    """A bar of files, as what takes each outcome and fills `errors`, and one of steps for what is done just now."""
+    many = count > 1
+    with (
+        tqdm(total=count, unit="file", disable=None if many else True) as files,
+        tqdm(unit="step", position=int(many), leave=False, disable=None if follows_steps else True) as steps,
+    ):
+
+        def note(outcome: Outcome) -> None:
+            files.update()
+            if outcome.error:
+                errors[outcome.job.source.name] = outcome.error
+
+        yield note, steps
 
 
 def _steps_on(bar: tqdm) -> Callable[[Job, dict], ShowStep]:

@@ -12,6 +12,8 @@ from ..model import checkpoint
 from ..model.settings import PaintSettings, SamplerSettings
 from ..output.formats import QUALITY
 from ..recognition.settings import AUTO, OFF
+from .engines import AUTO as AUTO_ENGINE
+from .engines import COMFYUI, DIFFUSERS
 from .jobs import PHOTO
 
 _RANGES = {
@@ -28,6 +30,8 @@ class FolderOptions:
     Args:
         paths: photos, videos, and folders with all below them.
         output: folder for the results; made if need be.
+        engine: "comfyui", "diffusers", or "auto" for a ComfyUI where one is there.
+        source: a photo whose largest face all faces get; None: each becomes a stranger.
         redact: cover faces instead of painting new ones.
         format: of photos, one of EXTENSIONS.
         quality: 1..100, of jpeg and webp.
@@ -61,6 +65,8 @@ class FolderOptions:
 
     paths: Sequence[Path]
     output: Path
+    engine: str = AUTO_ENGINE
+    source: Path | None = None
     redact: bool = False
     format: str = "png"
     quality: int = QUALITY
@@ -100,6 +106,15 @@ class FolderOptions:
             )
         if self.guidance_from > self.guidance_to:
             raise ValueError("--guidance-from is not above --guidance-to")
+        if self.engine == DIFFUSERS and self.servers:
+            raise ValueError("--engine diffusers works in this process: leave out --server")
+        if self.source is not None and (self.redact or self.servers or self.engine == COMFYUI):
+            raise ValueError(
+                "--source, which swaps faces, goes with diffusers' networks alone: leave out --redact, --server and "
+                "--engine comfyui (in ComfyUI, the graph workflows/swap_face.json does it)"
+            )
+        if self.source is not None and self.degree != PaintSettings().degree:
+            raise ValueError("--source is the identity that faces get: leave out --degree")
         if self.redact and self.model:
             raise ValueError("--redact needs no --model: choose one")
         if self.demo and (self.redact or self.model):
@@ -114,8 +129,13 @@ class FolderOptions:
 
     @property
     def task(self) -> str:
-        """What is done to faces: "redact" or "anonymize"."""
-        return "redact" if self.redact else "anonymize"
+        """What is done to faces: "redact", "swap" or "anonymize"."""
+        return "redact" if self.redact else "anonymize" if self.source is None else "swap"
+
+    @property
+    def ending(self) -> str:
+        """Of the names of results, before their suffix."""
+        return {"redact": "_redacted", "swap": "_swapped", "anonymize": "_anonymized"}[self.task]
 
     @property
     def painted_by(self) -> str | None:
@@ -146,7 +166,8 @@ class FolderOptions:
             "guidance_scale": own.guidance_scale,
             "size": self.size or own.resolution,
             "model": self.painted_by,
-            **{name: getattr(self, name) for name in ("degree", "seed", "identity", "fallback")},
+            **({"degree": self.degree} if self.source is None else {}),
+            **{name: getattr(self, name) for name in ("seed", "identity", "fallback")},
             **self._of_guidance(),
             **self._of_attempts(own),
         }

@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import http.client
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from ..files import sha256_of, written_whole
 from ..photos.pages import UnreadablePhoto
 from .client import Cancelled, Client, PromptFailed
 from .folder_report import summarize
 from .jobs import Job
 from .journal import Journal
 from .prompts import find_makers, find_report, photo_settings, saved_files, with_source
+from .publishing import DISK_FULL, Made, Outcome, RunStopped, publish
 from .sending import Sent, finish, send
 from .server import ServerFailed
 
 # What one file may cause: the others are done all the same.
 _FAILURES = (PromptFailed, OSError, http.client.HTTPException, LookupError, ValueError)
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 ShowStep = Callable[[str, int, int], None]
-
-
-class RunStopped(RuntimeError):
-    """No further job can be done; the message gives the reason. Results that are done stay."""
-
-
-class Outcome(NamedTuple):
-    """What became of a job: its line of the journal, or an error."""
-
-    job: Job
-    entry: dict | None
-    error: str | None = None
 
 
 class Done(NamedTuple):
@@ -146,7 +131,7 @@ class FolderRun:
                 waiting.put(job)
                 raise RunStopped(str(error)) from None
             except _FAILURES as error:
-                if isinstance(error, OSError) and error.errno in _DISK_FULL:
+                if isinstance(error, OSError) and error.errno in DISK_FULL:
                     self._stopped.set()
                     raise RunStopped(str(error)) from None
                 if not _answers(client):
@@ -172,26 +157,15 @@ class FolderRun:
     def _keep(self, client: Client, job: Job, done: Done) -> dict:
         """Fetch a job's result and publish it; its line of the journal."""
         summary = summarize(find_report(done.prompt, done.history), job.source.kind)
-        target = self._journal.place(job.result)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(target) as part:
-            client.download(_only_file(saved_files(done.prompt, done.history), done.sent.suffix or target.suffix), part)
+
+        def write(part: Path) -> Made:
+            suffix = done.sent.suffix or PurePosixPath(job.result).suffix
+            client.download(_only_file(saved_files(done.prompt, done.history), suffix), part)
             finish(done.sent, part, photo_settings(self.prompts[job.source.kind]))
-            entry = {
-                "source": job.source.name,
-                "sha256": done.sent.sha256,
-                "kind": job.source.kind,
-                "result": job.result,
-                "result_sha256": sha256_of(part),
-                "date": datetime.now(timezone.utc).date().isoformat(),
-                "seconds": round(time.monotonic() - done.started, 2),
-                **({"made_by": find_makers(done.prompt, done.history)} if self._by_others else {}),
-                **summary,
-                **({"notes": [*summary.get("notes", ()), *done.sent.notes]} if done.sent.notes else {}),
-            }
-            # On the disk before the result gets its name: see journal.py.
-            self._journal.append(entry)
-        return entry
+            makers = find_makers(done.prompt, done.history) if self._by_others else None
+            return Made(done.sent.sha256, summary, done.sent.notes, makers)
+
+        return publish(self._journal, job, done.started, write)
 
 
 def _only_file(files: list[dict], suffix: str) -> dict:

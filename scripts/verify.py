@@ -1,0 +1,44 @@
+"""What two recognisers say of each face of a result: a stranger, the same person, or not measurable. No ComfyUI.
+
+    python scripts/with_env.py scripts/verify.py photo.jpg photo_anonymized.png
+    python scripts/with_env.py scripts/verify.py PHOTOS OUT
+
+Two photos of one size; or two folders, whose photos are paired by name, NAME with NAME or NAME_anonymized.
+The faces are found in the first, the original. Nothing is written.
+
+Exit status: 0 every face is a stranger's, 1 one is not, could not be measured, or there is none; 2 wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import _pack  # noqa: F401 - makes face_anonymizer importable
+
+from face_anonymizer.modules.runs.engines import EngineMissing
+from face_anonymizer.modules.runs.verify_files import PairsRefused, verify_files
+from face_anonymizer.modules.terminal import shown
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("before", type=Path, help="the original, or a folder of originals")
+    parser.add_argument("after", type=Path, help="what became of it, or of them")
+    options = parser.parse_args(arguments)
+    try:
+        return 0 if verify_files(options.before, options.after, say) else 1
+    except (PairsRefused, EngineMissing) as error:
+        print(shown(error, keep="\n"), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def say(text: str) -> None:
+    print(shown(text, keep="\n"), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
