@@ -18,6 +18,8 @@ import pytest
 PROCESSES = 2
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"
+HOST_TESTS = ROOT / "tests" / "host"
+REQUIRE_HOST = "FACE_ANON_REQUIRE_HOST"  # set to 1, a missing ComfyUI fails the run
 _LEFT_OUT = pytest.StashKey[list[str]]()
 
 
@@ -60,18 +62,33 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if getattr(option, "numprocesses", 0) and option.dist == "no":
         # In the order of the folders: the long files of tests/host come first, the short ones of tests/unit fill up.
         option.dist, option.loadscopereorder = "loadfile", False
-        if any((ROOT / "tests" / "host").is_relative_to(Path(name).resolve()) for name in config.args):
-            _find_host()
+        if _missing_host() and _needs_host():
+            raise pytest.UsageError(_missing_host())
 
 
-def _find_host() -> None:
-    """End the run here where ComfyUI is missing: the processes would leave out tests/host without a word."""
+def _needs_host() -> bool:
+    return bool(os.environ.get("COMFYUI_PATH")) or os.environ.get(REQUIRE_HOST, "0") not in ("", "0")
+
+
+@functools.cache
+def _missing_host() -> str:
+    """Why there is no ComfyUI, with the next step; "" where there is one."""
     from face_anonymizer.modules.host import location
 
     try:
         location.find_comfyui()
     except location.HostMissing as missing:
-        raise pytest.UsageError(str(missing)) from None
+        return str(missing)
+    return ""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without a ComfyUI tests/host is left out, which is told at the end; it is an error where one is asked for."""
+    if collection_path != HOST_TESTS or not _missing_host():
+        return None
+    if _needs_host():
+        raise pytest.UsageError(_missing_host())
+    return True
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -132,6 +149,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if left_out := config.stash.get(_LEFT_OUT, []):
         count = "1 long test was" if len(left_out) == 1 else f"{len(left_out)} long tests were"
         terminalreporter.write_line(f"{count} left out: add --long to run them too, as .ci/run does", yellow=True)
+    names = [Path(name.partition("::")[0]).resolve() for name in config.args]
+    if any(HOST_TESTS.is_relative_to(name) for name in names) and _missing_host():
+        told = f"tests/host was left out for want of a ComfyUI ({REQUIRE_HOST}=1 makes that an error)"
+        terminalreporter.write_line(f"{told}. {_missing_host()}", yellow=True)
     times = os.times()
     own, others = times.user + times.system, times.children_user + times.children_system
     terminalreporter.write_line(f"CPU seconds of all processes that have ended: {own + others:.0f}")

@@ -19,7 +19,8 @@ ComfyUI's custom_nodes, and in {places}. To install it:
     pip install comfy-cli
     comfy install
 
-or set COMFYUI_PATH to the folder of an existing one (the folder with main.py)."""
+or, which does the same, python scripts/with_env.py --install-comfyui; or set COMFYUI_PATH to the folder of an existing
+one (the folder with main.py)."""
 
 
 def pack_version() -> str:
