@@ -239,11 +239,18 @@ def get_models(
 
 
 def models_folder(given: Path | None) -> Path:
-    """The models folder: as given, or ComfyUI's."""
+    """The models folder: as given, or ComfyUI's, or the pack's own where there is no ComfyUI.
+
+    Raises:
+        GetModelsError: there is none, or an installed package stands where the pack would be.
+    """
     if given is None:
         try:
             return Path(location.find_comfyui()) / "models"
         except location.HostMissing as error:
+            is_a_clone = (location.PACK / "pyproject.toml").is_file() and (location.PACK / "nodes").is_dir()
+            if is_a_clone and not os.environ.get("COMFYUI_PATH"):
+                return location.PACK / "models"
             raise GetModelsError(f"{error}\nOr say where the models are: --models-dir .../ComfyUI/models") from error
     if not given.is_dir():
         raise GetModelsError(f"{given} is not a folder. --models-dir wants ComfyUI's models folder, or one like it.")

@@ -456,7 +456,7 @@ def test_asks_before_it_downloads(hub, models, capsys, monkeypatch, answer, stat
         assert "--yes" in captured.err
 
 
-def test_models_folder_of_comfyui(hub, tmp_path, capsys, monkeypatch):
+def test_models_folder_of_comfyui_or_the_packs_own(hub, tmp_path, capsys, monkeypatch):
     def missing():
         raise location.HostMissing("No ComfyUI found.")
 
@@ -464,6 +464,16 @@ def test_models_folder_of_comfyui(hub, tmp_path, capsys, monkeypatch):
     assert command.main(["--yes", "--only", "vae"]) == 0
     assert (model_folder(tmp_path / "models") / "vae" / "config.json").is_file()
     monkeypatch.setattr(location, "find_comfyui", missing)
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    monkeypatch.setattr(location, "PACK", tmp_path / "pack")
+    (tmp_path / "pack" / "nodes").mkdir(parents=True)
+    (tmp_path / "pack" / "pyproject.toml").touch()
+    assert command.main(["--yes", "--only", "vae"]) == 0
+    assert (model_folder(tmp_path / "pack" / "models") / "vae" / "config.json").is_file()
+    monkeypatch.setenv("COMFYUI_PATH", "elsewhere")
+    assert command.main(["--yes"]) == 1
+    monkeypatch.delenv("COMFYUI_PATH")
+    (tmp_path / "pack" / "pyproject.toml").unlink()  # as pip installs it
     assert command.main(["--yes"]) == 1
     err = capsys.readouterr().err
     assert "No ComfyUI found." in err and "--models-dir" in err
