@@ -152,3 +152,20 @@ def test_the_import_alone_loads_nothing_and_what_is_missing_is_named():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "diffusers" in done.stdout and "pip install 'face-anonymizer[headless]'" in done.stdout
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # diffusers' own
+def test_the_notebook_runs(monkeypatch, capsys):
+    """Each cell in turn, as Jupyter runs them in the pack's folder."""
+    monkeypatch.chdir(ROOT)
+    notebook = json.loads((ROOT / "docs" / "python.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) == 5 and not any(cell.get("outputs") for cell in notebook["cells"])
+    names: dict = {}
+    for cell in cells:
+        exec(compile(cell, "docs/python.ipynb", "exec"), names)
+    said = capsys.readouterr().out
+    assert names["result"].report.count() == {"anonymized": 1, "kept": 4} and names["covered"].report.count() == {
+        "redacted": 5
+    }
+    assert "same person" in said and said.count("[") == 5
