@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
 TINY = FIXTURES / "face_anon" / "tiny"
 GOLDEN = FIXTURES / "golden"
 SCALE = 0.18215  # Stable Diffusion's latent scale; the golden latents are scaled, ComfyUI's LATENT is not
