@@ -77,6 +77,8 @@ def wait_for(condition, seconds: float = 20) -> bool:
 
 
 def child_of(folder: Path) -> int:
+    """The command may be at work before the worker has written down its number."""
+    assert wait_for(lambda: "child" in json.loads((folder / "worker.json").read_text()))
     return json.loads((folder / "worker.json").read_text())["child"]
 
 
