@@ -16,6 +16,12 @@ FOUND, ANONYMIZED, SWAPPED, REDACTED, BROKEN, KEPT, KEPT_BY_USER = ACTIONS = (
 )
 CHANGED = (ANONYMIZED, SWAPPED, REDACTED, BROKEN)
 NOT_SELECTED = "not selected"
+# Words of a look at a result (paste/verdicts.py) by which a reader of a report knows what a face shows.
+UNCHANGED, STILL_ORIGINAL, FACE_LEFT = "unchanged", "still the original", "a face is found on it"
+NOT_PASTED = ("not finite", "too small", "broken")  # of crops that never stand in a picture
+OVAL_TOO, AS_SEEN = "covered by the oval too", "covered as the detector sees it"  # of steps that cover
+SOLID = "solid"  # the cover that leaves nothing of a face; the others leave a few samples
+_PASSED = ("stranger", "not measurable")  # verdicts of recognition/verdict.py with which a painting may leave
 
 
 class Outcome(NamedTuple):
@@ -27,6 +33,7 @@ class Outcome(NamedTuple):
         verdict: the word of what was seen on the result, where it was refused.
         covered: share of the face's oval that was replaced, 0..1.
         verification: what recognisers say of the result, as the schema has it.
+        cover: how a face that was covered was: solid, mosaic or blur.
     """
 
     action: str
@@ -34,6 +41,7 @@ class Outcome(NamedTuple):
     verdict: str = ""
     covered: float | None = None
     verification: dict | None = None
+    cover: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Entry:
         verification: what recognisers say of it, as the schema has it; None where none was asked.
         attempts: how often it was painted, where that is known.
         degree: of anonymization that it was painted with at last, where that is known.
+        cover: how it was covered, solid, mosaic or blur; "" where it was not, or that is not known.
     """
 
     image: int
@@ -71,6 +80,7 @@ class Entry:
     verification: dict | None = None
     attempts: int | None = None
     degree: float | None = None
+    cover: str = ""
 
     @property
     def size(self) -> float:
@@ -96,6 +106,7 @@ class Entry:
             "verification": self.verification,
             "attempts": self.attempts,
             "degree": self.degree,
+            **({"cover": self.cover} if self.cover else {}),
         }
 
 
@@ -105,6 +116,7 @@ def entry_of(face: Face, outcome: Outcome, seed: int | None, number: int | None)
         *(face.image_index, box_of(face), round(float(face.score), 3), face.source, face.track),
         *(outcome.action, seed, outcome.reason, number, outcome.verdict, covered),
         verification=outcome.verification,
+        cover=outcome.cover,
     )
 
 
@@ -134,8 +146,16 @@ def with_painting(entry: Entry, painted: Painted | None) -> Entry:
 
 
 def with_story(entry: Entry, earlier: Entry | None) -> Entry:
-    """A face that was covered with what is known of the painting that it had before."""
-    if earlier is None or entry.action != REDACTED or entry.verification is not None:
+    """A face that was covered with what is known of the painting that was refused for it before.
+
+    Of a painting that had passed nothing is told, nor where this step painted anew: what it covered, or refused, is not
+    what recognisers saw.
+    """
+    covers_alone = entry.verdict in ("", OVAL_TOO, AS_SEEN, FACE_LEFT)
+    if earlier is None or entry.action != REDACTED or entry.verification is not None or not covers_alone:
+        return entry
+    said = earlier.verification or {}
+    if said.get("verdict") in _PASSED or said.get("of") == "result":
         return entry
     return replace(entry, verification=earlier.verification, attempts=earlier.attempts, degree=earlier.degree)
 

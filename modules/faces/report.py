@@ -41,7 +41,8 @@ No embeddings and no names of files: a report may be published beside the pictur
             }
           },
           "attempts": 2,                            how often it was painted, or null where that is not known
-          "degree": 1.25                            of anonymization that it was painted with at last, or null
+          "degree": 1.25,                           of anonymization that it was painted with at last, or null
+          "cover": "solid"                          only of a face that was covered: solid, mosaic or blur
         }
       ],
       "elsewhere": [{"image", "box", "size", "score", "source"}],    faces of the result that were not in the list
@@ -214,7 +215,8 @@ class Report:
         refuse_originals(open_now & set(were_open))
         latest = {(entry.image, entry.box): entry for entry in earlier.entries}
         for key in open_now & set(latest):
-            latest[key] = replace(latest[key], action=KEPT, seed=None, reason=_BACK, verdict=_BACK, covered=0.0)
+            back = replace(latest[key], action=KEPT, reason=_BACK, verdict=_BACK, covered=0.0)
+            latest[key] = replace(back, seed=None, cover="")
         own = {(entry.image, entry.box) for entry in self.entries}
         for entry in self.entries:
             key = (entry.image, entry.box)

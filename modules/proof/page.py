@@ -14,7 +14,7 @@ from ..recognition.verdict import Opinion
 from ..terminal import shown
 from . import words
 from .proof import DONE, UNKNOWN, MadeWith, Proof, ResultFile
-from .rows import BAD, COVERED, GOOD, LOOK, UNMEASURABLE, UNVERIFIED, Row, State, told_frames
+from .rows import BAD, COVERS, GOOD, LOOK, Row, State, told_frames
 from .style import STYLE
 
 SCHEMA = "face-anonymizer/proof/1"
@@ -94,15 +94,15 @@ def _headline(proof: Proof) -> str:
         said = f"{bad} of {_plural(faces, 'face')} {_needs(bad)} a look before anything is published."
         more = f"They stand first in the table. {more}" if bad > 1 else f"It stands first in the table. {more}"
     elif look:
-        unknown = [state for state in (UNVERIFIED, UNMEASURABLE) if state in proof.counts]
+        unknown = [state for state in proof.counts if state.judgement == LOOK]
         told = f" ({', '.join(f'{proof.counts[state]} {state.name}' for state in unknown)})" if unknown else ""
         said = f"No face is known to have failed; of {look} of {_plural(faces, 'face')} nobody knows{told}."
     elif not faces:
         said = "No face was found, so nothing was changed." if troubled else "There is no result yet."
-    elif set(proof.counts) == {COVERED}:
+    elif set(proof.counts) <= set(COVERS):
         said = "The face is covered." if faces == 1 else f"All {faces} faces are covered."
     else:
-        other = " or covered" if COVERED in proof.counts else ""
+        other = " or covered" if set(proof.counts) & set(COVERS) else ""
         who = "The face is" if faces == 1 else f"All {faces} faces are"
         said = f"{who} taken for a stranger by every recogniser{other}."
     detail = f"<small>{more.strip()}</small>" if more.strip() else ""
@@ -132,7 +132,7 @@ def _faces(proof: Proof) -> list[str]:
     alone = len(proof.files) == 1
     rows = [_face(file, row, names, alone) for file, row in proof.rows]
     remarks = [words.NEAREST_FRAME] if any(row.counts for _, row in proof.rows) else []
-    remarks += [words.REFUSED] if any(row.state is COVERED and row.verified for _, row in proof.rows) else []
+    remarks += [words.REFUSED] if any(row.is_of_refused for _, row in proof.rows) else []
     return [
         "<h2>Face by face</h2>",
         *(f'<p class="under">{remark}</p>' for remark in remarks),
@@ -163,7 +163,7 @@ def _verdict(row: Row) -> str:
     under = ""
     if row.counts and (len(row.counts) > 1 or row.state.name not in row.counts):
         under = told_frames(row.counts)
-    elif row.verified and row.state is COVERED:
+    elif row.verified and row.is_of_refused:
         under = f"the painted face was refused: {row.verified.verdict}"
     elif row.verified and not row.verified.measures:
         under = row.verified.reason

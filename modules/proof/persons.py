@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from ..recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER
 from .figures import number, read_verification, whole
+from .rows import state_of
 
 _WORST_FIRST = (SAME_PERSON, FAILED, NOT_MEASURABLE, STRANGER)
 
@@ -20,8 +21,9 @@ def sum_up_persons(faces: Iterable[Mapping]) -> list[dict]:
     Returns:
         For each: track, first_image, last_image and images (in how many frames), size and score (the largest),
         actions (action -> frames), reasons, verdicts (of the look, word -> frames), covered (the least), verifications
-        (verdict -> frames whose painted face stayed), verification (of the frame that is nearest to the original),
-        attempts and degree (the largest), number and seed (where all frames have the same one).
+        (verdict -> frames of which recognisers saw what shows), verification (of the frame that is nearest to the
+        original), states (name of a state of rows.py -> frames), attempts and degree (the largest), number and seed
+        (where all frames have the same one).
     """
     people: dict[int | None, list[Mapping]] = {}
     for face in faces:
@@ -46,6 +48,7 @@ def _person(track: int | None, faces: list[Mapping]) -> dict:
         "covered": min(covered, default=None),
         "verifications": dict(Counter(one["verdict"] for one in verified)),
         "verification": min(verified, key=_how_good, default=None),
+        "states": dict(Counter(state_of(face).name for face in faces)),
         "attempts": _largest(whole(face.get("attempts")) for face in faces),
         "degree": _largest(number(face.get("degree")) for face in faces),
         "number": _the_one(faces, "number"),
@@ -54,8 +57,11 @@ def _person(track: int | None, faces: list[Mapping]) -> dict:
 
 
 def _is_verified(face: Mapping) -> bool:
-    """Whether recognisers saw what stayed of a face: where it was covered instead, they saw what did not."""
-    return face["action"] != "redacted" and read_verification(face.get("verification")) is not None
+    """Whether recognisers saw what stayed of a face: where it was covered, they may have seen what did not."""
+    read = read_verification(face.get("verification"))
+    if face["action"] != "redacted" or read is None:
+        return read is not None
+    return face["verification"].get("of") == "result" and bool(read.measures)
 
 
 def _how_good(verification: Mapping) -> tuple[int, float]:

@@ -6,8 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..faces.outcomes import ANONYMIZED, KEPT_BY_USER, REDACTED, SWAPPED
+from ..faces.outcomes import (
+    ANONYMIZED,
+    FACE_LEFT,
+    KEPT_BY_USER,
+    NOT_PASTED,
+    REDACTED,
+    SOLID,
+    STILL_ORIGINAL,
+    SWAPPED,
+    UNCHANGED,
+)
 from ..recognition import verdict as verdicts
+from ..recognition.recognisers import RECOGNISERS
 from .figures import Verified, number, read_verification, whole, words
 
 _SEEDS = 2**64 - 1
@@ -45,6 +56,15 @@ ELSEWHERE = State(
     *("seen elsewhere", BAD),
     "A face that was seen in the result and was not in the list: it is as it was in the original.",
 )
+OPEN_BY_USER = State(
+    *("shown as it was, kept by the user", BAD),
+    "The face is in the result as it was in the original, because somebody decided so.",
+)
+SEEN_THROUGH = State(
+    *("covered, but a face is seen", LOOK),
+    "Covered by a mosaic or blur, and a face is found on it all the same: others may read in it whose it is. Cover it "
+    "by a solid patch, or leave fewer samples.",
+)
 UNVERIFIED = State("not verified", LOOK, "The face was replaced, but no recogniser has compared it with the original.")
 BY_USER = State(
     *(KEPT_BY_USER, LOOK),
@@ -54,11 +74,29 @@ UNMEASURABLE = State(
     *(verdicts.NOT_MEASURABLE, LOOK),
     "Too small, turned away or covered in the original already: recognisers can say nothing of it, before or after.",
 )
-COVERED = State("covered", GOOD, "The face was covered instead of painted. Nothing of it is left to compare.")
+BY_ONE = State(
+    *("stranger to one recogniser", LOOK),
+    "One recogniser takes the result for somebody else than the original; the other was not asked.",
+)
+COARSE = State(
+    *("covered coarsely", GOOD),
+    "Covered by a mosaic or blur, of which a few samples are left. No face was found on it where the detector looked.",
+)
+COVERED = State(
+    *("covered", GOOD),
+    "The face was covered instead of painted. A solid cover leaves nothing of it to compare.",
+)
 STRANGER = State(*(verdicts.STRANGER, GOOD), "Every recogniser takes the result for somebody else than the original.")
 
-STATES = (SAME, FAILED, LEFT, ELSEWHERE, UNVERIFIED, BY_USER, UNMEASURABLE, COVERED, STRANGER)  # the worst first
+STATES = (  # the worst first
+    *(SAME, FAILED, LEFT, OPEN_BY_USER, ELSEWHERE),
+    *(SEEN_THROUGH, UNVERIFIED, BY_USER, UNMEASURABLE, BY_ONE),
+    *(COARSE, COVERED, STRANGER),
+)
+COVERS = (COARSE, COVERED)
 _OF_VERDICT = {state.name: state for state in (SAME, FAILED, UNMEASURABLE, STRANGER)}
+_OF_NAME = {state.name: state for state in STATES}
+_LEAST_COVERED = 0.6  # of the oval of a face that the user kept: where less was replaced, the original is to be seen
 
 
 @dataclass(frozen=True)
@@ -78,6 +116,7 @@ class Row:
         verified: what recognisers said; of a person, of the frame that is nearest to the original.
         counts: verdict -> frames of a person; empty for a face.
         covered: share of the face's oval that was replaced, where it is known.
+        is_of_refused: `verified` is of a painting that was refused and covered, and does not show.
     """
 
     state: State
@@ -92,6 +131,7 @@ class Row:
     verified: Verified | None = None
     counts: Mapping[str, int] | None = None
     covered: float | None = None
+    is_of_refused: bool = False
 
 
 def rows_of_faces(faces: Iterable[Mapping], place: str = "") -> list[Row]:
@@ -103,18 +143,17 @@ def rows_of_faces(faces: Iterable[Mapping], place: str = "") -> list[Row]:
     """
     rows = []
     for index, face in enumerate(faces, 1):
-        verified = read_verification(face.get("verification"))
-        action = words(face.get("action"))
-        told = whole(face.get("number"))
+        told, verified = whole(face.get("number")), told_of(face)
         rows.append(
             Row(
-                state=_state(action, verified, _is_of_result(face.get("verification"))),
+                state=state_of(face),
                 place=place,
                 face=f"face {told or index}",
                 size=_size(face),
-                action=action,
+                action=words(face.get("action")),
                 reason=words(face.get("reason")),
                 verified=verified,
+                is_of_refused=verified is not None and face.get("action") == REDACTED and not _is_of_result(face),
                 **_painting(face),
             )
         )
@@ -135,7 +174,7 @@ def rows_of_persons(persons: Iterable[Mapping]) -> list[Row]:
         told = whole(person.get("number"))
         rows.append(
             Row(
-                state=_state_of_person(actions, counts),
+                state=_state_of_person(person, actions, counts),
                 place="" if first is None or last is None else f"frames {first + 1} to {last + 1}",
                 face=f"person {told or index}",
                 size=number(person.get("size")),
@@ -167,37 +206,93 @@ def told_frames(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name}: {count} frame{'' if count == 1 else 's'}" for name, count in counts.items())
 
 
-def _is_of_result(verification: Any) -> bool:
-    """Whether the figures of a covered face are those of what shows in the result, and not of a refused painting."""
-    return isinstance(verification, Mapping) and verification.get("of") == "result"
+def state_of(face: Mapping) -> State:
+    """What can be said of a face in the result.
 
-
-def _state(action: str, verified: Verified | None, of_result: bool = False) -> State:
+    Args:
+        face: an entry of a report.
+    """
+    action, verified = words(face.get("action")), read_verification(face.get("verification"))
     if action == REDACTED:
-        seen = of_result and verified is not None and _of_verified(verified) is SAME
-        return SAME if seen else COVERED
+        return _state_of_cover(face, verified)
     if action == KEPT_BY_USER:
-        return BY_USER if verified is None else _of_verified(verified)
+        return _state_of_kept(face, verified)
     if action not in (ANONYMIZED, SWAPPED):
         return LEFT
     return UNVERIFIED if verified is None else _of_verified(verified)
 
 
+def told_of(face: Mapping) -> Verified | None:
+    """What recognisers said of a face, or of the painting that was refused for it and covered.
+
+    Args:
+        face: an entry of a report.
+    """
+    verified = read_verification(face.get("verification"))
+    if verified is None or face.get("action") != REDACTED or _is_of_result(face):
+        return verified
+    # of a painting that had passed, and was covered later, nothing shows
+    return None if _of_verified(verified).judgement != BAD else verified
+
+
+def _is_of_result(face: Mapping) -> bool:
+    """Whether the figures of a covered face are those of what shows in the result, and not of a refused painting."""
+    verification = face.get("verification")
+    return isinstance(verification, Mapping) and verification.get("of") == "result"
+
+
+def _state_of_cover(face: Mapping, verified: Verified | None) -> State:
+    if verified is not None and _is_of_result(face):
+        if _of_verified(verified) is SAME:
+            return SAME
+        if verified.measures:
+            return SEEN_THROUGH
+    if face.get("verdict") == FACE_LEFT:
+        return SEEN_THROUGH
+    return COVERED if face.get("cover") in (None, SOLID) else COARSE
+
+
+def _state_of_kept(face: Mapping, verified: Verified | None) -> State:
+    """What can be said of a face that somebody keeps: what was refused may be the original itself."""
+    state = BY_USER if verified is None else _of_verified(verified)
+    covered, verdict = number(face.get("covered")), face.get("verdict")
+    is_open = verdict in (UNCHANGED, STILL_ORIGINAL, *NOT_PASTED) or (covered is not None and covered < _LEAST_COVERED)
+    found = OPEN_BY_USER if is_open else BY_USER if state.judgement == GOOD else state
+    return min(found, state, key=STATES.index)
+
+
 def _of_verified(verified: Verified) -> State:
     state = _OF_VERDICT.get(verified.verdict, FAILED)
+    if state is not STRANGER:
+        return state
     # a page never says more than its figures do
-    doubtful = not verified.measures or any(measure.same or measure.margin < 0 for measure in verified.measures)
-    return SAME if state is STRANGER and doubtful else state
+    if not verified.measures or any(measure.same or measure.margin < 0 for measure in verified.measures):
+        return SAME
+    return STRANGER if len({measure.name for measure in verified.measures}) >= len(RECOGNISERS) else BY_ONE
 
 
-def _state_of_person(actions: Mapping[str, int], counts: Mapping[str, int]) -> State:
-    """The worst of all frames."""
-    states = {_state(action, None) for action in actions}
-    painted = sum(count for action, count in actions.items() if action in (ANONYMIZED, SWAPPED, KEPT_BY_USER))
+def _state_of_person(person: Mapping, actions: Mapping[str, int], counts: Mapping[str, int]) -> State:
+    """The worst of all frames.
+
+    Args:
+        person: of persons.sum_up_persons.
+        actions: its action -> frames.
+        counts: its verdict -> frames.
+    """
+    states = {state_of({"action": action}) for action in actions}
+    if "states" in person:
+        states |= {_OF_NAME.get(name, FAILED) for name in _counts(person["states"])}
+    else:  # of earlier versions, which kept the words of the look alone
+        seen = _counts(person.get("verdicts"))
+        states |= {state_of({"action": action, "verdict": word}) for action in actions for word in seen}
+    if (verified := read_verification(person.get("verification"))) is not None:
+        states.add(_of_verified(verified))
+    painted = sum(count for action, count in actions.items() if action in (ANONYMIZED, SWAPPED))
     if counts:
         states |= {_OF_VERDICT.get(verdict, FAILED) for verdict in counts}
-        if sum(counts.values()) >= painted:  # every frame that was painted is verified
-            states -= {UNVERIFIED, BY_USER}
+        told_unverified = UNVERIFIED.name in _counts(person.get("states"))
+        if not told_unverified and sum(counts.values()) >= painted:  # every frame that was painted is verified
+            states -= {UNVERIFIED}
     return min(states, key=STATES.index, default=LEFT)
 
 

@@ -30,4 +30,7 @@ NO_RECOGNISER = (
     "still be recognised was not measured."
 )
 NEAREST_FRAME = "Of a person in a clip, figures are those of the frame that is nearest to the original."
-REFUSED = "Where a face was covered, figures are those of the painted face that was refused, and is not in the result."
+REFUSED = (
+    "Where a face was covered because a painting of it was refused, figures are those of that painting, which is not "
+    "in the result."
+)

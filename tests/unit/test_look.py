@@ -96,7 +96,9 @@ def test_what_is_protected_or_kept_is_not_anonymized_and_is_covered(group):
     assert [entry.action for entry in report.entries][:3] == ["redacted", "kept by the user", "redacted"]
     x0, y0, x1, y1 = faces.faces[1].box.astype(int)
     assert torch.equal(result[0, y0:y1, x0:x1], images[0, y0:y1, x0:x1])
-    whole = replace_faces(images, crops, faces, PasteSettings(keep=PARTS))[2]
+    whole = replace_faces(images, crops, faces, PasteSettings(keep=PARTS, fallback="mosaic"))[2]
+    assert {face["cover"] for face in whole.to_dict()["faces"]} == {"mosaic"}
+    assert "cover" not in report.to_dict()["faces"][1] and report.entries[0].cover == "solid"
     assert whole.notes[0].startswith("of every face that was pasted the original's eyes, nose, mouth stay")
     assert {(entry.action, entry.verdict) for entry in whole.entries} == {("redacted", "kept")}
     assert all(0.5 < entry.covered < 0.9 for entry in whole.entries)
@@ -120,7 +122,7 @@ def test_a_neighbours_crop_is_no_new_face():
 def test_no_shape_without_margin_leaves_a_tenth(group, mode, shape):
     images, _, faces = group
     result, mask, report = cover_and_look(images, faces, RedactSettings(mode, shape, margin=0.0))
-    assert report.count() == {"redacted": len(faces)}
+    assert report.count() == {"redacted": len(faces)} and {entry.cover for entry in report.entries} == {mode}
     for entry, face in zip(report.entries, faces, strict=True):
         assert originals_share(images, result, mask, FaceShapes(face)) < 0.1 and entry.covered >= 0.9
     if shape == "ellipse":

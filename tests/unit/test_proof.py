@@ -88,6 +88,39 @@ def cells(page: bytes) -> list[list[str]]:
         ({"action": "broken", "verification": None}, "left as it is"),
         ({"action": "kept by the user", "verification": None}, "kept by the user"),
         ({"action": "kept by the user", "verification": verification(0.1)}, "same person"),
+        # refused for what the look saw, not for whom the recognisers took it
+        ({"action": "kept by the user"}, "kept by the user"),
+        ({"action": "kept by the user", "verdict": "unchanged"}, "shown as it was, kept by the user"),
+        *[
+            ({"action": "kept by the user", "verdict": word, "verification": None}, "shown as it was, kept by the user")
+            for word in ("unchanged", "still the original", "too small", "not finite", "broken")
+        ],
+        (
+            {"action": "kept by the user", "verdict": "kept", "verification": None, "covered": 0.5},
+            "shown as it was, kept by the user",
+        ),
+        (
+            {"action": "kept by the user", "verdict": "kept", "verification": None, "covered": 0.8},
+            "kept by the user",
+        ),
+        ({"action": "redacted", "cover": "solid", "verification": None}, "covered"),
+        ({"action": "redacted", "cover": "mosaic", "verification": None}, "covered coarsely"),
+        (
+            {"action": "redacted", "cover": "blur", "verification": None, "verdict": "a face is found on it"},
+            "covered, but a face is seen",
+        ),
+        (
+            {"action": "redacted", "cover": "mosaic", "verification": verification(0.8) | {"of": "result"}},
+            "covered, but a face is seen",
+        ),
+        (
+            {"action": "redacted", "verification": verification(None, verdict="failed") | {"of": "result"}},
+            "covered",
+        ),
+        (
+            {"verification": {**verification(0.9), "recognisers": verification(0.9)["recognisers"][:1]}},
+            "stranger to one recogniser",
+        ),
         # what an enemy or a mistake writes into a report
         ({"verification": verification(0.1, verdict="stranger")}, "same person"),
         ({"verification": {**verification(0.1, verdict="stranger"), "recognisers": []}}, "same person"),
@@ -112,6 +145,50 @@ def test_a_cover_that_shows_who_it_is_is_no_cover():
         rows_of_faces([face(action="redacted", verification=one)])[0].state for one in (same, same | {"of": "result"})
     ]
     assert [state.judgement for state in states] == ["good", "bad"] and states[1].name == "same person"
+
+
+def test_a_mosaic_that_recognisers_read_through_is_told_of_a_person_too():
+    """One frame of a clip shows who it is, on others a face is found: neither is a good cover, whatever the rest is."""
+    covered = {"action": "redacted", "cover": "mosaic", "track": 0, "verification": None}
+    frames = [face(image=i, **covered) for i in range(4)]
+    assert rows_of_persons(sum_up_persons(frames))[0].state.name == "covered coarsely"
+    frames[1] |= {"verdict": "a face is found on it", "reason": "a face is found on it: 0.87"}
+    (row,) = rows_of_persons(sum_up_persons(frames))
+    assert (row.state.name, row.state.judgement) == ("covered, but a face is seen", "look")
+    frames[2] |= {"verification": verification(0.38) | {"of": "result"}}
+    (row,) = rows_of_persons(sum_up_persons(frames))
+    assert (row.state.name, row.counts, row.verified.verdict) == ("same person", {"same person": 1}, "same person")
+    assert "covered, good" not in to_html(Proof((ResultFile(1, "clip", rows=(row,)),), made())).decode()
+
+
+def test_a_cover_on_which_a_face_is_found_is_amber_with_the_reason():
+    seen = {"cover": "mosaic", "verdict": "a face is found on it", "reason": "a face is found on it: 0.87 was measured"}
+    page = to_html(proof([face(action="redacted", verification=None, **seen)])).decode()
+    assert 'class="headline look"' in page and "1 covered, but a face is seen" in page
+    assert "0.87 was measured" in page and "othing of it is left" not in page and "is covered." not in page
+    coarse = to_html(proof([face(action="redacted", verification=None, cover="blur")])).decode()
+    assert 'class="headline good"' in coarse and "a few samples are left" in coarse and "leaves nothing" not in coarse
+
+
+def test_a_face_that_the_user_kept_stays_told_in_a_clip_of_strangers():
+    frames = [face(image=i, track=0) for i in range(6)]
+    frames[2] |= {"action": "kept by the user", "verdict": "not passed"}
+    (row,) = rows_of_persons(sum_up_persons(frames))
+    assert row.state.name == "kept by the user" and row.action == "anonymized: 5 frames, kept by the user: 1 frame"
+    frames[2] |= {"verdict": "unchanged", "verification": None}
+    (row,) = rows_of_persons(sum_up_persons(frames))
+    assert (row.state.name, row.state.judgement) == ("shown as it was, kept by the user", "bad")
+    # what earlier versions wrote into journals
+    old = {k: v for k, v in sum_up_persons(frames)[0].items() if k != "states"}
+    assert rows_of_persons([old])[0].state.judgement == "bad"
+    old = {**old, "actions": {"redacted": 6}, "verdicts": {"a face is found on it": 2}, "verifications": {}}
+    assert rows_of_persons([old | {"verification": None}])[0].state.name == "covered, but a face is seen"
+
+
+def test_a_covered_stranger_was_not_refused():
+    """Its painting had passed, and a later step covered it: the verdict is of nothing that was refused or shows."""
+    page = to_html(proof([face(action="redacted", verification=verification(0.83))])).decode()
+    assert "was refused" not in page and "0.830" not in page
 
 
 def test_failures_come_first_and_counts_add_up():

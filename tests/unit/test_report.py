@@ -74,6 +74,25 @@ def test_what_recognisers_said_of_a_painting_stays_told_when_it_is_covered():
     assert report_faces(Faces(1, 9, 9), REDACTED).after(painted).elsewhere == painted.elsewhere, "nobody looked again"
 
 
+@pytest.mark.parametrize(
+    ("said", "outcome", "told"),
+    [
+        ({"verdict": "same person"}, Outcome(REDACTED), True),
+        ({"verdict": "failed"}, Outcome(REDACTED, "the oval too", "covered by the oval too"), True),
+        ({"verdict": "stranger"}, Outcome(REDACTED), False),  # nobody refused it: it was covered later
+        ({"verdict": "stranger"}, Outcome(REDACTED, "still the original: 0.99", "still the original"), False),
+        ({"verdict": "same person"}, Outcome(REDACTED, "still the original: 0.99", "still the original"), False),
+        ({"verdict": "same person", "of": "result"}, Outcome(REDACTED, cover="solid"), False),  # of another cover
+    ],
+)
+def test_a_covered_face_is_told_the_story_of_what_was_refused_and_of_nothing_else(said, outcome, told):
+    first = report_faces(Faces(1, 9, 9, (face(),)), REDACTED if "of" in said else ANONYMIZED, 1)
+    first = dataclasses.replace(first, entries=(dataclasses.replace(first.entries[0], verification=said, attempts=3),))
+    (entry,) = report_faces(Faces(1, 9, 9, (face(),)), ANONYMIZED, reasons={0: outcome}).after(first).entries
+    assert (entry.verification, entry.attempts) == ((said, 3) if told else (None, None))
+    assert (entry.reason, entry.cover) == (outcome.reason, outcome.cover)
+
+
 def test_what_a_later_step_merely_kept_keeps_its_outcome_but_for_a_better_reason():
     one, other = face(), face(left=200.0)
     both = Faces(1, 9, 9, (one, other))

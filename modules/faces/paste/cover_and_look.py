@@ -10,7 +10,7 @@ import torch
 from ..alignment import check_faces
 from ..detect.glance import of_one_picture
 from ..numbers import named_faces, percent
-from ..outcomes import KEPT, KEPT_BY_USER, REDACTED, Outcome
+from ..outcomes import AS_SEEN, KEPT, KEPT_BY_USER, OVAL_TOO, REDACTED, Outcome
 from ..report import Report, entries_elsewhere, report_faces
 from ..settings import RedactSettings
 from ..types import Face, Faces
@@ -76,7 +76,7 @@ def cover_and_look(
                 elif verdict.refused:
                     _cover_ovals(result[index], mask[index], {i: FaceShapes(seen)}, settings)
                     why = f"{verdict.why}: what it sees was covered too"
-                    outcomes[i] = Outcome(look.action, why, "covered as the detector sees it", 1.0)
+                    outcomes[i] = Outcome(look.action, why, AS_SEEN, 1.0)
         if look.find is not None and places and (look.looks_at(index) or low):
             found = look.find(result[index], alone, ())
             elsewhere += [replace(face, image_index=index) for face in found.elsewhere]
@@ -87,6 +87,9 @@ def cover_and_look(
                     outcomes[i] = Outcome(failed, verdict.reason, verdict.word, outcomes[i].covered)
         if progress is not None:
             progress(index + 1, faces.image_count)
+    for i, outcome in outcomes.items():
+        if outcome.action == REDACTED:
+            outcomes[i] = outcome._replace(cover=settings.mode)
     report = report_faces(faces, look.action, reasons=outcomes).traced(images, result, look.looks_at)
     return result, mask, replace(report, elsewhere=entries_elsewhere(elsewhere))
 
@@ -104,4 +107,4 @@ def _of_little(share: float, covered: float, settings: RedactSettings, kept: boo
     why = f"{shape} covers {percent(share)} of the face's oval, {LEAST:.0%} is the least"
     if kept:
         return Outcome(KEPT_BY_USER, why, KEPT, share)
-    return Outcome(REDACTED, f"{why}: the oval was covered too", "covered by the oval too", covered)
+    return Outcome(REDACTED, f"{why}: the oval was covered too", OVAL_TOO, covered)

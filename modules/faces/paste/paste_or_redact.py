@@ -9,7 +9,7 @@ import torch
 
 from ..detect.glance import LEAST, of_one_picture
 from ..numbers import named_faces
-from ..outcomes import Outcome
+from ..outcomes import REDACTED, Outcome
 from ..report import Report, entries_elsewhere, report_faces
 from ..settings import KEEP, MOST_FEATHER, PasteSettings, RedactSettings
 from ..types import Face, Faces
@@ -87,9 +87,11 @@ def replace_faces(
         if look.find is not None and picture.placements and (look.looks_at(index) or picture.refused):
             elsewhere += picture.look_for_faces(look.find, faces, index)
         for i, verdict in picture.verdicts.items():
-            outcomes[i] = verdict.outcome(
+            outcome = verdict.outcome(
                 look.action, fallback_keeps=settings.fallback == KEEP, user_keeps=picture.user_keeps(i)
             )
+            is_covered = outcome.action == REDACTED
+            outcomes[i] = outcome._replace(cover=settings.fallback) if is_covered else outcome
         if progress is not None:
             progress(index + 1, faces.image_count)
     report = report_faces(faces, look.action, look.seed, outcomes).traced(images, result, look.looks_at)

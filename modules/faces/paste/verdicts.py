@@ -15,18 +15,16 @@ import torch
 
 from ..originals import CELLS, read_square
 from ..outcomes import BROKEN as REPORTED_BROKEN
-from ..outcomes import KEPT, KEPT_BY_USER, REDACTED, Outcome
+from ..outcomes import FACE_LEFT as FACE_LEFT
+from ..outcomes import KEPT, KEPT_BY_USER, NOT_PASTED, REDACTED, Outcome
+from ..outcomes import STILL_ORIGINAL as STILL_ORIGINAL
+from ..outcomes import UNCHANGED as UNCHANGED
 from .placement import Placement
 
 PASSED = ""
-NOT_FINITE = "not finite"
-TOO_SMALL = "too small"
-BROKEN = "broken"
-UNCHANGED = "unchanged"
-STILL_ORIGINAL = "still the original"
+NOT_FINITE, TOO_SMALL, BROKEN = NOT_PASTED
 PARTLY = "kept"  # too little of it was replaced
 NO_FACE = "no face found on it"
-FACE_LEFT = "a face is found on it"
 _REPLACED = 0.5  # of a pixel, from which a cell counts as replaced
 
 
