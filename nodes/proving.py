@@ -9,6 +9,7 @@ import comfyui_version
 import folder_paths
 from comfy_api.latest import io
 
+from ..modules.faces.notes import Doubt
 from ..modules.faces.outcomes import ANONYMIZED, BROKEN, KEPT_BY_USER, SWAPPED
 from ..modules.faces.report import Report
 from ..modules.files import sha256_of, sha256_of_folder
@@ -79,7 +80,8 @@ def prove(node: type[io.ComfyNode], report: Report, saved: Sequence[Path], pictu
         settings=graph.settings,
         remarks=tuple(remarks),
     )
-    return Proof(results_of_report(report.to_dict(), tuple(map(sha256_of, saved))), made)
+    doubts = [remark for remark in graph.remarks if isinstance(remark, Doubt)]
+    return Proof(results_of_report(report.to_dict(), tuple(map(sha256_of, saved)), doubts), made)
 
 
 def _digest(folder: Path) -> str:

@@ -15,6 +15,7 @@ import torch
 
 from .fingerprint import GROWN, cells_agreement, take_fingerprint, touched_cells
 from .fingerprint import SIDE as CELLS
+from .notes import NOT_COMPARED, Doubt
 from .placing import DIRECTIONS, SIDE, Place, find_place, luma_of, oriented, resized, to_square
 from .report import Report, refuse_originals
 from .traces import FLAT, LEAST_CHANGE, SAMPLES, SURE, Key, Trace, by_image, samples_of
@@ -98,10 +99,11 @@ class Comparison:
         named = ", ".join(str(number + 1) for number in self.unknown[:_NAMED])
         more = ", ..." if len(self.unknown) > _NAMED else ""
         which = f"picture {named}" if len(self.unknown) == 1 else f"pictures {named}{more}"
-        return self._report.noting(
+        why = (
             f"NOT COMPARED: what was saved as {which} is none of the pictures of this report as far as can be told; "
             "whether its faces are open nobody has seen"
         )
+        return self._report.noting(Doubt(why, NOT_COMPARED, self.unknown))
 
     def _is_that(self, number: int, picture: torch.Tensor) -> bool:
         """Whether a picture is the report's of that number, apart from its faces, as far as its cells tell."""

@@ -47,6 +47,10 @@ No embeddings and no names of files: a report may be published beside the pictur
       ],
       "elsewhere": [{"image", "box", "size", "score", "source"}],    faces of the result that were not in the list
       "incomplete": "4 of 24 frames",               what of the source could not be read; only where that is so
+      "doubts": [                                   those of the notes that speak against the result; only where any do
+        {"kind": "not compared", "images": [0],     kinds: notes.py; numbers of pictures, none where it is about all
+         "words": "..."}
+      ],
       "notes": ["2 subtitle tracks left out"]       what else the user should know
     }
 """
@@ -63,6 +67,7 @@ import torch
 
 from .boxes import iou
 from .fingerprint import GROWN, SIDE, Fingerprint, cells_agreement, join_fingerprints, touched_cells
+from .notes import Doubt
 from .outcomes import (
     ACTIONS,
     ANONYMIZED,
@@ -101,7 +106,7 @@ class Report:
         entries: one a face.
         elsewhere: faces that the look at the result found where none was listed.
         incomplete: what of the source could not be read, so that somebody has to look at the result; empty: nothing.
-        notes: what else the user should know, a line each.
+        notes: what else the user should know, a line each; those of class Doubt speak against the result.
         traces: of the faces that were changed, by which a later step knows the picture that this report is of.
         fingerprint: of the pictures that the faces were found in.
         views: of pictures whose faces were changed; of a clip, some. None of the three stands in the JSON.
@@ -121,6 +126,7 @@ class Report:
     def to_dict(self) -> dict:
         """The report as its JSON has it; the schema stands in this module's docstring."""
         with_faces = {entry.image for entry in self.entries}
+        doubts = [note.to_dict() for note in self.notes if isinstance(note, Doubt)]
         return {
             "schema": SCHEMA,
             "images": self.images,
@@ -134,6 +140,7 @@ class Report:
                 for entry in self.elsewhere
             ],
             **({"incomplete": self.incomplete} if self.incomplete else {}),
+            **({"doubts": doubts} if doubts else {}),
             "notes": list(self.notes),
         }
 

@@ -10,9 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ..faces.notes import ORIGINAL_LATER, Doubt
 from ..output.upstream import nodes_upstream
 
 _OURS = "FaceAnon"
+_PRIMITIVE = "Primitive"
+_FILES = ("image", "video", "file", "url", "path")  # inputs that name a picture's origin
+_SAMPLES = "FaceAnonSample"  # give pictures as they are
 _NAMES = ("filename_prefix", "image", "file", "video", "audio", "upload")  # inputs that name files
 _MODEL = "model"
 _WHOLE_MODEL = "face_anon_model"  # where it is connected, a name beside it does not count
@@ -25,7 +29,8 @@ class GraphSettings(NamedTuple):
     Args:
         models: names of the folders under models/face_anon that its loaders were set to; None where nothing tells.
         settings: a heading for each node, and its settings.
-        remarks: what is not known, and what happened to the pictures after the report, a line each.
+        remarks: what is not known, and what happened to the pictures after the report, a line each; of class Doubt
+            where a picture from before the report may have come into the result once more.
     """
 
     models: tuple[str, ...] | None
@@ -53,12 +58,16 @@ def read_graph(
     settings = [(_title(prompt[id]), found) for id in before if (found := _settings(prompt, id))]
     models = [value for id in before if isinstance(value := _model(prompt, id), str)]
     remarks = []
-    later = [_title(prompt[id]) for id in before if id in seen - told and not _is_ours(prompt[id])]
+    later = [id for id in before if id in seen - told and not _is_ours(prompt[id])]
     if later:
-        remarks.append(
-            f"The pictures also came from nodes that the report did not: {_listed(later)}. What those did to them "
-            "after the last look is not known to this report."
+        named = _listed([_title(prompt[id]) for id in later])
+        remark = (
+            f"The pictures also came from nodes that the report did not: {named}. What those did to them after the "
+            "last look is not known to this report."
         )
+        given = {id for node in later for id in _links(prompt[node]) if id in told}
+        passed = any(_is_source(prompt[id]) for id in given) or any(_opens_a_file(prompt[id]) for id in later)
+        remarks.append(Doubt(remark, ORIGINAL_LATER) if passed else remark)
     others = [_title(prompt[id]) for id in before if not _is_ours(prompt[id]) and _has_texts(prompt[id])]
     if others:
         remarks.append(f"Of nodes that are not of this pack only numbers are told, no texts: {_listed(others)}.")
@@ -67,6 +76,23 @@ def read_graph(
 
 def _is_ours(node: Mapping) -> bool:
     return str(node.get("class_type", "")).startswith(_OURS)
+
+
+def _is_source(node: Mapping) -> bool:
+    """Whether a node before the report gives what nobody looked at, such as the photo itself."""
+    name = str(node.get("class_type", ""))
+    return name.startswith(_SAMPLES) or not name.startswith((_OURS, _PRIMITIVE))
+
+
+def _opens_a_file(node: Mapping) -> bool:
+    """Whether a node gives a picture of its own."""
+    return any(isinstance(node.get("inputs", {}).get(name), str) for name in _FILES)
+
+
+def _links(node: Mapping) -> list[str]:
+    """The ids of the nodes that a node is connected to."""
+    values = node.get("inputs", {}).values()
+    return [str(value[0]) for value in values if isinstance(value, list | tuple) and len(value) == 2]
 
 
 def _title(node: Mapping) -> str:
@@ -90,9 +116,7 @@ def _value(prompt: Mapping[str, Mapping], value: object) -> object:
         return value
     node = prompt.get(str(value[0])) if len(value) == 2 else None
     told = (
-        node.get("inputs", {}).get("value")
-        if node and str(node.get("class_type", "")).startswith("Primitive")
-        else None
+        node.get("inputs", {}).get("value") if node and str(node.get("class_type", "")).startswith(_PRIMITIVE) else None
     )
     return told if isinstance(told, bool | int | float | str) else None
 

@@ -13,8 +13,9 @@ from ..recognition.recognisers import RECOGNISERS, Recogniser
 from ..recognition.verdict import Opinion
 from ..terminal import shown
 from . import words
+from .headline import headline, plural
 from .proof import DONE, UNKNOWN, MadeWith, Proof, ResultFile
-from .rows import BAD, COVERS, GOOD, LOOK, Row, State, told_frames
+from .rows import BAD, GOOD, LOOK, Row, State, told_frames
 from .style import STYLE
 
 SCHEMA = "face-anonymizer/proof/1"
@@ -83,29 +84,12 @@ def _when(made: MadeWith) -> str:
 
 def _amounts(proof: Proof) -> str:
     done = sum(file.outcome == DONE for file in proof.files)
-    return f"{_plural(len(proof.rows), 'face')} in {_plural(done, 'result')}"
+    return f"{plural(len(proof.rows), 'face')} in {plural(done, 'result')}"
 
 
 def _headline(proof: Proof) -> str:
-    faces, bad, look = len(proof.rows), proof.count(BAD), proof.count(LOOK)
-    troubled = sum(bool(file.troubles) for file in proof.files)
-    more = f"{_plural(troubled, 'file')} {_needs(troubled)} a look as a whole." if troubled else ""
-    if bad:
-        said = f"{bad} of {_plural(faces, 'face')} {_needs(bad)} a look before anything is published."
-        more = f"They stand first in the table. {more}" if bad > 1 else f"It stands first in the table. {more}"
-    elif look:
-        unknown = [state for state in proof.counts if state.judgement == LOOK]
-        told = f" ({', '.join(f'{proof.counts[state]} {state.name}' for state in unknown)})" if unknown else ""
-        said = f"No face is known to have failed; of {look} of {_plural(faces, 'face')} nobody knows{told}."
-    elif not faces:
-        said = "No face was found, so nothing was changed." if troubled else "There is no result yet."
-    elif set(proof.counts) <= set(COVERS):
-        said = "The face is covered." if faces == 1 else f"All {faces} faces are covered."
-    else:
-        other = " or covered" if set(proof.counts) & set(COVERS) else ""
-        who = "The face is" if faces == 1 else f"All {faces} faces are"
-        said = f"{who} taken for a stranger by every recogniser{other}."
-    detail = f"<small>{more.strip()}</small>" if more.strip() else ""
+    said, more = headline(proof)
+    detail = f"<small>{more}</small>" if more else ""
     return f'<p class="headline {proof.judgement}">{_mark(proof.judgement)} {said}{detail}</p>'
 
 
@@ -115,7 +99,12 @@ def _states(counts: Mapping[State, int]) -> list[str]:
 
 
 def _troubles(files: Iterable[ResultFile]) -> list[str]:
-    rows = [f"<tr><td>file {file.number}<td>{_text('; '.join(file.troubles))}" for file in files if file.troubles]
+    rows = [
+        f"<tr><td>file {file.number}<td>{_mark(file.judgement)} {_text('; '.join(file.troubles))}"
+        for judgement in (BAD, LOOK)
+        for file in files
+        if file.judgement == judgement
+    ]
     if not rows:
         return []
     head = '<table class="states"><thead><tr><th>File<th>Why</thead>'
@@ -278,7 +267,7 @@ def _files(files: tuple[ResultFile, ...]) -> list[str]:
 def _file(file: ResultFile) -> str:
     told = [file.kind] if file.kind else []
     told += [f"{file.width}×{file.height}"] if file.width and file.height else []
-    told += [_plural(file.images, "picture")] if file.images and file.images > 1 else []
+    told += [plural(file.images, "picture")] if file.images and file.images > 1 else []
     said = _text(", ".join(told)) or _NONE
     if file.outcome != DONE:
         digests = _text(f"{file.outcome}: {file.error}" if file.error else file.outcome)
@@ -334,11 +323,3 @@ def _or_none(value: float | None) -> str:
 
 def _signed(value: float) -> str:
     return f"{'+' if round(value) > 0 else '−' if round(value) < 0 else ''}{abs(round(value))}"
-
-
-def _plural(count: int | None, what: str) -> str:
-    return f"{count or 0} {what}{'' if count == 1 else 's'}"
-
-
-def _needs(count: int) -> str:
-    return "needs" if count == 1 else "need"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from ..recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER
 from .figures import number, read_verification, whole
-from .rows import state_of
+from .rows import PLAIN, state_of
 
 _WORST_FIRST = (SAME_PERSON, FAILED, NOT_MEASURABLE, STRANGER)
 
@@ -22,8 +22,8 @@ def sum_up_persons(faces: Iterable[Mapping]) -> list[dict]:
         For each: track, first_image, last_image and images (in how many frames), size and score (the largest),
         actions (action -> frames), reasons, verdicts (of the look, word -> frames), covered (the least), verifications
         (verdict -> frames of which recognisers saw what shows), verification (of the frame that is nearest to the
-        original), states (name of a state of rows.py -> frames), attempts and degree (the largest), number and seed
-        (where all frames have the same one).
+        original), attempts and degree (the largest), number and seed (where all frames have the same one); and states
+        (name of a state of rows.py -> frames), where actions and verifications do not tell them.
     """
     people: dict[int | None, list[Mapping]] = {}
     for face in faces:
@@ -35,6 +35,7 @@ def _person(track: int | None, faces: list[Mapping]) -> dict:
     images = [face["image"] for face in faces]
     covered = [float(face["covered"]) for face in faces if face.get("covered") is not None]
     verified = [face["verification"] for face in faces if _is_verified(face)]
+    states = Counter(map(state_of, faces))
     return {
         "track": track,
         "first_image": min(images),
@@ -48,11 +49,11 @@ def _person(track: int | None, faces: list[Mapping]) -> dict:
         "covered": min(covered, default=None),
         "verifications": dict(Counter(one["verdict"] for one in verified)),
         "verification": min(verified, key=_how_good, default=None),
-        "states": dict(Counter(state_of(face).name for face in faces)),
         "attempts": _largest(whole(face.get("attempts")) for face in faces),
         "degree": _largest(number(face.get("degree")) for face in faces),
         "number": _the_one(faces, "number"),
         "seed": _the_one(faces, "seed"),
+        **({"states": {state.name: count for state, count in states.items()}} if set(states) - set(PLAIN) else {}),
     }
 
 

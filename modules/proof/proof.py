@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..faces.notes import ANOTHER_PERSON, Doubt
 from ..recognition.recognisers import RECOGNISERS
-from .rows import BAD, LOOK, STATES, Row, State
+from .rows import BAD, GOOD, LOOK, STATES, Row, State
 
 DONE, FAILED, SKIPPED, PENDING = "done", "failed", "skipped", "pending"
 UNKNOWN = "not known to this report"
@@ -50,6 +51,7 @@ class ResultFile:
         incomplete: what of the source could not be read; "" where that is nothing.
         notes: what else is to be known.
         error: why there is no result.
+        doubts: what of the report speaks against the result as a whole.
     """
 
     number: int
@@ -63,6 +65,7 @@ class ResultFile:
     incomplete: str = ""
     notes: tuple[str, ...] = ()
     error: str = ""
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def troubles(self) -> list[str]:
@@ -76,7 +79,15 @@ class ResultFile:
             found.append(f"not all of it could be read: {self.incomplete}")
         if self.outcome == DONE and not self.rows:
             found.append("no face was found, so nothing was changed: look whether there is one")
-        return found
+        return [*found, *self.doubts]
+
+    @property
+    def judgement(self) -> str:
+        """Of the file as a whole, whatever its faces are: BAD, LOOK or GOOD."""
+        is_shown = any(doubt.kind == ANOTHER_PERSON for doubt in self.doubts)
+        if self.outcome in (FAILED, PENDING) or self.incomplete or is_shown:
+            return BAD
+        return LOOK if self.troubles else GOOD
 
 
 @dataclass(frozen=True)
@@ -111,12 +122,8 @@ class Proof:
     @property
     def judgement(self) -> str:
         """The worst of all faces and files: BAD, LOOK or GOOD."""
-        judged = {state.judgement for state in self.counts}
-        if any(file.outcome in (FAILED, PENDING) or file.incomplete for file in self.files):
-            judged.add(BAD)
-        if any(file.troubles for file in self.files):
-            judged.add(LOOK)
-        return BAD if BAD in judged else LOOK if LOOK in judged or not self.rows else "good"
+        judged = {state.judgement for state in self.counts} | {file.judgement for file in self.files}
+        return BAD if BAD in judged else LOOK if LOOK in judged or not self.rows else GOOD
 
     def to_dict(self) -> dict:
         """How the results were made, for the report in JSON, whose faces stand there already."""

@@ -94,6 +94,7 @@ STATES = (  # the worst first
     *(COARSE, COVERED, STRANGER),
 )
 COVERS = (COARSE, COVERED)
+PLAIN = (SAME, FAILED, LEFT, UNVERIFIED, UNMEASURABLE, COVERED, STRANGER)  # that action and verdict of a face tell
 _OF_VERDICT = {state.name: state for state in (SAME, FAILED, UNMEASURABLE, STRANGER)}
 _OF_NAME = {state.name: state for state in STATES}
 _LEAST_COVERED = 0.6  # of the oval of a face that the user kept: where less was replaced, the original is to be seen
@@ -282,7 +283,7 @@ def _state_of_person(person: Mapping, actions: Mapping[str, int], counts: Mappin
     states = {state_of({"action": action}) for action in actions}
     if "states" in person:
         states |= {_OF_NAME.get(name, FAILED) for name in _counts(person["states"])}
-    else:  # of earlier versions, which kept the words of the look alone
+    else:  # all of them are plain; or of an earlier version, which kept the words of the look alone
         seen = _counts(person.get("verdicts"))
         states |= {state_of({"action": action, "verdict": word}) for action in actions for word in seen}
     if (verified := read_verification(person.get("verification"))) is not None:

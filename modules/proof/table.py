@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 from ..recognition.verdict import Opinion
 from ..terminal import shown
@@ -13,8 +14,11 @@ from .rows import Row
 
 _BEFORE = ("file", "outcome", "result_sha256", "place", "face", "size", "verdict", "action", "reason", "attempts")
 _BEFORE += ("degree", "seed", "covered", "verdict_reason")
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a text for one
 _HEAD = ",".join(_BEFORE)
+_LOOK = "look"  # why the file needs a look as a whole
+# With what a spreadsheet takes a text for a formula, full-width too: at the start of a cell, or behind what another
+# spreadsheet takes for the start of the next one; quotes and blanks may stand between.
+_FORMULA = re.compile(r"""((?:^|[,;|\t\r\n])[\s"'`]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b])""")
 
 
 def to_csv(proof: Proof) -> bytes:
@@ -24,17 +28,18 @@ def to_csv(proof: Proof) -> bytes:
         proof: what it shows.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     names = proof.recognisers
     figures = [f"{name} {what}" for name in names for what in ("value", "threshold")]
-    head = [*_BEFORE, *(f"{drift}_changed" for drift in DRIFTS), *map(_cell, figures)]
-    writer.writerow(head)
+    head = [*_BEFORE, _LOOK, *(f"{drift}_changed" for drift in DRIFTS), *map(_cell, figures)]
+    csv.writer(text, lineterminator="\n").writerow(head)
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     for file, row in proof.rows:
-        writer.writerow(map(_cell, [*_of_file(file), *_of_row(row), *_of_measures(row, names)]))
+        writer.writerow(map(_cell, [*_of_file(file), *_of_row(file, row), *_of_measures(row, names)]))
     for file in proof.files:
         if not file.rows:
             known = dict(zip(_BEFORE, _of_file(file), strict=False))
             known["reason"] = "; ".join(file.troubles) or file.error
+            known[_LOOK] = "; ".join(file.troubles)
             writer.writerow(_cell(known.get(name)) for name in head)
     return text.getvalue().encode()
 
@@ -52,13 +57,13 @@ def _of_file(file: ResultFile) -> list:
     return [file.number, file.outcome, " ".join(file.digests)]
 
 
-def _of_row(row: Row) -> list:
+def _of_row(file: ResultFile, row: Row) -> list:
     verified = row.verified
     drift = verified.drift if verified else {}
     size = None if row.size is None else round(row.size, 1)
     return [
         *(row.place, row.face, size, row.state.name, row.action, row.reason, row.attempts, row.degree, row.seed),
-        *(row.covered, verified.reason if verified else ""),
+        *(row.covered, verified.reason if verified else "", "; ".join(file.troubles)),
         *(drift.get(name) for name in DRIFTS),
     ]
 
@@ -73,5 +78,4 @@ def _cell(value: object) -> object:
     """A number as it is; a text so that no spreadsheet takes it for a formula."""
     if not isinstance(value, str):
         return value
-    text = shown(value)
-    return f"'{text}" if text.startswith(_FORMULAS) else text
+    return _FORMULA.sub(r"\1'", shown(value))

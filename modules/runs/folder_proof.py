@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ..faces.notes import read_doubts
 from ..files import replace_whole
 from ..proof import proof as proofs
 from ..proof.figures import whole, words
@@ -116,4 +117,5 @@ def _result(file: Mapping) -> ResultFile:
         incomplete=words(file.get("incomplete")),
         notes=tuple(map(words, file.get("notes", ()))),
         error=_told(words(file.get("error"))),
+        doubts=read_doubts(file.get("doubts")),
     )

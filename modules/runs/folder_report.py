@@ -20,6 +20,7 @@
                      "verdicts": {"still the original": 2}, "covered": 0.97,             the least of all frames
                      ...}],                                          as in modules/proof/persons.py
          "incomplete": "4 of 24 frames",                     what could not be read of it; only where that is so
+         "doubts": [...],                                    as in modules/faces/report.py; only where there are any
          "notes": ["left out: 2 subtitle tracks"]},          what else the result has not
         {"source": "b.jpg", "outcome": "failed", "error": "..."},
         {"source": "notes.txt", "outcome": "skipped", "error": "neither a photo nor a video"},
@@ -57,7 +58,7 @@ def summarize(report: Mapping, kind: str) -> dict:
     """What the folder report keeps of a node's report: every face of a photo, every person of a video."""
     kept = {key: report[key] for key in ("images", "width", "height", "actions")}
     kept |= {"elsewhere": len(report.get("elsewhere", ())), "notes": list(report.get("notes", ()))}
-    kept |= {"incomplete": report["incomplete"]} if report.get("incomplete") else {}
+    kept |= {name: report[name] for name in ("incomplete", "doubts") if report.get(name)}
     if kind == "photo":
         leave = ("image", "track")
         return kept | {"faces": [{k: v for k, v in face.items() if k not in leave} for face in report["faces"]]}
@@ -65,10 +66,10 @@ def summarize(report: Mapping, kind: str) -> dict:
 
 
 def _needs_a_look(file: Mapping) -> bool:
-    """Whether somebody should look at a result: nothing was changed, a face stays, an unlisted one was seen, or
-    not all of the source could be read."""
+    """Whether somebody should look at a result: nothing was changed, a face stays, an unlisted one was seen, not all of
+    the source could be read, or its report speaks against it."""
     kept = any(action.startswith(("kept", "broken")) for action in file["actions"])
-    return _without_faces(file) or kept or bool(file.get("elsewhere") or file.get("incomplete"))
+    return _without_faces(file) or kept or any(map(file.get, ("elsewhere", "incomplete", "doubts")))
 
 
 def make_report(settings: Mapping, files: Iterable[Mapping]) -> dict:

@@ -101,6 +101,10 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
+def _is_doubt(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("kind", "words"))
+
+
 # What a line may hold beside, and which values it has then.
 _OPTIONAL = {
     "elsewhere": (_is_amount, "how many faces"),
@@ -108,6 +112,7 @@ _OPTIONAL = {
     "date": (lambda value: _matches(_DATE, value), "a date"),
     "made_by": (lambda value: isinstance(value, dict) and _is_texts(list(value.values())), "texts by names"),
     "incomplete": (lambda value: isinstance(value, str), "a text"),
+    "doubts": (lambda value: isinstance(value, list) and all(map(_is_doubt, value)), "a list of doubts"),
 }
 
 

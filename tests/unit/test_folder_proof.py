@@ -102,6 +102,18 @@ def test_a_forged_journal_stays_text():
         check_summary(forged | {"date": HOSTILE})
 
 
+def test_what_a_report_says_against_its_result_reaches_page_and_table():
+    doubt = {"kind": "not compared", "images": [0], "words": "the picture is another one"}
+    told = line("a.jpg", face())
+    told |= reports.summarize(NODE | {"faces": [face()], "notes": [doubt["words"]], "doubts": [doubt]}, "photo")
+    check_summary(told)
+    made = folder_proof.prove(reports.make_report(SETTINGS, [told]))
+    assert made.judgement == "look" and b"the picture is another one" in folder_proof.to_csv(made)
+    for wrong in ("x", ["x"], [{"kind": 1, "words": "x"}]):
+        with pytest.raises(ValueError, match="doubts is"):
+            check_summary(told | {"doubts": wrong})
+
+
 def test_what_a_run_does_not_know_is_said():
     settings = {name: value for name, value in SETTINGS.items() if name != "model_sha256"}  # of a model of a server
     undated = [{key: value for key, value in file.items() if key != "date"} for file in files()]

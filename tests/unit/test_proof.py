@@ -299,6 +299,31 @@ def test_a_formula_is_a_text_in_a_spreadsheet():
     assert row["reason"] == "'=HYPERLINK(1)"
 
 
+@pytest.mark.parametrize("mark", "=+-@＝＋－＠")
+@pytest.mark.parametrize("before", ["", "x;", "x,", "x|", "x ; ", " ", 'x;"', "x,'"])
+def test_no_spreadsheet_finds_a_formula_whatever_it_takes_for_a_separator(mark, before):
+    text = f'{before}{mark}HYPERLINK("http://e";"c")'
+    data = to_csv(proof([face(reason=text, action=text, verification=verification(0.8) | {"reason": text})])).decode()
+    for separator in ",;|":
+        for row in csv.reader(io.StringIO(data), delimiter=separator):
+            assert not [cell for cell in row if cell.strip(' "').startswith((*"=+@＝＋－＠",)) or "-HYPER" in cell[:3]]
+    (row,) = csv.DictReader(io.StringIO(data))
+    assert row["reason"].replace("'", "") == text.replace("'", "") and f'"{row["verdict"]}"' in data
+
+
+def test_a_folder_with_an_unreadable_file_is_red_and_says_so():
+    done = ResultFile(1, "photo", rows=tuple(rows_of_faces([face(), face(action="redacted", verification=None)])))
+    for file in (ResultFile(2, outcome="failed", error="x"), ResultFile(2, outcome="pending")):
+        page = to_html(Proof((done, file), made())).decode()
+        assert '"headline bad"' in page and "1 file needs a look as a whole before anything is published" in page
+        assert "All 2 faces" not in page and "taken for a stranger by" not in page.partition('class="states"')[0]
+    unsure = ResultFile(3, "photo", rows=tuple(rows_of_faces([face(verification=None)])))
+    page = to_html(Proof((done, unsure, ResultFile(2, outcome="failed", error="x")), made())).decode()
+    assert "Of 1 of 3 faces nobody knows (1 not verified)." in page
+    empty = to_html(Proof((done, ResultFile(2, "photo")), made())).decode()
+    assert '"headline look"' in empty and "No face is known to have failed, but 1 file needs a look" in empty
+
+
 def test_the_table_has_what_the_page_has():
     shown = proof([face(), face(number=2, verification=verification(0.41), attempts=4)], [])
     data = to_csv(shown)

@@ -1,7 +1,9 @@
 """The proof of a graph: what its prompt tells and keeps, which files a report speaks of, and that nothing of the
 originals is in any report: neither their bytes nor their pixels nor what recognisers compute of them."""
 
+import csv
 import dataclasses
+import io
 import json
 from pathlib import Path
 
@@ -11,8 +13,16 @@ import torch
 from PIL import Image
 from test_proof import face, made, verification
 
+from face_anonymizer.modules.faces.notes import (
+    ANOTHER_PERSON,
+    NOT_COMPARED,
+    ORIGINAL_LATER,
+    PARTS_KEPT,
+    Doubt,
+    read_doubts,
+)
 from face_anonymizer.modules.faces.outcomes import ANONYMIZED
-from face_anonymizer.modules.faces.report import report_faces
+from face_anonymizer.modules.faces.report import Report, join_reports, report_faces
 from face_anonymizer.modules.faces.types import FIVE_POINTS, Face, Faces
 from face_anonymizer.modules.proof.graph import read_graph
 from face_anonymizer.modules.proof.page import to_html
@@ -66,6 +76,71 @@ def test_what_changed_a_picture_after_its_report_is_named(prompt):
     assert ("Restore Faces", {"strength": 0.5}) in found.settings and SECRET not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "is_doubt"),
+    [
+        ({"image1": "result", "image2": "photo"}, True),  # the original, after everybody looked
+        ({"image1": "result", "image2": "again"}, True),  # a file of its own
+        ({"image1": "result", "strength": "number"}, False),
+        ({"image1": "result", "upscale_model": "upscaler"}, False),
+    ],
+)
+def test_a_picture_from_before_the_report_that_comes_in_after_it_needs_a_look(prompt, inputs, is_doubt):
+    node = prompt[saver(prompt)]
+    photo = next(id for id, one in prompt.items() if one["class_type"] in ("LoadImage", "FaceAnonSamplePicture"))
+    others = {
+        "again": {"class_type": "LoadImage", "inputs": {"image": "x.png"}},
+        "number": {"class_type": "PrimitiveFloat", "inputs": {"value": 0.5}},
+        "upscaler": {"class_type": "UpscaleModelLoader", "inputs": {"model_name": "x"}},
+    }
+    prompt |= others
+    detect = next(one for one in prompt.values() if one["class_type"] == "FaceAnonDetectFaces")
+    detect["inputs"]["min_score"] = ["number", 0]
+    ids = {"photo": photo, "result": node["inputs"]["images"][0]}
+    links = {name: [ids.get(other, other), 0] for name, other in inputs.items()}
+    prompt["99"] = {"class_type": "ImageBlend", "inputs": links}
+    node["inputs"]["images"] = ["99", 0]
+    doubts = [one for one in read_graph(prompt, saver(prompt), "images").remarks if isinstance(one, Doubt)]
+    assert bool(doubts) is is_doubt and all(doubt.kind == ORIGINAL_LATER for doubt in doubts)
+    report = {"images": 1, "height": 9, "width": 9, "notes": [], "elsewhere": [], "faces": [face()]}
+    proof = Proof(results_of_report(report, ("a" * 64,), doubts), made())
+    assert proof.judgement == ("look" if is_doubt else "good")
+    assert ("Image Blend" in to_html(proof).decode().partition("Face by face")[0]) is is_doubt
+
+
+def test_what_speaks_against_a_result_moves_the_headline_and_stands_above_the_faces():
+    """Whatever its words are: it is known by its kind."""
+    for kind, judgement in ((NOT_COMPARED, "look"), (PARTS_KEPT, "look"), (ANOTHER_PERSON, "bad")):
+        report = dataclasses.replace(Report(1, 9, 9).noting("seven", Doubt("eight", kind)), incomplete="")
+        told = report.to_dict() | {"faces": [face(), face(number=2)]}
+        assert told["notes"] == ["seven", "eight"] and told["doubts"] == [
+            {"kind": kind, "images": [], "words": "eight"}
+        ]
+        proof = Proof(results_of_report(json.loads(json.dumps(told)), ("a" * 64,)), made())
+        page = to_html(proof).decode()
+        assert proof.judgement == judgement and f'class="headline {judgement}"' in page
+        above = page.partition("Face by face")[0]
+        assert "Files that need a look" in above and "eight" in above and "seven" not in above
+        assert "All 2 faces" not in above and "1 file need" in above
+        rows = list(csv.DictReader(io.StringIO(to_csv(proof).decode())))
+        assert [row["look"] for row in rows] == ["eight", "eight"]
+    assert "doubts" not in Report(1, 9, 9).noting("seven").to_dict()
+
+
+def test_a_doubt_stands_at_the_pictures_that_it_is_about():
+    report = Report(3, 9, 9).noting(
+        Doubt("second", NOT_COMPARED, (1,)), Doubt("all", PARTS_KEPT), Doubt("far", "x", (9,))
+    )
+    files = results_of_report(report.to_dict(), ("a" * 64, "b" * 64, "c" * 64))
+    assert [list(file.doubts) for file in files] == [["all", "far"], ["second"], []]
+    joined = join_reports([report], 3, 9, 9).after(report)
+    assert [note.kind for note in joined.notes] == [NOT_COMPARED, PARTS_KEPT, "x"]
+    assert read_doubts([{"words": 7}, "x", {"words": "y", "images": [True, -1, 2, "z"], "kind": None}])[0].images == (
+        2,
+    )
+    assert read_doubts({"words": "x"}) == ()
+
+
 def test_a_setting_by_a_wire_is_that_of_its_primitive_and_a_graph_may_be_unknown(prompt):
     loader = next(node for node in prompt.values() if node["class_type"] == "FaceAnonLoadModel")
     prompt["98"] = {"class_type": "PrimitiveString", "inputs": {"value": "mine"}}
@@ -89,6 +164,7 @@ def test_each_saved_picture_of_a_batch_has_its_own_digest():
     (both,) = results_of_report(report, ("a" * 64,) * 3)
     assert [row.place for row in both.rows] == ["picture 1", "picture 2", "picture 2", ""]
     assert both.notes == ("told", "The report speaks of 2 pictures, and 3 were saved.")
+    assert both.doubts == both.notes[1:] and both.judgement == "look"
     (clip,) = results_of_report(report | {"faces": [face(image=i, track=0) for i in range(2)]}, ("a" * 64,))
     assert clip.kind == "clip" and [row.face for row in clip.rows] == ["person 1", "another face"]
     (alone,) = results_of_report(report | {"images": 1, "faces": [face()]}, ())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..detect.glance import LEAST, of_one_picture
+from ..notes import PARTS_KEPT, Doubt
 from ..numbers import named_faces
 from ..outcomes import REDACTED, Outcome
 from ..report import Report, entries_elsewhere, report_faces
@@ -61,7 +62,8 @@ def replace_faces(
     notes = []
     if len(faces) and settings.keep:
         parts = ", ".join(settings.keep)
-        notes.append(f"of every face that was pasted the original's {parts} stay: they help to recognise a person")
+        why = f"of every face that was pasted the original's {parts} stay: they help to recognise a person"
+        notes.append(Doubt(why, PARTS_KEPT))
     if len(faces) and settings.feather > (most := MOST_FEATHER[settings.region]):
         notes.append(
             f"feather {settings.feather:g} was limited to {most:g}: with region {settings.region} more would let the "
