@@ -4,7 +4,7 @@ by which a reader knows them without reading words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 ANOTHER_PERSON = "another person"  # a result shows somebody else of the picture, or a frame shows the original
@@ -12,6 +12,7 @@ NOT_ONE_PERSON = "not one person"  # results are one person that were several, o
 NOT_COMPARED = "not compared"  # what was saved is not what the report speaks of, as far as can be told
 ORIGINAL_LATER = "original later"  # after the last look the original went into the picture once more
 PARTS_KEPT = "parts kept"  # parts of the original stay in every face
+Key = tuple[int, tuple[float, float, float, float]]  # number of the picture, and box: as in traces.py
 _WORDS = 400  # characters of what is read back
 
 
@@ -22,19 +23,39 @@ class Doubt(str):
         words: of the note.
         kind: one of the above.
         images: numbers of the pictures that it is about, from 0; none where it is about all, or that is not known.
+        faces: that show it, as report.py knows them; once a later step has changed them all, it is a note like others.
     """
 
     kind: str
     images: tuple[int, ...]
+    faces: tuple[Key, ...]
 
-    def __new__(cls, words: str, kind: str = "", images: Iterable[int] = ()) -> Doubt:
+    def __new__(cls, words: str, kind: str = "", images: Iterable[int] = (), faces: Iterable[Key] = ()) -> Doubt:
         made = super().__new__(cls, words)
-        made.kind, made.images = kind, tuple(images)
+        made.kind, made.images, made.faces = kind, tuple(images), tuple(faces)
         return made
 
     def to_dict(self) -> dict:
         """As the JSON has it."""
         return {"kind": self.kind, "images": list(self.images), "words": str(self)}
+
+
+def moved(notes: Iterable[str]) -> tuple[str, ...]:
+    """The notes of a part of a clip as those of a part of the whole, in which pictures have other numbers."""
+    return tuple(Doubt(note, note.kind) if isinstance(note, Doubt) else note for note in notes)
+
+
+def settled(notes: Iterable[str], changed: Collection[Key]) -> list[str]:
+    """The notes of an earlier step, of which those whose faces a later one changed speak against nothing any more.
+
+    Args:
+        notes: of the earlier step.
+        changed: faces that the later step changed.
+    """
+    return [
+        str(note) if isinstance(note, Doubt) and note.faces and set(note.faces) <= set(changed) else note
+        for note in notes
+    ]
 
 
 def read_doubts(value: Any) -> tuple[Doubt, ...]:

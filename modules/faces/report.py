@@ -67,7 +67,7 @@ import torch
 
 from .boxes import iou
 from .fingerprint import GROWN, SIDE, Fingerprint, cells_agreement, join_fingerprints, touched_cells
-from .notes import Doubt
+from .notes import Doubt, moved, settled
 from .outcomes import (
     ACTIONS,
     ANONYMIZED,
@@ -224,11 +224,12 @@ class Report:
         for key in open_now & set(latest):
             back = replace(latest[key], action=KEPT, reason=_BACK, verdict=_BACK, covered=0.0)
             latest[key] = replace(back, seed=None, cover="")
-        own = {(entry.image, entry.box) for entry in self.entries}
+        own, changed = {(entry.image, entry.box) for entry in self.entries}, self.changed
         for entry in self.entries:
             key = (entry.image, entry.box)
             if entry.action in CHANGED and (found_before := _at_its_place(entry, latest, own)) is not None:
                 latest[key] = latest.pop(found_before)  # the face was found anew in the picture that had been changed
+                changed.add(found_before)
             if key not in latest or entry.action in CHANGED or tells_more(entry, latest[key]):
                 latest[key] = with_story(entry, latest.get(key))
         return replace(
@@ -236,7 +237,7 @@ class Report:
             entries=tuple(sorted(latest.values(), key=lambda entry: entry.image)),
             elsewhere=self.elsewhere if self.changed else self.elsewhere or earlier.elsewhere,
             incomplete="; ".join(dict.fromkeys(filter(None, (earlier.incomplete, self.incomplete)))),
-            notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
+            notes=tuple(dict.fromkeys((*settled(earlier.notes, changed), *self.notes))),
             traces=join_traces(earlier.traces, self.traces),
             views=join_views(earlier.views, self.views),
         )
@@ -274,15 +275,15 @@ class Report:
             first_image: of the part, in the clip.
             images: pictures of the clip.
         """
-        moved, elsewhere = (
+        entries, elsewhere = (
             tuple(replace(entry, image=entry.image + first_image) for entry in entries)
             for entries in (self.entries, self.elsewhere)
         )
         traces = tuple(trace._replace(image=trace.image + first_image) for trace in self.traces)
         views = tuple(view._replace(image=view.image + first_image) for view in self.views)
         fingerprint = self.fingerprint and self.fingerprint.shifted(first_image)
-        moved_all = {"entries": moved, "elsewhere": elsewhere, "traces": traces, "views": views}
-        return replace(self, images=images, fingerprint=fingerprint, **moved_all)
+        all_moved = {"entries": entries, "elsewhere": elsewhere, "traces": traces, "views": views}
+        return replace(self, images=images, fingerprint=fingerprint, notes=moved(self.notes), **all_moved)
 
 
 def report_faces(

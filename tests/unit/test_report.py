@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from face_anonymizer.modules.faces.outcomes import ANONYMIZED, FOUND, KEPT, KEPT_BY_USER, REDACTED, Outcome
+from face_anonymizer.modules.faces.notes import ANOTHER_PERSON, Doubt
+from face_anonymizer.modules.faces.outcomes import ANONYMIZED, FOUND, KEPT, KEPT_BY_USER, REDACTED, Outcome, box_of
 from face_anonymizer.modules.faces.report import Report, entries_elsewhere, join_reports, report_faces
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 
@@ -91,6 +92,24 @@ def test_a_covered_face_is_told_the_story_of_what_was_refused_and_of_nothing_els
     (entry,) = report_faces(Faces(1, 9, 9, (face(),)), ANONYMIZED, reasons={0: outcome}).after(first).entries
     assert (entry.verification, entry.attempts) == ((said, 3) if told else (None, None))
     assert (entry.reason, entry.cover) == (outcome.reason, outcome.cover)
+
+
+def test_a_doubt_about_faces_ends_when_a_later_step_has_changed_them_all():
+    one, other = face(), face(left=200.0)
+    keys = [(0, box_of(each)) for each in (one, other)]
+    doubt = Doubt("the result of face 1 is the person of face 2", ANOTHER_PERSON, (0,), keys)
+    first = report_faces(Faces(1, 9, 9, (one, other)), ANONYMIZED, 1).noting(doubt, Doubt("x", "about no face"))
+
+    def kinds(*faces, action=REDACTED):
+        later = report_faces(Faces(1, 9, 9, faces), action).after(first)
+        assert later.notes == first.notes
+        return [note.kind for note in later.notes if isinstance(note, Doubt)]
+
+    assert kinds(one) == kinds(one, other, action=FOUND) == [ANOTHER_PERSON, "about no face"]
+    assert kinds(one, other) == ["about no face"]
+    assert kinds(one, dataclasses.replace(other, box=other.box + 2.0)) == ["about no face"], "found anew"
+    part = first.shifted(3, 9)
+    assert next((note.kind, note.images, note.faces) for note in part.notes) == (ANOTHER_PERSON, (), ())
 
 
 def test_what_a_later_step_merely_kept_keeps_its_outcome_but_for_a_better_reason():

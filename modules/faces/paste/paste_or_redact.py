@@ -10,7 +10,7 @@ import torch
 from ..detect.glance import LEAST, of_one_picture
 from ..notes import PARTS_KEPT, Doubt
 from ..numbers import named_faces
-from ..outcomes import REDACTED, Outcome
+from ..outcomes import KEPT_BY_USER, REDACTED, Outcome
 from ..report import Report, entries_elsewhere, report_faces
 from ..settings import KEEP, MOST_FEATHER, PasteSettings, RedactSettings
 from ..types import Face, Faces
@@ -60,10 +60,6 @@ def replace_faces(
     check_protect(protect, faces)
     kept = named_faces(faces, settings.keep_faces, "keep")
     notes = []
-    if len(faces) and settings.keep:
-        parts = ", ".join(settings.keep)
-        why = f"of every face that was pasted the original's {parts} stay: they help to recognise a person"
-        notes.append(Doubt(why, PARTS_KEPT))
     if len(faces) and settings.feather > (most := MOST_FEATHER[settings.region]):
         notes.append(
             f"feather {settings.feather:g} was limited to {most:g}: with region {settings.region} more would let the "
@@ -97,6 +93,12 @@ def replace_faces(
         if progress is not None:
             progress(index + 1, faces.image_count)
     report = report_faces(faces, look.action, look.seed, outcomes).traced(images, result, look.looks_at)
+    if len(faces) and settings.keep:
+        parts = ", ".join(settings.keep)
+        why = f"of every face that was pasted the original's {parts} stay: they help to recognise a person"
+        shown = (look.action, KEPT_BY_USER)
+        pasted = [(entry.image, entry.box) for entry in report.entries if entry.action in shown]
+        notes.insert(0, Doubt(why, PARTS_KEPT, faces=pasted) if pasted else why)
     return result, mask, replace(report, elsewhere=entries_elsewhere(elsewhere), notes=tuple(notes))
 
 
