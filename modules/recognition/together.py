@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..faces.notes import ANOTHER_PERSON, NOT_ONE_PERSON, Doubt, Key
+from ..faces.outcomes import box_of
 from ..faces.types import Faces
 from .pairs import Pair, in_words, one_person
 from .reading import Reading, compare
@@ -44,7 +46,10 @@ def verify_tracks(
             if where:
                 named = ", ".join(str(frame + 1) for frame in where[:_NAMED])
                 more = ", ..." if len(where) > _NAMED else ""
-                notes.append(f"person {track + 1} {what} in {len(where)} of {len(places)} (frame {named}{more})")
+                words = f"person {track + 1} {what} in {len(where)} of {len(places)} (frame {named}{more})"
+                kind = ANOTHER_PERSON if where is passes else NOT_ONE_PERSON
+                here = [key for i in places if (key := _key(faces, i))[0] in where]
+                notes.append(Doubt(words, kind, where, here))
     return said, tuple(notes)
 
 
@@ -121,26 +126,27 @@ def compare_faces(
     persons: dict[int, str] = {}
     numbers = [offset + 1 for offset in faces.seed_offsets()]
     visible = set(shown)
-    # what is seen -> the pictures, and the figures of each
-    alike: dict[str, list[tuple[int, str]]] = {}
-    changed: dict[str, list[tuple[int, str]]] = {}
+    # what is seen -> the faces that show it, one a picture, and the figures of each
+    alike: dict[str, list[tuple[Key, str]]] = {}
+    changed: dict[str, list[tuple[Key, str]]] = {}
     for image, members in _by_image(faces).items():
         seen = [i for i in members if i in visible]
         for i, j in _couples(seen):
             if not {i, j} <= set(swapped) and (words := one_person(pairs[i].results, pairs[j].results, settings)):
                 first, second = sorted((numbers[i], numbers[j]))
                 what = f"the results of faces {first} and {second} are one person"
-                alike.setdefault(what, []).append((image, words))
+                alike.setdefault(what, []).append((_key(faces, j), words))
         originals = [(j, f"face {numbers[j]}", pairs[j].before) for j in members]
         originals += [(-1, "a face that was kept", reading) for at, reading in kept if at == image]
         for i in seen:
             for j, name, original in originals:
                 if i != j and original.measurable and (words := one_person(pairs[i].results, [original], settings)):
                     what = f"the result of face {numbers[i]} is the person of {name}"
-                    changed.setdefault(what, []).append((image, words))
+                    changed.setdefault(what, []).append((_key(faces, i), words))
                     if i not in swapped:
                         persons.setdefault(i, f"as {name}: {words}")
-    return persons, (*_lines(changed, faces.image_count), *_lines(alike, faces.image_count))
+    count = faces.image_count
+    return persons, (*_lines(changed, count, ANOTHER_PERSON), *_lines(alike, count, NOT_ONE_PERSON))
 
 
 def _by_image(faces: Faces) -> dict[int, list[int]]:
@@ -156,11 +162,21 @@ def _couples(members: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield i, j
 
 
-def _lines(seen: dict[str, list[tuple[int, str]]], images: int) -> list[str]:
-    """A note a thing that was seen, of which some at most are written out."""
+def _key(faces: Faces, i: int) -> Key:
+    """A face as a report knows it."""
+    face = faces.faces[i]
+    return face.image_index, box_of(face)
+
+
+def _lines(seen: dict[str, list[tuple[Key, str]]], images: int, kind: str) -> list[str]:
+    """A note a thing that was seen, of which some at most are written out; all speak against the result."""
     lines = []
     for what, places in list(seen.items())[:_NAMED]:
-        first, words = places[0]
+        (first, _), words = places[0]
         where = f" (picture {first + 1})" if len(places) == 1 else f" ({len(places)} pictures, first {first + 1})"
-        lines.append(f"{what}{where if images > 1 else ''}: {words}")
-    return lines + ([f"and {len(seen) - _NAMED} more like this"] if len(seen) > _NAMED else [])
+        keys = [key for key, _ in places]
+        numbers = [image for image, _ in keys]
+        lines.append(Doubt(f"{what}{where if images > 1 else ''}: {words}", kind, numbers, keys))
+    more = list(seen.values())[_NAMED:]
+    keys = [key for places in more for key, _ in places]
+    return lines + ([Doubt(f"and {len(more)} more like this", kind, faces=keys)] if more else [])

@@ -12,16 +12,18 @@ import pytest
 import torch
 from PIL import Image
 from test_proof import face, made, verification
+from test_verifying import clip, reading, stand_in
 
 from face_anonymizer.modules.faces.notes import (
     ANOTHER_PERSON,
     NOT_COMPARED,
+    NOT_ONE_PERSON,
     ORIGINAL_LATER,
     PARTS_KEPT,
     Doubt,
     read_doubts,
 )
-from face_anonymizer.modules.faces.outcomes import ANONYMIZED
+from face_anonymizer.modules.faces.outcomes import ANONYMIZED, REDACTED
 from face_anonymizer.modules.faces.report import Report, join_reports, report_faces
 from face_anonymizer.modules.faces.types import FIVE_POINTS, Face, Faces
 from face_anonymizer.modules.proof.graph import read_graph
@@ -31,6 +33,7 @@ from face_anonymizer.modules.proof.report import results_of_report
 from face_anonymizer.modules.proof.table import to_csv
 from face_anonymizer.modules.recognition.reader import FaceReader
 from face_anonymizer.modules.recognition.verdict import verify
+from face_anonymizer.modules.recognition.verifying import verify_faces
 
 ROOT = Path(__file__).resolve().parents[2]
 POINTS = np.array([[87, 82], [126, 80], [109, 106], [92, 126], [125, 125]], np.float32) - 0.5
@@ -139,6 +142,25 @@ def test_a_doubt_stands_at_the_pictures_that_it_is_about():
         2,
     )
     assert read_doubts({"words": "x"}) == ()
+
+
+def test_what_is_seen_of_several_faces_speaks_against_their_result_until_they_are_covered():
+    before, after, frames = clip(3, track=4)
+    results = {0: reading(0.9, 0.1), 1: reading(0.3, 0.1), 2: reading(3.0, -0.9)}
+    found = verify_faces(before, after, frames, stand_in({i: reading() for i in range(3)}, results))
+    assert [(note.kind, note.images, len(note.faces)) for note in found.notes] == [
+        (ANOTHER_PERSON, (1,), 1),
+        (NOT_ONE_PERSON, (2,), 1),
+    ]
+    before, after, faces = clip(1)
+    both = dataclasses.replace(faces, faces=(faces.faces[0], dataclasses.replace(faces.faces[0], score=0.11)))
+    one, other = reading(), reading(1.9, -0.5)
+    found = verify_faces(before, after, both, stand_in({0: one, 1: other}, {0: reading(0.9, 0.1), 1: one}))
+    noted = report_faces(both, ANONYMIZED).verified(both, [None, None], found.notes)
+    told = noted.to_dict()["doubts"]
+    assert [(doubt["kind"], doubt["images"]) for doubt in told] == [(ANOTHER_PERSON, [0])]
+    assert told[0]["words"].startswith("the result of face 2 is the person of face 1")
+    assert "doubts" not in report_faces(both, REDACTED).after(noted).to_dict()
 
 
 def test_a_setting_by_a_wire_is_that_of_its_primitive_and_a_graph_may_be_unknown(prompt):
