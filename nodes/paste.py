@@ -18,7 +18,8 @@ from ..modules.host.reader import face_reader
 from ..modules.model.own import OWN_SIZE
 from ..modules.output.repaints import kept_by_blends, refinements
 from ..modules.output.starts import noise_at_start
-from ..modules.output.upstream import is_swap, nodes_upstream, numbers_upstream
+from ..modules.output.swaps import is_swap
+from ..modules.output.upstream import nodes_upstream, numbers_upstream
 from ..modules.recognition.landmarks import ALIGNMENTS, DETECTED, LANDMARKS
 from ..modules.recognition.pairs import identity_judge
 from ..modules.recognition.settings import AUTO, OFF, VERIFY

@@ -70,28 +70,16 @@ def nodes_upstream(prompt: Prompt, node_id: str, input_name: str) -> set[str]:
     return visited
 
 
-def is_swap(prompt: Prompt, node_id: str, input_name: str) -> bool:
-    """Whether somebody else's face was painted: a node on the way has another source than driving picture.
+def files_named(prompt: Prompt, number: str) -> set[str]:
+    """The files, as a node's inputs name them, that it loads a picture from.
 
     Args:
-        prompt, node_id, input_name: as for numbers_upstream.
+        prompt: as for numbers_upstream.
+        number: id of the node.
     """
-
-    for number in nodes_upstream(prompt, node_id, input_name):
-        inputs = prompt[number].get("inputs", {})
-        for source, driving in (("source", "crops"), ("source_states", "driving_states")):
-            if linked(prompt, inputs.get(source)) is not None and driving in inputs:
-                theirs, ours = _pictures(prompt, number, source), _pictures(prompt, number, driving)
-                shown = nodes_upstream(prompt, number, source)
-                if not theirs <= ours or not (theirs or linked(prompt, inputs[driving]) in shown):
-                    return True
-    return False
-
-
-def _pictures(prompt: Prompt, number: str, name: str) -> set[str]:
-    """The nodes that load what an input's picture comes from."""
-    nodes = nodes_upstream(prompt, number, name)
-    return {i for i in nodes if any(isinstance(prompt[i].get("inputs", {}).get(key), str) for key in _FILES)}
+    inputs = prompt[number].get("inputs", {})
+    named = (inputs.get(key) for key in _FILES)
+    return {name.removesuffix(" [input]").strip() for name in named if isinstance(name, str)}
 
 
 def linked(prompt: Prompt, value) -> str | None:

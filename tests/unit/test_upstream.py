@@ -8,7 +8,8 @@ import pytest
 
 from face_anonymizer.modules.output.repaints import kept_by_blends, refinements
 from face_anonymizer.modules.output.starts import noise_at_start, share_of_sigma
-from face_anonymizer.modules.output.upstream import is_swap, nodes_upstream, numbers_upstream
+from face_anonymizer.modules.output.swaps import is_swap
+from face_anonymizer.modules.output.upstream import nodes_upstream, numbers_upstream
 
 GRAPHS = Path(__file__).resolve().parents[2] / "workflows" / "api"
 EXPECTED = {
@@ -188,6 +189,65 @@ def test_ones_own_crops_as_source_are_no_swap(source, swap):
     states = {"source_states": source, "driving_states": ["crops", 0]}
     prompt["decoded"] = {"class_type": "FaceAnonApply", "inputs": states}
     assert is_swap(prompt, "paste", "crops") is swap
+
+
+def chosen(indices, faces="found", **more):
+    return ("FaceAnonSelectFaces", {"faces": [faces, 0], "indices": indices} | more)
+
+
+def two_of_one_photo(source, driving, file="a.png", **more):
+    """Crops of one choice of a photo's faces, painted with another choice's as source."""
+    return graph(
+        photo=("LoadImage", {"image": file}),
+        found=("FaceAnonDetectFaces", {"image": ["photo", 0], "min_score": 0.3}),
+        again=("FaceAnonDetectFaces", {"image": ["photo", 0], "min_score": 0.5}),
+        a=chosen("1"),
+        b=chosen("2, 4"),
+        largest=chosen("", largest=1),
+        nearest=chosen("", position="left"),
+        all_but_b=chosen("2", invert=True),
+        first_of_b=chosen("1", "b"),
+        first_by_others=chosen("1", "again"),
+        source=("FaceAnonCropFaces", {"image": ["photo", 0], "faces": source, "size": 128}),
+        crops=("FaceAnonCropFaces", {"image": ["photo", 0], "faces": driving, "size": 512}),
+        decoded=("FaceAnonAnonymizeCrops", {"crops": ["crops", 0], "source": ["source", 0], "degree": 0.0}),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    "source, driving, swap",
+    [
+        (["a", 0], ["b", 0], True),
+        (["a", 0], ["a", 1], True),
+        (["largest", 1], ["largest", 0], True),
+        (["first_of_b", 0], ["a", 0], True),
+        (["a", 0], ["a", 0], False),
+        (["first_of_b", 0], ["b", 0], False),
+        (["largest", 0], ["nearest", 0], False),
+        (["largest", 0], ["a", 0], False),
+        (["all_but_b", 0], ["a", 0], False),
+        (["first_by_others", 0], ["b", 0], False),
+        (["found", 0], ["a", 0], False),
+    ],
+)
+def test_another_face_of_the_same_photo_is_a_swap(source, driving, swap):
+    prompt = two_of_one_photo(source, driving)
+    assert is_swap(prompt, "paste", "crops") is swap
+    prompt["enlarged"] = {"class_type": "ImageScaleBy", "inputs": {"image": ["source", 0], "scale_by": 2.0}}
+    prompt["decoded"]["inputs"]["source"] = ["enlarged", 0]
+    assert is_swap(prompt, "paste", "crops") is swap
+    # the photo itself beside the crop may bring the same face
+    prompt["enlarged"]["inputs"]["under"] = ["photo", 0]
+    assert is_swap(prompt, "paste", "crops") is False
+
+
+def test_in_two_pictures_other_numbers_may_be_the_same_person():
+    assert not is_swap(two_of_one_photo(["a", 0], ["b", 0], "a.gif"), "paste", "crops")
+    prompt = two_of_one_photo(["a", 0], ["b", 0], twice=("RepeatImageBatch", {"image": ["photo", 0], "amount": 2}))
+    for name in ("found", "source", "crops"):
+        prompt[name]["inputs"]["image"] = ["twice", 0]
+    assert not is_swap(prompt, "paste", "crops")
 
 
 def painted_and_then(**nodes):
