@@ -305,8 +305,8 @@ def _is_swap(node: type[io.ComfyNode]) -> bool:
 def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:
     """Degree and denoise that a node's crops were painted with; None where the graph does not say it.
 
-    What a second pass starts with is a painted face: its denoise counts for nothing. The driving side is
-    always encoded at 0, so that the largest degree is the source's.
+    What a second pass starts with is a painted face, or another picture: its denoise counts for nothing. The driving
+    side is always encoded at 0, so that the largest degree is the source's.
     """
     prompt, number = graph_of(node)
     place = (number, "crops")

@@ -270,7 +270,7 @@ REFINED = {
         },
         True,
     ),
-    "of its latent": ({"last": advanced("painter", start_at_step=15)}, None),
+    "of its latent": ({"last": advanced("painter", start_at_step=15)}, True),
     "of the original": ({"last": advanced("encoded", start_at_step=15)}, False),
     "of the two together": (
         {
@@ -296,8 +296,97 @@ def test_a_second_pass_keeps_a_stranger_where_a_face_was_painted_before(name):
     prompt = painted_and_then(**nodes)
     again = refinements(prompt, "paste", "crops", "image")
     left = noise_at_start(prompt, "paste", "crops", "image", again)
-    assert ("last" in again) == (refines is True)
-    assert left == ([pytest.approx(0.25)] if refines is False else [])
+    assert ("last" in again) == refines
+    assert left == ([] if refines else [pytest.approx(0.25)])
+
+
+def detailer(image, denoise=0.3, **more):
+    return ("FaceDetailer", {"image": [image, 0], "model": ["model", 0], "denoise": denoise, "steps": 20} | more)
+
+
+def crop_of(image):
+    return ("FaceAnonCropFaces", {"image": [image, 0], "faces": ["found", 0], "size": 512})
+
+
+COUNTED = {
+    "a detailer on a painted face": ({"decoded": detailer("face")}, []),
+    "its denoise by a wire": ({"n": ("PrimitiveFloat", {"value": 0.2}), "decoded": detailer("face", ["n", 0])}, []),
+    "an upscaler that is given its width by the photo's": (
+        {
+            "size": ("GetImageSize", {"image": ["photo", 0]}),
+            "decoded": ("UltimateSDUpscale", {"image": ["face", 0], "tile_width": ["size", 0], "denoise": 0.2}),
+        },
+        [],
+    ),
+    "a sampler on the painted latent, enlarged": (
+        {
+            "large": ("LatentUpscaleBy", {"samples": ["painter", 0], "scale_by": 1.5}),
+            "last": ("KSampler", {"steps": 20, "denoise": 0.4, "latent_image": ["large", 0]}),
+        },
+        [],
+    ),
+    "two in turn": ({"once": detailer("face", 0.5), "decoded": detailer("once", 0.35)}, []),
+    "of a sampler that paints anew": (
+        {
+            "first": ("KSampler", {"steps": 20, "denoise": 0.8, "latent_image": ["encoded", 0]}),
+            "fresh": ("VAEDecode", {"samples": ["first", 0], "vae": ["model", 4]}),
+            "decoded": detailer("fresh"),
+        },
+        [0.8],
+    ),
+    "of a sampler that keeps the face": (
+        {
+            "first": ("KSampler", {"steps": 20, "denoise": 0.4, "latent_image": ["encoded", 0]}),
+            "kept": ("VAEDecode", {"samples": ["first", 0], "vae": ["model", 4]}),
+            "decoded": detailer("kept", 0.6),
+        },
+        [0.4, 0.6],
+    ),
+    "a detailer on the crop": ({"decoded": detailer("crops")}, [0.3]),
+    "a detailer that is given the crop by an unknown input": (
+        {"decoded": detailer("face", reference=["crops", 0])},
+        [0.3],
+    ),
+    "a detailer on a picture from nowhere": (
+        {"received": ("ImageReceiver", {"link_id": 1}), "decoded": detailer("received")},
+        [0.3],
+    ),
+    "on the painted face over the crop": (
+        {
+            "both": ("ImageCompositeMasked", {"destination": ["crops", 0], "source": ["face", 0]}),
+            "decoded": detailer("both"),
+        },
+        [0.3],
+    ),
+    "a crop of another photo": (
+        {
+            "other": ("LoadImage", {"image": "b.png"}),
+            "theirs": crop_of("other"),
+            "coded": ("VAEEncode", {"pixels": ["theirs", 0], "vae": ["model", 4]}),
+            "last": ("KSampler", {"steps": 20, "denoise": 0.4, "latent_image": ["coded", 0]}),
+        },
+        [],
+    ),
+    "a crop of the same file, loaded twice": (
+        {
+            "other": ("LoadImage", {"image": "a.png [input]"}),
+            "theirs": crop_of("other"),
+            "coded": ("VAEEncode", {"pixels": ["theirs", 0], "vae": ["model", 4]}),
+            "last": ("KSampler", {"steps": 20, "denoise": 0.4, "latent_image": ["coded", 0]}),
+        },
+        [0.4],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_denoise_counts_where_it_starts_with_this_pictures_crop(name):
+    nodes, counted = COUNTED[name]
+    prompt = painted_and_then(**nodes)
+    again = refinements(prompt, "paste", "crops", "image")
+    found = numbers_upstream(prompt, "paste", "crops", "denoise", "image", left_out=again)
+    assert sorted(found) == counted
+    assert min(noise_at_start(prompt, "paste", "crops", "image", again), default=1.0) >= min(counted, default=1.0)
 
 
 @pytest.mark.parametrize(
