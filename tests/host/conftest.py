@@ -105,16 +105,8 @@ def host_nodes() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def clip(tmp_path_factory) -> Path:
-    """A film of four frames at 29.97 a second with sound: three moving faces of 60 to 100 pixels."""
-    path = tmp_path_factory.mktemp("clip") / "Jane Doe at home.mp4"
-    sample_clip.write_clip(path, range(20, 24), metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
-    return path
-
-
-@pytest.fixture(scope="session")
 def short_clip(tmp_path_factory) -> Path:
-    """Two frames of `clip`, half as large, with its three faces: for what is done by a server, which takes its time."""
+    """A film of two frames of 320x180 at 29.97 a second with sound: three moving faces of 30 to 50 pixels."""
     import torch
 
     path = tmp_path_factory.mktemp("short") / "Jane Doe at home.mp4"

@@ -85,11 +85,11 @@ def find_shifts(graph: Mapping, widgets: Mapping) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def validate(comfyui, host_nodes, clip, tmp_path_factory) -> Iterator:
+def validate(comfyui, host_nodes, short_clip, tmp_path_factory) -> Iterator:
     """A function that checks a prompt as POST /prompt does, in this process, where nothing runs it afterwards."""
     folder = tmp_path_factory.mktemp("input")
     shutil.copy(ROOT / "assets" / "astronaut.jpg", folder / "example.png")
-    shutil.copy(clip, folder / "example.mp4")
+    shutil.copy(short_clip, folder / "example.mp4")
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as thread:
         patch.setattr(folder_paths, "input_directory", str(folder))
         patch.setattr(host_nodes, "NODE_CLASS_MAPPINGS", dict(host_nodes.NODE_CLASS_MAPPINGS))
@@ -107,10 +107,10 @@ def test_every_graph_has_its_prompt():
 
 
 @pytest.fixture(scope="module")
-def info(server, clip) -> dict:
+def info(server, short_clip) -> dict:
     """What the server says of its nodes, once it has the pictures that the graphs name."""
     server.upload(ROOT / "assets" / "astronaut.jpg", name="example.png")
-    server.upload(clip, name="example.mp4")
+    server.upload(short_clip, name="example.mp4")
     return server.object_info()
 
 

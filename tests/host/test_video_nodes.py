@@ -42,7 +42,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
-    """The clip of all tests, half as large: 320x180, three moving faces of 30 to 50 pixels."""
+    """As `short_clip`, of four frames."""
     path = tmp_path_factory.mktemp("clip") / "Jane Doe at home.mp4"
     frames = torch.nn.functional.avg_pool2d(render(range(20, 24)).movedim(-1, 1), 2).movedim(1, -1)
     write_video(path, frames, metadata={"title": "Jane Doe", "location": "+48.1+11.5/"})
