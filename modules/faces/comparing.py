@@ -8,14 +8,16 @@ report's pictures (placing.py), and every face is looked at where it is now.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from .fingerprint import GROWN, cells_agreement, take_fingerprint, touched_cells
 from .fingerprint import SIDE as CELLS
+from .mixtures import find_mixture
 from .notes import NOT_COMPARED, Doubt
+from .outcomes import counted
 from .placing import DIRECTIONS, SIDE, Place, find_place, luma_of, oriented, resized, to_square
 from .report import Report, refuse_originals
 from .traces import FLAT, LEAST_CHANGE, SAMPLES, SURE, Key, Trace, by_image, samples_of
@@ -28,8 +30,11 @@ _RANKED = 4096  # pictures of a report among which one is looked for by its cell
 _TRIED = 3  # of them that are compared
 _NAMED = 12  # numbers of pictures that a note names at most
 _SEARCHES = 64  # pictures that are searched for
-# What a picture shows at a face: the original, what became of it, as much of nothing as that, something else.
-OPEN, CHANGED, COVERED, UNKNOWN = "open", "changed", "covered", "unknown"
+_LEAST_SIZE = 16  # pixels of a face in a picture, of whose samples it is asked whether they are something else
+# What a picture shows at a face: the original, what became of it, as much of nothing as that, both mixed, something
+# else; and what is too small, or too near to the result, to be called something else.
+OPEN, CHANGED, COVERED, MIXED, UNKNOWN, UNCLEAR = "open", "changed", "covered", "mixed", "unknown", "unclear"
+_NOTHING = {UNKNOWN, UNCLEAR}
 
 
 class Comparison:
@@ -44,6 +49,8 @@ class Comparison:
     Attributes:
         open_faces: that were seen as they were, by picture and box of the report.
         unknown: numbers of pictures that are none of the report's, as far as anybody can tell.
+        unlike: numbers of pictures -> faces at which they show neither what became of them nor the original: both
+            mixed, or something else.
     """
 
     def __init__(self, report: Report, count: int, searches: int = _SEARCHES):
@@ -56,6 +63,7 @@ class Comparison:
         self._ranking: tuple[np.ndarray, np.ndarray] | None = None
         self.open_faces: set[Key] = set()
         self.unknown: list[int] = []
+        self.unlike: dict[int, list[Key]] = {}
 
     def look_at(self, number: int, picture: torch.Tensor) -> None:
         """Compare one picture.
@@ -79,13 +87,19 @@ class Comparison:
             if states is None and self._is_that(number, picture):
                 return
         if states is None:
-            placed = (self._states(other, picture) for other in self._candidates(number, picture))
-            states = next((one for one in placed if one is not None), None)
-        if states is None and OPEN not in at_once.values():
+            found = (self._states(other, picture) for other in self._candidates(number, picture))
+            states = next((one for one in found if one is not None), None)
+        if states is None and not {OPEN, MIXED} & set(at_once.values()):
             self.unknown.append(number)
+            return
         # what was seen at once may be chance where the picture was shifted, and is better than nothing
-        states = at_once | {key: state for key, state in (states or {}).items() if state != UNKNOWN}
+        placed = states or {}
+        states = at_once | {key: state for key, state in placed.items() if state not in _NOTHING}
         self.open_faces |= {key for key, state in states.items() if state == OPEN}
+        unlike = [key for key, state in states.items() if MIXED in (state, placed.get(key))]
+        unlike += [key for key, state in (states | placed).items() if state == UNKNOWN]
+        if unlike:
+            self.unlike[number] = unlike
 
     def judged(self) -> Report:
         """The report, with a note where pictures could not be compared with it.
@@ -94,16 +108,21 @@ class Comparison:
             ValueError: faces were seen as they were, which the report says were changed.
         """
         refuse_originals(self.open_faces)
-        if not self.unknown:
-            return self._report
-        named = ", ".join(str(number + 1) for number in self.unknown[:_NAMED])
-        more = ", ..." if len(self.unknown) > _NAMED else ""
-        which = f"picture {named}" if len(self.unknown) == 1 else f"pictures {named}{more}"
-        why = (
-            f"NOT COMPARED: what was saved as {which} is none of the pictures of this report as far as can be told; "
-            "whether its faces are open nobody has seen"
-        )
-        return self._report.noting(Doubt(why, NOT_COMPARED, self.unknown))
+        doubts = []
+        if self.unknown:
+            why = (
+                f"NOT COMPARED: what was saved as {_named(self.unknown)} is none of the pictures of this report as far "
+                "as can be told; whether its faces are open nobody has seen"
+            )
+            doubts.append(Doubt(why, NOT_COMPARED, self.unknown))
+        if self.unlike:
+            faces = counted(sum(map(len, self.unlike.values())), "face")
+            why = (
+                f"NOT COMPARED: at {faces} of {_named(list(self.unlike))} what was saved is neither what this report "
+                "speaks of nor the original as it was, such as both blended; nobody has looked at that"
+            )
+            doubts.append(Doubt(why, NOT_COMPARED, self.unlike))
+        return self._report.noting(*doubts) if doubts else self._report
 
     def _is_that(self, number: int, picture: torch.Tensor) -> bool:
         """Whether a picture is the report's of that number, apart from its faces, as far as its cells tell."""
@@ -134,8 +153,8 @@ class Comparison:
         traces = self._traces.get(other, [])
         if self._last is not None:  # what was done to the picture before was done to this one too, most likely
             states = self._faces_at(self._last, traces, picture)
-            if states and (set(states.values()) <= {CHANGED, OPEN} or self._searches <= 0):
-                return None if set(states.values()) == {UNKNOWN} else states
+            if states and (set(states.values()) <= {CHANGED, OPEN, MIXED} or self._searches <= 0):
+                return None if set(states.values()) <= _NOTHING else states
         if self._searches <= 0:
             return None
         self._searches -= 1
@@ -210,6 +229,12 @@ class Comparison:
         return self._ranking
 
 
+def _named(numbers: Sequence[int]) -> str:
+    """Pictures by their numbers, in words."""
+    named = ", ".join(str(number + 1) for number in numbers[:_NAMED])
+    return f"picture {named}" if len(numbers) == 1 else f"pictures {named}{', ...' if len(numbers) > _NAMED else ''}"
+
+
 def _normalized(cells: np.ndarray) -> np.ndarray:
     flat = cells.astype(np.float32).ravel()
     flat = flat - flat.mean()
@@ -218,7 +243,8 @@ def _normalized(cells: np.ndarray) -> np.ndarray:
 
 def _state(trace: Trace, picture: torch.Tensor) -> str:
     """What a picture of the report's own frame shows of a face."""
-    return _judge(trace, samples_of(picture, trace.box).reshape(1, -1), 1.0)
+    x0, y0, x1, y1 = trace.box
+    return _judge(trace, samples_of(picture, trace.box).reshape(1, -1), 1.0, min(x1 - x0, y1 - y0))
 
 
 def _state_at(trace: Trace, place: Place, luma: np.ndarray, size: tuple[int, int], cells: int) -> str | None:
@@ -244,16 +270,20 @@ def _state_at(trace: Trace, place: Place, luma: np.ndarray, size: tuple[int, int
     shifts = range(2 * reach * steps)
     span = (SAMPLES - 1) * steps + 1
     now = np.stack([shown[i : i + span : steps, j : j + span : steps].ravel() for i in shifts for j in shifts])
-    return _judge(trace, now, _RATHER)
+    first, last = own.start, own.stop - 1
+    corners = [np.array((part[first, first], part[first, last], part[last, first])) for part in (column, row)]
+    side = min(float(np.hypot(*(part[i] - part[0] for part in corners))) for i in (1, 2))
+    return _judge(trace, now, _RATHER, side)
 
 
-def _judge(trace: Trace, now: np.ndarray, rather: float) -> str:
+def _judge(trace: Trace, now: np.ndarray, rather: float, side: float) -> str:
     """Which of the two states of a face one of its samples shows.
 
     Args:
         trace: of the face.
         now: [N, 256], levels; the same face looked up at N places.
         rather: the largest share of what the result does not explain that the original may leave unexplained.
+        side: of the face in the picture, in pixels.
     """
     before, after = (state.astype(np.float64).ravel() for state in (trace.before, trace.after))
     if np.sqrt(np.mean((before - after) ** 2)) < LEAST_CHANGE:
@@ -262,12 +292,17 @@ def _judge(trace: Trace, now: np.ndarray, rather: float) -> str:
     spread = now.std(1)
     shows = spread >= FLAT
     if not shows.any():
-        return COVERED if after.std() < FLAT else UNKNOWN
+        return COVERED if after.std() < FLAT else UNCLEAR
+    mixture = find_mixture(trace.before, trace.after, now[shows])
     now = now[shows] - now[shows].mean(1, keepdims=True)
     by_before, by_after = (_unexplained(now, state, spread[shows]) for state in (before, after))
     if by_before < SURE and by_before < rather * by_after:
         return OPEN
-    return CHANGED if by_after < SURE and by_after <= by_before else UNKNOWN
+    if mixture.shows_original:
+        return MIXED
+    if by_after < SURE and by_after <= by_before:
+        return CHANGED
+    return UNKNOWN if mixture.shows_neither and side >= _LEAST_SIZE else UNCLEAR
 
 
 def _unexplained(now: np.ndarray, known: np.ndarray, spread: np.ndarray) -> float:
