@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.paste.broken import why_broken
 from face_anonymizer.modules.faces.paste.detail import compare_detail
 from face_anonymizer.modules.faces.paste.likeness import LIMITS, OWN_LIMITS, compare
 from face_anonymizer.modules.faces.paste.look import Look
@@ -211,3 +212,27 @@ def test_what_the_mask_keeps_is_for_the_coverage_to_judge(photo):
     assert (entry.action, entry.verdict) == ("redacted", "still the original")
     both = replace_faces(images, other, faces, PasteSettings(keep=("eyes", "mouth")))[2].entries[0]
     assert (both.action, both.verdict) == ("redacted", "kept") and 0.8 < both.covered < 0.9
+
+
+STYLES = {
+    "1 bit": lambda crop: (grey(crop) > np.median(grey(crop))).astype(np.float32),
+    "contrast": lambda crop: np.clip((crop - np.median(crop)) * 8 + 0.5, 0, 1),
+    "high key": lambda crop: np.clip(crop * 2.5, 0, 1),
+    "lines on white": lambda crop: 1 - edges(crop),
+}
+BROKEN = {
+    "white": lambda crop: np.ones_like(crop),
+    "one colour, full": lambda crop: np.ones_like(crop) * np.float32([1, 0, 1]),
+    "blown out": lambda crop: np.clip(crop * 60, 0, 1),
+    "one edge": lambda crop: np.broadcast_to((X > 80).astype(np.float32)[..., None], crop.shape).copy(),
+    "one dot": lambda crop: np.broadcast_to((np.hypot(X - 80, Y - 80) > 6)[..., None], crop.shape).astype(np.float32),
+    "noise": lambda crop: np.random.default_rng(0).random(crop.shape, np.float32).round(),
+}
+
+
+@pytest.mark.parametrize("kind", [*STYLES, *BROKEN])
+def test_an_ink_style_is_a_picture_and_a_blown_out_crop_is_none(photo, kind):
+    _, crops, _, others = photo
+    for other in others[:3]:
+        why = why_broken(torch.from_numpy((STYLES | BROKEN)[kind](other))[:, :, :3], crops[0])
+        assert (why is None) == (kind in STYLES), why

@@ -10,7 +10,9 @@ from .colour import luma
 _CELLS = 32  # along the crop's side
 _FLAT = 1.5 / 255  # deviation of the cells' luma below which a crop has one colour
 _CLIPPED = 0.5  # share of pixels, of the inner half of the crop, of which every value is 0 or 1
+_STEP, _STEPS = 0.05, 0.12  # of luma, between neighbour cells; share of them in either direction, of ink and woodcuts
 _NEIGHBOURS = 0.5  # correlation of neighbour cells; of noise 0, of photos above 0.8
+_COARSE_NEIGHBOURS = 0.3  # ... of those of twice the side; of fine lines 0.4 and more
 
 
 def why_broken(crop: torch.Tensor, cut: torch.Tensor) -> str | None:
@@ -26,10 +28,14 @@ def why_broken(crop: torch.Tensor, cut: torch.Tensor) -> str | None:
     if deviation < _FLAT <= float(old[middle, middle].std()):
         return f"one colour (its luma deviates by {deviation * 255:.1f} levels, {_FLAT * 255:.1f} is the least)"
     clipped = _clipped(crop)
-    if clipped > _CLIPPED and clipped > 2 * _clipped(cut):
-        return f"clipped ({clipped:.0%} of its pixels are at the ends of the range, {_CLIPPED:.0%} is the most)"
-    alike = min(_neighbours(new), _neighbours(new.T))
-    if alike < _NEIGHBOURS and alike < min(_neighbours(old), _neighbours(old.T)) - 0.2:
+    steps = _steps(new[middle, middle])
+    if clipped > _CLIPPED and clipped > 2 * _clipped(cut) and steps < _STEPS:
+        return (
+            f"clipped ({clipped:.0%} of its pixels are at the ends of the range, {_CLIPPED:.0%} is the most where "
+            f"no drawing is: {steps:.0%} of its cells differ from the next, {_STEPS:.0%} is the least)"
+        )
+    alike = _alike(new)
+    if alike < _NEIGHBOURS and _alike(_halved(new)) < _COARSE_NEIGHBOURS and alike < _alike(old) - 0.2:
         return f"noise (neighbours in it agree by {alike:.2f}, {_NEIGHBOURS} is the least)"
     return None
 
@@ -44,6 +50,20 @@ def _clipped(crop: torch.Tensor) -> float:
     quarter = crop.shape[0] // 4
     values = crop[quarter : crop.shape[0] - quarter, quarter : crop.shape[0] - quarter, :3]
     return float(((values <= 0.5 / 255) | (values >= 254.5 / 255)).all(-1).float().mean())
+
+
+def _steps(cells: torch.Tensor) -> float:
+    """The share of cells that differ from the next, down or across: what is one edge or one slope alone has few."""
+    down, across = (cells.diff(dim=axis).abs() > _STEP for axis in (0, 1))
+    return min(float(down.float().mean()), float(across.float().mean()))
+
+
+def _halved(cells: torch.Tensor) -> torch.Tensor:
+    return adaptive_avg_pool2d(cells[None, None], _CELLS // 2)[0, 0]
+
+
+def _alike(cells: torch.Tensor) -> float:
+    return min(_neighbours(cells), _neighbours(cells.T))
 
 
 def _neighbours(cells: torch.Tensor) -> float:
