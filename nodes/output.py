@@ -14,15 +14,14 @@ from ..modules.faces.report import Report
 from ..modules.files import replace_whole, write_whole
 from ..modules.output.dates import with_dates
 from ..modules.output.formats import EXTENSIONS, FORMATS, QUALITY
-from ..modules.output.pictures import emptied, save_image
-from ..modules.output.provenance import alpha_is_a_mask, keeps_frame, source_image, source_images
+from ..modules.output.pictures import save_image
 from ..modules.photos.colour import NOTHING_SAID, colour_of_file
-from ..modules.photos.hidden import Photos, read_pages
 from ..modules.proof.page import to_html
 from ..modules.proof.proof import Proof
 from ..modules.video.comparing import compare_film
 from ..modules.video.saving import save_video
-from .graph import ASKED, graph_of
+from .graph import ASKED
+from .hiding import emptier, photo_of, without_hidden
 from .proving import page_input, prove, told_makers
 from .reporting import show_report
 from .types import PHOTO, TOOLS, VIDEO, ReportSocket
@@ -101,16 +100,14 @@ class FaceAnonSaveImage(io.ComfyNode):
         report_page=False,
     ) -> io.NodeOutput:
         report = _compared(report, images)
-        source = _source(cls)
+        source = photo_of(cls)
         colour = colour_of_file(source) if source and keep_icc_profile else NOTHING_SAID
-        photos = _photos(cls, len(images))
+        empty = emptier(cls, len(images))
         folder = _Folder(filename_prefix, images.shape[2], images.shape[1])
 
         def save(number: int, image) -> ui.SavedResult:
             def write(path: Path) -> None:
-                shown = image
-                for hidden in photos.hidden_in(number, image):
-                    shown = emptied(shown, hidden)
+                shown = image if empty is None else empty(number, image)
                 save_image(shown, path, format, quality, icc_profile=colour.profile, mark=mark_as_ai, cicp=colour.cicp)
 
             return folder.save(EXTENSIONS[format], write, report if number == 0 else None, number)
@@ -161,11 +158,12 @@ class FaceAnonSaveVideo(io.ComfyNode):
             report = compare_film(report, video)
         folder = _Folder(filename_prefix, *video.get_dimensions())
         extension = ".mp4" if format == "auto" else f".{format}"
-        saved = folder.save(extension, lambda path: save_video(video, path, mark_as_ai), report)
+        shown = without_hidden(cls, video)
+        saved = folder.save(extension, lambda path: save_video(shown, path, mark_as_ai), report)
         if report is not None and report_page:
             folder.save_proof(report, lambda files: prove(cls, report, files, "video"))
-        shown, makers = ui.PreviewVideo([saved]), told_makers(cls, "video")
-        return io.NodeOutput(video, ui=shown.as_dict() | makers if makers else shown)
+        preview, makers = ui.PreviewVideo([saved]), told_makers(cls, "video")
+        return io.NodeOutput(video, ui=preview.as_dict() | makers if makers else preview)
 
 
 class FaceAnonReport(io.ComfyNode):
@@ -274,31 +272,3 @@ def _compared(report, images):
     for number, image in enumerate(images):
         comparison.look_at(number, image)
     return comparison.judged()
-
-
-def _source(node: type[io.ComfyNode]) -> Path | None:
-    """The file of the photo that a node's pictures came from; None where the prompt does not lead to one."""
-    name = source_image(*graph_of(node))
-    if name is None or not folder_paths.exists_annotated_filepath(name):
-        return None
-    return Path(folder_paths.get_annotated_filepath(name))
-
-
-def _photos(node: type[io.ComfyNode], count: int) -> Photos:
-    """The photos that a node's pictures may be of. Where their user drew the alpha as a mask, it hides nothing.
-
-    Args:
-        node: that saves.
-        count: of its pictures.
-    """
-    prompt, place = graph_of(node)
-    if not prompt:
-        return Photos((), count)
-    origin = source_images(prompt, place)
-    there = [name for name in origin.files if folder_paths.exists_annotated_filepath(name)]
-    files = []
-    for name in there:
-        pages = read_pages(Path(folder_paths.get_annotated_filepath(name)), compared=len(origin.files) > 1)
-        is_mask = alpha_is_a_mask(prompt, name)
-        files.append([page._replace(hidden=page.hidden & False) if is_mask else page for page in pages])
-    return Photos(files, count, origin.joined, keeps_frame(prompt, place))

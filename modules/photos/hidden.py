@@ -7,7 +7,6 @@ photo. Where nobody knows what became of the hidden parts, the picture is refuse
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from .alpha import CLEAR
 from .pages import open_file, orientation_of
 from .reading import upright
 
-_log = logging.getLogger("face_anonymizer")
 _ALIKE = 0.6  # correlation from which a picture of a batch may be one of a file: its faces, and more, may have changed
 _ONE_COLOUR = 3  # levels: hidden parts that differ by no more tell nothing
 _EDGE = 2  # levels between neighbours from which a pixel tells where it is
@@ -58,28 +56,27 @@ class Page(NamedTuple):
 
 
 def read_pages(file: Path, compared: bool = False) -> list[Page]:
-    """The pictures of a file; none where it cannot be read, or has no alpha and is not compared.
+    """The pictures of a file; none where it has no alpha and is not compared.
 
     Args:
         file: of the photo.
         compared: read the colours of one without alpha, too.
+
+    Raises:
+        Exception: it cannot be read; of a broken file Pillow raises what it comes upon.
     """
     pages: list[Page] = []
-    try:
-        with open_file(file.read_bytes()) as image:
-            for i in range(getattr(image, "n_frames", 1)):
-                image.seek(i)
-                hidden = np.zeros(image.size[::-1], bool)
-                if "transparency" in image.info or {"A", "a"} & set(image.getbands()):
-                    hidden = np.asarray(image.convert("RGBA").getchannel("A")) <= int(CLEAR * 255)
-                elif i == 0 and image.format != "GIF" and not compared:  # whose first frame may be opaque alone
-                    return []
-                way_up = orientation_of(image)
-                colours = upright(np.array(image.convert("RGB")), way_up)
-                pages.append(Page(upright(hidden, way_up), colours))
-    except Exception as error:  # of a broken file Pillow raises what it comes upon
-        _log.warning("What the photo hides under alpha 0 could not be read, and may be seen: %s", error)
-        return []
+    with open_file(file.read_bytes()) as image:
+        for i in range(getattr(image, "n_frames", 1)):
+            image.seek(i)
+            hidden = np.zeros(image.size[::-1], bool)
+            if "transparency" in image.info or {"A", "a"} & set(image.getbands()):
+                hidden = np.asarray(image.convert("RGBA").getchannel("A")) <= int(CLEAR * 255)
+            elif i == 0 and image.format != "GIF" and not compared:  # whose first frame may be opaque alone
+                return []
+            way_up = orientation_of(image)
+            colours = upright(np.array(image.convert("RGB")), way_up)
+            pages.append(Page(upright(hidden, way_up), colours))
     return pages
 
 
@@ -91,13 +88,17 @@ class Photos:
         files: the pages of every file.
         count: pictures of the batch.
         joined: whether pictures of several files may be in one.
+        doubled: whether one file may be in a picture twice.
         keeps_frame: whether all that the graph did to the pictures keeps their frame.
+        asides: the pages of files that only bear on the pictures: nothing of them is expected there.
     """
 
     files: Sequence[Sequence[Page]]
     count: int
     joined: bool = False
+    doubled: bool = False
     keeps_frame: bool = False
+    asides: Sequence[Page] = ()
 
     def hidden_in(self, number: int, image: torch.Tensor) -> list[np.ndarray]:
         """What has to be emptied in one picture of the batch.
@@ -114,6 +115,10 @@ class Photos:
         Raises:
             ValueError: a photo hides something, and nobody knows where that is in the picture.
         """
+        beside = [find_hidden(page, image, alone=False) for page in self.asides if page.tells]
+        return [*self._of_files(number, image), *(mask for mask in beside if mask is not None and mask.any())]
+
+    def _of_files(self, number: int, image: torch.Tensor) -> list[np.ndarray]:
         pages = [page for file in self.files for page in file]
         if not any(page.hidden.any() for page in pages):
             return []
@@ -130,11 +135,11 @@ class Photos:
         return [page.hidden for page in self._alike(pages, image) if self._is_placed(page, image)]
 
     def _joined_in(self, page: Page, image: torch.Tensor) -> list[np.ndarray]:
-        mask = find_hidden(page, image, alone=False)
+        mask = find_hidden(page, image, alone=self.doubled)
         if mask is not None:
             return [mask]
         unmoved = agreement_unmoved(_square_of(page), to_square(image))
-        shines = unmoved >= _SHINES_THROUGH and _is_whole(page, image)
+        shines = unmoved >= _SHINES_THROUGH and _is_whole(page, image) and not self.doubled
         return [page.hidden] if shines or self._is_placed(page, image) else []
 
     def _alike(self, pages: list[Page], image: torch.Tensor) -> list[Page]:
@@ -155,10 +160,11 @@ class Photos:
         (height, width), (rows, columns) = image.shape[:2], page.hidden.shape
         if page.tells and not (self.keeps_frame and (height, width) == (rows, columns)):
             raise ValueError(
-                f"The photo hides parts of itself under its alpha, and Load Image gives them all the same. The photo "
-                f"is {columns}x{rows}, the picture that is saved {width}x{height}: it was cropped, turned or painted "
-                "over since, so that nobody knows where these parts are in it. Save the photo without transparency "
-                "first, or join its mask to it right behind the loader (Join Image with Alpha)."
+                f"A file hides parts of its picture under its alpha, and the node that loads it gives them all the "
+                f"same. It is {columns}x{rows}, what is saved is {width}x{height}, and what the nodes between them did "
+                "cannot be followed, so that nobody knows where these parts are. Save the photo without transparency "
+                "first, or join its mask to it right behind the loader (Join Image with Alpha). A video goes from Load "
+                "Video into Anonymize Video File or Save Video (clean), which empty what it hides."
             )
         return _is_whole(page, image)
 

@@ -149,7 +149,7 @@ def test_the_saved_picture_tells_nothing_of_its_graph_and_keeps_its_colours():
     exif = Image.Exif()
     exif[0x010E] = SECRET
     Image.new("RGB", (64, 48), "red").save(source, icc_profile=SRGB, exif=exif)
-    assert provenance.source_image(prompt, saver) == f"{SECRET}.jpg"
+    assert provenance.source_image(prompt, saver) == Path(f"{SECRET}.jpg")
     node = in_prompt(saving.FaceAnonSaveImage, prompt, saver)
     for format in ("png", "jpeg", "webp"):
         for keep, mark in ((True, True), (False, False)):

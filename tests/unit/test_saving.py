@@ -278,9 +278,9 @@ def test_the_walk_to_the_source():
     def found(last):
         return provenance.source_image(prompt | {"0": node(images=last)}, "0")
 
-    assert found(["6", 0]) == "photo.png"
-    assert found(["7", 0]) == "photo.png"  # by VAE Decode, KSampler and VAE Encode
-    assert found(["12", 0]) == "photo.png"  # the first way ends, the second does not
+    assert found(["6", 0]) == Path("photo.png")
+    assert found(["7", 0]) == Path("photo.png")  # by VAE Decode, KSampler and VAE Encode
+    assert found(["12", 0]) == Path("photo.png")  # the first way ends, the second does not
     assert found(["8", 0]) is None  # of two pictures, which profile?
     assert found(["10", 0]) is None  # a loop
     assert found(["99", 0]) is None and found("text") is None
@@ -289,12 +289,17 @@ def test_the_walk_to_the_source():
 
 def test_a_mask_that_the_user_drew_hides_nothing():
     loader, save = {"inputs": {"image": "a.png"}, "class_type": "LoadImage"}, {"inputs": {"images": ["1", 0]}}
-    assert not provenance.alpha_is_a_mask({"1": loader, "2": save}, "a.png")
-    assert not provenance.alpha_is_a_mask({"1": loader, "2": save, "3": {"inputs": {"mask": ["1", 1]}}}, "a.png")
-    assert not provenance.alpha_is_a_mask({"1": loader, "2": save, "3": {"inputs": {"mask": ["2", 1]}}}, "a.png")
-    assert provenance.alpha_is_a_mask({"1": loader, "4": loader | {"class_type": "LoadImageMask"}}, "a.png")
-    drawn = "clipspace/clipspace-painted-masked-1.png [input]"
-    assert provenance.alpha_is_a_mask({"1": {"inputs": {"image": drawn}}, "2": save}, drawn)
+
+    def masked(prompt):
+        return provenance.source_images(prompt, "2", "images", provenance.ByNames()).masked
+
+    prompt = {"1": loader, "2": save}
+    assert not masked(prompt)
+    assert not masked(prompt | {"3": {"inputs": {"mask": ["1", 1]}}})
+    assert not masked(prompt | {"3": {"inputs": {"mask": ["2", 1]}}})
+    assert masked(prompt | {"4": loader | {"class_type": "LoadImageMask"}}) == {Path("a.png")}
+    assert provenance.is_drawn(Path("input/clipspace/clipspace-painted-masked-1.png"))
+    assert not provenance.is_drawn(Path("input/a.png"))
 
 
 @pytest.mark.parametrize("format", ["png", "webp"])

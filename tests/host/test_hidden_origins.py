@@ -1,0 +1,304 @@
+"""What a file hides under its alpha does not come out of the nodes that save, whatever nodes stand between; and nothing
+else is lost. The graphs are run node by node, as ComfyUI does."""
+
+import importlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import folder_paths
+import numpy as np
+import planted_photos as planted
+import pytest
+import torch
+from comfy_api.latest import InputImpl, io
+from PIL import Image, ImageCms
+
+from face_anonymizer.modules.host.origins import ComfyHost
+from face_anonymizer.modules.host.replaying import _run
+from face_anonymizer.modules.output.provenance import source_image, source_images
+from face_anonymizer.nodes import output as saving
+
+ROOT = Path(__file__).resolve().parents[2]
+EXTRAS = ("images", "mask", "post_processing", "compositing", "logic", "dataset", "video", "primitive")
+SIDE = 256
+HOLE = (24, 128, 112, 216)  # x0 y0 x1 y1 of what is hidden: the original of a badge, as blocks
+BY_CHANCE = 0.4  # correlation with 8x8 blocks, the best of eight directions
+RED = np.array((255, 0, 255))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nodes_of_the_core():
+    """The nodes of ComfyUI's own packs that these graphs have."""
+    import nodes
+
+    before = dict(nodes.NODE_CLASS_MAPPINGS)
+    for name in EXTRAS:
+        module = importlib.import_module(f"comfy_extras.nodes_{name}")
+        kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, io.ComfyNode)]
+        for kind in kinds:
+            if "define_schema" in vars(kind) and getattr(kind, "node_id", "") is not None:
+                nodes.NODE_CLASS_MAPPINGS[kind.GET_SCHEMA().node_id] = kind
+    yield
+    nodes.NODE_CLASS_MAPPINGS.clear()
+    nodes.NODE_CLASS_MAPPINGS.update(before)
+
+
+@pytest.fixture(scope="module")
+def files():
+    """What lies in the input folder: a photo that hides a badge, a cut-out portrait, a background, a film."""
+    folder = Path(folder_paths.get_input_directory())
+    photo = Image.open(ROOT / "assets" / "astronaut.jpg").convert("RGB").resize((SIDE, SIDE))
+    badge = planted.original().resize((HOLE[2] - HOLE[0] - 8, HOLE[3] - HOLE[1] - 8), Image.Resampling.NEAREST)
+    photo.paste(badge, (HOLE[0] + 4, HOLE[1] + 4))
+    alpha = Image.new("L", photo.size, 255)
+    alpha.paste(0, HOLE)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    hiding = photo.copy()
+    hiding.putalpha(alpha)
+    hiding.save(folder / "hiding.png", icc_profile=profile)
+    portrait = Image.open(ROOT / "assets" / "synthetic_portrait.jpg").convert("RGB").resize((SIDE, SIDE))
+    y, x = np.mgrid[:SIDE, :SIDE]
+    oval = ((x - 128) / 95) ** 2 + ((y - 128) / 120) ** 2 < 1
+    colours = np.asarray(portrait).copy()
+    colours[(x < 60) & ~oval] = RED  # what is hidden is told by its colour
+    Image.fromarray(np.dstack([colours, np.where(oval, 255, 0).astype("u1")])).save(folder / "cutout.png")
+    group = Image.open(ROOT / "assets" / "synthetic_group.jpg").convert("RGB").resize((SIDE, SIDE))
+    group.save(folder / "behind.png")
+    (folder / "set").mkdir(exist_ok=True)
+    hiding.save(folder / "set" / "one.png")
+    with av.open(str(folder / "film.mov"), "w") as container:
+        stream = container.add_stream("prores_ks", rate=10)
+        stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuva444p10le"
+        for i in range(2):
+            frame = av.VideoFrame.from_ndarray(np.array(hiding), format="rgba").reformat(format="yuva444p10le")
+            frame.pts, frame.time_base = i, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return folder
+
+
+def node(kind, **inputs):
+    return {"class_type": kind, "inputs": {name.replace("__", "."): value for name, value in inputs.items()}}
+
+
+def load(name):
+    return node("LoadImage", image=name)
+
+
+def cover(image, **more):
+    return node("FaceAnonAnonymizePhoto", image=image, **more)
+
+
+def value(prompt, link):
+    """What an output gives; of Anonymize Photo the picture with all but a border covered, as of a close portrait."""
+    import nodes
+
+    at = prompt[str(link[0])]
+    inputs = {name: value(prompt, one) if isinstance(one, list) else one for name, one in at["inputs"].items()}
+    if at["class_type"] == "FaceAnonAnonymizePhoto":
+        image = inputs["image"].clone()
+        height, width = image.shape[1:3]
+        image[:, height // 8 : height // 2, width // 4 : -width // 4] = 0.4
+        return image
+    outputs = _run(nodes.NODE_CLASS_MAPPINGS[at["class_type"]], inputs)
+    output = outputs[link[1]]
+    return output[0] if isinstance(output, list) else output
+
+
+def save(prompt, last, kind=saving.FaceAnonSaveImage, given=None, **more):
+    name = "images" if kind is saving.FaceAnonSaveImage else "video"
+    prompt = prompt | {"9": node(kind.__name__, **{name: last})}
+    hidden = {io.Hidden.prompt: prompt, io.Hidden.unique_id: "9"}
+    images = value(prompt, last) if given is None else given
+    output = kind.PREPARE_CLASS_CLONE({"hidden_inputs": hidden}).execute(images, "origins/x", **more)
+    entries = output.ui.as_dict()["images"]
+    paths = [Path(folder_paths.get_output_directory()) / one["subfolder"] / one["filename"] for one in entries]
+    return paths, images
+
+
+def badge_is_seen(picture: np.ndarray) -> float:
+    """How far the hidden blocks can be made out in a picture, in any of eight directions, 0..1."""
+    shown = Image.fromarray(picture).convert("L")
+    with Image.open(Path(folder_paths.get_input_directory()) / "hiding.png") as file:
+        whole = file.convert("RGB").convert("L")
+    inner = (HOLE[0] + 4, HOLE[1] + 4, HOLE[2] - 4, HOLE[3] - 4)
+    wanted = np.asarray(whole.crop(inner), float).ravel()
+    best = 0.0
+    for mirrored in (shown, shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT)):
+        for turns in range(4):
+            seen = mirrored.rotate(90 * turns, expand=True).resize(whole.size)
+            part = np.asarray(seen.crop(inner), float).ravel()
+            if part.std() > 2:
+                best = max(best, abs(float(np.corrcoef(part, wanted)[0, 1])))
+    return best
+
+
+RESIZE = {"resize_type": "scale by multiplier", "scale_method": "area"}
+LEAKS = {
+    "resized by the node for both": {
+        "1": load("hiding.png"),
+        "2": node("ResizeImageMaskNode", input=["1", 0], resize_type__multiplier=0.75, **RESIZE),
+        "3": cover(["2", 0]),
+    },
+    "switched": {
+        "1": load("hiding.png"),
+        "2": node("ComfySwitchNode", switch=True, on_false=["1", 0], on_true=["1", 0]),
+        "3": cover(["2", 0]),
+    },
+    "of a batch by names": {
+        "1": load("hiding.png"),
+        "2": cover(["1", 0]),
+        "3": node("BatchImagesMasksLatentsNode", inputs__input0=["2", 0], inputs__input1=["2", 0]),
+    },
+    "of a folder": {"1": node("LoadImageDataSetFromFolder", folder="set"), "3": cover(["1", 0])},
+    "one colour of it, as a mask": {
+        "1": node("LoadImageMask", image="hiding.png", channel="red"),
+        "3": node("MaskToImage", mask=["1", 0]),
+    },
+    "a mask of its picture": {
+        "1": load("hiding.png"),
+        "2": node("ImageToMask", image=["1", 0], channel="green"),
+        "3": node("MaskToImage", mask=["2", 0]),
+    },
+    "named by a primitive": {
+        "1": node("PrimitiveString", value="hiding.png"),
+        "2": node("LoadImage", image=["1", 0]),
+        "3": cover(["2", 0]),
+    },
+    "of a film": {
+        "1": node("LoadVideo", file="film.mov"),
+        "2": node("GetVideoComponents", video=["1", 0]),
+        "3": cover(["2", 0]),
+    },
+    "blended": {
+        "1": load("hiding.png"),
+        "2": load("behind.png"),
+        "3": node("ImageBlend", image1=["1", 0], image2=["2", 0], blend_factor=0.6, blend_mode="normal"),
+    },
+    "by a pack's own wire": {"1": load("hiding.png"), "2": node("SomebodysPipe", pipe=["1", 0]), "3": cover(["2", 0])},
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_what_is_hidden_is_not_seen_whatever_node_stands_between(files, name):
+    prompt, last = LEAKS[name], ["3", 0]
+    given = None
+    if name == "by a pack's own wire":
+        given = value(prompt | {"2": load("hiding.png")}, last)
+    paths, images = save(prompt, last, given=given)
+    for path, image in zip(paths, images, strict=True):
+        before = (image[..., :3] * 255).round().to(torch.uint8).numpy()
+        after = np.asarray(Image.open(path).convert("RGB"))
+        assert badge_is_seen(before) > 0.5 and badge_is_seen(after) < BY_CHANCE
+        assert (before != after).any(-1).mean() < 0.25
+
+
+def test_frames_of_a_film_that_become_a_film_again_show_nothing_of_it(files):
+    prompt = LEAKS["of a film"] | {"4": node("CreateVideo", images=["3", 0], fps=10.0)}
+    paths, _ = save(prompt, ["4", 0], saving.FaceAnonSaveVideo)
+    with av.open(str(paths[0])) as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert len(frames) == 2 and all(badge_is_seen(frame) < BY_CHANCE for frame in frames)
+    assert frames[0][:100].std() > 20
+    # saved as it was loaded, its own file says what is hidden
+    loaded = {"1": prompt["1"]}
+    video = InputImpl.VideoFromFile(str(files / "film.mov"))
+    paths, _ = save(loaded, ["1", 0], saving.FaceAnonSaveVideo, given=video)
+    with av.open(str(paths[0])) as film:
+        assert all(badge_is_seen(frame.to_ndarray(format="rgb24")) < BY_CHANCE for frame in film.decode(video=0))
+
+
+def over(top, mask):
+    return node("ImageCompositeMasked", destination=["2", 0], source=top, x=0, y=0, resize_source=False, mask=mask)
+
+
+KEPT = {
+    "over a background by its own mask": (
+        {
+            "1": load("cutout.png"),
+            "2": load("behind.png"),
+            "4": node("InvertMask", mask=["1", 1]),
+            "5": over(["1", 0], ["4", 0]),
+            "3": cover(["5", 0]),
+        },
+        0.02,
+    ),
+    "mirrored": ({"1": load("cutout.png"), "2": cover(["1", 0]),
+                  "3": node("ImageFlip", image=["2", 0], flip_method="y-axis: horizontally")}, 0.5),
+    "scaled to other proportions": ({"1": load("cutout.png"),
+        "2": node("ImageScale", image=["1", 0], upscale_method="lanczos", width=320, height=200, crop="center"),
+        "3": cover(["2", 0])}, 0.5),
+    "turned": ({"1": load("cutout.png"), "2": node("ImageRotate", image=["1", 0], rotation="90 degrees"),
+                "3": cover(["2", 0])}, 0.5),
+    "its middle": ({"1": load("cutout.png"), "2": cover(["1", 0]),
+                    "3": node("ImageCrop", image=["2", 0], width=120, height=140, x=68, y=60)}, 0.0),
+    "stitched": ({"1": load("behind.png"), "2": load("cutout.png"),
+        "4": node("ImageStitch", image1=["1", 0], image2=["2", 0], direction="right", match_image_size=True,
+                  spacing_width=0, spacing_color="white"), "3": cover(["4", 0])}, 0.3),
+    "small, without its mask": ({"1": load("behind.png"), "2": load("cutout.png"),
+        "4": node("ImageScale", image=["2", 0], upscale_method="area", width=96, height=96, crop="disabled"),
+        "3": node("ImageCompositeMasked", destination=["1", 0], source=["4", 0], x=140, y=150, resize_source=False)},
+        0.1),
+    "whose face is put on another": ({"1": load("behind.png"), "2": load("cutout.png"),
+                                      "3": cover(["1", 0], source=["2", 0])}, 0.0),
+    "by the branch that is not taken": ({"1": load("behind.png"), "2": load("cutout.png"),
+        "3": node("ComfySwitchNode", switch=False, on_false=["1", 0], on_true=["2", 0])}, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_cut_out_is_saved_and_nothing_else_is_lost(files, name):
+    prompt, most = KEPT[name]
+    (path,), images = save(prompt, ["3", 0])
+    before = (images[0, ..., :3] * 255).round().to(torch.uint8).numpy()
+    after = np.asarray(Image.open(path).convert("RGB"))
+    told = (np.abs(after.astype(int) - RED) < 40).all(-1)
+    assert not told.any(), "what was hidden is seen"
+    assert (before != after).any(-1).mean() <= most
+    assert most == 0 or name.startswith("over") or (before != after).any()
+
+
+def test_pictures_that_cannot_be_looked_into_are_refused_and_made_ones_are_not(files):
+    image = torch.rand(1, 32, 48, 3)
+    with pytest.raises(ValueError, match=r"come from LoadImage, which reads what .* cannot look into"):
+        save({"3": load("gone.png")}, ["3", 0], given=image)
+    (files / "broken.png").write_bytes((files / "hiding.png").read_bytes()[:3000])
+    with pytest.raises(ValueError, match=r"broken.png cannot be read"):
+        save({"3": load("broken.png")}, ["3", 0], given=image)
+    save({"3": node("EmptyImage", width=48, height=32, batch_size=1, color=255)}, ["3", 0])
+    save({"1": node("EmptyLatentImage"), "3": node("VAEDecode", samples=["1", 0])}, ["3", 0], given=image)
+
+
+class Foreign:
+    """A node of another pack without pictures before it."""
+
+    RETURN_TYPES = ("IMAGE", "MASK")
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "is_unseen"),
+    [
+        ("FetchedPicture", {"url": "https://example.org/a.png?size=1"}, True),
+        ("FetchedPicture", {"url": "https://example.org/a.jpg?size=1"}, False),
+        ("PictureOfLetters", {"text": "iVBORw0KGgo" * 300}, True),
+        ("LoadFromSomewhere", {"key": "17"}, True),
+        ("PaintedByWords", {"prompt": "a cat. " * 400, "size": "1024x1024", "model": "x.safetensors"}, False),
+        ("Gradient", {"color": "#ff0000", "width": 64}, False),
+    ],
+)
+def test_nodes_of_other_packs_that_read_are_told_from_those_that_make(host_nodes, monkeypatch, kind, inputs, is_unseen):
+    monkeypatch.setitem(host_nodes.NODE_CLASS_MAPPINGS, kind, Foreign)
+    prompt = {"3": node(kind, **inputs), "9": node("FaceAnonSaveImage", images=["3", 0])}
+    assert (source_images(prompt, "9", "images", ComfyHost()).unseen == kind) is is_unseen
+
+
+@pytest.mark.parametrize("name", ["resized by the node for both", "switched"])
+def test_the_colours_of_a_photo_come_along(files, name):
+    (path,), _ = save(LEAKS[name], ["3", 0])
+    assert Image.open(path).info.get("icc_profile")
+
+
+def test_of_two_photos_nobody_says_whose_colours(files):
+    prompt = LEAKS["blended"] | {"9": node("S", images=["3", 0])}
+    assert source_image(prompt, "9", "images", ComfyHost()) is None
