@@ -22,7 +22,7 @@ class LatentPictures:
     """Small pictures of latents on their way: of what is painted, never of what came in.
 
     Stable Diffusion's latents are shown as the host shows them; of others, which it knows nothing of, the model's own
-    VAE makes the picture, where that pushes no network out of memory.
+    VAE makes the picture, in a tenth of the time at most and where that pushes no network out of memory.
 
     Args:
         unet: the MODEL that samples.
@@ -53,12 +53,11 @@ class LatentPictures:
             return None
         few = denoised[:_AT_ONCE]
         if self._previewer is not None:
-            picture = self._previewer.decode_latent_to_preview(torch.cat(list(few), dim=-1)[None])
-        elif self._vae is not None and _has_room(self._vae, few):
-            decoded = self._vae.decode(self._format.process_out(few))
-            picture = latent_preview.preview_to_image(torch.cat(list(decoded[..., :3]), dim=1), do_scale=False)
-        else:
-            picture = None
+            return self._previewer.decode_latent_to_preview(torch.cat(list(few), dim=-1)[None])
+        if self._vae is None or not _has_room(self._vae, few):
+            return None
+        decoded = self._vae.decode(self._format.process_out(few))
+        picture = latent_preview.preview_to_image(torch.cat(list(decoded[..., :3]), dim=1), do_scale=False)
         ended = time.perf_counter()
         self._next = ended + (ended - begun) * (1 / _SHARE - 1)
         return picture
@@ -88,7 +87,7 @@ class JobProgress:
         self._bar = comfy.utils.ProgressBar(self._all)
         self._pictures, self._tell, self._told = pictures, tell, 0.0
         self._faces = faces
-        self._started = 0  # runs
+        self._steps_before, self._steps_of_run = 0, 0
         self._before = 0  # faces of earlier runs
         self._planned = 0  # faces of the current run that are counted among them
         self._part, self._in_part, self._before_part = 0, 0, 0  # of the current run
@@ -108,7 +107,8 @@ class JobProgress:
             InterruptProcessingException: of ComfyUI; the user has interrupted.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
-        self._started += 1
+        self._steps_before += self._steps_of_run
+        self._steps_of_run = self._steps
         self._before += self._planned
         self._planned = 0 if again else faces
         self._part, self._in_part, self._before_part = 0, 0, 0
@@ -126,7 +126,10 @@ class JobProgress:
             InterruptProcessingException: of ComfyUI; the user has interrupted.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
-        done = (self._started - 1) * self._steps + step * self._steps // steps
+        if steps > self._steps_of_run:
+            self._all += steps - self._steps_of_run
+            self._steps_of_run = steps
+        done = self._steps_before + step
         picture = None if self._pictures is None else self._pictures.of(denoised)
         preview = None if picture is None else ("JPEG", picture, latent_preview.MAX_PREVIEW_RESOLUTION)
         self._bar.update_absolute(done + 1, self._all, preview)

@@ -20,7 +20,10 @@ import nodes as host_nodes
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.checking import parity
 from face_anonymizer.modules.model import ddpm, sampling
+from face_anonymizer.modules.model.progress import JobProgress, LatentPictures
+from face_anonymizer.modules.model.references import References
 from face_anonymizer.modules.model.sampling import Applied
+from face_anonymizer.modules.model.settings import SamplerSettings
 
 
 @pytest.fixture(scope="module")
@@ -368,6 +371,9 @@ def test_progress_has_one_preview_a_step(least, images, monkeypatch):
         lambda value, total, preview, node_id=None: shown.append((value, total, preview)),
     )
     monkeypatch.setattr(latent_preview.args, "preview_method", latent_preview.LatentPreviewMethod.Latent2RGB)
-    pipeline.anonymize(least, images, steps=5)
+    progress = JobProgress(5, 1, len(images), pictures=LatentPictures(least.unet))
+    progress.start_run(len(images))
+    model, *four = pipeline.references(least, images, images).values()
+    sampling.sample(model, References(*four), [7, 8], SamplerSettings(steps=5), progress.step)
     steps = [s for s in shown if s[1] == 5]
     assert [s[0] for s in steps] == [1, 2, 3, 4, 5] and all(s[2] is not None for s in steps)
