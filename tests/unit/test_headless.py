@@ -1,6 +1,7 @@
 """`from face_anonymizer import Anonymizer`: what a program hands in, what it gets back, and what it is told."""
 
 import json
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -155,15 +156,14 @@ def test_the_import_alone_loads_nothing_and_what_is_missing_is_named():
 
 
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # diffusers' own
-def test_the_notebook_runs(monkeypatch, capsys):
+def test_the_notebook_runs(monkeypatch, capsys, tmp_path):
     """Each cell in turn, as Jupyter runs them in the pack's folder."""
     monkeypatch.chdir(ROOT)
     notebook = json.loads((ROOT / "docs" / "python.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert len(cells) == 5 and not any(cell.get("outputs") for cell in notebook["cells"])
-    names: dict = {}
-    for cell in cells:
-        exec(compile(cell, "docs/python.ipynb", "exec"), names)
+    (tmp_path / "cells.py").write_text("\n\n".join(cells), encoding="utf-8")
+    names = runpy.run_path(str(tmp_path / "cells.py"))
     said = capsys.readouterr().out
     assert names["result"].report.count() == {"anonymized": 1, "kept": 4} and names["covered"].report.count() == {
         "redacted": 5
