@@ -68,9 +68,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         description="Download the published model files for the Face Anonymizer nodes (about 12.4 GB).",
     )
     parser.add_argument("--dry-run", action="store_true", help="list repository, commit, file, size, destination; stop")
-    parser.add_argument(
-        "--models-dir", type=Path, metavar="DIR", help="models folder (default: ComfyUI's, else the pack's)"
-    )
+    parser.add_argument("--models-dir", type=Path, metavar="DIR", help="default: ComfyUI's models, else the pack's")
     parser.add_argument(
         "--name", type=_folder_name, default="face-anon-simple", help="folder in face_anon (default: %(default)s)"
     )

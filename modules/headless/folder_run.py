@@ -216,4 +216,4 @@ def _explained(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return f"Out of memory: a smaller --size needs less, and so does ComfyUI (--engine comfyui). ({error})"
-    return f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
