@@ -115,6 +115,63 @@ DRAWN = {
 }
 
 
+def looked_up(crop, x, y):
+    """A crop whose places, -1..1, are looked up elsewhere in it."""
+    grid = torch.from_numpy(np.stack(np.broadcast_arrays(x, y), -1).astype(np.float32))[None]
+    moved = torch.nn.functional.grid_sample(
+        torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None],
+        grid,
+        padding_mode="border",
+        align_corners=False,
+    )
+    return moved[0].permute(1, 2, 0).numpy()
+
+
+U, V = ((axis + 0.5) / SIDE * 2 - 1 for axis in (X, Y))
+RADIUS = np.hypot(U, V)
+
+
+def blown_up(power):
+    factor = np.where(RADIUS < 0.9, (RADIUS / 0.9) ** power, 1)
+    return lambda crop: looked_up(crop, U * factor, V * factor)
+
+
+def swirled(degrees):
+    angle = np.deg2rad(degrees) * np.clip(1 - RADIUS / 0.9, 0, 1)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return lambda crop: looked_up(crop, U * cosine - V * sine, U * sine + V * cosine)
+
+
+def waved(amount, periods, both=True):
+    """By so much of the half side, in so many periods."""
+    phases = np.pi * periods * U, np.pi * periods * V
+    return lambda crop: looked_up(
+        crop, U + amount * np.sin(phases[1]), V + (amount * np.sin(phases[0]) if both else 0 * U)
+    )
+
+
+BENT = {
+    "bulge": blown_up(0.3),
+    "pinch": blown_up(-0.2),
+    "swirl": swirled(30),
+    "swirl the other way": swirled(-40),
+    "wave": waved(0.04, 2),
+    "narrow waves": waved(0.03, 5),
+    "rows moved by a sine": waved(0.08, 3, both=False),
+    "a bulge, mirrored": lambda crop: blown_up(0.3)(crop[:, ::-1]),
+    "a wave, paler": lambda crop: waved(0.04, 2)(0.7 * crop + 0.2),
+}
+
+
+@pytest.mark.parametrize("kind", BENT)
+def test_what_was_bent_still_shows_the_original(photo, kind):
+    _, crops, _, others = photo
+    for original in (crops[0].numpy(), others[0]):
+        assert refused(original, BENT[kind](original))
+    assert not any(refused(crops[0].numpy(), BENT[kind](other)) for other in others[:2])
+    assert not any(refused(other, BENT[kind](crops[0].numpy())) for other in others[:1])
+
+
 @pytest.mark.parametrize("kind", MIXED)
 def test_what_is_mixed_with_a_stranger_still_shows_the_original(photo, kind):
     _, crops, _, others = photo

@@ -3,8 +3,8 @@
 The colours of the result are fitted to the original's luma, the result is laid over the original by a small affine map
 (mirrored, turned, or not), and what is left is compared in three bands of detail inside the inner face:
 eyes, brows, nose and mouth, where a stranger differs. One band is enough: blur and small sizes leave the coarse one,
-noise and shading another. How strangers, and what was done to originals, differ stands in docs/measured.md ("Still the
-original").
+noise and shading another. What comes near enough is bent into its place, too: bulges, swirls and waves. How strangers,
+and what was done to originals, differ stands in docs/measured.md ("Still the original").
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..originals import CELLS
+from .bending import Grid, bend, field_of, move_by
 from .colour import LUMA
 from .registration import (
     STILL,
@@ -57,6 +58,11 @@ _COARSE, _FINE = (2.0, 8.0), (1.5, 6.0)  # bands in which the two are laid over 
 _FOUND = 0.9  # correlation of the coarse band at which no other start is tried
 _PLACE, _FLOOR = 5.0, 0.05  # cells around a place that count; energy, of the mean, below which a place shows nothing
 _COARSE_STEPS, _FINE_STEPS = 6, 3  # more change no verdict of docs/measured.md
+_WORTH_BENDING = 0.68  # correlation of the middle band; of most strangers less
+_BENDING = Grid(4, 4, 0.3), Grid(8, 3, 0.15)  # in the coarse band, and in ...
+_BENT = (1.0, 4.0)  # ... this one, in cells of 1/80
+_BENT_LIMITS = 0.953, 0.987  # of the finest and of the middle band, both, once it is bent; and, of what differed in
+_BENT_LEFT = 0.45  # the finest before, what is left: a stranger's own detail is no matter of places
 
 
 @dataclass(frozen=True)
@@ -134,9 +140,36 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
     fitted = _fit(luma, move(colours, compose(place, rest)), weights)
     bands = tuple(_agreement(luma, fitted, weights, band) for band in BANDS)
     likeness = Likeness((*bands, _local_agreement(luma, fitted, weights)), _difference(before, after, weights))
-    if not likeness.is_original or not _has_own_detail(luma, fitted, weights) or (bands[0] or 0) <= _MOST_OTHER:
+    if likeness.is_original and (bands[0] or 0) > _MOST_OTHER and _has_own_detail(luma, fitted, weights):
+        likeness = likeness if _is_noisy(*finest) else replace(likeness, limits=OWN_LIMITS)
+    if likeness.is_original or (bands[1] or 0) < _WORTH_BENDING:
         return likeness
-    return likeness if _is_noisy(*finest) else replace(likeness, limits=OWN_LIMITS)
+    finest_band = _bent(luma, colours, weights, compose(place, rest))
+    if finest_band < _BENT_LIMITS[0] or 1 - finest_band > _BENT_LEFT * (1 - (bands[0] or 0)):
+        return likeness
+    return replace(likeness, bands=(finest_band, None, None, None), limits=(_BENT_LIMITS[0], *LIMITS[1:]))
+
+
+def _bent(luma: np.ndarray, colours: np.ndarray, weights: np.ndarray, place: np.ndarray) -> float:
+    """The correlation of the finest band once a result is bent into the original's place; 0 where the middle one, which
+    is bent more easily, agrees too little for an original.
+
+    Args:
+        luma: [80, 80], of the original.
+        colours: [3, 80, 80], of the result.
+        weights: [80, 80].
+        place: the map of `move` that lays it over the original.
+    """
+    small = halved(luma), halved(colours), halved(weights)
+    start = field_of(place, _SIDE // 2)
+    coarse = _band(_fit(*small, start), _COARSE)
+    shifts = bend(_band(small[0], _COARSE), coarse, small[2], start, _BENDING[0]) - start
+    field = field_of(place, _SIDE) + smooth(np.kron(shifts, np.ones((2, 2), np.float32)), 1.0)
+    fine = _band(_fit(luma, colours, weights, field), _BENT)
+    field = bend(_band(luma, _BENT), fine, weights, field, _BENDING[1])
+    fitted = _fit(luma, move_by(colours, field), weights)
+    finest, middle = (_agreement(luma, fitted, weights, band) or 0.0 for band in BANDS[:2])
+    return finest if middle >= _BENT_LIMITS[1] else 0.0
 
 
 def luma_of(colours: np.ndarray) -> np.ndarray:
@@ -217,14 +250,16 @@ def _agreement(luma: np.ndarray, fitted: np.ndarray, weights: np.ndarray, band: 
     return correlation(wanted, _band(fitted, band), weights)
 
 
-def _fit(luma: np.ndarray, colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _fit(luma: np.ndarray, colours: np.ndarray, weights: np.ndarray, field: np.ndarray | None = None) -> np.ndarray:
     """What a smooth function of the colours, and of a slope of light, says of the original's luma: [S, S].
 
-    Polynomials of the third degree undo gain, offset, gamma, grey, exchanged channels, negatives and colour maps.
+    Polynomials of the third degree undo gain, offset, gamma, grey, exchanged channels, negatives and colour maps. With
+    a field of shifts it is what they say where the result was moved by it, and the result itself stays where it is.
     """
     side = luma.shape[-1]
     flat = (weights / weights.sum()).reshape(-1)
-    terms = _terms(smooth(colours, 1.5)).reshape(-1, side * side)
+    moved = colours if field is None else move_by(colours, field)
+    terms = _terms(smooth(moved, 1.5)).reshape(-1, side * side)
     means = terms @ flat
     centred = terms - means[:, None]
     weighted = centred * flat
