@@ -26,7 +26,6 @@ _NEXT = (
     "Save it without transparency first, such as a JPEG, and load that with Load Image. A video goes from Load Video "
     "into Anonymize Video File or Save Video (clean), which empty what it hides."
 )
-_OPAQUE = (".jpg", ".jpeg", ".jpe", ".jfif", ".json", ".txt", ".safetensors")
 _MOST_FILES = 8  # that a picture is compared with closely
 Empty = Callable[[int, torch.Tensor], torch.Tensor]
 
@@ -100,13 +99,14 @@ def without_hidden(node: type[io.ComfyNode], video):
         if not origin.files and not origin.unseen:
             return video
         written = video.get_stream_source()
-        if isinstance(written, str) and Path(written) in origin.files:
+        if isinstance(written, str) and Path(written).resolve() in [file.resolve() for file in origin.files]:
             return video
-    empty = emptier(node, 0, "video")
-    if empty is None:
+    if emptier(node, 0, "video") is None:
         return video
     components = video.get_components()
     images = components.images
+    empty = emptier(node, len(images), "video")
+    assert empty is not None
     shown = torch.stack([empty(i, image) for i, image in enumerate(images)]) if len(images) else images
     return InputImpl.VideoFromComponents(replace(components, images=shown), **_depth_of(video))
 
@@ -156,12 +156,12 @@ class _Files:
         Raises:
             ValueError: it cannot be read, and may have alpha.
         """
-        if is_drawn(file) or file in self._origin.masked or file.suffix.lower() in _OPAQUE:
+        if is_drawn(file) or file in self._origin.masked:
             return False
         try:
             return _hides(file, _state(file))
         except Exception as error:  # of a broken file Pillow raises what it comes upon
-            if file in self._origin.files:
+            if file in self._origin.files and not _is_jpeg(file):
                 raise ValueError(
                     f"{file.name} cannot be read ({error}), so that nobody knows what it hides under its alpha. {_NEXT}"
                 ) from error
@@ -191,6 +191,15 @@ class _Files:
         likest = sorted(files, key=likeness, reverse=True)[:_MOST_FILES]
         self._read = {file: pages for file, pages in self._read.items() if file in likest}
         return likest
+
+
+def _is_jpeg(file: Path) -> bool:
+    """Whether a file is of the one format that has no alpha, whatever its name is."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(3) == b"\xff\xd8\xff"
+    except OSError:
+        return False
 
 
 def _state(file: Path) -> tuple[int, int]:

@@ -22,7 +22,10 @@ _EMPTYING = ("FaceAnonAnonymizeVideoFile", "FaceAnonAnonymizeVideo", "FaceAnonRe
 _SWITCH = "ComfySwitchNode"
 _ONE_EACH = re.compile("Batch|Switch|List")  # nodes of these names have several pictures, but not several in one
 _FOLDER_INPUT = re.compile("folder|dir|path|source|file|dataset", re.IGNORECASE)
-_LOADER = re.compile("load|read|fetch|url|base64|clipboard|open", re.IGNORECASE)
+_LOADER = re.compile(
+    r"(Load|Loader|Read|Reader|Fetch|Download|U[Rr][Ll]|Base64|Clipboard|Import)(?![a-z])"
+    r"|(?<![A-Za-z])(load|loader|read|fetch|download|url|base64|clipboard|import)(?![a-z])"
+)
 _ELSEWHERE = re.compile(r"^\s*(https?|ftp|s3|gs|data|file):", re.IGNORECASE)
 _NAME = re.compile(
     r"[^\n]{1,400}\.(png|apng|webp|gif|tiff?|avif|jxl|heic|heif|exr|tga|dds|psd|jp2|bmp)(\s*\[\w+\])?$", re.I

@@ -135,6 +135,8 @@ class Photos:
         return [page.hidden for page in self._alike(pages, image) if self._is_placed(page, image)]
 
     def _joined_in(self, page: Page, image: torch.Tensor) -> list[np.ndarray]:
+        if not page.tells:
+            return []
         mask = find_hidden(page, image, alone=self.doubled)
         if mask is not None:
             return [mask]
@@ -155,7 +157,7 @@ class Photos:
         Raises:
             ValueError: nobody knows.
         """
-        if not page.hidden.any() or _has_alpha(image):
+        if not page.hidden.any() or _has_alpha(image) or not (page.tells or self.keeps_frame):
             return False
         (height, width), (rows, columns) = image.shape[:2], page.hidden.shape
         if page.tells and not (self.keeps_frame and (height, width) == (rows, columns)):

@@ -112,6 +112,18 @@ def test_photos_that_hide_nothing_are_never_refused(photo, request):
     saved(Page(np.asarray(hidden) > 0, one_colour), image[:100])  # a cut-out as programs write them
 
 
+def test_nothing_is_emptied_for_hidden_parts_of_one_colour_in_a_picture_with_more(photo, request):
+    """Strokes that were painted over a picture, as a file of their own: all but them is transparent, and black."""
+    other = to_tensor(Image.open(request.config.rootpath / "assets" / "synthetic_group.jpg").convert("RGB"))
+    strokes = np.zeros((600, 900, 3), np.uint8)
+    strokes[100:110, 50:300] = 200
+    page = Page(strokes[..., 0] == 0, strokes)
+    image = torch.from_numpy(strokes).float() / 255 + other * torch.from_numpy(strokes == 0)
+    plain = Page(np.zeros((600, 900), bool), np.zeros((600, 900, 3), np.uint8))
+    assert Photos([[plain], [page]], 1, joined=True).hidden_in(0, image) == []
+    assert Photos([[page]], 1).hidden_in(0, image) == []
+
+
 def test_a_close_portrait_that_was_painted_anew_is_saved_as_its_graph_says(photo):
     image = torch.rand(SIDE, SIDE, 3, generator=torch.Generator().manual_seed(0))
     result = saved(page_of(*photo), image, keeps_frame=True)
