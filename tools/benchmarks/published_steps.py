@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import comfy.ops
 import torch
-from comfy.ldm.modules.attention import attention_pytorch
-from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from face_anonymizer.modules.checking.random_model import FULL_SIZE
 from face_anonymizer.modules.model.attention import ReferenceAttention
-from face_anonymizer.modules.model.projections import KeptProjections
 from face_anonymizer.modules.model.states import DRIVING, SOURCE, ReferenceStates
 from face_anonymizer.modules.model.unet_layout import read_unet_layout
 
@@ -36,6 +32,12 @@ class HalfStep(NamedTuple):
 
 def count_half_step() -> HalfStep:
     """Count both on the published architecture, with the host's own UNet and torch's attention."""
+    # here, so that this can be imported without ComfyUI
+    import comfy.ops
+    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+
+    from face_anonymizer.modules.model.projections import KeptProjections
+
     layout = read_unet_layout(FULL_SIZE.unet, "the published config.json")
     network = UNetModel(
         **layout.host_config, dtype=torch.float32, device="meta", operations=comfy.ops.disable_weight_init
@@ -72,4 +74,6 @@ def count_half_step() -> HalfStep:
 
 def _attend(q, k, v, heads, **options):
     """torch's attention, without what a meta tensor cannot be asked."""
+    from comfy.ldm.modules.attention import attention_pytorch
+
     return attention_pytorch(q, k, v, heads)
