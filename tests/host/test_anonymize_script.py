@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from face_anonymizer.scripts import anonymize as script
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "assets" / "astronaut.jpg"
@@ -36,6 +39,7 @@ def done(tmp_path_factory):
 def test_table_warning_and_status(done):
     _, run = done
     assert run.returncode == 1, run.stderr
+    assert "Starting ComfyUI of" in run.stderr, "a ComfyUI that is there is taken"
     banner = [line.strip("* ") for line in run.stderr.splitlines() if line.startswith("*")]
     assert "demo: " in " ".join(banner) and "synthetic faces of nobody" in " ".join(banner)
     assert "python scripts/get_models.py" in " ".join(banner)
@@ -63,6 +67,31 @@ def test_pictures(done):
     assert changed[75:160, 190:262].mean() > 0.99 and not changed[260:].any()
     sky = np.asarray(Image.open(folder / "out" / "sky_anonymized.png"))
     assert (sky == (90, 120, 200)).all()
+
+
+def test_without_comfyui_it_is_the_same_picture_and_the_same_report(done, tmp_path):
+    """But for rounding; and what results are marked with."""
+    folder, _ = done
+    photos = [str(folder / name) for name in ("Secret Name.png", "sky.png")]
+    asked = [*photos, "--output", str(tmp_path / "out"), "--steps", "2", "--thorough", "none", "--demo"]
+    asked += ["--engine", "diffusers"]
+    with torch.inference_mode(False):  # a command runs as a process of its own
+        assert script.main(asked) == 0
+    for name in ("Secret Name_anonymized.png", "sky_anonymized.png"):
+        with Image.open(folder / "out" / name) as theirs, Image.open(tmp_path / "out" / name) as ours:
+            apart = np.abs(np.asarray(ours).astype(int) - np.asarray(theirs)).max()
+            print(f"\n{name}: {apart} levels", end="")
+            assert apart <= 1 and ours.info.get("xmp") == theirs.info.get("xmp")
+    reports = [json.loads((place / "out" / "face_anonymizer_report.json").read_text()) for place in (folder, tmp_path)]
+    theirs, ours = ({file["source"]: file for file in report["files"]} for report in reports)
+    assert reports[1]["settings"].pop("engine") == "diffusers" and reports[0]["settings"] == reports[1]["settings"]
+    for name, file in ours.items():
+        # what a run is not asked for: the graph's single nodes know neither attempts nor degree of a face
+        own, of_a_face = ("seconds", "number", "result_sha256", "notes"), ("attempts", "degree")
+        assert file.keys() == theirs[name].keys()
+        for one, other in zip(file["faces"], theirs[name]["faces"], strict=True):
+            assert one | dict.fromkeys(of_a_face) == other
+        assert all(file[key] == theirs[name][key] for key in file if key not in (*own, "faces"))
 
 
 def test_results_carry_no_metadata(done):
