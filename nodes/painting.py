@@ -1,70 +1,41 @@
-"""FaceAnonAnonymizeCrops, the whole method on a batch of crops, and the inputs of every node that paints."""
+"""FaceAnonAnonymizeCrops, the whole method on a batch of crops, and what every node that paints makes of its inputs."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import comfy.samplers
 import torch
 from comfy_api.latest import io
 
 from ..modules.attempts.recognising import crop_recogniser
-from ..modules.attempts.settings import (
-    DEGREE_MODES,
-    MOST_ATTEMPTS,
-    TRAITS,
-    AttemptSettings,
-)
+from ..modules.attempts.settings import AttemptSettings
 from ..modules.attempts.studio import Proof
 from ..modules.faces.outcomes import counted
-from ..modules.faces.settings import IDENTITIES, SAME_NOISE, PasteSettings
+from ..modules.faces.settings import SAME_NOISE, PasteSettings
 from ..modules.host.reader import face_reader
 from ..modules.model.comfy_engine import FaceAnonModel
-from ..modules.model.own import OWN_GUIDANCE, OWN_SIZE, OWN_STEPS, with_own
-from ..modules.model.settings import DDPM, PaintSettings, SamplerSettings
+from ..modules.model.own import OWN_SIZE, with_own
+from ..modules.model.settings import PaintSettings, SamplerSettings
 from ..modules.model.vae_fit import check_vae
 from ..modules.recognition.settings import AUTO, OFF, VERIFY
 from ..modules.video.people import PeoplePainter, swap_faces
 from .graph import SHOWN
+from .painting_inputs import (
+    MOST_DEGREE,
+    WHOLE,
+    attempts_input,
+    choice_inputs,
+    guidance_inputs,
+    model_inputs,
+    painting_inputs,
+    verify_input,
+    whole_model_input,
+)
 from .reporting import show_text, watched
-from .types import PHOTO, FacesSocket, ModelSocket, ReferenceNetSocket
+from .types import PHOTO, FacesSocket
 
 _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
 _KEEP = PasteSettings().keep_faces
-MOST_DEGREE = 2.0  # that the page allows
-_WHOLE = "face_anon_model"
-
-
-def model_inputs(lazy: bool = False) -> list:
-    """The five outputs of FaceAnonLoadModel. None has to be connected where face_anon_model is.
-
-    Args:
-        lazy: whether they are asked for when the node runs; see check_lazy_status of ComfyUI.
-    """
-    tooltip = "From Load Face Anonymizer Model, with LoRA or other patches if you like."
-    output = "The output of that name of Load Face Anonymizer Model; face_anon_model brings it too."
-    return [
-        io.Model.Input("model", optional=True, tooltip=tooltip, lazy=lazy),
-        ReferenceNetSocket.Input("source_reference_net", optional=True, tooltip=output, lazy=lazy),
-        ReferenceNetSocket.Input("driving_reference_net", optional=True, tooltip=output, lazy=lazy),
-        io.ClipVision.Input("clip_vision", optional=True, tooltip=output, lazy=lazy),
-        io.Vae.Input("vae", optional=True, tooltip=output, lazy=lazy),
-    ]
-
-
-def whole_model_input(lazy: bool = False, tooltip: str = "", raw_link: bool | None = None) -> io.Input:
-    """All five in one wire: the last input of a node.
-
-    Args:
-        lazy: as of model_inputs.
-        tooltip: what the node does with it; "": it paints.
-        raw_link: whether the node gets the link, not what comes by it.
-    """
-    usual = (
-        "Of Load Face Anonymizer Model, in place of its five other outputs. One of those that is connected too, such "
-        "as a MODEL with a LoRA, is taken instead of this one's."
-    )
-    return ModelSocket.Input(_WHOLE, optional=True, tooltip=tooltip or usual, lazy=lazy, raw_link=raw_link)
 
 
 def missing_parts(connected: Mapping[str, Any]) -> list[str]:
@@ -74,7 +45,7 @@ def missing_parts(connected: Mapping[str, Any]) -> list[str]:
         connected: the inputs that are connected, None where they are not evaluated yet, as check_lazy_status gets them.
     """
     parts = [each.id for each in model_inputs()]
-    wanted = parts if all(name in connected for name in parts) else [*parts, _WHOLE]
+    wanted = parts if all(name in connected for name in parts) else [*parts, WHOLE]
     return [name for name in wanted if name in connected and connected[name] is None]
 
 
@@ -129,155 +100,6 @@ def check_crops(model: FaceAnonModel, crops: torch.Tensor) -> None:
 def sampler_of(model: FaceAnonModel, name: str, scheduler: str, steps: int, guidance_scale: float) -> SamplerSettings:
     """How a node samples, with the model's own values where it is set so."""
     return with_own(SamplerSettings(name, scheduler, steps, guidance_scale), model.folder)
-
-
-def degree_input(of: str = "") -> io.Input:
-    """How far the identity is moved away.
-
-    Args:
-        of: words before the tooltip: when it counts.
-    """
-    return io.Float.Input(
-        "degree",
-        default=_PAINT.degree,
-        min=0.0,
-        max=MOST_DEGREE,
-        step=0.05,
-        tooltip=f"{of}0: the same identity. 1: none of it. 1.25: away from it, the paper's anonymization. Above 1.5 "
-        "faces break.",
-    )
-
-
-def seed_input() -> io.Input:
-    """Where chance begins."""
-    return io.Int.Input(
-        "seed",
-        default=_PAINT.seed,
-        min=0,
-        max=0xFFFFFFFFFFFFFFFF,
-        control_after_generate=True,
-        tooltip="Face i has seed + i; another seed gives other strangers.",
-    )
-
-
-def painting_inputs() -> list:
-    """What is painted and how."""
-    return [
-        degree_input(),
-        seed_input(),
-        io.Int.Input(
-            "steps",
-            default=_PAINT.sampler.steps,
-            min=OWN_STEPS,
-            max=1000,
-            tooltip="200 in the paper; 25 are enough for most. 0: the model's own with the paper's sampler, 25 with "
-            "others.",
-        ),
-        io.Float.Input(
-            "guidance_scale",
-            default=_PAINT.sampler.guidance_scale,
-            min=OWN_GUIDANCE,
-            max=30.0,
-            step=0.1,
-            tooltip="4 in the paper. At 1 or less the conditional prediction alone, in half the time. -1: the model's "
-            "own.",
-        ),
-        io.Combo.Input(
-            "sampler_name",
-            options=[DDPM, *comfy.samplers.KSampler.SAMPLERS],
-            default=_PAINT.sampler.name,
-            tooltip="For clips one that adds no noise on the way (dpmpp_2m, euler, ddim), or the paper's.",
-        ),
-        io.Combo.Input(
-            "scheduler",
-            options=list(comfy.samplers.KSampler.SCHEDULERS),
-            default=_PAINT.sampler.scheduler,
-            tooltip="Not used by the paper's sampler.",
-        ),
-        io.Combo.Input(
-            "identity",
-            options=list(IDENTITIES),
-            tooltip="For clips. same noise: every frame is anonymized by itself, from the person's one start noise. "
-            "same face: the person's best frame is anonymized once, and that face is swapped onto every frame.",
-        ),
-        io.Int.Input(
-            "faces_at_once",
-            default=_PAINT.faces_at_once,
-            min=1,
-            max=256,
-            advanced=True,
-            tooltip="At most so many crops go through the networks together: fewer take less memory. With samplers "
-            "that add noise on the way (ancestral, sde, ddpm) another number gives other faces; the paper's does not.",
-        ),
-    ]
-
-
-def guidance_inputs() -> list:
-    """Where on the way from noise to picture there is guidance: the last inputs of a node."""
-    where = "0: all noise, 1: none. Outside of it each step takes half the time. In the paper there is guidance"
-    return [
-        io.Float.Input(
-            name,
-            default=getattr(_PAINT.sampler, name),
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            optional=True,
-            advanced=True,
-            tooltip=f"Guidance {word} this share of the noise levels. {where} everywhere.",
-        )
-        for name, word in (("guidance_from", "begins at"), ("guidance_to", "ends at"))
-    ]
-
-
-def attempts_input(advanced: bool = False) -> io.Input:
-    """How often a face may be painted."""
-    return io.Int.Input(
-        "attempts",
-        default=_ATTEMPTS.attempts,
-        min=1,
-        max=MOST_ATTEMPTS,
-        optional=True,
-        advanced=advanced,
-        tooltip="With verify: so often a face is painted at most, until both recognisers take it for a stranger. "
-        "First with its next seeds, then with a higher degree, up to 1.5. Faces that pass cost nothing more.",
-    )
-
-
-def verify_input(default: str = OFF, advanced: bool = False) -> io.Input:
-    """Whether recognisers look at what was painted."""
-    return io.Combo.Input(
-        "verify",
-        options=list(VERIFY),
-        default=default,
-        optional=True,
-        advanced=advanced,
-        tooltip="Two recognisers look at every painted face. One that either takes for the original is painted "
-        "again, and covered in the end. auto: unless the model is a demonstration.",
-    )
-
-
-def choice_inputs() -> list:
-    """Which of a face's paintings is taken: the last inputs of a node."""
-    return [
-        io.Combo.Input(
-            "keep_traits",
-            options=list(TRAITS),
-            optional=True,
-            advanced=True,
-            tooltip="With verify: all attempts are painted, and of those that pass the one is taken that keeps this "
-            "best. It costs all attempts for every face.",
-        ),
-        io.Combo.Input(
-            "degree_mode",
-            options=list(DEGREE_MODES),
-            optional=True,
-            advanced=True,
-            tooltip="With verify. auto: the smallest degree, from 0.5 upwards in steps of 0.125, at which both "
-            "recognisers clearly take the face for a stranger, with the same noise. Up to 9 paintings a face, and one "
-            "less than attempts at 1.5 after them.",
-        ),
-    ]
 
 
 def proof_of(model: FaceAnonModel, verify: str, keep: str, settings: AttemptSettings) -> Proof | None:

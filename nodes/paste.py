@@ -27,7 +27,7 @@ from ..modules.recognition.verdict import SAME_PERSON
 from ..modules.terminal import shown
 from .graph import ASKED, graph_of
 from .model import drawn_faces_note, models_upstream
-from .painting import whole_model_input
+from .painting_inputs import whole_model_input
 from .reporting import show_report, step_progress
 from .types import PHOTO, FacesSocket, ReportSocket
 

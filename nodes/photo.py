@@ -14,7 +14,7 @@ from ..modules.recognition.landmarks import LANDMARKS
 from ..modules.recognition.settings import AUTO
 from .detect import PASS, if_no_face_input, min_score_input, thorough_input
 from .model import check_model
-from .painting import whole_model_input
+from .painting_inputs import whole_model_input
 from .presets import (
     ALL,
     BALANCED,

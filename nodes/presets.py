@@ -11,7 +11,7 @@ from ..modules.model.own import OWN_GUIDANCE, OWN_STEPS
 from ..modules.model.settings import DDPM, PaintSettings
 from ..modules.recognition.settings import AUTO
 from .model import model_choice
-from .painting import attempts_input, degree_input, seed_input, verify_input
+from .painting_inputs import attempts_input, degree_input, seed_input, verify_input
 from .types import COVER, STRANGERS, SWAP
 
 ALL, LARGEST, LISTED = WHO = ("all", "largest", "list")

@@ -8,7 +8,7 @@ from ..modules.model.references import References
 from ..modules.model.sampling import apply_references, sample
 from ..modules.model.settings import SamplerSettings
 from .graph import SHOWN
-from .painting import guidance_inputs
+from .painting_inputs import guidance_inputs
 from .reporting import progress_of, show_text
 from .types import METHOD, EmbedsSocket, FacesSocket, StatesSocket
 

@@ -19,16 +19,13 @@ from ..modules.video.glimpses import Glimpses
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, thorough_input
 from .graph import SHOWN
-from .painting import (
+from .painting import check_degree, model_of, proof_of, sampler_of
+from .painting_inputs import (
     attempts_input,
-    check_degree,
     choice_inputs,
     guidance_inputs,
     model_inputs,
-    model_of,
     painting_inputs,
-    proof_of,
-    sampler_of,
     verify_input,
     whole_model_input,
 )

@@ -37,7 +37,7 @@ def to_csv(proof: Proof) -> bytes:
         writer.writerow(map(_cell, [*_of_file(file), *_of_row(file, row), *_of_measures(row, names)]))
     for file in proof.files:
         if not file.rows:
-            known = dict(zip(_BEFORE, _of_file(file), strict=False))
+            known: dict[str, object] = dict(zip(_BEFORE, _of_file(file), strict=False))
             known["reason"] = "; ".join(file.troubles) or file.error
             known[_LOOK] = "; ".join(file.troubles)
             writer.writerow(_cell(known.get(name)) for name in head)

@@ -64,6 +64,8 @@ def load_prompt(folder: Path, task: str, kind: str, settings: Mapping) -> dict:
         kind: PHOTO or VIDEO.
         settings: by the names in _PLACES; None leaves the graph's own, and those of other tasks and kinds do not count.
     """
+    if task == "anonymize":
+        settings = {"verify": OFF, **settings}  # also where a graph has it on
     prompt = json.loads((folder / f"{GRAPHS[task, kind]}.json").read_text(encoding="utf-8"))
     if task == "anonymize" and kind == PHOTO and settings.get("verify", OFF) != OFF:
         prompt = paint_in_one_node(prompt)
