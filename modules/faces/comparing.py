@@ -296,6 +296,7 @@ def _judge(trace: Trace, now: np.ndarray, rather: float, side: float) -> str:
     mixture = find_mixture(trace.before, trace.after, now[shows])
     now = now[shows] - now[shows].mean(1, keepdims=True)
     by_before, by_after = (_unexplained(now, state, spread[shows]) for state in (before, after))
+    by_before = min(by_before, _unexplained(-now, before, spread[shows]))  # its negative shows the person as well
     if by_before < SURE and by_before < rather * by_after:
         return OPEN
     if mixture.shows_original:

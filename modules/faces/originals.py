@@ -7,6 +7,8 @@ no report, log or file has them.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d, grid_sample
@@ -68,6 +70,35 @@ def read_square(image: torch.Tensor, to_picture: np.ndarray, size: int) -> tuple
 def remember(image: torch.Tensor, to_picture: np.ndarray, size: int) -> np.ndarray:
     """What a face keeps of the picture that it was cut from: uint8 [3, 160, 160]; as read_square."""
     return np.rint(read_square(image, to_picture, size)[0] * 255).astype(np.uint8)
+
+
+class Remembered(NamedTuple):
+    """What a face remembers, and where it lies in the picture.
+
+    Args:
+        cells: uint8 [3, 160, 160], of `remember`.
+        matrix: float64 (2, 3), picture pixels -> crop pixels.
+        size: side of the crop in pixels.
+    """
+
+    cells: np.ndarray
+    matrix: np.ndarray
+    size: int
+
+    def at(self, to_picture: np.ndarray, size: int) -> np.ndarray:
+        """The same in the square of another crop of about that place: uint8 [3, 160, 160].
+
+        Args:
+            to_picture: float64 (2, 3), pixels of the other crop -> picture pixels.
+            size: its side in pixels.
+        """
+        index = (np.arange(CELLS) + 0.5) * size / CELLS - 0.5
+        there = index[None, :, None] * to_picture[:, 0] + index[:, None, None] * to_picture[:, 1] + to_picture[:, 2]
+        here = there @ self.matrix[:, :2].T + self.matrix[:, 2]
+        grid = torch.from_numpy((2 * (here + 0.5) / self.size - 1).astype(np.float32))[None]
+        cells = torch.from_numpy(self.cells.astype(np.float32))[None]
+        found = grid_sample(cells, grid, padding_mode="border", align_corners=False)[0]
+        return found.round().clamp(0, 255).byte().numpy()
 
 
 def as_colours(original: np.ndarray) -> np.ndarray:

@@ -68,6 +68,7 @@ import torch
 from .boxes import iou
 from .fingerprint import GROWN, SIDE, Fingerprint, cells_agreement, join_fingerprints, touched_cells
 from .notes import Doubt, moved, settled
+from .originals import Remembered
 from .outcomes import (
     ACTIONS,
     ANONYMIZED,
@@ -158,7 +159,11 @@ class Report:
         return {action: counted[action] for action in ACTIONS if counted[action]}
 
     def traced(
-        self, before: torch.Tensor, after: torch.Tensor, is_viewed: Callable[[int], bool] = lambda _: True
+        self,
+        before: torch.Tensor,
+        after: torch.Tensor,
+        is_viewed: Callable[[int], bool] = lambda _: True,
+        faces: Iterable[Face] = (),
     ) -> Report:
         """This report with the traces of what was changed, and views of what was before.
 
@@ -166,10 +171,16 @@ class Report:
             before: float [B, H, W, C], 0..1, what went into its step.
             after: of the same size, what came out.
             is_viewed: of which pictures that were changed a view is taken.
+            faces: of the step, which may remember their originals.
         """
         keys = sorted(self.changed)
         viewed = sorted({image for image, _ in keys if is_viewed(image)})
-        return replace(self, traces=take_traces(before, after, keys), views=take_views(before, after, viewed))
+        known = {
+            (face.image_index, box_of(face)): Remembered(face.original, *face.crop_place())
+            for face in faces
+            if face.original is not None and face.matrix is not None
+        }
+        return replace(self, traces=take_traces(before, after, keys, known), views=take_views(before, after, viewed))
 
     @property
     def changed(self) -> set[Key]:
@@ -279,7 +290,8 @@ class Report:
             tuple(replace(entry, image=entry.image + first_image) for entry in entries)
             for entries in (self.entries, self.elsewhere)
         )
-        traces = tuple(trace._replace(image=trace.image + first_image) for trace in self.traces)
+        # a film has too many faces to remember them all
+        traces = tuple(trace._replace(image=trace.image + first_image, original=None) for trace in self.traces)
         views = tuple(view._replace(image=view.image + first_image) for view in self.views)
         fingerprint = self.fingerprint and self.fingerprint.shifted(first_image)
         all_moved = {"entries": entries, "elsewhere": elsewhere, "traces": traces, "views": views}

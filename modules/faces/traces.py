@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .originals import Remembered
 from .placing import to_square
 
 SAMPLES = 16  # pixels along each side of a face's box
@@ -32,12 +33,14 @@ class Trace(NamedTuple):
         image: number of the picture, from 0.
         box: x0 y0 x1 y1 in pixels, as in the report.
         before, after: uint8 [16, 16], luma of pixels in the box.
+        original: what the face remembers of the first picture, where it is known.
     """
 
     image: int
     box: tuple[float, float, float, float]
     before: np.ndarray
     after: np.ndarray
+    original: Remembered | None = None
 
     @property
     def key(self) -> Key:
@@ -45,16 +48,21 @@ class Trace(NamedTuple):
         return self.image, self.box
 
 
-def take_traces(before: torch.Tensor, after: torch.Tensor, keys: Iterable[Key]) -> tuple[Trace, ...]:
+def take_traces(
+    before: torch.Tensor, after: torch.Tensor, keys: Iterable[Key], originals: Mapping[Key, Remembered] | None = None
+) -> tuple[Trace, ...]:
     """The traces of a step.
 
     Args:
         before: float [B, H, W, C], 0..1, what went into it.
         after: of the same size, what came out.
         keys: its faces.
+        originals: what they remember of the first picture, as far as it is known.
     """
+    known = originals or {}
     return tuple(
-        Trace(image, box, samples_of(before[image], box), samples_of(after[image], box)) for image, box in keys
+        Trace(image, box, samples_of(before[image], box), samples_of(after[image], box), known.get((image, box)))
+        for image, box in keys
     )
 
 
@@ -105,7 +113,8 @@ def join_traces(earlier: Iterable[Trace], later: Iterable[Trace]) -> tuple[Trace
     joined = {trace.key: trace for trace in earlier}
     for trace in later:
         first = joined.get(trace.key)
-        joined[trace.key] = trace if first is None else trace._replace(before=first.before)
+        original = trace.original if first is None or first.original is None else first.original
+        joined[trace.key] = trace if first is None else trace._replace(before=first.before, original=original)
     return tuple(joined.values())
 
 

@@ -99,6 +99,10 @@ def test_the_original_is_seen_and_the_result_is_not_refused(photo, report, name)
     assert (comparison.open_faces, comparison.unknown, comparison.unlike) == (set(), [], {})
 
 
+def test_a_negative_of_the_original_shows_it(photo, report):
+    assert seen(report, ImageOps.invert(photo[0])) == (2, [])
+
+
 def curve(function):
     return lambda p: p.point([round(255 * function(i / 255)) for i in range(256)] * 3)
 

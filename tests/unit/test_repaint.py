@@ -61,6 +61,19 @@ def test_a_second_pass_that_brings_the_original_back_is_covered(first_step, find
     assert second.count() == {"redacted": 1} and second.entries[0].verdict in ("still the original", "unchanged")
 
 
+def test_a_face_found_anew_is_held_against_its_first_original(first_step):
+    """In full, not by its few samples: a mixture that these take for the result."""
+    image, _, pasted, report = first_step
+    crops, anew = found_in(pasted, MOVED)
+    originals, _ = found_in(image, MOVED)
+    for share, action in ((0.1, "anonymized"), (0.5, "redacted")):
+        mixed = (1 - share) * crops + share * originals
+        _, _, second = replace_faces(pasted, mixed, anew, earlier=report)
+        assert second.count() == {action: 1}, share
+    without = replace(report, traces=tuple(trace._replace(original=None) for trace in report.traces))
+    assert replace_faces(pasted, 0.55 * crops + 0.45 * originals, anew, earlier=without)[2].count() == {"anonymized": 1}
+
+
 def test_a_report_beside_the_original_excuses_nothing(first_step):
     image, faces, _, report = first_step
     crops, _ = found_in(image)

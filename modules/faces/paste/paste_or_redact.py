@@ -22,7 +22,7 @@ from .masks import FaceShapes
 from .painted import judge_painted, with_what_holds
 from .placement import Placement, check_crops, placements_in
 from .redaction import cover
-from .repaint import judge_of_repaints, painted_already
+from .repaint import judge_of_repaints, painted_already, with_originals
 from .verdicts import Verdict
 
 
@@ -71,6 +71,7 @@ def replace_faces(
     kept_as_painted = frozenset(i for i, face in enumerate(faces) if face.painted is not None and face.painted.kept)
     exchange = (Originals(faces),) if not look.swap and len(faces) > 1 else ()
     repainted = painted_already(images, faces, earlier)
+    faces = with_originals(faces, repainted)
     again = (judge_of_repaints(repainted, faces),) if repainted else ()
     look = replace(look, judges=(*exchange, *look.judges, *again, judge_painted))
     result = images.clone()
@@ -92,7 +93,7 @@ def replace_faces(
             outcomes[i] = outcome._replace(cover=settings.fallback) if is_covered else outcome
         if progress is not None:
             progress(index + 1, faces.image_count)
-    report = report_faces(faces, look.action, look.seed, outcomes).traced(images, result, look.looks_at)
+    report = report_faces(faces, look.action, look.seed, outcomes).traced(images, result, look.looks_at, faces)
     if len(faces) and settings.keep:
         parts = ", ".join(settings.keep)
         why = f"of every face that was pasted the original's {parts} stay: they help to recognise a person"

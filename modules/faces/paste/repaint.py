@@ -7,10 +7,12 @@ the result need not differ from what the picture shows; it must not show what wa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from ..alignment import invert_affine
 from ..boxes import iou
 from ..outcomes import ANONYMIZED, SWAPPED
 from ..report import Report
@@ -42,6 +44,21 @@ def painted_already(images: torch.Tensor, faces: Faces, earlier: Report | None) 
         for i, trace in found.items()
         if trace is not None and shows_result(images[faces.faces[i].image_index], trace)
     }
+
+
+def with_originals(faces: Faces, traces: Mapping[int, Trace]) -> Faces:
+    """The faces of which those that were found in the painted picture remember the first one instead.
+
+    Args:
+        faces: with what they remember.
+        traces: of painted_already.
+    """
+    members = list(faces)
+    for i, trace in traces.items():
+        if trace.original is not None:
+            matrix, size = members[i].crop_place()
+            members[i] = replace(members[i], original=trace.original.at(invert_affine(matrix), size))
+    return replace(faces, faces=tuple(members))
 
 
 def judge_of_repaints(traces: Mapping[int, Trace], faces: Faces) -> Judge:
