@@ -293,3 +293,9 @@ def test_an_ink_style_is_a_picture_and_a_blown_out_crop_is_none(photo, kind):
     for other in others[:3]:
         why = why_broken(torch.from_numpy((STYLES | BROKEN)[kind](other))[:, :, :3], crops[0])
         assert (why is None) == (kind in STYLES), why
+
+
+@pytest.mark.parametrize("scale, aside", [(1.25, 0.0), (1.2, 0.02), (1.12, 0.06)])
+def test_what_was_enlarged_and_moved_still_shows_the_original(photo, scale, aside):
+    for original in (photo[1][0].numpy(), photo[3][0], photo[3][2]):
+        assert refused(original, looked_up(original, U / scale + 2 * aside, V / scale + aside))

@@ -58,11 +58,14 @@ _COARSE, _FINE = (2.0, 8.0), (1.5, 6.0)  # bands in which the two are laid over 
 _FOUND = 0.9  # correlation of the coarse band at which no other start is tried
 _PLACE, _FLOOR = 5.0, 0.05  # cells around a place that count; energy, of the mean, below which a place shows nothing
 _COARSE_STEPS, _FINE_STEPS = 6, 3  # more change no verdict of docs/measured.md
+# a start that agrees nearly as far as the best, from where so much may be an original, is tried finely, too; and what
+# moved so far in the last steps, as a share of the side, goes on
+_NEARLY, _FAR_ENOUGH, _ON_ITS_WAY = 0.03, 0.85, 0.03
 _WORTH_BENDING = 0.68  # correlation of the middle band; of most strangers less
 _BENDING = Grid(4, 4, 0.3), Grid(8, 3, 0.15)  # in the coarse band, and in ...
 _BENT = (1.0, 4.0)  # ... this one, in cells of 1/80
 _BENT_LIMITS = 0.953, 0.987  # of the finest and of the middle band, both, once it is bent; and, of what differed in
-_BENT_LEFT = 0.45  # the finest before, what is left: a stranger's own detail is no matter of places
+_BENT_LEFT = 0.48  # the finest before, what is left: a stranger's own detail is no matter of places
 
 
 @dataclass(frozen=True)
@@ -120,34 +123,51 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
     luma = luma_of(before)
     small_luma, small_weights = halved(luma), halved(weights)
     coarse = _band(small_luma, _COARSE)
-    best = 0.0, STILL, after
+    laid: list[tuple[float, np.ndarray, np.ndarray]] = []
     for colours in _orientations(after, coarse, small_weights):
         small = halved(colours)
         start, moving = STILL, _band(_fit(small_luma, small, small_weights), _COARSE)
         agreement, place = register(coarse, moving, small_weights, _COARSE_STEPS)
-        if max(agreement, best[0]) < _FOUND:
+        if max(agreement, *(other[0] for other in laid), 0.0) < _FOUND:
             # far off, where colours that were fitted in the wrong place tell nothing: by the luma alone first
             shift = find_shift(coarse, _band(luma_of(small), _COARSE), small_weights)
             moving = _band(_fit(small_luma, move(small, shift), small_weights), _COARSE)
             again, further = register(coarse, moving, small_weights, _COARSE_STEPS)
             if again > agreement:
                 agreement, start, place = again, shift, further
-        if agreement > best[0]:
-            best = agreement, compose(start, place), colours
-    _, place, colours = best
+        laid.append((agreement, compose(start, place), colours))
+    best = max(laid, key=lambda one: one[0])
+    agreement, place, colours = _laid_finely(luma, *best[1:], weights)
+    if best is not laid[0] and laid[0][0] > max(best[0] - _NEARLY, _FAR_ENOUGH):
+        # of a face from the front the mirrored one is coarsely as good
+        again = _laid_finely(luma, *laid[0][1:], weights)
+        if again[0] > agreement:
+            _, place, colours = again
     fitted = _fit(luma, move(colours, place), weights)
-    _, rest = register(_band(luma, _FINE), _band(fitted, _FINE), weights, _FINE_STEPS)
-    fitted = _fit(luma, move(colours, compose(place, rest)), weights)
     bands = tuple(_agreement(luma, fitted, weights, band) for band in BANDS)
     likeness = Likeness((*bands, _local_agreement(luma, fitted, weights)), _difference(before, after, weights))
     if likeness.is_original and (bands[0] or 0) > _MOST_OTHER and _has_own_detail(luma, fitted, weights):
         likeness = likeness if _is_noisy(*finest) else replace(likeness, limits=OWN_LIMITS)
     if likeness.is_original or (bands[1] or 0) < _WORTH_BENDING:
         return likeness
-    finest_band = _bent(luma, colours, weights, compose(place, rest))
+    finest_band = _bent(luma, colours, weights, place)
     if finest_band < _BENT_LIMITS[0] or 1 - finest_band > _BENT_LEFT * (1 - (bands[0] or 0)):
         return likeness
     return replace(likeness, bands=(finest_band, None, None, None), limits=(_BENT_LIMITS[0], *LIMITS[1:]))
+
+
+def _laid_finely(
+    luma: np.ndarray, place: np.ndarray, colours: np.ndarray, weights: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """How far a result agrees once it is laid over the original by finer detail, its place then, and its colours."""
+    agreement = 0.0
+    for _ in range(2):
+        fitted = _fit(luma, move(colours, place), weights)
+        agreement, rest = register(_band(luma, _FINE), _band(fitted, _FINE), weights, _FINE_STEPS)
+        place = compose(place, rest)
+        if agreement < _FAR_ENOUGH or np.abs(rest).max() < _ON_ITS_WAY:
+            break
+    return agreement, place, colours
 
 
 def _bent(luma: np.ndarray, colours: np.ndarray, weights: np.ndarray, place: np.ndarray) -> float:
