@@ -97,7 +97,8 @@ class Comparison:
         states = at_once | {key: state for key, state in placed.items() if state not in _NOTHING}
         self.open_faces |= {key for key, state in states.items() if state == OPEN}
         unlike = [key for key, state in states.items() if MIXED in (state, placed.get(key))]
-        unlike += [key for key, state in (states | placed).items() if state == UNKNOWN]
+        seen = {CHANGED, COVERED}  # at its very place, which may be off by more than a small face's edge when searched
+        unlike += [k for k, state in (states | placed).items() if state == UNKNOWN and at_once.get(k) not in seen]
         if unlike:
             self.unlike[number] = unlike
 
@@ -303,6 +304,8 @@ def _judge(trace: Trace, now: np.ndarray, rather: float, side: float) -> str:
         return MIXED
     if by_after < SURE and by_after <= by_before:
         return CHANGED
+    if after.std() < FLAT and not shows.all():  # as flat as it was covered at one of the places, at least
+        return COVERED
     return UNKNOWN if mixture.shows_neither and side >= _LEAST_SIZE else UNCLEAR
 
 

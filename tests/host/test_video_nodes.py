@@ -259,12 +259,12 @@ def test_a_film_is_saved_with_its_report_and_the_one_before_is_not(video, faces,
         result, report = anonymized
     else:
         result, report = pack.FaceAnonRedactVideo.execute(video, faces, how).result
-    saved = pack.FaceAnonSaveVideo.execute(result, "told", report=report).ui.as_dict()["images"][0]
+    saved = pack.FaceAnonSaveVideo.execute(result, "told_film", report=report).ui.as_dict()["images"][0]
     file = Path(folder_paths.get_output_directory()) / saved["subfolder"] / saved["filename"]
     told = json.loads(file.with_suffix(".json").read_text())
     assert told["notes"] == report.to_dict()["notes"] and told["actions"] == report.count()
     with pytest.raises(ValueError, match="shows them as they were before"):
-        pack.FaceAnonSaveVideo.execute(video, "told", report=report)
+        pack.FaceAnonSaveVideo.execute(video, "told_film", report=report)
 
 
 def test_a_report_without_its_film_is_refused(video, faces):

@@ -37,7 +37,8 @@ FILES = (
 )
 TESTS = (
     "tests/conftest.py",
-    *(f"tests/host/{name}.py" for name in ("conftest", "golden", "test_parity")),
+    *(f"tests/host/{name}.py" for name in ("conftest", "test_parity")),
+    "tests/golden.py",
     "tests/fixtures/face_anon/tiny",
     "tests/fixtures/golden",
     "tools/busy.py",  # what tests/host/conftest.py imports
