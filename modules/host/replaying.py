@@ -47,10 +47,8 @@ _PASSED = {
 }
 _LOADERS = ("LoadImage", "LoadImageMask", "LoadImageOutput")
 _SWITCH = "ComfySwitchNode"
-_SHINES, _WIDTH = (
-    0.3,
-    5,
-)  # a share of what is hidden below this is no more than an edge, where it is not wider, in pixels
+# A share of what is hidden below this is no more than an edge, where it is not wider than so many pixels.
+_SHINES, _WIDTH = 0.3, 5
 _RINGS = 2  # pixels around, in which a filter leaves traces
 
 
