@@ -18,9 +18,12 @@ from __future__ import annotations
 import importlib
 import sys
 
-from . import _pack
+if __package__:
+    from . import _pack
 
-sys.modules.setdefault("_pack", _pack)  # by which name the commands ask for it
+    sys.modules.setdefault("_pack", _pack)  # by which name the commands ask for it
+else:  # python scripts/command.py
+    import _pack
 
 # the command -> its file here, and what is said of it there
 COMMANDS = {
@@ -45,4 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("swap: name the photo whose face is put on all others: --source PHOTO", file=sys.stderr)
         return 2
     file, more = COMMANDS[name]
-    return importlib.import_module(f".{file}", __package__).main([*more, *rest])
+    command = importlib.import_module(f".{file}", __package__) if __package__ else importlib.import_module(file)
+    return command.main([*more, *rest])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
