@@ -6,7 +6,7 @@ in lines or turned into its negative is a stranger to them; the look that Paste 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -15,7 +15,7 @@ from ..faces.alignment import crop_faces
 from ..faces.paste.exchange import Originals
 from ..faces.paste.look import judge_likeness
 from ..faces.paste.placement import Placement
-from ..faces.paste.verdicts import Sight
+from ..faces.paste.verdicts import Sight, Verdict
 from ..faces.types import Faces
 
 _SIDE = 160  # of the square that is looked at where no crop was cut
@@ -40,31 +40,30 @@ def sights_of(before: torch.Tensor, after: torch.Tensor, faces: Faces) -> list[S
     return [Sight(Placement(before[face.image_index], nothing, face), after[face.image_index]) for face in members]
 
 
-def shown_originals(sights: Sequence[Sight], looked_at: Collection[int], swapped: Collection[int]) -> dict[int, str]:
-    """The faces that still show an original, their own or another one's of these pictures.
+def own_originals(sights: Sequence[Sight]) -> dict[int, str]:
+    """The faces of one picture that still show their original: place -> the figure and its threshold in words.
 
     Args:
-        sights: of all faces.
-        looked_at: places of those that should not.
-        swapped: places of faces that got another one's on purpose.
-
-    Returns:
-        Place of a face -> the figure and its threshold in words.
+        sights: of one picture.
     """
-    found: dict[int, str] = {}
-    places = sorted(looked_at)
-    pictures = sorted({sights[i].placement.face.image_index for i in places})
-    for picture in pictures:
-        own = [i for i in places if sights[i].placement.face.image_index == picture]
-        for i, verdict in zip(own, judge_likeness([sights[i] for i in own]), strict=True):
-            if verdict is not None and verdict.refused:
-                found[i] = verdict.reason
-    left = [i for i in places if i not in found and i not in swapped]
-    if left and len(sights) > 1:
-        faces = [sight.placement.face for sight in sights]
-        height, width = sights[0].after.shape[:2]
-        others = Originals(Faces(max(face.image_index for face in faces) + 1, height, width, tuple(faces)))
-        for i, verdict in zip(left, others([sights[i] for i in left]), strict=True):
-            if verdict is not None and verdict.refused:
-                found[i] = verdict.reason
-    return found
+    return _refused(judge_likeness(sights))
+
+
+def others_originals(sights: Sequence[Sight], judged: Sequence[int]) -> dict[int, str]:
+    """The faces that show another one's original: place -> the figure and its threshold in words.
+
+    Args:
+        sights: of pictures of one size.
+        judged: places of those that are compared with all others.
+    """
+    if len(sights) < 2 or not judged:
+        return {}
+    faces = [sight.placement.face for sight in sights]
+    height, width = sights[0].after.shape[:2]
+    everybody = Faces(max(face.image_index for face in faces) + 1, height, width, tuple(faces))
+    found = _refused(Originals(everybody)([sights[i] for i in judged]))
+    return {judged[i]: why for i, why in found.items()}
+
+
+def _refused(verdicts: Sequence[Verdict | None]) -> dict[int, str]:
+    return {i: one.reason for i, one in enumerate(verdicts) if one is not None and one.refused}

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 
 from ..faces.alignment import check_faces
+from ..faces.paste.verdicts import Sight
 from ..faces.types import Faces
 from .pairs import Pair, Read, against_first, read_pairs
-from .pixels import shown_originals, sights_of
+from .pixels import others_originals, own_originals, sights_of
 from .reading import NO_FACE, Reading
 from .settings import ReaderSettings
 from .together import compare_faces, verify_tracks
 from .verdict import FAILED, SAME_PERSON, Verification
 
+_MOST_COMPARED = 400  # faces that are held together, each with half a megabyte, and compared with each other
 _EXCHANGED = "the result shows a clear face: are before and after exchanged?"
 _AT_ONCE = 4  # pictures whose faces are read together
 
@@ -74,6 +77,7 @@ def verify_faces(
     if not len(faces):
         return Verified()
     known: dict[int, Pair] = {}
+    look = _Look(len(faces), covered, swapped)
     kept: list[tuple[int, Reading]] = []
     unmarked = replace(faces, fingerprint=None)  # it was looked at already
     for start in range(0, faces.image_count, _AT_ONCE):
@@ -82,16 +86,17 @@ def verify_faces(
         if len(part):
             places = [i for i, face in enumerate(faces) if start <= face.image_index < stop]
             found = read_pairs(read(before[start:stop], part), after[start:stop], part, read, settings)
-            known.update(zip(places, found, strict=True))
+            # what a face shows is large: a film's are let go with their pictures
+            sights = sights_of(before[start:stop], after[start:stop], part)
+            for place, pair, sight in zip(places, found, sights, strict=True):
+                known[place] = replace(pair, verification=against_first(sight, pair, read, settings))
+            look.add(places, sights)
             others = replace(part, faces=part.kept, kept=())
             images = [start + face.image_index for face in others]
             kept += zip(images, read(before[start:stop], others), strict=True)
         if progress is not None:
             progress(stop, faces.image_count)
-    sights = sights_of(before, after, unmarked)
-    pairs = [
-        replace(known[i], verification=against_first(sight, known[i], read, settings)) for i, sight in enumerate(sights)
-    ]
+    pairs = [known[i] for i in range(len(faces))]
     shown = [i for i, pair in enumerate(pairs) if i not in covered or pair.results]
     verified, notes = verify_tracks(faces, pairs, shown, settings)
     verified = [
@@ -99,10 +104,51 @@ def verify_faces(
         for one, pair in zip(verified, pairs, strict=True)
     ]
     persons, more = compare_faces(faces, pairs, shown, settings, kept=kept, swapped=swapped)
-    looked_at = [i for i in shown if i not in covered and verified[i].passed]
-    originals = shown_originals(sights, looked_at, swapped)
+    originals = look.end()
     said = [_refused(one, originals.get(i) or persons.get(i)) if i in shown else None for i, one in enumerate(verified)]
     return Verified(tuple(said), (*notes, *more))
+
+
+class _Look:
+    """What the pixels say of the faces that should be strangers, a few pictures at a time.
+
+    Args:
+        count: faces in all. Of many each is compared with the originals of its own few pictures alone.
+        covered, swapped: as for verify_faces.
+    """
+
+    def __init__(self, count: int, covered: Collection[int], swapped: Collection[int]):
+        self._keeps_all, self._covered, self._swapped = count <= _MOST_COMPARED, covered, swapped
+        self._found: dict[int, str] = {}
+        self._left: list[tuple[int, Sight]] = []
+
+    def add(self, places: Sequence[int], sights: Sequence[Sight]) -> None:
+        """Look at the faces of some pictures, at these places among all."""
+        members = list(zip(places, sights, strict=True))
+        open_ = [member for member in members if member[0] not in self._covered]
+        for _, group in groupby(sorted(open_, key=_image_of), key=_image_of):
+            own = list(group)
+            for i, why in own_originals([sight for _, sight in own]).items():
+                self._found[own[i][0]] = why
+        self._left += members
+        if not self._keeps_all:
+            self._compare()
+
+    def end(self) -> dict[int, str]:
+        """Place of a face that shows an original -> the figure and its threshold in words."""
+        self._compare()
+        return self._found
+
+    def _compare(self) -> None:
+        places = [i for i, _ in self._left]
+        judged = [at for at, i in enumerate(places) if i not in self._covered and i not in self._swapped]
+        for at, why in others_originals([sight for _, sight in self._left], judged).items():
+            self._found.setdefault(places[at], why)
+        self._left = []
+
+
+def _image_of(member: tuple[int, Sight]) -> int:
+    return member[1].placement.face.image_index
 
 
 def _shows_more(pair: Pair) -> bool:

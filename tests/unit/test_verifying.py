@@ -360,3 +360,23 @@ def smooth(seed, height, width):
     coarse = torch.rand((1, 3, height // 8, width // 8), generator=torch.Generator().manual_seed(seed))
     fine = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
     return fine.clamp(0, 1).movedim(1, -1)
+
+
+def test_many_faces_are_let_go_with_their_pictures(monkeypatch):
+    """And each is still held against its own original, and those of the pictures around it."""
+    before = torch.cat([smooth(seed, 96, 96) for seed in range(10)])
+    boxes = np.array([18.0, 16, 78, 80])
+    found = tuple(Face(i, boxes, i / 10 + 0.01, np.zeros((0, 2)), BOX_ONLY, "t") for i in range(10))
+    faces, after = Faces(10, 96, 96, found), torch.cat([smooth(seed + 20, 96, 96) for seed in range(10)])
+    after[3], after[8] = before[3], before[9]
+    stranger = stand_in({i: reading() for i in range(10)}, {i: reading(0.9, 0.1) for i in range(10)})
+
+    def read(pictures, of):  # by which side is read, not by how bright it is
+        return stranger(
+            torch.full_like(pictures, float(any(torch.equal(p, q) for p in pictures for q in after[[0, 4, 9]]))), of
+        )
+
+    for most in (400, 5):
+        monkeypatch.setattr("face_anonymizer.modules.recognition.verifying._MOST_COMPARED", most)
+        found = verify_faces(before, after, faces, read)
+        assert found.failed == (3, 8), [one.reason for one in found.verifications]
