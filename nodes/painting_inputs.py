@@ -64,7 +64,7 @@ def degree_input(of: str = "") -> io.Input:
     )
 
 
-def seed_input() -> io.Input:
+def seed_input(tooltip: str = "Face i has seed + i; another seed gives other strangers.") -> io.Input:
     """Where chance begins."""
     return io.Int.Input(
         "seed",
@@ -72,7 +72,7 @@ def seed_input() -> io.Input:
         min=0,
         max=0xFFFFFFFFFFFFFFFF,
         control_after_generate=True,
-        tooltip="Face i has seed + i; another seed gives other strangers.",
+        tooltip=tooltip,
     )
 
 

@@ -8,7 +8,7 @@ from ..modules.model.references import References
 from ..modules.model.sampling import apply_references, sample
 from ..modules.model.settings import SamplerSettings
 from .graph import SHOWN
-from .painting_inputs import guidance_inputs
+from .painting_inputs import guidance_inputs, seed_input
 from .reporting import progress_of, show_text
 from .types import METHOD, EmbedsSocket, FacesSocket, StatesSocket
 
@@ -56,14 +56,7 @@ class FaceAnonDDPMSampler(io.ComfyNode):
             description="The paper's sampler. Face i of a batch has seed + i, so its result depends on no other face.",
             inputs=[
                 *_reference_inputs(),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Face i has seed + i; another seed gives other strangers.",
-                ),
+                seed_input(),
                 io.Int.Input(
                     "steps",
                     default=SamplerSettings.steps,

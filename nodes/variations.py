@@ -12,6 +12,7 @@ from ..modules.model.settings import PaintSettings
 from ..modules.recognition.verdict import STRANGER
 from .graph import SHOWN
 from .painting import check_crops, model_of, sampler_of
+from .painting_inputs import seed_input
 from .presets import BALANCED, PRESETS, painting_of
 from .reporting import show_text, watched
 from .types import METHOD, FacesSocket, ModelSocket
@@ -42,14 +43,7 @@ class FaceAnonVariations(io.ComfyNode):
                     "break.",
                 ),
                 io.Int.Input("seeds", default=_SEEDS, min=1, max=MOST, tooltip="The columns: so many, from seed on."),
-                io.Int.Input(
-                    "seed",
-                    default=_PAINT.seed,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Of the first column; each other one has one more.",
-                ),
+                seed_input("Of the first column; each other one has one more."),
                 io.Combo.Input(
                     "preset",
                     options=list(PRESETS),
