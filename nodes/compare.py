@@ -43,5 +43,10 @@ class FaceAnonBeforeAfter(io.ComfyNode):
         shown = show_pictures(cls, both)
         if faces is not None and len(faces):
             _, numbered = preview_faces(cls, before, faces)
+            places = [
+                {**place, "picture": place["picture"] + len(shown["images"])}
+                for place in numbered.pop("face_anon_places", ())
+            ]
             shown = {name: [*found, *numbered.get(name, ())] for name, found in shown.items()}
+            shown |= {"face_anon_places": places} if places else {}
         return io.NodeOutput(both, ui=shown | ({} if report is None else show_report(cls, report)))

@@ -10,8 +10,10 @@ from comfy_api.latest import io
 from ..modules.attempts.recognising import crop_recogniser
 from ..modules.attempts.settings import AttemptSettings
 from ..modules.attempts.studio import Proof
+from ..modules.faces.numbers import note_on_numbers, parse_seeds
 from ..modules.faces.outcomes import counted
 from ..modules.faces.settings import SAME_NOISE, PasteSettings
+from ..modules.faces.types import Faces
 from ..modules.host.reader import face_reader
 from ..modules.model.comfy_engine import FaceAnonModel
 from ..modules.model.own import OWN_SIZE, with_own
@@ -25,6 +27,7 @@ from .painting_inputs import (
     WHOLE,
     attempts_input,
     choice_inputs,
+    face_seeds_input,
     guidance_inputs,
     model_inputs,
     painting_inputs,
@@ -36,6 +39,22 @@ from .types import PHOTO, FacesSocket
 
 _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
 _KEEP = PasteSettings().keep_faces
+
+
+def own_seeds(faces: Faces, text: str) -> tuple[tuple[int, int], ...]:
+    """The seeds of single faces, as PaintSettings takes them.
+
+    Args:
+        faces: that are painted.
+        text: what face_seeds says.
+
+    Raises:
+        ValueError: another form, or a number that no face has.
+    """
+    seeds = parse_seeds(text) if len(faces) else {}
+    if nobody := note_on_numbers(faces, ",".join(map(str, seeds)), "face_seeds"):
+        raise ValueError(f"{nobody[0]}. Look at the preview of Detect or Track Faces.")
+    return tuple((number - 1, seed) for number, seed in seeds.items())
 
 
 def missing_parts(connected: Mapping[str, Any]) -> list[str]:
@@ -156,6 +175,7 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
                 *choice_inputs(),
                 whole_model_input(lazy=True),
                 *guidance_inputs(),
+                face_seeds_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -200,6 +220,7 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         face_anon_model=None,
         guidance_from=_PAINT.sampler.guidance_from,
         guidance_to=_PAINT.sampler.guidance_to,
+        face_seeds="",
     ) -> io.NodeOutput:
         if not len(crops) and not len(faces):
             return io.NodeOutput(crops[..., :3].float(), faces)
@@ -209,7 +230,7 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         parts = watched(cls, parts)
         sampler = sampler_of(parts, sampler_name, scheduler, steps, guidance_scale)
         sampler = replace(sampler, guidance_from=guidance_from, guidance_to=guidance_to)
-        painting = PaintSettings(degree, seed, sampler, faces_at_once)
+        painting = PaintSettings(degree, seed, sampler, faces_at_once, own_seeds(faces, face_seeds))
         proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
         if source is not None:
             painted = swap_faces(parts, source, crops, faces, painting, proof=proof)

@@ -146,6 +146,18 @@ def guidance_inputs() -> list:
     ]
 
 
+def face_seeds_input() -> io.Input:
+    """Other strangers for single faces: the last input of a node."""
+    return io.String.Input(
+        "face_seeds",
+        default="",
+        optional=True,
+        advanced=True,
+        tooltip='Another stranger for single faces: numbers, each with a seed of its own, such as "3: 7, 5: 12". All '
+        "other faces stay as they are.",
+    )
+
+
 def attempts_input(advanced: bool = False) -> io.Input:
     """How often a face may be painted."""
     return io.Int.Input(

@@ -14,7 +14,7 @@ from ..modules.recognition.landmarks import LANDMARKS
 from ..modules.recognition.settings import AUTO
 from .detect import PASS, if_no_face_input, min_score_input, thorough_input
 from .model import check_model
-from .painting_inputs import whole_model_input
+from .painting_inputs import face_seeds_input, whole_model_input
 from .presets import (
     ALL,
     BALANCED,
@@ -24,6 +24,7 @@ from .presets import (
     later_inputs,
     load,
     painting_of,
+    seeds_of_chosen,
 )
 from .types import COVER, PHOTO, STRANGERS, SWAP, WHAT, FacesSocket, ReportSocket
 
@@ -83,6 +84,7 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
                 whole_model_input(
                     lazy=True, raw_link=True, tooltip="A model that is loaded already, in place of the one named here."
                 ),
+                face_seeds_input(),
             ],
             outputs=[
                 io.Image.Output(tooltip="The finished pictures."),
@@ -123,6 +125,7 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
         batch_is=PHOTOS,
         if_no_face=PASS,
         face_anon_model=None,
+        face_seeds="",
     ) -> io.NodeOutput:
         check_choices(what, WHAT, who, numbers)
         if what == SWAP and source is None:
@@ -148,6 +151,7 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
                 "paint",
                 **{"crops": crop.out(0), "faces": crop.out(1), "seed": seed, **painting},
                 **{"verify": verify, "attempts": attempts, "face_anon_model": loaded},
+                face_seeds=face_seeds if batch_is == CLIP else seeds_of_chosen(face_seeds, who, numbers),
             )
             faces = paint.out(1)
             done = graph.node(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
+from ..modules.faces.numbers import parse_numbers, parse_seeds, rank
 from ..modules.faces.settings import MODES, REGIONS, PasteSettings, RedactSettings
 from ..modules.model.loading import FROM_MODEL_FOLDER
 from ..modules.model.own import OWN_GUIDANCE, OWN_STEPS
@@ -126,6 +127,26 @@ def choose(graph: GraphBuilder, faces, who: str, listed: str):
         return faces
     chosen = {"largest": 1} if who == LARGEST else {"indices": listed}
     return graph.node("FaceAnonSelectFaces", "select", faces=faces, **chosen).out(0)
+
+
+def seeds_of_chosen(face_seeds: str, who: str, listed: str) -> str:
+    """Seeds of single faces by their numbers among the chosen ones: those that go on are counted anew.
+
+    Args:
+        face_seeds: by the numbers of the preview.
+        who: one of WHO.
+        listed: numbers of faces, for LISTED.
+
+    Raises:
+        ValueError: another form, or seeds of faces that nobody chose, or that cannot be known before the run.
+    """
+    seeds = parse_seeds(face_seeds)
+    if not seeds or who == ALL:
+        return face_seeds
+    if who == LARGEST:
+        raise ValueError("face_seeds goes by the numbers of the preview: choose who all or list, or change seed.")
+    ranges = parse_numbers(listed, "numbers")
+    return ", ".join(f"{rank(number, ranges)}: {seed}" for number, seed in seeds.items())
 
 
 def load(graph: GraphBuilder, model: str):

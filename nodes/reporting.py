@@ -1,6 +1,7 @@
 """What nodes show of their faces: text and data on the node, a few pictures, the progress of long work."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import comfy.model_management
@@ -114,7 +115,7 @@ def preview_faces(node: type[io.ComfyNode], images, faces: Faces) -> tuple:
     hand the few frames to whatever is connected later.
     """
     preview = draw_faces(images, faces)
-    return preview, show_pictures(node, preview)
+    return preview, show_pictures(node, preview) | show_places(node, faces, _chosen(faces.image_count))
 
 
 def show_pictures(node: type[io.ComfyNode], pictures) -> dict:
@@ -124,13 +125,39 @@ def show_pictures(node: type[io.ComfyNode], pictures) -> dict:
     none names its source: PreviewImage is not given the node, of which it would write prompt and workflow.
     """
     count = pictures.shape[0]
-    chosen = (
-        sorted({round(i * (count - 1) / (MOST_SHOWN - 1)) for i in range(MOST_SHOWN)})
-        if count > MOST_SHOWN
-        else range(count)
-    )
     is_shown = count and shows_pictures(node)  # the host cannot save a preview of no image
-    return ui.PreviewImage(pictures[list(chosen)]).as_dict() if is_shown else {}
+    return ui.PreviewImage(pictures[_chosen(count)]).as_dict() if is_shown else {}
+
+
+def _chosen(count: int) -> list[int]:
+    """Which of so many pictures a node shows."""
+    if count <= MOST_SHOWN:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / (MOST_SHOWN - 1)) for i in range(MOST_SHOWN)})
+
+
+def show_places(node: type[io.ComfyNode], faces: Faces, pictures: Sequence[int]) -> dict:
+    """Where the faces are in the pictures that a node shows, for web/js/choose.js; numbers as they are drawn there.
+
+    Args:
+        node: with the hidden inputs SHOWN.
+        faces: of all pictures.
+        pictures: numbers of those that are shown, from 0.
+    """
+    if not shows_pictures(node) or not len(faces):
+        return {}
+    shown = {index: place for place, index in enumerate(pictures)}
+    size = [faces.width, faces.height] * 2
+    places = [
+        {
+            "number": offset + 1,
+            "picture": shown[face.image_index],
+            "box": [round(float(edge) / side, 4) for edge, side in zip(face.box, size, strict=True)],
+        }
+        for face, offset in zip(faces, faces.seed_offsets(), strict=True)
+        if face.image_index in shown
+    ]
+    return {"face_anon_places": places[:_MOST_TOLD]}
 
 
 def shows_pictures(node: type[io.ComfyNode]) -> bool:

@@ -19,10 +19,11 @@ from ..modules.video.glimpses import Glimpses
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, thorough_input
 from .graph import SHOWN
-from .painting import check_degree, model_of, proof_of, sampler_of
+from .painting import check_degree, model_of, own_seeds, proof_of, sampler_of
 from .painting_inputs import (
     attempts_input,
     choice_inputs,
+    face_seeds_input,
     guidance_inputs,
     model_inputs,
     painting_inputs,
@@ -31,7 +32,7 @@ from .painting_inputs import (
 )
 from .paste import fallback_inputs, keep_input, pasting_inputs
 from .redact import COVERED_BUT_KEPT, redaction_inputs
-from .reporting import MOST_SHOWN, show_pictures, show_report, shows_pictures, step_progress, watched
+from .reporting import MOST_SHOWN, show_pictures, show_places, show_report, shows_pictures, step_progress, watched
 from .track import tracking_inputs
 from .types import VIDEO, FacesSocket, ReportSocket
 
@@ -89,7 +90,9 @@ class FaceAnonTrackVideo(io.ComfyNode):
         watch = None if glimpses is None else glimpses.see
         faces = track_video(_clip(video), detecting, tracking, step_progress(1), tell=looks.append, watch=watch)
         outputs = (faces,) if len(faces) else answer_no_face(cls, if_no_face, faces)
-        pictures = {} if glimpses is None else show_pictures(cls, glimpses.drawn(faces))
+        pictures = {}
+        if glimpses is not None:
+            pictures = show_pictures(cls, glimpses.drawn(faces)) | show_places(cls, faces, glimpses.numbers(faces))
         report = report_faces(faces, FOUND).noting(*looks)
         return io.NodeOutput(*outputs, ui=show_report(cls, report) | pictures)
 
@@ -117,6 +120,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
                 *choice_inputs(),
                 whole_model_input(),
                 *guidance_inputs(),
+                face_seeds_input(),
             ],
             outputs=[
                 io.Video.Output(tooltip="For Save Video (clean)."),
@@ -159,12 +163,13 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         face_anon_model=None,
         guidance_from=_PAINT.sampler.guidance_from,
         guidance_to=_PAINT.sampler.guidance_to,
+        face_seeds="",
     ) -> io.NodeOutput:
         parts = model_of(face_anon_model, model, source_reference_net, driving_reference_net, clip_vision, vae)
         check_degree(degree)
         sampler = sampler_of(parts, sampler_name, scheduler, steps, guidance_scale)
         sampler = replace(sampler, guidance_from=guidance_from, guidance_to=guidance_to)
-        painting = PaintSettings(degree, seed, sampler, faces_at_once)
+        painting = PaintSettings(degree, seed, sampler, faces_at_once, own_seeds(faces, face_seeds))
         pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size, keep)
         proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
         written, done = anonymize_video(

@@ -9,7 +9,7 @@ from ..modules.model.settings import PaintSettings
 from ..modules.recognition.settings import AUTO
 from .detect import PASS, if_no_face_input, min_score_input, thorough_input
 from .model import check_model
-from .painting_inputs import whole_model_input
+from .painting_inputs import face_seeds_input, whole_model_input
 from .presets import (
     ALL,
     BALANCED,
@@ -55,6 +55,7 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
                 whole_model_input(
                     lazy=True, raw_link=True, tooltip="A model that is loaded already, in place of the one named here."
                 ),
+                face_seeds_input(),
             ],
             outputs=[
                 io.Video.Output(tooltip="For Save Video (clean)."),
@@ -89,6 +90,7 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
         identity=SAME_NOISE,
         if_no_face=PASS,
         face_anon_model=None,
+        face_seeds="",
     ) -> io.NodeOutput:
         check_choices(what, (STRANGERS, COVER), who, numbers)
         graph = GraphBuilder()
@@ -104,6 +106,6 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
                 "paint",
                 **{"video": video, "faces": faces, "degree": degree, "seed": seed, **painting_of(preset)._asdict()},
                 **{"identity": identity, "region": region, "fallback": cover_with, "verify": verify},
-                **{"attempts": attempts, "face_anon_model": loaded},
+                **{"attempts": attempts, "face_anon_model": loaded, "face_seeds": face_seeds},
             )
         return io.NodeOutput(done.out(0), faces, done.out(1), expand=graph.finalize())

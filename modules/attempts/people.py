@@ -40,10 +40,9 @@ def choose_for_people(
     Returns:
         Number of a track -> the attempt, and how many were made.
     """
-    seed = painting.seed
     if settings.attempts == 1 and settings.degree_mode == FIXED:
         tracks = {face.track for face in faces if face.track is not None}
-        return {track: (Attempt(0, (seed + track) % 2**64, painting.degree), 1) for track in tracks}
+        return {track: (Attempt(0, painting.seed_of(track) % 2**64, painting.degree), 1) for track in tracks}
     at_once = painting.faces_at_once
     chosen: dict[int, tuple[Attempt, int]] = {}
     keys = key_frames(faces, min(KEY_FRAMES, at_once))
@@ -54,7 +53,7 @@ def choose_for_people(
             places = [place for track in together for place in keys[track]]
             sitters, row = [], 0
             for track in together:
-                sitters.append(Sitter(tuple(range(row, row + len(keys[track]))), seed + track))
+                sitters.append(Sitter(tuple(range(row, row + len(keys[track]))), painting.seed_of(track)))
                 row += len(keys[track])
             mine = crops[start : start + row]
             start += row

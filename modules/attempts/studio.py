@@ -66,7 +66,7 @@ class Studio:
             with how it was painted.
         """
         kept = named_faces(faces, self._proof.keep, "keep")
-        seeds = [self._painting.seed + offset for offset in faces.seed_offsets()]
+        seeds = [self._painting.seed_of(offset) for offset in faces.seed_offsets()]
         painted, told = [], []
         for part in _parts(range(len(crops)), self._painting.faces_at_once):
             sitters = [Sitter((row,), seeds[place], sources_of is not None) for row, place in enumerate(part)]

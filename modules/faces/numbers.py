@@ -7,6 +7,7 @@ import re
 
 from .types import Faces
 
+_SEED = re.compile(r"\s*(\d+)\s*:\s*(\d+)\s*")
 _NUMBERS = re.compile(r"\s*\d+\s*(-\s*\d+\s*)?(,\s*\d+\s*(-\s*\d+\s*)?)*")
 
 
@@ -33,6 +34,43 @@ def parse_numbers(text: str, name: str = "indices") -> list[range]:
             f"got {text!r}."
         )
     return ranges
+
+
+def parse_seeds(text: str, name: str = "face_seeds") -> dict[int, int]:
+    """The seeds of single faces that a string such as "3: 7, 5: 12" names: a face's number -> its seed.
+
+    Args:
+        text: numbers from 1, each with its seed, 0..2^64 - 1.
+        name: of the widget, for the message.
+
+    Raises:
+        ValueError: another form, or a face with two seeds.
+    """
+    parts = text.split(",") if text.strip() else []
+    found = [_SEED.fullmatch(part) for part in parts]
+    seeds = {int(one[1]): int(one[2]) for one in found if one}
+    if len(seeds) < len(parts) or 0 in seeds or any(seed >= 2**64 for seed in seeds.values()):
+        raise ValueError(
+            f"{name} gives faces seeds of their own by their numbers from 1, each once, such as 3: 7, 5: 12; "
+            f"got {text!r}."
+        )
+    return seeds
+
+
+def rank(number: int, ranges: list[range]) -> int:
+    """The number, from 1, that a face has among those that ranges name, when they alone go on.
+
+    Raises:
+        ValueError: the ranges do not name it.
+    """
+    if not any(number in one for one in ranges):
+        raise ValueError(f"Face {number} has a seed of its own, but is not among the numbers that change.")
+    below, counted = 0, 0  # a range may be of any length, and overlap others
+    for one in sorted(ranges, key=lambda one: one.start):
+        start = max(one.start, counted + 1)
+        below += max(min(one.stop, number) - start, 0)
+        counted = max(counted, one.stop - 1)
+    return below + 1
 
 
 def percent(share: float) -> str:

@@ -205,7 +205,7 @@ def _paint(
         progress.start_run(len(crops[part]))
         sources = None if sources_of is None else sources_of(range(len(crops))[part])
         sitting = Sitting(engine, crops[part], settings.sampler, sources)
-        seeds = [settings.seed + offset for offset in offsets[part]]
+        seeds = [settings.seed_of(offset) for offset in offsets[part]]
         painted.append(sitting.paint(seeds, settings.degree, progress.step))
     return torch.cat(painted) if painted else crops[..., :3].float()
 

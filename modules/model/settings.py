@@ -55,6 +55,7 @@ class PaintSettings:
     Args:
         degree: of anonymization. 0 keeps the source's identity, 1 nothing of it, 1.25 turns away from it.
         seed: crop i adds an offset of its own to it.
+        own_seeds: (offset, seed) of crops whose seed is another one; those of all others stay as they are.
         sampler: how the latents are sampled.
         faces_at_once: the most crops that go through the networks together; memory may ask for fewer. Another number
             changes results only by rounding, except with samplers of ComfyUI that add noise at every step: they draw
@@ -65,3 +66,8 @@ class PaintSettings:
     seed: int = 0
     sampler: SamplerSettings = SamplerSettings("dpmpp_2m", steps=25)
     faces_at_once: int = 8
+    own_seeds: tuple[tuple[int, int], ...] = ()
+
+    def seed_of(self, offset: int) -> int:
+        """The seed of the crop with this offset (Faces.seed_offsets), not yet taken modulo 2^64."""
+        return dict(self.own_seeds).get(offset, self.seed + offset)

@@ -34,6 +34,10 @@ class Glimpses:
         for number in sorted(chosen & set(range(first, first + len(frames)))):
             self._kept[number] = frames[number - first].mul(255).round().to(torch.uint8)
 
+    def numbers(self, faces: Faces) -> list[int]:
+        """The numbers of the frames that `drawn` gives, from 0."""
+        return [number for number in self._kept if number < faces.image_count]
+
     def drawn(self, faces: Faces) -> torch.Tensor:
         """The frames with their faces drawn in, for the eye only.
 
@@ -44,9 +48,8 @@ class Glimpses:
             float32 [at most so many, h, w, 3], 0..1, of at most 960 pixels a side.
         """
         drawn = [
-            draw_faces(frame[None].float() / 255, faces.window(number, number + 1))
-            for number, frame in self._kept.items()
-            if number < faces.image_count
+            draw_faces(self._kept[number][None].float() / 255, faces.window(number, number + 1))
+            for number in self.numbers(faces)
         ]
         if not drawn:
             return torch.zeros(0, faces.height, faces.width, 3)

@@ -112,7 +112,7 @@ class PeoplePainter:
             return self._studio(proof).paint_faces(crops, faces)
         attempts = [
             self._chosen.get(face.track)
-            or (Attempt(0, (self._painting.seed + offset) % 2**64, self._painting.degree), 1)
+            or (Attempt(0, self._painting.seed_of(offset) % 2**64, self._painting.degree), 1)
             for face, offset in zip(faces, faces.seed_offsets(), strict=True)
         ]
         return self._studio(proof).paint_chosen(crops, faces, attempts)
@@ -190,7 +190,7 @@ def swap_faces(
 def painted_once(faces: Faces, painting: PaintSettings) -> Faces:
     """The faces as painted with these settings, at which nobody looked."""
     told = tuple(
-        replace(face, painted=Painted(1, painting.degree, (painting.seed + offset) % 2**64))
+        replace(face, painted=Painted(1, painting.degree, painting.seed_of(offset) % 2**64))
         for face, offset in zip(faces, faces.seed_offsets(), strict=True)
     )
     return replace(faces, faces=told)

@@ -71,6 +71,31 @@ def test_a_person_keeps_one_seed_over_the_frames(model):
     assert torch.allclose(alone, tracked[:2], atol=2e-5)
 
 
+@pytest.mark.parametrize("sampler", [DDPM, "dpmpp_2m"])
+def test_one_face_anew_leaves_all_others_as_they_were_to_the_bit(model, sampler):
+    crops = face_images(3)
+    before = crops_of(model, crops, faces_of([None] * 3), sampler_name=sampler)
+    settings = {"seed": 7, "steps": STEPS, "sampler_name": sampler, "face_seeds": "2: 99"}
+    after, told = pack.FaceAnonAnonymizeCrops.execute(*model, crops, faces_of([None] * 3), **settings).args
+    assert torch.equal(after[[0, 2]], before[[0, 2]]) and (after[1] - before[1]).abs().mean() > 0.01
+    assert [face.painted.seed for face in told] == [7, 99, 9]
+    alone = crops_of(model, crops[1:2], faces_of([None]), sampler_name=sampler, seed=99)
+    assert torch.allclose(alone[0], after[1], atol=2e-5)
+
+
+def test_a_person_anew_is_anew_in_all_frames(model):
+    crops = face_images(1).repeat(4, 1, 1, 1)
+    before = crops_of(model, crops, faces_of([0, 1, 0, 1]))
+    after = crops_of(model, crops, faces_of([0, 1, 0, 1]), face_seeds="2: 99")
+    assert torch.equal(after[::2], before[::2]) and torch.allclose(after[1], after[3], atol=2e-5)
+    assert (after[1] - before[1]).abs().mean() > 0.01
+
+
+def test_a_seed_for_nobody_is_refused(model):
+    with pytest.raises(ValueError, match="face_seeds names no face by 4: the numbers are 1 to 3"):
+        crops_of(model, face_images(3), faces_of([None] * 3), face_seeds="4: 1")
+
+
 def test_one_synthetic_face_is_swapped_onto_every_frame(model):
     crops = face_images(3)
     faces = faces_of([0, 0, 0])

@@ -1,0 +1,140 @@
+"""In the real page: faces go on and off by a click, and one of them gets another stranger while all others stay."""
+
+import pytest
+
+from face_anonymizer.modules.faces.numbers import parse_numbers, parse_seeds, rank
+from face_anonymizer.modules.model.settings import PaintSettings
+
+BUTTONS = """() => [...document.querySelectorAll(".face-anon-choose .face")].map(
+    (face) => [Number(face.dataset.number), face.getAttribute("aria-pressed")])"""
+CLICK = """([kind, number]) => document.querySelector(`.face-anon-choose .${kind}[data-number="${number}"]`).click()"""
+WIDGETS = """(type) => Object.fromEntries(app.rootGraph.nodes.find((node) => node.type === type).widgets.map(
+    (widget) => [widget.name, widget.value]))"""
+
+
+def run(frontend, server) -> dict:
+    history = server.wait(frontend.queue(), timeout=300)
+    assert frontend.errors() == []
+    return history["outputs"]
+
+
+def actions(outputs: dict) -> dict:
+    return [output["face_anon_report"][0] for output in outputs.values() if "face_anon_report" in output][-1]["actions"]
+
+
+def photo_graph() -> dict:
+    """Sample, Anonymize Photo, Report; as the page would save it, but for what does not matter."""
+    return {
+        "version": 0.4,
+        "last_node_id": 3,
+        "last_link_id": 2,
+        "nodes": [
+            {"id": 1, "type": "FaceAnonSamplePicture", "pos": [0, 0], "size": [300, 300], "outputs": [
+                {"name": "IMAGE", "type": "IMAGE", "links": [1]}]},
+            {"id": 2, "type": "FaceAnonAnonymizePhoto", "pos": [400, 0], "size": [400, 700],
+             "inputs": [{"name": "image", "type": "IMAGE", "link": 1}],
+             "outputs": [{"name": name, "type": kind, "links": links} for name, kind, links in (
+                 ("IMAGE", "IMAGE", []), ("MASK", "MASK", []), ("faces", "FACE_ANON_FACES", []),
+                 ("before_and_after", "IMAGE", []), ("report", "FACE_ANON_REPORT", [2]))]},
+            {"id": 3, "type": "FaceAnonReport", "pos": [900, 0], "size": [300, 200],
+             "inputs": [{"name": "report", "type": "FACE_ANON_REPORT", "link": 2}]},
+        ],
+        "links": [[1, 1, 0, 2, 0, "IMAGE"], [2, 2, 4, 3, 0, "FACE_ANON_REPORT"]],
+    }  # fmt: skip
+
+
+def test_a_click_takes_a_face_out_and_puts_it_back(frontend, server):
+    page = frontend.page
+    frontend.load(photo_graph())
+    page.evaluate("""() => {
+        const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonAnonymizePhoto");
+        const set = { what: "cover", thorough: false, control_after_generate: "fixed", seed: 5 };
+        for (const widget of node.widgets) if (widget.name in set) widget.value = set[widget.name];
+    }""")
+    saved = frontend.serialize()
+    assert actions(run(frontend, server)) == {"redacted": 5}
+    page.wait_for_function("() => document.querySelectorAll('.face-anon-choose .face').length === 5", timeout=20_000)
+    assert page.evaluate(BUTTONS) == [[number, "true"] for number in range(1, 6)]
+    for number in (3, 5):
+        page.evaluate(CLICK, ["face", number])
+    widgets = page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")
+    assert (widgets["who"], widgets["numbers"]) == ("list", "1-2, 4")
+    assert actions(run(frontend, server)) == {"redacted": 3, "kept": 2}
+    for number in (1, 2, 4):  # the last one stays: an empty list would be everybody
+        page.evaluate(CLICK, ["face", number])
+    assert page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")["numbers"] == "4"
+    for number in (1, 2, 3, 5):
+        page.evaluate(CLICK, ["face", number])
+    widgets = page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")
+    assert (widgets["who"], widgets["numbers"]) == ("all", "")
+    page.evaluate(CLICK, ["anew", 2])
+    assert page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")["face_seeds"] == "2: 2000011"
+    page.evaluate(CLICK, ["anew", 2])
+    assert page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")["face_seeds"] == "2: 2000012"
+    now = frontend.serialize()  # what a graph holds is what it held, but for what was clicked
+    values = [next(node for node in one["nodes"] if node["id"] == 2)["widgets_values"] for one in (saved, now)]
+    assert len(values[0]) == len(values[1]) and values[1][-1] == "2: 2000012"
+
+
+def test_another_seed_after_the_run_is_taken_back(frontend, server):
+    """Where the page draws a new seed after each run, "anew" is of the picture that is seen."""
+    page = frontend.page
+    frontend.load(photo_graph())
+    page.evaluate("""() => {
+        const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonAnonymizePhoto");
+        const set = { what: "cover", thorough: false, control_after_generate: "increment", seed: 5 };
+        for (const widget of node.widgets) if (widget.name in set) widget.value = set[widget.name];
+    }""")
+    run(frontend, server)
+    page.wait_for_function("() => document.querySelectorAll('.face-anon-choose .face').length === 5", timeout=20_000)
+    assert page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")["seed"] == 6
+    page.evaluate(CLICK, ["anew", 1])
+    widgets = page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")
+    assert (widgets["seed"], widgets["control_after_generate"]) == (5, "fixed")
+    assert widgets["face_seeds"] == "1: 1000008"
+
+
+def test_the_faces_before_select_faces_are_shown_on_it(frontend, server):
+    frontend.load({
+        "version": 0.4, "last_node_id": 4, "last_link_id": 3,
+        "nodes": [
+            {"id": 1, "type": "FaceAnonSamplePicture", "pos": [0, 0], "size": [300, 300], "outputs": [
+                {"name": "IMAGE", "type": "IMAGE", "links": [1, 3]}]},
+            {"id": 2, "type": "FaceAnonDetectFaces", "pos": [400, 0], "size": [300, 300],
+             "inputs": [{"name": "image", "type": "IMAGE", "link": 1}],
+             "outputs": [{"name": "faces", "type": "FACE_ANON_FACES", "links": [2]}]},
+            {"id": 4, "type": "FaceAnonSelectFaces", "pos": [800, 0], "size": [300, 300],
+             "inputs": [{"name": "faces", "type": "FACE_ANON_FACES", "link": 2}],
+             "outputs": [{"name": "faces", "type": "FACE_ANON_FACES", "links": [4]}]},
+            {"id": 5, "type": "FaceAnonRedactFaces", "pos": [1200, 0], "size": [300, 300],
+             "inputs": [{"name": "image", "type": "IMAGE", "link": 3},
+                        {"name": "faces", "type": "FACE_ANON_FACES", "link": 4}],
+             "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": [5]}]},
+            {"id": 6, "type": "PreviewImage", "pos": [1600, 0], "size": [300, 300],
+             "inputs": [{"name": "images", "type": "IMAGE", "link": 5}]},
+        ],
+        "links": [[1, 1, 0, 2, 0, "IMAGE"], [2, 2, 0, 4, 0, "FACE_ANON_FACES"], [3, 1, 0, 5, 0, "IMAGE"],
+                  [4, 4, 0, 5, 1, "FACE_ANON_FACES"], [5, 5, 0, 6, 0, "IMAGE"]],
+    })  # fmt: skip
+    run(frontend, server)
+    frontend.page.wait_for_function("() => document.querySelectorAll('.face-anon-choose .face').length === 5")
+    frontend.page.evaluate(CLICK, ["face", 1])
+    assert frontend.page.evaluate(WIDGETS, "FaceAnonSelectFaces")["indices"] == "2-5"
+    assert frontend.page.evaluate("() => document.querySelectorAll('.face-anon-choose .anew').length") == 0
+
+
+def test_the_numbers_of_chosen_faces_are_counted_anew():
+    ranges = parse_numbers("5, 1-3, 2-4, 9")
+    assert [rank(number, ranges) for number in (1, 2, 3, 4, 5, 9)] == [1, 2, 3, 4, 5, 6]
+    assert rank(10**9, parse_numbers(f"3-{10**12}")) == 10**9 - 2
+    with pytest.raises(ValueError, match="Face 6 has a seed"):
+        rank(6, ranges)
+
+
+def test_seeds_of_single_faces():
+    assert parse_seeds("") == {} and parse_seeds(" 3: 7,5:12 ") == {3: 7, 5: 12}
+    for wrong in ("3", "3: 7, 3: 8", "0: 1", "3: -1", "a: 1", "3: 7,", f"1: {2**64}"):
+        with pytest.raises(ValueError, match="face_seeds gives faces seeds"):
+            parse_seeds(wrong)
+    painting = PaintSettings(seed=10, own_seeds=((2, 99),))
+    assert [painting.seed_of(offset) for offset in range(4)] == [10, 11, 99, 13]

@@ -1,0 +1,207 @@
+// Choosing faces by a click: below a node that takes numbers of faces the numbered picture, whose faces go on and off.
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+
+const WIDGET = "face_anon_choose";
+const QUEUED = Symbol("the seed of the last run");
+const NUMBERS = ["indices", "numbers"]; // of Select Faces; of the nodes that do it all
+const STYLE = `
+.face-anon-choose { display: flex; flex-direction: column; gap: 4px; overflow: auto; font: 12px sans-serif; color: #ddd; }
+.face-anon-choose > div { position: relative; }
+.face-anon-choose img { display: block; width: 100%; }
+.face-anon-choose button { position: absolute; padding: 0; cursor: pointer; background: transparent; color: #fff; }
+.face-anon-choose .face { border: 2px solid #40e060; border-radius: 4px; }
+.face-anon-choose .face[aria-pressed="false"] { border-color: #e06040; background: rgb(0 0 0 / 0.45); }
+.face-anon-choose .anew { border: 0; width: 18px; height: 18px; border-radius: 9px; transform: translate(-100%, -100%);
+    background: rgb(0 0 0 / 0.6); line-height: 18px; text-align: center; }
+`;
+
+function widgetOf(node, names) {
+    return node.widgets?.find((widget) => names.includes(widget.name));
+}
+
+function set(node, widget, value) {
+    widget.value = value;
+    widget.callback?.(value, app.canvas, node);
+    app.graph.change?.();
+    app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.checkState?.();
+}
+
+// Numbers that a text such as "1, 3-5" names, of those that there are. Empty: all of them.
+function parse(text, known) {
+    const ranges = text.split(",").map((part) => part.split("-").map(Number));
+    return known.filter((number) => !text.trim() || ranges.some(([low, high = low]) => low <= number && number <= high));
+}
+
+function format(numbers) {
+    const runs = [];
+    for (const number of numbers) {
+        const last = runs.at(-1);
+        if (last && number === last[1] + 1) last[1] = number;
+        else runs.push([number, number]);
+    }
+    return runs.map(([low, high]) => (low === high ? `${low}` : `${low}-${high}`)).join(", ");
+}
+
+// The numbers that change as the node is set; null where the run alone knows.
+function chosen(node, known) {
+    const who = widgetOf(node, ["who"]);
+    if (who?.value === "largest") return null;
+    return who?.value === "all" ? known : parse(String(widgetOf(node, NUMBERS).value ?? ""), known);
+}
+
+function toggle(node, number, known) {
+    const before = chosen(node, known) ?? [];
+    const after = known.filter((one) => (one === number) !== before.includes(one));
+    // An empty list means all: the last one stays, rather than that a click on it changes everybody.
+    if (after.length === 0) return;
+    const all = after.length === known.length;
+    const who = widgetOf(node, ["who"]);
+    if (who) set(node, who, all ? "all" : "list");
+    set(node, widgetOf(node, NUMBERS), all ? "" : format(after));
+}
+
+// Another stranger for one face alone: a seed of its own, one more at each click. The node's own seed becomes again what
+// it was when the picture was made, and stays, or all the others would be strangers anew.
+function paintAnew(node, number) {
+    const control = widgetOf(node, ["control_after_generate"]);
+    if (control) set(node, control, "fixed");
+    if (node[QUEUED] !== undefined) set(node, widgetOf(node, ["seed"]), node[QUEUED]);
+    const widget = widgetOf(node, ["face_seeds"]);
+    const seeds = new Map(String(widget.value ?? "").split(",").filter((part) => part.includes(":"))
+        .map((part) => part.split(":").map((text) => text.trim())));
+    const usual = BigInt(Math.trunc(Number(widgetOf(node, ["seed"])?.value ?? 0)));
+    // far from the seeds of the neighbours, which are one apart
+    const next = seeds.has(`${number}`) ? BigInt(seeds.get(`${number}`)) + 1n : usual + BigInt(number) * 1000003n;
+    seeds.set(`${number}`, `${BigInt.asUintN(64, next)}`);
+    set(node, widget, [...seeds].map(([face, seed]) => `${face}: ${seed}`).join(", "));
+}
+
+function button(name, title, click) {
+    const made = document.createElement("button");
+    made.className = name;
+    made.title = title;
+    made.type = "button";
+    made.addEventListener("click", (event) => {
+        event.stopPropagation();
+        click();
+    });
+    return made;
+}
+
+function draw(node, element, { places, images }) {
+    const known = [...new Set(places.map((place) => place.number))].sort((a, b) => a - b);
+    const pictures = new Map();
+    element.replaceChildren();
+    for (const { number, picture, box } of places) {
+        if (!images[picture]) continue;
+        if (!pictures.has(picture)) {
+            const frame = document.createElement("div");
+            const image = document.createElement("img");
+            image.src = api.apiURL(`/view?${new URLSearchParams(images[picture])}`);
+            image.draggable = false;
+            frame.append(image);
+            element.append(frame);
+            pictures.set(picture, frame);
+        }
+        const [x0, y0, x1, y1] = box.map((edge) => Math.min(Math.max(edge, 0), 1) * 100);
+        const face = button("face", "", () => {
+            toggle(node, number, known);
+            press(node, element, known);
+        });
+        face.dataset.number = number;
+        Object.assign(face.style, { left: `${x0}%`, top: `${y0}%`, width: `${x1 - x0}%`, height: `${y1 - y0}%` });
+        pictures.get(picture).append(face);
+        if (widgetOf(node, ["face_seeds"])) {
+            const anew = button("anew", `Face ${number}: another stranger, all others as they are`, () =>
+                paintAnew(node, number),
+            );
+            anew.textContent = "↻";
+            anew.dataset.number = number;
+            Object.assign(anew.style, { left: `${x1}%`, top: `${y1}%` });
+            pictures.get(picture).append(anew);
+        }
+    }
+    press(node, element, known);
+}
+
+function press(node, element, known) {
+    const on = chosen(node, known);
+    for (const face of element.querySelectorAll(".face")) {
+        const number = Number(face.dataset.number);
+        const changes = on === null || on.includes(number);
+        face.setAttribute("aria-pressed", `${changes}`);
+        face.title = `Face ${number} ${changes ? "changes" : "stays as it is"}: click for the other`;
+    }
+}
+
+// The node that a prompt calls by this id: "7", or "3:7" in subgraphs.
+function find(id) {
+    const steps = String(id).split(":");
+    let graph = app.rootGraph ?? app.graph;
+    for (const step of steps.slice(0, -1)) graph = graph?.getNodeById(Number(step))?.subgraph;
+    return graph?.getNodeById(Number(steps.at(-1)));
+}
+
+// Those that take numbers of the faces that a node found: itself, or what its faces go to.
+function takers(node) {
+    if (widgetOf(node, NUMBERS)) return [node];
+    const links = (node.outputs ?? []).filter((output) => output.type === "FACE_ANON_FACES").flatMap((o) => o.links ?? []);
+    return links
+        .map((link) => node.graph.getNodeById(node.graph.getLink(link)?.target_id))
+        .filter((other) => other && /^FaceAnon(Select|Track)Faces$/.test(other.type))
+        .flatMap((other) => (widgetOf(other, NUMBERS) ? [other] : takers(other)));
+}
+
+function show(node, shown) {
+    let widget = node.widgets.find((one) => one.name === WIDGET);
+    if (!widget) {
+        const element = document.createElement("div");
+        element.className = "face-anon-choose";
+        widget = node.addDOMWidget(WIDGET, WIDGET, element, {
+            serialize: false,
+            getMinHeight: () => 160,
+            getValue: () => "",
+            setValue: () => {},
+        });
+        widget.serialize = false; // a graph that is saved has what it had before
+        for (const name of [...NUMBERS, "who"]) follow(node, name, widget);
+        node.setSize?.([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+    }
+    widget.face_anon_shown = shown;
+    draw(node, widget.element, shown);
+}
+
+// The buttons follow what is typed.
+function follow(node, name, widget) {
+    const typed = widgetOf(node, [name]);
+    if (!typed) return;
+    const before = typed.callback;
+    typed.callback = function (...values) {
+        const result = before?.apply(this, values);
+        const known = [...new Set(widget.face_anon_shown.places.map((place) => place.number))].sort((a, b) => a - b);
+        press(node, widget.element, known);
+        return result;
+    };
+}
+
+app.registerExtension({
+    name: "FaceAnonymizer.Choose",
+    nodeCreated(node) {
+        const seed = widgetOf(node, ["face_seeds"]) && widgetOf(node, ["seed"]);
+        // before the widget behind it gives the seed of the next run
+        if (seed) seed.afterQueued = () => (node[QUEUED] = seed.value);
+    },
+    setup() {
+        const style = document.createElement("style");
+        style.textContent = STYLE;
+        document.head.append(style);
+        api.addEventListener("executed", ({ detail }) => {
+            const { face_anon_places: places, images } = detail.output ?? {};
+            if (!places?.length || !images?.length) return;
+            const node = find(detail.display_node ?? detail.node);
+            if (!node) return;
+            for (const taker of takers(node)) show(taker, { places, images });
+        });
+    },
+});
