@@ -14,6 +14,7 @@ from ..modules.faces.report import Report
 from ..modules.faces.settings import FALLBACKS, PARTS, REGIONS, PasteSettings
 from ..modules.host.detector import looker
 from ..modules.host.landmarks import landmark_faces
+from ..modules.host.origins import content_of
 from ..modules.host.reader import face_reader
 from ..modules.model.own import OWN_SIZE
 from ..modules.output.repaints import kept_by_blends, refinements
@@ -299,7 +300,7 @@ def _note_on_second_pass(node: type[io.ComfyNode], earlier: Report | None, done:
 
 def _is_swap(node: type[io.ComfyNode]) -> bool:
     """Whether the graph paints somebody else's face onto a node's crops."""
-    return is_swap(*graph_of(node), "crops")
+    return is_swap(*graph_of(node), "crops", content_of)
 
 
 def _painted(node: type[io.ComfyNode]) -> tuple[float | None, float | None]:

@@ -13,6 +13,7 @@ from ..modules.model.settings import PaintSettings
 from ..modules.recognition.landmarks import LANDMARKS
 from ..modules.recognition.settings import AUTO
 from .detect import PASS, if_no_face_input, min_score_input, thorough_input
+from .graph import SHOWN, link_or_value
 from .model import check_model
 from .painting_inputs import face_seeds_input, whole_model_input
 from .presets import (
@@ -58,16 +59,12 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
                 "identity",
             ],
             inputs=[
-                # a link, not the picture: with it the nodes in this one's place are kept by the host as any others
-                io.Image.Input(
-                    "image", raw_link=True, tooltip="A photo, several of one size, or the frames of a clip."
-                ),
+                io.Image.Input("image", tooltip="A photo, several of one size, or the frames of a clip."),
                 *first_inputs(WHAT),
                 io.Image.Input(
                     "source",
                     optional=True,
                     lazy=True,
-                    raw_link=True,
                     tooltip="With swap: a photo of the person whose face is put there. Its best face counts.",
                 ),
                 *later_inputs(),
@@ -96,13 +93,18 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
                 ),
                 ReportSocket.Output(display_name="report", tooltip="What became of every face, for the saving nodes."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=SHOWN,
             enable_expand=True,
         )
 
     @classmethod
     def validate_inputs(cls, model, what=None):
         return True if what == COVER else check_model(model)
+
+    @classmethod
+    def check_lazy_status(cls, what=STRANGERS, **inputs):
+        """As the host asks: what is connected and not evaluated yet is None, what is not connected is not there."""
+        return ["source"] if what == SWAP and inputs.get("source", ...) is None else []
 
     @classmethod
     def execute(
@@ -130,6 +132,7 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
         check_choices(what, WHAT, who, numbers)
         if what == SWAP and source is None:
             raise ValueError("A swap needs to know whose face: connect a photo of that person to source.")
+        image, source = link_or_value(cls, "image", image), link_or_value(cls, "source", source)
         graph = GraphBuilder()
         looked = {"min_score": min_score, "thorough": thorough}
         found = graph.node("FaceAnonDetectFaces", "detect", image=image, if_no_face=if_no_face, **looked)

@@ -8,6 +8,7 @@ from ..modules.faces.settings import IDENTITIES, SAME_NOISE, DetectSettings, Pas
 from ..modules.model.settings import PaintSettings
 from ..modules.recognition.settings import AUTO
 from .detect import PASS, if_no_face_input, min_score_input, thorough_input
+from .graph import SHOWN, link_or_value
 from .model import check_model
 from .painting_inputs import face_seeds_input, whole_model_input
 from .presets import (
@@ -37,8 +38,7 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
             "or covers it. Sound and times stay. What the single nodes for videos do, in one.",
             search_aliases=["anonymize video", "video privacy", "anonymize clip"],
             inputs=[
-                # a link, as in Anonymize Photo
-                io.Video.Input("video", raw_link=True, tooltip="Of Load Video, also trimmed."),
+                io.Video.Input("video", tooltip="Of Load Video, also trimmed."),
                 *first_inputs((STRANGERS, COVER)),
                 *later_inputs(),
                 min_score_input(optional=True),
@@ -62,7 +62,7 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
                 FacesSocket.Output(display_name="faces", tooltip="The faces that were changed, of all frames."),
                 ReportSocket.Output(display_name="report", tooltip="What became of every face, for the saving nodes."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=SHOWN,
             enable_expand=True,
         )
 
@@ -93,6 +93,7 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
         face_seeds="",
     ) -> io.NodeOutput:
         check_choices(what, (STRANGERS, COVER), who, numbers)
+        video = link_or_value(cls, "video", video)
         graph = GraphBuilder()
         looked = {"min_score": min_score, "thorough": thorough, "if_no_face": if_no_face, "points": what != COVER}
         faces = graph.node("FaceAnonTrackVideo", "track", video=video, **looked).out(0)

@@ -9,6 +9,7 @@ from typing import Any
 
 import folder_paths
 
+from ..files import sha256_of
 from ..output.provenance import ASIDE, MASK, NOTHING, PICTURE, SAME
 
 _SHOWN = ("IMAGE", "VIDEO")
@@ -66,6 +67,14 @@ class ComfyHost:
         except OSError:
             pass
         return []
+
+
+def content_of(name: str) -> str:
+    """The digest of the file that a node of the graph names; the name itself where there is none."""
+    try:
+        return "".join(map(sha256_of, ComfyHost().find_files(name, folders=False))) or name
+    except OSError:
+        return name
 
 
 def node_class(class_type: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..faces.numbers import parse_numbers
 from .upstream import Prompt, files_named, linked, nodes_upstream
@@ -12,18 +12,20 @@ _CLIPS = (".gif", ".apng", ".tif", ".tiff", ".mpo")  # files of several pictures
 _CHOICES = {"faces", "indices"}  # inputs of a node that chooses among faces
 
 
-def is_swap(prompt: Prompt, node_id: str, input_name: str) -> bool:
+def is_swap(prompt: Prompt, node_id: str, input_name: str, content_of: Callable[[str], str] = str) -> bool:
     """Whether somebody else's face was painted: a node on the way has another source than driving picture, or another
     face of the same.
 
     Args:
         prompt, node_id, input_name: as for upstream.numbers_upstream.
+        content_of: gives of a file, by the name that a node has for it, what is the same of two with the same content.
+            Of one photo that two nodes load nobody else's face comes.
     """
     for number in nodes_upstream(prompt, node_id, input_name):
         inputs = prompt[number].get("inputs", {})
         for source, driving in (("source", "crops"), ("source_states", "driving_states")):
             if linked(prompt, inputs.get(source)) is not None and driving in inputs:
-                theirs, ours = _files(prompt, number, source), _files(prompt, number, driving)
+                theirs, ours = (_files(prompt, number, name, content_of) for name in (source, driving))
                 shown = nodes_upstream(prompt, number, source)
                 if not theirs <= ours or not (theirs or linked(prompt, inputs[driving]) in shown):
                     return True
@@ -32,9 +34,9 @@ def is_swap(prompt: Prompt, node_id: str, input_name: str) -> bool:
     return False
 
 
-def _files(prompt: Prompt, number: str, name: str) -> set[str]:
-    """The nodes that load what an input's picture comes from."""
-    return {i for i in nodes_upstream(prompt, number, name) if files_named(prompt, i)}
+def _files(prompt: Prompt, number: str, name: str, content_of: Callable[[str], str]) -> set[str]:
+    """The contents of the files that an input's picture comes from."""
+    return {content_of(file) for i in nodes_upstream(prompt, number, name) for file in files_named(prompt, i)}
 
 
 def _crops(prompt: Prompt, value) -> set[str] | None:

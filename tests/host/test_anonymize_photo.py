@@ -185,6 +185,31 @@ def test_another_seed_loads_nothing_and_looks_for_nothing(server):
     assert ran in ([], ["3"]) and np.array_equal(same, again)
 
 
+@pytest.mark.parametrize("what", ["cover", "swap"])
+def test_of_a_list_of_photos_each_has_its_result(server, what):
+    """Other nodes split a batch into a list, and load folders as one; the host calls every node once a photo then."""
+    prompt = in_one(what=what, model="demo", preset="fast")
+    prompt["b"] = node("ImageBatch", image1=["1", 0], image2=["8", 0])
+    prompt["8"] = node("LoadImage", image="source.png")
+    prompt["l"] = node("RebatchImages", images=["b", 0], batch_size=1)
+    prompt["2"]["inputs"]["image"] = ["l", 0]
+    prompt["m"] = node("MaskToImage", mask=["2", 1])
+    prompt["4"] = node("PreviewImage", images=["m", 0])
+    prompt["5"] = node("PreviewImage", images=["2", 3])
+    history = server.wait(server.queue(prompt), timeout=200)
+    pictures = {number: [] for number in "345"}
+    for number, picture in server.images(history):
+        if number in pictures:
+            pictures[number].append(np.asarray(picture.convert("RGB")))
+    assert {number: len(found) for number, found in pictures.items()} == {"3": 2, "4": 2, "5": 2}
+    assert len({picture.tobytes() for picture in pictures["3"]}) == 2
+    for picture, mask in zip(pictures["3"], pictures["4"], strict=True):
+        assert picture.shape == mask.shape and 0.05 < (mask > 250).mean() < 0.9
+    reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
+    action = "redacted" if what == "cover" else "swapped"
+    assert len([report for report in reports if report["actions"] == {action: 1}]) >= 2
+
+
 def test_without_a_face_no_model_is_loaded_and_the_user_decides(server):
     picture, report, ran = run(server, in_one("empty", what="strangers", model="demo"))
     assert (picture == (90, 120, 200)).all() and report["faces"] == [] and "load" not in ran

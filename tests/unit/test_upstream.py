@@ -25,6 +25,10 @@ def test_degree_denoise_and_swaps_of_the_shipped_graphs(name):
     prompt = json.loads((GRAPHS / f"{name}.json").read_text(encoding="utf-8"))
     (paste,) = (number for number, node in prompt.items() if node["class_type"] == "FaceAnonPasteFaces")
     degree, denoise, swap = EXPECTED[name]
+    # what stands there is the picture that every ComfyUI has; a user puts a photo in each place
+    for number, node in prompt.items():
+        if node["class_type"] == "LoadImage":
+            node["inputs"]["image"] = f"{number}.png"
     assert max(numbers_upstream(prompt, paste, "crops", "degree")) == degree
     assert numbers_upstream(prompt, paste, "crops", "denoise") == denoise
     assert is_swap(prompt, paste, "crops") == swap
@@ -189,6 +193,21 @@ def test_ones_own_crops_as_source_are_no_swap(source, swap):
     states = {"source_states": source, "driving_states": ["crops", 0]}
     prompt["decoded"] = {"class_type": "FaceAnonApply", "inputs": states}
     assert is_swap(prompt, "paste", "crops") is swap
+
+
+@pytest.mark.parametrize("file, swap", [("a.png", False), ("copy of a.png", False), ("b.png", True)])
+def test_the_same_photo_loaded_a_second_time_is_no_swap(file, swap):
+    prompt = graph(
+        photo=("LoadImage", {"image": "a.png"}),
+        again=("LoadImage", {"image": file}),
+        found=("FaceAnonDetectFaces", {"image": ["photo", 0]}),
+        found_again=("FaceAnonDetectFaces", {"image": ["again", 0]}),
+        crops=("FaceAnonCropFaces", {"image": ["photo", 0], "faces": ["found", 0]}),
+        source=("FaceAnonCropFaces", {"image": ["again", 0], "faces": ["found_again", 0]}),
+        decoded=("FaceAnonAnonymizeCrops", {"crops": ["crops", 0], "source": ["source", 0], "degree": 0.0}),
+    )
+    assert is_swap(prompt, "paste", "crops", lambda name: name.removeprefix("copy of ")) is swap
+    assert is_swap(prompt, "paste", "crops") is (swap or file != "a.png")
 
 
 def chosen(indices, faces="found", **more):
