@@ -1,14 +1,13 @@
 """Find faces and choose among them."""
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..modules.faces.adapters import faces_from_boxes, faces_from_landmarks
-from ..modules.faces.fingerprint import take_fingerprint
+from ..modules.faces.marks import know
 from ..modules.faces.numbers import note_on_numbers
 from ..modules.faces.outcomes import FOUND
 from ..modules.faces.report import report_faces
@@ -152,7 +151,7 @@ class FaceAnonDetectFaces(io.ComfyNode):
         else:
             faces = detect(image, DetectSettings(min_score, max_faces, thorough), step_progress(batch))
         if faces.fingerprint is None:  # of another node's faces
-            faces = replace(faces, fingerprint=take_fingerprint(image))
+            faces = know(image, faces)
         preview, shown = preview_faces(cls, image, faces)
         outputs = (faces, _bounding_boxes(faces), preview)
         if not len(faces):

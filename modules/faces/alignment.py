@@ -18,6 +18,7 @@ import torch
 
 from .fingerprint import GROWN, Fingerprint, agreement, touched_cells
 from .fingerprint import SIDE as _FINGERPRINT_SIDE
+from .marks import first_moved
 from .originals import remember
 from .types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 
@@ -236,6 +237,14 @@ def _check_fingerprint(images: torch.Tensor, faces: Faces, taken: Fingerprint, f
                 f"Picture {first + number + 1} is not the one in which these faces were found: outside of the faces "
                 f"the two agree by {value:.2f}, {least:.2f} is the least. Connect the picture that went into Detect "
                 "Faces (a graded copy will do), or detect the faces in this one."
+            )
+        if (beside := first_moved(images[number], faces, number)) is not None:
+            place, moved = beside
+            raise ValueError(
+                f"Picture {first + number + 1} is not the one in which these faces were found: face {place + 1} "
+                f"stands {moved.pixels:.0f} pixels beside its place (the two agree by {moved.there:.2f} there, by "
+                f"{moved.here:.2f} at it). Connect the picture that went into Detect Faces, or detect the faces in "
+                "this one."
             )
 
 

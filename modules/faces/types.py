@@ -6,10 +6,14 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .fingerprint import Fingerprint
+
+if TYPE_CHECKING:
+    from .marks import Mark
 
 FIVE_POINTS = "five"  # eye, eye, nose, mouth corner, mouth corner; the image-left one first
 IBUG_68 = "ibug68"
@@ -59,6 +63,7 @@ class Face:
         original: uint8 (3, 160, 160), what the picture shows in the square of its crop (originals.remember), by which a
             later step knows the person; None where nobody looked. Never written anywhere.
         painted: how its crop was painted, where that is known.
+        mark: what the picture showed at its place, by which another shot is told; None where nobody took it.
     """
 
     image_index: int
@@ -73,6 +78,7 @@ class Face:
     alignment: np.ndarray | None = None
     original: np.ndarray | None = field(default=None, repr=False, compare=False)
     painted: Painted | None = None
+    mark: Mark | None = field(default=None, repr=False, compare=False)
 
     @property
     def size(self) -> float:

@@ -16,7 +16,7 @@ from ..attempts.studio import Proof
 from ..faces.alignment import crop_faces
 from ..faces.detect.detection import detect_faces, load_face_networks
 from ..faces.detect.glance import glance
-from ..faces.fingerprint import take_fingerprint
+from ..faces.marks import know
 from ..faces.outcomes import ANONYMIZED, FOUND, REDACTED, SWAPPED
 from ..faces.paste.cover_and_look import cover_and_look
 from ..faces.paste.look import Find, Look
@@ -339,7 +339,7 @@ class Anonymizer:
 
     def _detect(self, batch: torch.Tensor, settings: DetectSettings) -> Faces:
         with torch.inference_mode():
-            return replace(detect_faces(self._networks, batch, settings), fingerprint=take_fingerprint(batch))
+            return know(batch, detect_faces(self._networks, batch, settings))
 
     @cached_property
     def _networks(self):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 
 import comfy.model_management
@@ -14,7 +13,7 @@ import torch
 from ..faces.detect.clip_search import ClipSearch
 from ..faces.detect.detection import detect_faces, load_face_networks
 from ..faces.detect.glance import glance
-from ..faces.fingerprint import take_fingerprint
+from ..faces.marks import know
 from ..faces.paste.look import Find
 from ..faces.settings import DetectSettings
 from ..faces.types import Faces
@@ -92,4 +91,4 @@ def detect(
         ValueError: images of another shape.
     """
     with detector() as find:
-        return replace(find(images, settings, progress=progress), fingerprint=take_fingerprint(images))
+        return know(images, find(images, settings, progress=progress))

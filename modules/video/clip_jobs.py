@@ -19,7 +19,7 @@ import torch
 from ..attempts.studio import Proof
 from ..faces.alignment import check_faces, crop_faces
 from ..faces.detect.clip_search import ClipSearch
-from ..faces.fingerprint import take_fingerprint
+from ..faces.marks import know
 from ..faces.outcomes import FOUND, REDACTED
 from ..faces.paste.cover_and_look import cover_and_look
 from ..faces.paste.look import Find, Look
@@ -118,7 +118,7 @@ class ClipJobs:
                 read = first + len(frames)
                 if watch is not None:
                     watch(first, frames, count)
-                yield frames, replace(search.search(frames, advance), fingerprint=take_fingerprint(frames))
+                yield frames, know(frames, search.search(frames, advance), FRAMES_AT_ONCE)
 
         with self.machine.search(detecting, float(info.rate)) as search:
             faces = follow_faces(parts(search), count, tracking)
