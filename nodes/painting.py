@@ -180,7 +180,7 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
             outputs=[
                 io.Image.Output(
                     display_name="crops",
-                    tooltip="Of a face of which no attempt passed without a picture: it is covered.",
+                    tooltip="A face of which no attempt passed comes without a picture: Paste Faces covers it.",
                 ),
                 FacesSocket.Output(
                     display_name="faces", tooltip="For Paste Faces: attempts, degrees and verdicts, for its report."

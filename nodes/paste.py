@@ -185,7 +185,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
                         default=False,
                         optional=True,
                         advanced=True,
-                        tooltip=f"The original {part} of every face stay. They help to recognise a person.",
+                        tooltip=f"Keeps the original {part} of every face, which helps to recognise a person.",
                     )
                     for part in PARTS
                 ),

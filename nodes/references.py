@@ -95,7 +95,7 @@ def _reference_inputs(role: str) -> list:
     return [
         ReferenceNetSocket.Input("reference_net", tooltip=f"{role}_reference_net of Load Face Anonymizer Model."),
         io.Latent.Input("latent", tooltip="The face crops, encoded by the model's VAE."),
-        EmbedsSocket.Input("embeds", tooltip="The same face crops, through Encode Image."),
+        EmbedsSocket.Input("embeds", tooltip="The same face crops, through Encode Face Image."),
     ]
 
 
