@@ -1,17 +1,32 @@
 """The pack in other languages: nothing is missing, nothing is left in English, and the page shows it."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from face_anonymizer.tools.locales.check import LANGUAGES, faults
 from face_anonymizer.tools.locales.english import LOCALES, RECORD, english, read_language, texts, without
+from face_anonymizer.tools.workflows.frontend import Frontend
 
 HOW = (
     "The texts of nodes have changed. `python scripts/with_env.py tools/run.py locales.english` notes the new ones and "
     "takes out the translations that no longer hold; translate what it names in each locales/<language>/nodeDefs.json, "
     "until `tools/run.py locales.check` finds nothing."
 )
+ADDED = """() => {
+    const node = LiteGraph.createNode("FaceAnonAnonymizePhoto");
+    app.graph.add(node);
+    const stores = document.querySelector("#vue-app").__vue_app__.config.globalProperties.$pinia._s;
+    return {
+        title: node.title,
+        inputs: Object.fromEntries(node.inputs.map((one) => [one.name, one.localized_name])),
+        widgets: Object.fromEntries(node.widgets.map((one) => [one.name, one.label])),
+        outputs: node.outputs.map((one) => one.localized_name),
+        ...(({ description, category }) => ({ description, category }))(
+            stores.get("nodeDef").nodeDefsByName.FaceAnonAnonymizePhoto),
+    };
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +103,27 @@ def test_a_translation_of_a_text_that_has_changed_is_taken_out(tiny):
     assert faults("zh", rest, record)[0].startswith(f"{key}: missing")
     everything = {key for key, _ in texts(files)}
     assert without(files, everything) == {}
+
+
+@pytest.fixture
+def chinese(browser, server) -> Iterator[Frontend]:
+    """The page as it opens for a user who has chosen 中文 in its settings."""
+    server.post("/settings", {"Comfy.Locale": "zh"})
+    page = Frontend(browser, server)
+    yield page
+    page.close()
+    server.post("/settings", {"Comfy.Locale": "en"})
+
+
+def test_the_page_shows_it(chinese):
+    files = read_language(LOCALES / "zh")
+    node, words = files["nodeDefs"]["FaceAnonAnonymizePhoto"], files["main"]["nodeCategories"]
+    names = {name: text["name"] for name, text in node["inputs"].items()}
+    shown = chinese.page.evaluate(ADDED)
+    assert shown["title"] == node["display_name"] == "匿名化照片"
+    assert shown["description"] == node["description"]
+    assert shown["category"] == f"{words['face anonymizer']}/{words['photo']}" == "人脸匿名化/照片"
+    assert shown["inputs"] == names and names["degree"] == "匿名程度"
+    assert {name: names[name] for name in shown["widgets"] if name in names}.items() <= shown["widgets"].items()
+    assert shown["outputs"][2:] == [node["outputs"][index]["name"] for index in "234"]
+    assert not chinese.errors()

@@ -11,7 +11,7 @@ MOST = 75e6  # bytes
 # Every file that ships is of one of these, and of each there is one. "*" holds no further folder.
 _LISTED = """
 CHANGELOG.md CONTRIBUTING.md LICENSE NOTICE README.md __init__.py pyproject.toml requirements.txt
-nodes/*.py modules/*.py modules/*/*.py modules/*/*/*.py scripts/*.py
+nodes/*.py modules/*.py modules/*/*.py modules/*/*/*.py scripts/*.py locales/*/*.json
 web/docs/*.md web/js/*.js workflows/*.json workflows/*.jpg workflows/api/*.json subgraphs/*.json
 assets/*.jpg assets/*.mp4 docs/*.md docs/*.ipynb docs/*.webp docs/*/*.webp docs/*/*.jpg docs/*/*.png docs/*/*.jsonl
 models/*.safetensors models/face_anon/demo/*.json models/face_anon/demo/*/*.json models/face_anon/demo/*/*.safetensors
