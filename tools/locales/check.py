@@ -43,7 +43,8 @@ _FIXED = re.compile(
     r"`[^`]* [^`]*`|%[^%]+%|\w+/\w+(?:/\w+)*/?|\d+, \d+-\d+|(?<![\w.])\.[a-z]+\b|\d+(?:\.\d+)?|[A-Z]{3,}"
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
-_SPELLED = {"one": "1", "each": "1", "two": "2", "both": "2", "three": "3", "five": "5"}  # may be written in digits
+# which may be written in digits
+_SPELLED = {"a": "1", "one": "1", "each": "1", "two": "2", "both": "2", "three": "3", "five": "5"}
 
 
 def faults(code: str, files: Mapping, record: Mapping) -> list[str]:
