@@ -56,7 +56,11 @@ def test_what_the_nodes_say_is_what_is_translated(server, record):
     assert english(server.object_info()) == record, HOW
 
 
-@pytest.mark.parametrize("language", [code for code in LANGUAGES if (LOCALES / code).is_dir()])
+def test_the_languages_are_all_there_and_no_other():
+    assert {path.name for path in LOCALES.iterdir()} == set(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_language_is_whole(language, record):
     found = faults(language, read_language(LOCALES / language), record)
     assert not found, "\n".join([f"locales/{language}:", *found])
