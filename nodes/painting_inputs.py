@@ -153,8 +153,8 @@ def face_seeds_input() -> io.Input:
         default="",
         optional=True,
         advanced=True,
-        tooltip='Another stranger for single faces: numbers, each with a seed of its own, such as "3: 7, 5: 12". All '
-        "other faces stay as they are.",
+        tooltip='Another stranger for single faces: numbers, each with a seed of its own, such as "3: 7, 5: 12". No '
+        "other face changes by it.",
     )
 
 

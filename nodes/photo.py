@@ -75,7 +75,7 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
                     options=list(BATCHES),
                     optional=True,
                     advanced=True,
-                    tooltip="Of several pictures: photos, or a clip, in which a person is followed and keeps one face.",
+                    tooltip="Of several pictures: photos, or a clip, in which a person is followed and gets one face.",
                 ),
                 if_no_face_input(),
                 whole_model_input(
