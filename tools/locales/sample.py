@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 
 from face_anonymizer.modules.host.location import PACK
@@ -39,15 +39,14 @@ def texts(nodes: Mapping, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def sample(nodes: Mapping, code: str) -> list[tuple[str, str]]:
-    """COUNT texts that differ, in the order of their nodes.
+    """COUNT texts that differ, in the order of their nodes. A new text beside them changes at most one of them.
 
     Args:
         nodes: of a language's nodeDefs.json.
-        code: of the language, from which chance begins.
+        code: of the language, for which other texts are drawn than for another one.
     """
     first = {text: key for key, text in reversed(list(texts(nodes)))}
-    keys = sorted(first.values())
-    chosen = set(random.Random(code).sample(keys, COUNT))
+    chosen = sorted(first.values(), key=lambda key: sha256(f"{code} {key}".encode()).digest())[:COUNT]
     return [(key, text) for key, text in texts(nodes) if key in chosen]
 
 
