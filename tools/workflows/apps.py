@@ -1,6 +1,6 @@
 """Apps: graphs that ComfyUI opens as a form (workflows/NAME.app.json), with one's own picture, few settings, Run."""
 
-from face_anonymizer.tools.workflows.graph_parts import EXAMPLE, MODEL, detect, save_image
+from face_anonymizer.tools.workflows.graph_parts import EXAMPLE, MODEL, cover, detect, save_image
 
 
 def _app(changes: dict, last: str, form: tuple[tuple[str, str], ...], thumbnail: str, painted: bool = True) -> dict:
@@ -43,12 +43,7 @@ APPS = {
     "Cover the faces of my photo": _app(
         {
             "detect": detect([340, 80], "photo", thorough=True),
-            "redact": {
-                "type": "FaceAnonRedactFaces",
-                "pos": [680, 80],
-                "width": 300,
-                "inputs": {"image": ("photo", 0), "faces": ("detect", 0)},
-            },
+            "redact": cover([680, 80], ("photo", 0), ("detect", 0)),
         },
         "redact",
         (("redact", "mode"), ("redact", "shape")),

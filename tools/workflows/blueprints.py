@@ -2,6 +2,8 @@
 
 from face_anonymizer.tools.workflows.frontend import Frontend
 from face_anonymizer.tools.workflows.graph_parts import (
+    NOT_PASSED_TITLE,
+    cover,
     crop,
     detect,
     loader,
@@ -66,12 +68,7 @@ BLUEPRINTS = {
         {
             "photo": sample([0, 80], "Photo"),
             "detect": detect([330, 80], "photo", thorough=True),
-            "redact": {
-                "type": "FaceAnonRedactFaces",
-                "pos": [660, 80],
-                "width": 300,
-                "inputs": {"image": ("photo", 0), "faces": ("detect", 0)},
-            },
+            "redact": cover([660, 80], ("photo", 0), ("detect", 0)),
             "save": save_image([990, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
         },
         _ENDS,
@@ -107,13 +104,7 @@ BLUEPRINTS = {
                 "height": 740,
                 "inputs": {"before": ("photo", 0), "after": ("source_photo", 0), "faces": ("detect", 0)},
             },
-            "redact": {
-                "type": "FaceAnonRedactFaces",
-                "title": "Cover what did not pass",
-                "pos": [1040, 80],
-                "width": 300,
-                "inputs": {"image": ("source_photo", 0), "faces": ("verify", 2), "report": ("verify", 3)},
-            },
+            "redact": cover([1040, 80], ("source_photo", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE),
             "save": save_image([1370, 80], ("redact", 0), ("redact", 2), "verified", painted=False),
         },
         _ENDS,

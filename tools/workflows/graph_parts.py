@@ -15,6 +15,7 @@ EXAMPLE = "example.png"  # stands in the input folder of every ComfyUI: what pro
 EXAMPLE_VIDEO = "example.mp4"
 SOURCE_TITLE = "Source: whose face"
 ALIGNED_TITLE = "Aligned face"
+NOT_PASSED_TITLE = "Cover what did not pass"
 
 LIMITS = """This lowers the chance that somebody is recognised; it is no guarantee. Look at the detector's preview: a
 face without a box stays as it is. Body, clothes, text and voice are not touched."""
@@ -202,6 +203,12 @@ def crop(pos, image: str, faces: str) -> dict:
         "inputs": {"image": (image, 0), "faces": (faces, 0), **WHOLE},
         "widgets": {"size": OWN_SIZE},
     }
+
+
+def cover(pos, picture: tuple, faces: tuple, report: tuple | None = None, **more) -> dict:
+    """Redact Faces; report: of an earlier step; more: what the node has besides, a title or another width."""
+    inputs = {"image": picture, "faces": faces, **({"report": report} if report else {})}
+    return {"type": "FaceAnonRedactFaces", "pos": pos, "width": 300, "inputs": inputs, **more}
 
 
 def degree(pos) -> dict:

@@ -7,9 +7,11 @@ from face_anonymizer.tools.workflows.graph_parts import (
     CLEAN,
     IMAGE_SIZE,
     LIMITS,
+    NOT_PASSED_TITLE,
     OWN,
     SOURCE_TITLE,
     WHOLE,
+    cover,
     crop,
     ddpm,
     degree,
@@ -153,12 +155,7 @@ def chosen_graph() -> dict:
         },
         "crop": crop([660, 80], "photo", "select"),
         **paint_and_paste("photo", 660),
-        "redact": {
-            "type": "FaceAnonRedactFaces",
-            "pos": [1320, 80],
-            "width": 420,
-            "inputs": {"image": ("paste", 0), "faces": ("select", 1), "report": ("paste", 2)},
-        },
+        "redact": cover([1320, 80], ("paste", 0), ("select", 1), ("paste", 2), width=420),
         "save": save_image([1320, 380], ("redact", 0), ("redact", 2), "anonymized"),
     }
     groups = [
@@ -186,13 +183,7 @@ def verify_graph() -> dict:
             "height": 740,
             "inputs": {"before": ("photo", 0), "after": ("paste", 0), "faces": ("crop", 1), "report": ("paste", 2)},
         },
-        "redact": {
-            "type": "FaceAnonRedactFaces",
-            "title": "Cover what did not pass",
-            "pos": [1700, 80],
-            "width": 360,
-            "inputs": {"image": ("paste", 0), "faces": ("verify", 2), "report": ("verify", 3)},
-        },
+        "redact": cover([1700, 80], ("paste", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE, width=360),
         "save": {
             **save_image([1700, 380], ("redact", 0), ("redact", 2), "anonymized"),
             **{"title": "After", "width": 360},
@@ -213,12 +204,7 @@ def redact_photo_graph() -> dict:
         "about": note(_REDACT + LIMITS + " " + CLEAN, [0, -200], 700, 180),
         "photo": sample([0, 80], "Photo"),
         "detect": detect([330, 80], "photo", thorough=True),
-        "redact": {
-            "type": "FaceAnonRedactFaces",
-            "pos": [660, 80],
-            "width": 300,
-            "inputs": {"image": ("photo", 0), "faces": ("detect", 0)},
-        },
+        "redact": cover([660, 80], ("photo", 0), ("detect", 0)),
         "save": save_image([990, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
     }
     return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-15, -10, 1440, 620])]}
