@@ -1,7 +1,6 @@
 """FaceAnonAnonymizeCrops, the whole method on a batch of crops, and what every node that paints makes of its inputs."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -116,11 +115,6 @@ def check_crops(model: FaceAnonModel, crops: torch.Tensor) -> None:
         )
 
 
-def sampler_of(model: FaceAnonModel, name: str, scheduler: str, steps: int, guidance_scale: float) -> SamplerSettings:
-    """How a node samples, with the model's own values where it is set so."""
-    return with_own(SamplerSettings(name, scheduler, steps, guidance_scale), model.folder)
-
-
 def proof_of(model: FaceAnonModel, verify: str, keep: str, settings: AttemptSettings) -> Proof | None:
     """What is asked of every result; None where nobody looks.
 
@@ -228,9 +222,10 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         check_degree(degree)
         check_crops(parts, crops)
         parts = watched(cls, parts)
-        sampler = sampler_of(parts, sampler_name, scheduler, steps, guidance_scale)
-        sampler = replace(sampler, guidance_from=guidance_from, guidance_to=guidance_to)
-        painting = PaintSettings(degree, seed, sampler, faces_at_once, own_seeds(faces, face_seeds))
+        sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale, guidance_from, guidance_to)
+        painting = PaintSettings(
+            degree, seed, with_own(sampler, parts.folder), faces_at_once, own_seeds(faces, face_seeds)
+        )
         proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
         if source is not None:
             painted = swap_faces(parts, source, crops, faces, painting, proof=proof)

@@ -30,7 +30,7 @@ from .graph import ASKED, graph_of
 from .model import drawn_faces_note, models_upstream
 from .painting_inputs import whole_model_input
 from .reporting import show_report, step_progress
-from .types import PHOTO, FacesSocket, ReportSocket
+from .types import PHOTO, FacesSocket, ReportSocket, picture_outputs
 
 _PASTE = PasteSettings()
 _PAINTERS = {"FaceAnonPasteFaces", "FaceAnonAnonymizePhoto"}
@@ -220,13 +220,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
                     "no more be measured, is refused. auto: unless a demonstration model painted it.",
                 ),
             ],
-            outputs=[
-                io.Image.Output(tooltip="The finished pictures."),
-                io.Mask.Output(tooltip="What was changed."),
-                ReportSocket.Output(
-                    display_name="report", tooltip="What became of every face: for the next step, or a node that saves."
-                ),
-            ],
+            outputs=picture_outputs(),
             hidden=ASKED,
         )
 

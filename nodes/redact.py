@@ -11,7 +11,7 @@ from ..modules.host.detector import looker
 from .graph import SHOWN
 from .paste import keep_input
 from .reporting import show_report, step_progress
-from .types import PHOTO, FacesSocket, ReportSocket
+from .types import PHOTO, FacesSocket, ReportSocket, picture_outputs
 
 _REDACT = RedactSettings()
 
@@ -80,13 +80,7 @@ class FaceAnonRedactFaces(io.ComfyNode):
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same picture."),
                 keep_input(COVERED_BUT_KEPT),
             ],
-            outputs=[
-                io.Image.Output(tooltip="The finished pictures."),
-                io.Mask.Output(tooltip="What was changed."),
-                ReportSocket.Output(
-                    display_name="report", tooltip="What became of every face: for the next step, or a node that saves."
-                ),
-            ],
+            outputs=picture_outputs(),
             hidden=SHOWN,
         )
 

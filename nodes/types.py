@@ -15,3 +15,22 @@ FacesSocket = io.Custom("FACE_ANON_FACES")  # modules/faces/types.py, Faces
 ReportSocket = io.Custom("FACE_ANON_REPORT")  # modules/faces/report.py, Report
 
 FaceLandmarksSocket = io.Custom("FACE_LANDMARKS")  # the core's own, of MediaPipe Face Landmarker
+
+
+def picture_outputs() -> list:
+    """Of nodes that change faces of pictures."""
+    return [
+        io.Image.Output(tooltip="The finished pictures."),
+        io.Mask.Output(tooltip="What was changed."),
+        _report_output(),
+    ]
+
+
+def video_outputs() -> list:
+    """Of nodes that change faces of a video."""
+    return [io.Video.Output(tooltip="For Save Video (clean)."), _report_output()]
+
+
+def _report_output():
+    told = "What became of every face: for the next step, or a node that saves."
+    return ReportSocket.Output(display_name="report", tooltip=told)

@@ -8,10 +8,11 @@ from ..modules.attempts.recognising import crop_recogniser
 from ..modules.attempts.variations import MOST, read_degrees, vary
 from ..modules.attempts.variations_sheet import draw_sheet
 from ..modules.host.reader import face_reader
-from ..modules.model.settings import PaintSettings
+from ..modules.model.own import with_own
+from ..modules.model.settings import PaintSettings, SamplerSettings
 from ..modules.recognition.verdict import STRANGER
 from .graph import SHOWN
-from .painting import check_crops, model_of, sampler_of
+from .painting import check_crops, model_of
 from .painting_inputs import seed_input
 from .presets import BALANCED, PRESETS, painting_of
 from .reporting import show_text, watched
@@ -71,12 +72,12 @@ class FaceAnonVariations(io.ComfyNode):
         model = model_of(face_anon_model, *[None] * 5)
         check_crops(model, crops)
         how = painting_of(preset)
-        sampler = sampler_of(model, how.sampler_name, how.scheduler, how.steps, how.guidance_scale)
+        sampler = SamplerSettings(how.sampler_name, how.scheduler, how.steps, how.guidance_scale)
         made = vary(
             watched(cls, model),
             crops[0],
             faces.faces[0],
-            replace(_PAINT, seed=seed, sampler=sampler),
+            replace(_PAINT, seed=seed, sampler=with_own(sampler, model.folder)),
             degrees=listed,
             seeds=seeds,
             recognise=crop_recogniser(face_reader()),

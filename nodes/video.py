@@ -1,7 +1,6 @@
 """Video files in, video files out, with a few frames in memory: for clips that do not fit as image batches."""
 
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
 import folder_paths
@@ -12,14 +11,15 @@ from ..modules.faces.numbers import note_on_numbers
 from ..modules.faces.outcomes import FOUND
 from ..modules.faces.report import report_faces
 from ..modules.faces.settings import SAME_NOISE, DetectSettings, PasteSettings, RedactSettings, TrackSettings
-from ..modules.model.settings import PaintSettings
+from ..modules.model.own import with_own
+from ..modules.model.settings import PaintSettings, SamplerSettings
 from ..modules.recognition.settings import OFF
 from ..modules.terminal import shown
 from ..modules.video.glimpses import Glimpses
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, thorough_input
 from .graph import SHOWN
-from .painting import check_degree, model_of, own_seeds, proof_of, sampler_of
+from .painting import check_degree, model_of, own_seeds, proof_of
 from .painting_inputs import (
     attempts_input,
     choice_inputs,
@@ -34,7 +34,7 @@ from .paste import fallback_inputs, keep_input, pasting_inputs
 from .redact import COVERED_BUT_KEPT, redaction_inputs
 from .reporting import MOST_SHOWN, show_pictures, show_places, show_report, shows_pictures, step_progress, watched
 from .track import tracking_inputs
-from .types import VIDEO, FacesSocket, ReportSocket
+from .types import VIDEO, FacesSocket, ReportSocket, video_outputs
 
 _DETECT, _TRACK, _PASTE, _REDACT = DetectSettings(), TrackSettings(), PasteSettings(), RedactSettings()
 _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
@@ -122,12 +122,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
                 *guidance_inputs(),
                 face_seeds_input(),
             ],
-            outputs=[
-                io.Video.Output(tooltip="For Save Video (clean)."),
-                ReportSocket.Output(
-                    display_name="report", tooltip="What became of every face: for the next step, or a node that saves."
-                ),
-            ],
+            outputs=video_outputs(),
             hidden=SHOWN,
         )
 
@@ -167,9 +162,10 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         parts = model_of(face_anon_model, model, source_reference_net, driving_reference_net, clip_vision, vae)
         check_degree(degree)
-        sampler = sampler_of(parts, sampler_name, scheduler, steps, guidance_scale)
-        sampler = replace(sampler, guidance_from=guidance_from, guidance_to=guidance_to)
-        painting = PaintSettings(degree, seed, sampler, faces_at_once, own_seeds(faces, face_seeds))
+        sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale, guidance_from, guidance_to)
+        painting = PaintSettings(
+            degree, seed, with_own(sampler, parts.folder), faces_at_once, own_seeds(faces, face_seeds)
+        )
         pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size, keep)
         proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
         written, done = anonymize_video(
@@ -199,12 +195,7 @@ class FaceAnonRedactVideo(io.ComfyNode):
                 ReportSocket.Input("report", optional=True, tooltip="Of an earlier step on the same video."),
                 keep_input(COVERED_BUT_KEPT),
             ],
-            outputs=[
-                io.Video.Output(tooltip="For Save Video (clean)."),
-                ReportSocket.Output(
-                    display_name="report", tooltip="What became of every face: for the next step, or a node that saves."
-                ),
-            ],
+            outputs=video_outputs(),
             hidden=SHOWN,
         )
 
