@@ -100,4 +100,4 @@ def load_dlib_resnet(path: str | Path = WEIGHTS) -> DlibResNet:
         FileNotFoundError: the file is missing.
         ValueError: it is damaged or holds other tensors.
     """
-    return load_weights(DlibResNet(), path, "The weights of a recogniser", "dlib's recogniser", unpack=unpack)
+    return load_weights(DlibResNet, path, "The weights of a recogniser", "dlib's recogniser", unpack=unpack)

@@ -194,14 +194,14 @@ def load_landmark_net(path: str | Path = LANDMARK_WEIGHTS) -> LandmarkNet:
         FileNotFoundError: the file is missing.
         ValueError: it is damaged or holds other tensors.
     """
-    return load_weights(LandmarkNet(), path, _WHAT, "the landmark network", unpack=unpack)
+    return load_weights(LandmarkNet, path, _WHAT, "the landmark network", unpack=unpack)
 
 
 def load_expression_net(path: str | Path = EXPRESSION_WEIGHTS) -> ExpressionNet:
     """The network of expressions, as load_landmark_net does."""
-    return load_weights(ExpressionNet(), path, _WHAT, "the expression network", unpack=unpack)
+    return load_weights(ExpressionNet, path, _WHAT, "the expression network", unpack=unpack)
 
 
 def load_age_gender_net(path: str | Path = AGE_GENDER_WEIGHTS) -> AgeGenderNet:
     """The network of age and gender, as load_landmark_net does."""
-    return load_weights(AgeGenderNet(), path, _WHAT, "the age and gender network", unpack=unpack)
+    return load_weights(AgeGenderNet, path, _WHAT, "the age and gender network", unpack=unpack)

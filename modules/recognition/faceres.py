@@ -82,4 +82,4 @@ def load_faceres(path: str | Path = WEIGHTS) -> FaceRes:
         FileNotFoundError: the file is missing.
         ValueError: it is damaged or holds other tensors.
     """
-    return load_weights(FaceRes(), path, "The weights of a recogniser", "FaceRes", unpack=unpack)
+    return load_weights(FaceRes, path, "The weights of a recogniser", "FaceRes", unpack=unpack)

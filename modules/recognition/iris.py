@@ -84,4 +84,4 @@ def load_iris_net(path: str | Path = WEIGHTS) -> IrisNet:
         FileNotFoundError: the file is missing.
         ValueError: it is damaged or holds other tensors.
     """
-    return load_weights(IrisNet(), path, "The weights for gaze", "the iris network", unpack=unpack)
+    return load_weights(IrisNet, path, "The weights for gaze", "the iris network", unpack=unpack)

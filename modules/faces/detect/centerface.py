@@ -148,4 +148,4 @@ def load_centerface(path: str | Path = WEIGHTS) -> CenterFace:
         FileNotFoundError: the file is missing.
         ValueError: it is damaged or holds other tensors.
     """
-    return load_weights(CenterFace(), path, "The face detector's weights", "CenterFace")
+    return load_weights(CenterFace, path, "The face detector's weights", "CenterFace")

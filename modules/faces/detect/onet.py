@@ -70,4 +70,4 @@ def load_onet(path: str | Path = WEIGHTS) -> ONet:
         FileNotFoundError: the file is missing.
         ValueError: it is damaged or holds other tensors.
     """
-    return load_weights(ONet(), path, "The weights for face points", "O-Net")
+    return load_weights(ONet, path, "The weights for face points", "O-Net")
