@@ -26,7 +26,7 @@ from PIL import Image
 from face_anonymizer.modules.runs.folder_report import format_table
 from face_anonymizer.modules.terminal import shown
 from face_anonymizer.tools.attacks.stand_in import REFUSALS, run
-from face_anonymizer.tools.attacks.tally import Tally, choose, parse_arguments, within
+from face_anonymizer.tools.attacks.tally import Tally, cases_of, parse_arguments, within
 
 PLAIN = "plain.png"
 Make = Callable[[Path], object]
@@ -193,15 +193,14 @@ def judge(report: dict, photos: Path, output: Path) -> tuple[str, str]:
     return "", f"not in the report: {untold!r}" if untold else ""
 
 
+WHOLE = len(CASES) + 60
+
+
 def main() -> int:
-    options = parse_arguments(__doc__, len(CASES) + 60)
+    options = parse_arguments(__doc__, WHOLE)
     warnings.simplefilter("ignore")  # Pillow's, of what is made here
-    share = options.count / (len(CASES) + 60)
-    cases = choose(CASES, max(1, round(share * len(CASES))), options.seed)
-    for i in range(options.count - len(cases)):
-        cases[f"spoiled {options.seed} {i}"] = spoiled(options.seed * 1000 + i)
     tally = Tally("hostile folders")
-    for name, make in cases.items():
+    for name, make in cases_of(options, CASES, WHOLE, "spoiled", spoiled).items():
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root:
             tally.count(name, *try_case(make, Path(root), options.plant))
     return tally.close()

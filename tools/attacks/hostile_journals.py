@@ -25,7 +25,7 @@ from face_anonymizer.modules.runs.folder_proof import PAGE_NAME, TABLE_NAME
 from face_anonymizer.modules.runs.folder_report import REPORT_NAME
 from face_anonymizer.modules.runs.journal import JOURNAL_NAME
 from face_anonymizer.tools.attacks.stand_in import REFUSALS, run
-from face_anonymizer.tools.attacks.tally import Tally, choose, parse_arguments, within
+from face_anonymizer.tools.attacks.tally import Tally, cases_of, parse_arguments, within
 
 DEEP = b"[" * 100_000
 VICTIM = b"precious line 1\nprecious line 2 without an end"
@@ -231,14 +231,13 @@ def try_case(spoil: Spoil, root: Path, plant: bool = False) -> tuple[str, str]:
     return f"an original counts as done: {', '.join(open_faces)}" if open_faces else "", ""
 
 
+WHOLE = len(CASES) + 100
+
+
 def main() -> int:
-    options = parse_arguments(__doc__, len(CASES) + 100)
-    share = options.count / (len(CASES) + 100)
-    cases = choose(CASES, max(1, round(share * len(CASES))), options.seed)
-    for i in range(options.count - len(cases)):
-        cases[f"random {options.seed} {i}"] = random_case(options.seed * 1000 + i)
+    options = parse_arguments(__doc__, WHOLE)
     tally = Tally("hostile journals")
-    for name, spoil in cases.items():
+    for name, spoil in cases_of(options, CASES, WHOLE, "random", random_case).items():
         with tempfile.TemporaryDirectory() as root:
             tally.count(name, *try_case(spoil, Path(root), options.plant))
     return tally.close()

@@ -90,3 +90,21 @@ def choose(cases: Mapping[str, T], count: int, seed: int) -> dict[str, T]:
         chosen = set(random.Random(seed).sample(names, count))
         names = [name for name in names if name in chosen]
     return {name: cases[name] for name in names}
+
+
+def cases_of(
+    options: argparse.Namespace, cases: Mapping[str, T], whole: int, name: str, make: Callable[[int], T]
+) -> dict[str, T]:
+    """As many cases as are asked for: of those that have a name their share, and for the rest made ones.
+
+    Args:
+        options: of parse_arguments.
+        cases: that have a name.
+        whole: how many the whole attack has.
+        name: of those that are made.
+        make: one, by its seed.
+    """
+    chosen = choose(cases, max(1, round(options.count / whole * len(cases))), options.seed)
+    for i in range(options.count - len(chosen)):
+        chosen[f"{name} {options.seed} {i}"] = make(options.seed * 1000 + i)
+    return chosen

@@ -10,7 +10,6 @@ unchanged.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import zipfile
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from safetensors.numpy import save_file
 
 from face_anonymizer.modules.faces.detect.centerface import CenterFace
 from face_anonymizer.modules.host.location import PACK
+from face_anonymizer.tools.convert.published import check_bytes
 
 SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 
@@ -60,9 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     data = read_onnx(arguments.source)
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != SHA256:
-        raise SystemExit(f"{arguments.source}: sha256 {digest}, expected {SHA256}: not the published centerface.onnx.")
+    digest = check_bytes(data, SHA256, f"{arguments.source}: centerface.onnx")
     tensors = tensors_in_order(onnx.load_from_string(data).graph)
     expected = CenterFace().state_dict()
     if [list(t.shape) for t in tensors] != [list(t.shape) for t in expected.values()]:

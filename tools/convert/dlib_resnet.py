@@ -13,7 +13,6 @@ Each affine layer is folded into the convolution before it, in float64. Layers o
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 import tarfile
 from pathlib import Path
@@ -25,6 +24,7 @@ from safetensors.torch import save_file
 from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.modules.recognition.dlib_resnet import DlibResNet
 from face_anonymizer.modules.recognition.packing import deflated, in_rows
+from face_anonymizer.tools.convert.published import check_bytes
 
 FILE = "dlib_face_recognition_resnet_model_v1.dat"
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
@@ -108,9 +108,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     data = read_file(arguments.source)
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != SHA256:
-        raise SystemExit(f"{arguments.source}: sha256 {digest}, expected {SHA256}: not the published {FILE}.")
+    digest = check_bytes(data, SHA256, f"{arguments.source}: {FILE}")
     shapes = {name: tensor.shape for name, tensor in DlibResNet().state_dict().items()}
     tensors = folded(layers_in_order(data), shapes)
     if {name: tensor.shape for name, tensor in tensors.items()} != shapes:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import hashlib
 import importlib.util
 import io
 import tempfile
@@ -24,6 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from face_anonymizer.modules.host.location import PACK
+from face_anonymizer.tools.convert.published import check_bytes
 
 SHA256 = "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"
 
@@ -57,9 +57,7 @@ def main() -> None:
 
     with zipfile.ZipFile(arguments.wheel) as wheel:
         data = wheel.read("facenet_pytorch/data/onet.pt")
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != SHA256:
-            raise SystemExit(f"{arguments.wheel}: onet.pt has sha256 {digest}, not the published {SHA256}.")
+        digest = check_bytes(data, SHA256, f"{arguments.wheel}: onet.pt")
         tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         from face_anonymizer.modules.faces.detect import onet

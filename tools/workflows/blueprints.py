@@ -4,6 +4,7 @@ from face_anonymizer.tools.workflows.frontend import Frontend
 from face_anonymizer.tools.workflows.graph_parts import (
     NOT_PASSED_TITLE,
     cover,
+    cover_photo,
     crop,
     detect,
     loader,
@@ -65,12 +66,7 @@ BLUEPRINTS = {
     ),
     "Cover Faces": blueprint(
         "Finds every face of a picture and covers it. Needs no model.",
-        {
-            "photo": sample([0, 80], "Photo"),
-            "detect": detect([330, 80], "photo", thorough=True),
-            "redact": cover([660, 80], ("photo", 0), ("detect", 0)),
-            "save": save_image([990, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
-        },
+        cover_photo(),
         _ENDS,
         (("redact", "mode"), ("redact", "shape"), ("detect", "thorough")),
     ),

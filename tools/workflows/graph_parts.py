@@ -211,6 +211,16 @@ def cover(pos, picture: tuple, faces: tuple, report: tuple | None = None, **more
     return {"type": "FaceAnonRedactFaces", "pos": pos, "width": 300, "inputs": inputs, **more}
 
 
+def cover_photo() -> dict:
+    """All nodes of a photo whose faces are covered: the sample, and what finds, covers and saves."""
+    return {
+        "photo": sample([0, 80], "Photo"),
+        "detect": detect([330, 80], "photo", thorough=True),
+        "redact": cover([660, 80], ("photo", 0), ("detect", 0)),
+        "save": save_image([990, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
+    }
+
+
 def degree(pos) -> dict:
     return {
         "type": "PrimitiveFloat",

@@ -12,6 +12,7 @@ from face_anonymizer.tools.workflows.graph_parts import (
     SOURCE_TITLE,
     WHOLE,
     cover,
+    cover_photo,
     crop,
     ddpm,
     degree,
@@ -202,10 +203,7 @@ def verify_graph() -> dict:
 def redact_photo_graph() -> dict:
     nodes = {
         "about": note(_REDACT + LIMITS + " " + CLEAN, [0, -200], 700, 180),
-        "photo": sample([0, 80], "Photo"),
-        "detect": detect([330, 80], "photo", thorough=True),
-        "redact": cover([660, 80], ("photo", 0), ("detect", 0)),
-        "save": save_image([990, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
+        **cover_photo(),
     }
     return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-15, -10, 1440, 620])]}
 
