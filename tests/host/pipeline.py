@@ -25,23 +25,27 @@ def load_tiny(weight_dtype: str = "default"):
     return load_model_folder(golden.TINY, weight_dtype=weight_dtype)
 
 
+# Two levels in place of the tiny model's four: every kind of layer in half the time.
+LEAST = random_model.TINY._replace(
+    unet=random_model.TINY.unet
+    | {
+        **{"block_out_channels": [32, 64], "attention_head_dim": [1, 2]},
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    },
+    resolution=LEAST_SIZE,
+)
+
+
 @functools.cache
 def least_folder() -> Path:
-    """A model of two levels in place of the tiny one's four, with random weights: every kind of layer, half the time.
+    """A model of that size with random weights, for what does not hang on the official code's recordings.
 
-    For what does not hang on the official code's recordings. No two networks are alike, and no weight is one of fp8's
-    numbers, so that each dtype rounds.
+    No two networks are alike, and no weight is one of fp8's numbers, so that each dtype rounds.
     """
     folder = Path(tempfile.mkdtemp(prefix="face_anonymizer_least_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    sizes = {"block_out_channels": [32, 64], "attention_head_dim": [1, 2]}
-    blocks = {
-        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
-        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
-    }
-    unet = random_model.TINY.unet | sizes | blocks
-    architecture = random_model.TINY._replace(unet=unet, resolution=LEAST_SIZE)
-    random_model.write_random_model(folder, architecture, torch.float16, 0, lambda _: None)
+    random_model.write_random_model(folder, LEAST, torch.float16, 0, lambda _: None)
     for number, network in enumerate(NETWORKS):
         file = folder / network / "model.safetensors"
         tensors = {name: tensor * (1.01 + number / 100) for name, tensor in load_file(file).items()}
@@ -76,7 +80,7 @@ def references(model, source: torch.Tensor, driving: torch.Tensor, degree: float
     source_embeds = pack.FaceAnonEncodeImage.execute(model.clip_vision, source, degree)[0]
     driving_embeds = pack.FaceAnonEncodeImage.execute(model.clip_vision, driving, 0.0)[0]
     source_latent = {"samples": model.vae.encode(source)}
-    driving_latent = {"samples": model.vae.encode(driving)}
+    driving_latent = source_latent if driving is source else {"samples": model.vae.encode(driving)}
     states = pack.FaceAnonSourceReference.execute(model.source_reference_net, source_latent, source_embeds)[0]
     return {
         "model": model.unet,

@@ -1,9 +1,10 @@
-"""tools/benchmarks/speed.py on the tiny model, and the published architecture in the loader, without its weights."""
+"""tools/benchmarks/speed.py on small models, and the published architecture in the loader, without its weights."""
 
 import json
 from pathlib import Path
 
 import golden
+import pipeline
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from face_anonymizer.modules.checking import work
 from face_anonymizer.modules.model import checkpoint, loading, sampling
 from face_anonymizer.tools.benchmarks import speed
 
+QUICK = ("--latent", "16", "--repeats", "1", "--attention", "pytorch")
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 FULL_SIZE = json.loads((golden.GOLDEN / "full_size_keys.json").read_text(encoding="utf-8"))
 
@@ -18,6 +20,11 @@ FULL_SIZE = json.loads((golden.GOLDEN / "full_size_keys.json").read_text(encodin
 @pytest.fixture(scope="module")
 def benchmark():
     return speed
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[str, str]:
+    return "--model", str(pipeline.least_folder())
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +36,14 @@ def applied(benchmark):
     return sampling.apply_references(model.unet, work.references(model, encoded, benchmark.OURS))
 
 
-def test_step_only_measures_just_the_step(benchmark, capsys):
-    assert benchmark.main(["--tiny", "--latent", "16", "--repeats", "1", "--step-only", "--attention", "pytorch"]) == 0
+def test_step_only_measures_just_the_step(benchmark, small, capsys):
+    assert benchmark.main([*QUICK, *small, "--step-only"]) == 0
     rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert rows[1:] == ["load", "guided step, pytorch attention"]
 
 
-def test_prints_a_table_and_verdicts(benchmark, capsys, tmp_path):
-    arguments = ["--tiny", "--latent", "16", "--repeats", "1", "--attention", "pytorch"]
-    status = benchmark.main([*arguments, "--json", str(tmp_path / "costs.json")])
+def test_prints_a_table_and_verdicts(benchmark, small, capsys, tmp_path):
+    status = benchmark.main([*QUICK, *small, "--json", str(tmp_path / "costs.json")])
     printed = capsys.readouterr()
     assert status == 0, printed.out
     assert "| guided step, pytorch attention |" in printed.out

@@ -64,17 +64,18 @@ def plain(images):
 
 @pytest.mark.parametrize("resident", [True, False], ids=["resident", "on a full card"])
 def test_samplers_equal_the_plain_mode(images, plain, resident):
+    """And a second run the first: at once where all stays on the card, after an unload where nothing does."""
     with dynamic_vram(resident):
         model = load()
         first = run(model, images)
+        if not resident:
+            comfy.model_management.unload_all_models()
         again = run(model, images)
-        comfy.model_management.unload_all_models()
-        after_unload = run(model, images)
     for sampler, expected in plain.items():
         difference = golden.relative(first[sampler], expected)
         print(f"\n{sampler}: {difference:.1e} from the plain mode")
         assert difference < 1e-6
-        assert torch.equal(again[sampler], first[sampler]) and torch.equal(after_unload[sampler], first[sampler])
+        assert torch.equal(again[sampler], first[sampler])
 
 
 @pytest.mark.parametrize("folder", [golden.TINY, DEMO], ids=["tiny", "demo"])
@@ -154,7 +155,8 @@ def exact(images) -> torch.Tensor:
         return swap(pipeline.load_least("fp32"), images)
 
 
-@pytest.mark.parametrize("weight_dtype", ["fp32", "fp16", "bf16", "fp8_e4m3fn"])
+# bf16 is as fp16, and in the plain mode it has its row in test_nodes.py
+@pytest.mark.parametrize("weight_dtype", ["fp32", "fp16", "fp8_e4m3fn"])
 def test_weight_dtypes_are_as_near_to_full_precision_as_in_the_plain_mode(images, exact, weight_dtype):
     """Not equal: the file's weights stay as they are, in half precision, and some are used without being rounded."""
     expected = swap(pipeline.load_least(weight_dtype), images)
