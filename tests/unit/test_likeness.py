@@ -299,3 +299,27 @@ def test_an_ink_style_is_a_picture_and_a_blown_out_crop_is_none(photo, kind):
 def test_what_was_enlarged_and_moved_still_shows_the_original(photo, scale, aside):
     for original in (photo[1][0].numpy(), photo[3][0], photo[3][2]):
         assert refused(original, looked_up(original, U / scale + 2 * aside, V / scale + aside))
+
+
+CUT_OFF = {
+    "bulge": BENT["bulge"],
+    "enlarged": lambda crop: looked_up(crop, U / 1.25, V / 1.25),
+    "moved to the left": lambda crop: looked_up(crop, U / 1.12 + 0.12, V / 1.12 + 0.06),
+    "moved to the right": lambda crop: looked_up(crop, U / 1.12 - 0.12, V / 1.12 + 0.06),
+}
+
+
+@pytest.mark.parametrize("kind", CUT_OFF)
+@pytest.mark.parametrize("cut", [(0, -30), (20, 0)], ids=["below", "left"])
+def test_of_a_face_that_reaches_out_of_the_picture_only_what_is_there_counts(photo, kind, cut):
+    """What went beyond the border when the original was moved is neither like it nor unlike it."""
+    images, _, _, others = photo
+    (x0, y0, x1, y1), (across, down) = (round(value) for value in BOX), cut
+    x0, y0, x1, y1 = x0 - 10 + across, y0 - 10, x1 + 10, y1 + 10 + down
+    part = images[:, y0:y1, x0:x1]
+    face = Face(0, np.array(BOX) - (x0, y0, x0, y0), 0.9, np.array(POINTS) - (x0, y0), FIVE_POINTS, "test")
+    crops, faces = crop_faces(part, Faces(1, *part.shape[1:3], (face,)), SIDE)
+    moved = torch.from_numpy(CUT_OFF[kind](crops[0].numpy()))[None]
+    assert replace_faces(part, moved, faces)[2].entries[0].verdict == "still the original"
+    other = torch.from_numpy(CUT_OFF[kind](others[1]))[None]
+    assert replace_faces(part, other, faces)[2].entries[0].action == "anonymized"

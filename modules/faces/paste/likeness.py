@@ -123,51 +123,98 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
     luma = luma_of(before)
     small_luma, small_weights = halved(luma), halved(weights)
     coarse = _band(small_luma, _COARSE)
-    laid: list[tuple[float, np.ndarray, np.ndarray]] = []
-    for colours in _orientations(after, coarse, small_weights):
-        small = halved(colours)
-        start, moving = STILL, _band(_fit(small_luma, small, small_weights), _COARSE)
-        agreement, place = register(coarse, moving, small_weights, _COARSE_STEPS)
+    laid: list[tuple[float, np.ndarray, _Shown]] = []
+    for shown in _orientations(_Shown.of(after, visible), coarse, small_weights):
+        small = shown.halved
+        start, moving = STILL, _band(_fit(small_luma, small.colours, small_weights), _COARSE)
+        agreement, place = register(coarse, moving, small_weights, _COARSE_STEPS, small.seen)
         if max(agreement, *(other[0] for other in laid), 0.0) < _FOUND:
             # far off, where colours that were fitted in the wrong place tell nothing: by the luma alone first
-            shift = find_shift(coarse, _band(luma_of(small), _COARSE), small_weights)
-            moving = _band(_fit(small_luma, move(small, shift), small_weights), _COARSE)
-            again, further = register(coarse, moving, small_weights, _COARSE_STEPS)
+            shift = find_shift(coarse, _band(luma_of(small.colours), _COARSE), small_weights, small.seen)
+            there = small.moved(shift)
+            moving = _band(_fit(small_luma, there.colours, there.weights(small_weights)), _COARSE)
+            again, further = register(coarse, moving, small_weights, _COARSE_STEPS, there.seen)
             if again > agreement:
                 agreement, start, place = again, shift, further
-        laid.append((agreement, compose(start, place), colours))
+        laid.append((agreement, compose(start, place), shown))
     best = max(laid, key=lambda one: one[0])
-    agreement, place, colours = _laid_finely(luma, *best[1:], weights)
+    agreement, place, shown = _laid_finely(luma, *best[1:], weights)
     if best is not laid[0] and laid[0][0] > max(best[0] - _NEARLY, _FAR_ENOUGH):
         # of a face from the front the mirrored one is coarsely as good
         again = _laid_finely(luma, *laid[0][1:], weights)
         if again[0] > agreement:
-            _, place, colours = again
-    fitted = _fit(luma, move(colours, place), weights)
+            _, place, shown = again
+    there = shown.moved(place)
+    weights = there.weights(weights)
+    fitted = _fit(luma, there.colours, weights)
     bands = tuple(_agreement(luma, fitted, weights, band) for band in BANDS)
     likeness = Likeness((*bands, _local_agreement(luma, fitted, weights)), _difference(before, after, weights))
     if likeness.is_original and (bands[0] or 0) > _MOST_OTHER and _has_own_detail(luma, fitted, weights):
         likeness = likeness if _is_noisy(*finest) else replace(likeness, limits=OWN_LIMITS)
     if likeness.is_original or (bands[1] or 0) < _WORTH_BENDING:
         return likeness
-    finest_band = _bent(luma, colours, weights, place)
+    finest_band = _bent(luma, shown.colours, weights, place)
     if finest_band < _BENT_LIMITS[0] or 1 - finest_band > _BENT_LEFT * (1 - (bands[0] or 0)):
         return likeness
     return replace(likeness, bands=(finest_band, None, None, None), limits=(_BENT_LIMITS[0], *LIMITS[1:]))
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A result in one orientation.
+
+    Args:
+        colours: [3, S, S].
+        seen: [S, S], 0..1, which cells lie in the picture; None: all of them.
+    """
+
+    colours: np.ndarray
+    seen: np.ndarray | None
+
+    @classmethod
+    def of(cls, colours: np.ndarray, visible: np.ndarray) -> _Shown:
+        """Of colours, and which cells lie in the picture, bool [S, S]."""
+        # cells at its very border are mixed with what goes on beyond it
+        return cls(
+            colours, None if visible.all() else (smooth(visible.astype(np.float32), 1.0) > 0.9).astype(np.float32)
+        )
+
+    @property
+    def halved(self) -> _Shown:
+        """At half the resolution."""
+        return _Shown(halved(self.colours), None if self.seen is None else halved(self.seen))
+
+    @property
+    def mirrored(self) -> _Shown:
+        """Left and right exchanged."""
+        return _Shown(
+            *(None if one is None else np.ascontiguousarray(one[..., ::-1]) for one in (self.colours, self.seen))
+        )
+
+    def moved(self, parameters: np.ndarray) -> _Shown:
+        """Moved as by registration.move."""
+        seen = None if self.seen is None else move(self.seen[None], parameters)[0]
+        return _Shown(move(self.colours, parameters), seen)
+
+    def weights(self, weights: np.ndarray) -> np.ndarray:
+        """How much each cell counts, [S, S], less what is not seen; as it is where hardly anything would be left."""
+        left = weights if self.seen is None else weights * self.seen
+        return left if left.sum() > _LEAST_VISIBLE * weights.sum() else weights
+
+
 def _laid_finely(
-    luma: np.ndarray, place: np.ndarray, colours: np.ndarray, weights: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """How far a result agrees once it is laid over the original by finer detail, its place then, and its colours."""
+    luma: np.ndarray, place: np.ndarray, shown: _Shown, weights: np.ndarray
+) -> tuple[float, np.ndarray, _Shown]:
+    """How far a result agrees once it is laid over the original by finer detail, its place then, and the result."""
     agreement = 0.0
     for _ in range(2):
-        fitted = _fit(luma, move(colours, place), weights)
-        agreement, rest = register(_band(luma, _FINE), _band(fitted, _FINE), weights, _FINE_STEPS)
+        there = shown.moved(place)
+        fitted = _fit(luma, there.colours, there.weights(weights))
+        agreement, rest = register(_band(luma, _FINE), _band(fitted, _FINE), weights, _FINE_STEPS, there.seen)
         place = compose(place, rest)
         if agreement < _FAR_ENOUGH or np.abs(rest).max() < _ON_ITS_WAY:
             break
-    return agreement, place, colours
+    return agreement, place, shown
 
 
 def _bent(luma: np.ndarray, colours: np.ndarray, weights: np.ndarray, place: np.ndarray) -> float:
@@ -249,18 +296,18 @@ def inner_face() -> np.ndarray:
     return (edge * edge * (3 - 2 * edge)).astype(np.float32)
 
 
-def _orientations(colours: np.ndarray, coarse: np.ndarray, weights: np.ndarray) -> Iterator[np.ndarray]:
+def _orientations(shown: _Shown, coarse: np.ndarray, weights: np.ndarray) -> Iterator[_Shown]:
     """The picture as it is, mirrored, and that of all turned ones that agrees most with the original's coarse band."""
-    mirrored = np.ascontiguousarray(colours[:, :, ::-1])
-    yield colours
+    mirrored = shown.mirrored
+    yield shown
     yield mirrored
-    pattern = _band(halved(luma_of(colours)), _COARSE)
+    pattern = _band(halved(luma_of(shown.colours)), _COARSE)
     turned = turn_all(np.stack([pattern, pattern[:, ::-1]]), _TURNS)
     agreement = np.abs(correlations(coarse, turned.reshape(-1, *pattern.shape), weights))
     best = int(agreement.argmax())
     if agreement[best] >= _WORTH_A_TRY:
         number, is_mirrored = divmod(best, 2)
-        yield move(mirrored if is_mirrored else colours, turn(_TURNS[number]))
+        yield (mirrored if is_mirrored else shown).moved(turn(_TURNS[number]))
 
 
 def _agreement(luma: np.ndarray, fitted: np.ndarray, weights: np.ndarray, band: tuple[float, float]) -> float | None:

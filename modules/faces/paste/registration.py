@@ -14,6 +14,7 @@ from torch.nn.functional import grid_sample
 
 _LARGEST_STEP = np.array([0.08, 0.08, 0.04, 0.08, 0.08, 0.04])  # of one iteration; shifts in sides
 _LARGEST = np.array([0.35, 0.35, 0.15, 0.35, 0.35, 0.15])  # beyond it the map is no small change of a crop
+_LEAST_SHOWN = 0.4  # of what is compared; with less of the moving picture left an agreement may be chance
 _DAMPING = 0.2  # of the six unknowns of the map, in units of the moving picture's own energy
 STILL = np.zeros(6)  # the map that moves nothing
 
@@ -110,37 +111,61 @@ def correlation(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> floa
     return float((weighted * other).sum() / np.sqrt(energy)) if energy > 1e-20 else 0.0
 
 
-def find_shift(fixed: np.ndarray, moving: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The map of `move`, a shift by whole cells, at which two pictures [S, S] agree most: by cross-correlation."""
+def find_shift(
+    fixed: np.ndarray, moving: np.ndarray, weights: np.ndarray, seen: np.ndarray | None = None
+) -> np.ndarray:
+    """The map of `move`, a shift by whole cells, at which two pictures [S, S] agree most: by cross-correlation.
+
+    Args:
+        fixed, moving: [S, S].
+        weights: [S, S], where they are compared.
+        seen: as in `register`; then what is left of both at each shift is normalized.
+    """
     side = fixed.shape[-1]
-    size = 2 * side  # so that nothing comes round
-    spectrum = np.conj(np.fft.rfft2(fixed * weights, (size, size))) * np.fft.rfft2(moving, (size, size))
-    agreement = np.abs(np.fft.irfft2(spectrum, (size, size)))
+    size = 2 * side, 2 * side  # so that nothing comes round
     reach = int(_LARGEST[2] * side)
     index = np.arange(-reach, reach + 1)
-    near = agreement[np.ix_(index, index)]
+
+    def together(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        product = np.fft.irfft2(np.conj(np.fft.rfft2(one, size)) * np.fft.rfft2(other, size), size)
+        return product[np.ix_(index, index)]
+
+    if seen is None:
+        near = np.abs(together(fixed * weights, moving))
+    else:
+        there = together(weights, seen)
+        energy = together(fixed * fixed * weights, seen) * together(weights, moving * moving * seen)
+        near = np.abs(together(fixed * weights, moving * seen)) / np.sqrt(np.maximum(energy, 1e-12))
+        near[there < _LEAST_SHOWN * weights.sum()] = 0
     down, right = np.unravel_index(int(near.argmax()), near.shape)
     return np.array([0, 0, (right - reach) / side, 0, 0, (down - reach) / side])
 
 
-def register(fixed: np.ndarray, moving: np.ndarray, weights: np.ndarray, steps: int) -> tuple[float, np.ndarray]:
+def register(
+    fixed: np.ndarray, moving: np.ndarray, weights: np.ndarray, steps: int, seen: np.ndarray | None = None
+) -> tuple[float, np.ndarray]:
     """The map of `move` that makes `moving` agree most with `fixed`, near where it is.
 
     Args:
         fixed, moving: [S, S], band-passed alike.
         weights: [S, S], where they are compared.
         steps: of Gauss-Newton.
+        seen: [S, S], 0..1, which cells of `moving` show something: the others count for nothing wherever they come to
+            lie. None: all of them do.
 
     Returns:
         Their correlation, either sign counting alike, and the map: of all steps the best.
     """
     side = fixed.shape[-1]
     x, y = centres(side)
-    flat = weights.reshape(-1)
     parameters, best = STILL, (-1.0, STILL)
     for step in range(steps + 1):
         moved = move(moving[None], parameters)[0]
-        agreement = abs(correlation(fixed, moved, weights))
+        shown = weights if seen is None else weights * move(seen[None], parameters)[0]
+        if shown.sum() < _LEAST_SHOWN * weights.sum():
+            break
+        flat = shown.reshape(-1)
+        agreement = abs(correlation(fixed, moved, shown))
         if agreement > best[0]:
             best = agreement, parameters
         if step == steps:
