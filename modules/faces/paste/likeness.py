@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from scipy.ndimage import minimum_filter
 
 from ..originals import CELLS
 from .bending import Grid, bend, field_of, move_by
@@ -42,11 +43,14 @@ LIMITS = (0.93, 0.976, 0.991, 0.905)
 OWN_LIMITS = (0.93, 0.980, 0.9975, 0.905)
 _OWN = 0.6, 1.25  # deviations of the finest band, of the original's, between which detail is the result's own ...
 _MOST_OTHER = 0.55  # correlation of the finest band below which it is a pattern over the face, such as blocks
+_MOST_OF_IT = 0.8  # of the inner face, from which those limits hold
 _NOISY = 2.2  # ... unless there is so many times more of what is finer still: that is noise
 # the inner face in the crop: middle, half axes, and the share of them over which it fades out
 _MIDDLE, _AXES, _FADE = (0.496, 0.50), (0.27, 0.30), 0.25
 _SIDE = CELLS // 2  # cells along the crop's side that are compared here
 _LEAST_VISIBLE = 0.25  # of the inner face; with less in the picture there is nothing to compare
+_BORDER = 3  # cells along the border of the picture that are mixed with what goes on beyond it
+_AROUND = 6.0  # deviation of what stands for cells beyond it
 _FLAT = 0.5 / 255  # deviation of luma in a band, below which a picture shows nothing there
 _LUMA = np.array(LUMA, np.float32)
 _RIDGE = 1e-4
@@ -120,6 +124,10 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
     weights = inner * visible
     if weights.sum() < _LEAST_VISIBLE * inner.sum():
         return NOTHING_SEEN
+    if not visible.all():
+        visible = _far_inside(visible, inner)
+        weights = inner * visible
+        before, after = (_filled(colours, visible) for colours in (before, after))
     luma = luma_of(before)
     small_luma, small_weights = halved(luma), halved(weights)
     coarse = _band(small_luma, _COARSE)
@@ -145,18 +153,41 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
         if again[0] > agreement:
             _, place, shown = again
     there = shown.moved(place)
-    weights = there.weights(weights)
+    whole, weights = weights, there.weights(weights)
     fitted = _fit(luma, there.colours, weights)
     bands = tuple(_agreement(luma, fitted, weights, band) for band in BANDS)
     likeness = Likeness((*bands, _local_agreement(luma, fitted, weights)), _difference(before, after, weights))
     if likeness.is_original and (bands[0] or 0) > _MOST_OTHER and _has_own_detail(luma, fitted, weights):
-        likeness = likeness if _is_noisy(*finest) else replace(likeness, limits=OWN_LIMITS)
+        likeness = (
+            likeness if _is_noisy(*finest) else replace(likeness, limits=_own_limits(weights.sum() / inner.sum()))
+        )
     if likeness.is_original or (bands[1] or 0) < _WORTH_BENDING:
         return likeness
-    finest_band = _bent(luma, shown.colours, weights, place)
+    finest_band = _bent(luma, shown, whole, place)
     if finest_band < _BENT_LIMITS[0] or 1 - finest_band > _BENT_LEFT * (1 - (bands[0] or 0)):
         return likeness
     return replace(likeness, bands=(finest_band, None, None, None), limits=(_BENT_LIMITS[0], *LIMITS[1:]))
+
+
+def _far_inside(visible: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Which cells lie so far inside the picture that what is beyond its border was mixed into none of them.
+
+    A crop is white there, and a blur of the crop, or a model, carries that into the picture. All cells where hardly any
+    would be left.
+
+    Args:
+        visible: bool [80, 80].
+        inner: of inner_face.
+    """
+    far = minimum_filter(visible, 2 * _BORDER + 1, mode="constant", cval=True)
+    return far if (far * inner).sum() > _LEAST_VISIBLE * inner.sum() else visible
+
+
+def _filled(colours: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Colours [3, S, S]; cells that are not seen are made of those around them: no band has an edge there."""
+    seen = visible.astype(np.float32)
+    around = smooth(colours * seen, _AROUND) / np.maximum(smooth(seen, _AROUND), 1e-4)
+    return np.where(visible, colours, around).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -174,10 +205,7 @@ class _Shown:
     @classmethod
     def of(cls, colours: np.ndarray, visible: np.ndarray) -> _Shown:
         """Of colours, and which cells lie in the picture, bool [S, S]."""
-        # cells at its very border are mixed with what goes on beyond it
-        return cls(
-            colours, None if visible.all() else (smooth(visible.astype(np.float32), 1.0) > 0.9).astype(np.float32)
-        )
+        return cls(colours, None if visible.all() else visible.astype(np.float32))
 
     @property
     def halved(self) -> _Shown:
@@ -195,6 +223,11 @@ class _Shown:
         """Moved as by registration.move."""
         seen = None if self.seen is None else move(self.seen[None], parameters)[0]
         return _Shown(move(self.colours, parameters), seen)
+
+    def bent(self, field: np.ndarray) -> _Shown:
+        """Moved as by bending.move_by."""
+        seen = None if self.seen is None else move_by(self.seen[None], field)[0]
+        return _Shown(move_by(self.colours, field), seen)
 
     def weights(self, weights: np.ndarray) -> np.ndarray:
         """How much each cell counts, [S, S], less what is not seen; as it is where hardly anything would be left."""
@@ -217,25 +250,28 @@ def _laid_finely(
     return agreement, place, shown
 
 
-def _bent(luma: np.ndarray, colours: np.ndarray, weights: np.ndarray, place: np.ndarray) -> float:
+def _bent(luma: np.ndarray, shown: _Shown, weights: np.ndarray, place: np.ndarray) -> float:
     """The correlation of the finest band once a result is bent into the original's place; 0 where the middle one, which
     is bent more easily, agrees too little for an original.
 
     Args:
         luma: [80, 80], of the original.
-        colours: [3, 80, 80], of the result.
-        weights: [80, 80].
+        shown: the result.
+        weights: [80, 80], of the original alone.
         place: the map of `move` that lays it over the original.
     """
-    small = halved(luma), halved(colours), halved(weights)
-    start = field_of(place, _SIDE // 2)
-    coarse = _band(_fit(*small, start), _COARSE)
-    shifts = bend(_band(small[0], _COARSE), coarse, small[2], start, _BENDING[0]) - start
+    small, there = (halved(luma), shown.halved, halved(weights)), field_of(place, _SIDE // 2)
+    colours, left = small[1].colours, small[1].bent(there).weights(small[2])
+    coarse = _band(_fit(small[0], colours, left, there), _COARSE)
+    shifts = bend(_band(small[0], _COARSE), coarse, left, there, _BENDING[0]) - there
     field = field_of(place, _SIDE) + smooth(np.kron(shifts, np.ones((2, 2), np.float32)), 1.0)
-    fine = _band(_fit(luma, colours, weights, field), _BENT)
-    field = bend(_band(luma, _BENT), fine, weights, field, _BENDING[1])
-    fitted = _fit(luma, move_by(colours, field), weights)
-    finest, middle = (_agreement(luma, fitted, weights, band) or 0.0 for band in BANDS[:2])
+    left = shown.bent(field).weights(weights)
+    fine = _band(_fit(luma, shown.colours, left, field), _BENT)
+    field = bend(_band(luma, _BENT), fine, left, field, _BENDING[1])
+    there = shown.bent(field)
+    left = there.weights(weights)
+    fitted = _fit(luma, there.colours, left)
+    finest, middle = (_agreement(luma, fitted, left, band) or 0.0 for band in BANDS[:2])
     return finest if middle >= _BENT_LIMITS[1] else 0.0
 
 
@@ -263,6 +299,11 @@ def _has_own_detail(luma: np.ndarray, fitted: np.ndarray, weights: np.ndarray) -
     """Whether a result has about as much fine detail as the original, so that it could be another's."""
     wanted, found = (_deviation(_band(cells, BANDS[0]), weights) for cells in (luma, fitted))
     return _OWN[0] * wanted < found < _OWN[1] * wanted
+
+
+def _own_limits(share: float) -> tuple[float, ...]:
+    """OWN_LIMITS where only so much of the inner face can be seen: the less it is, the further others' parts agree."""
+    return tuple(1 - (1 - limit) * min(1.0, share / _MOST_OF_IT) for limit in OWN_LIMITS)
 
 
 def _is_noisy(before: np.ndarray, after: np.ndarray) -> bool:
