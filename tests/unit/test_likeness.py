@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.paste.broken import why_broken
@@ -324,3 +324,46 @@ def test_of_a_face_that_reaches_out_of_the_picture_only_what_is_there_counts(pho
     assert replace_faces(part, moved, faces)[2].entries[0].verdict == "still the original"
     other = torch.from_numpy(CUT_OFF[kind](others[1]))[None]
     assert replace_faces(part, other, faces)[2].entries[0].action == "anonymized"
+
+
+def smoothest(crop):
+    """Kuwahara's filter: the mean of that of four squares of 5 around a cell that deviates least."""
+    mean, squares = uniform_filter(crop, (5, 5, 0)), uniform_filter(grey(crop)[..., 0] ** 2, 5)
+    deviation = squares - uniform_filter(grey(crop)[..., 0], 5) ** 2
+    moves = [(down, right) for down in (-2, 2) for right in (-2, 2)]
+    best = np.argmin([np.roll(deviation, by, (0, 1)) for by in moves], 0)
+    return np.choose(best[..., None], [np.roll(mean, by, (0, 1)) for by in moves])
+
+
+def in_oil(crop):
+    """The mean of the most frequent of eight levels around a cell."""
+    level = (grey(crop)[..., 0] * 7.99).astype(int)
+    masks = [(level == k).astype(np.float64) for k in range(8)]
+    counts = np.stack([uniform_filter(mask, 7) for mask in masks])
+    means = [
+        uniform_filter(mask[..., None] * crop, (7, 7, 0)) / np.maximum(count, 1e-6)[..., None]
+        for mask, count in zip(masks, counts, strict=True)
+    ]
+    return np.choose(counts.argmax(0)[..., None], means)
+
+
+def frosted(crop):
+    x, y = np.random.default_rng(0).uniform(-1, 1, (2, SIDE, SIDE)) * 8 / 128
+    return looked_up(crop, U + x, V + y)
+
+
+FILTERED = {
+    "Kuwahara": smoothest,
+    "oil": in_oil,
+    "frosted": frosted,
+    "blurred by 0.031 of the side": lambda crop: gaussian_filter(crop, (5, 5, 0)),
+}
+
+
+@pytest.mark.parametrize("kind", FILTERED)
+def test_what_a_filter_made_of_the_original_still_shows_it(photo, kind):
+    _, crops, _, others = photo
+    for original in (crops[0].numpy(), others[0]):
+        assert refused(original, FILTERED[kind](original))
+    assert not any(refused(crops[0].numpy(), FILTERED[kind](other)) for other in others[:3])
+    assert not refused(others[0], FILTERED[kind](crops[0].numpy()))

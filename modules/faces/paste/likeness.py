@@ -3,8 +3,9 @@
 The colours of the result are fitted to the original's luma, the result is laid over the original by a small affine map
 (mirrored, turned, or not), and what is left is compared in three bands of detail inside the inner face:
 eyes, brows, nose and mouth, where a stranger differs. One band is enough: blur and small sizes leave the coarse one,
-noise and shading another. What comes near enough is bent into its place, too: bulges, swirls and waves. How strangers,
-and what was done to originals, differ stands in docs/measured.md ("Still the original").
+noise and shading another. What comes near enough is compared with what filters make of the original (filtered.py), and
+bent into its place: bulges, swirls and waves (bending.py). How strangers, and what was done to originals, differ stands
+in docs/measured.md ("Still the original").
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scipy.ndimage import minimum_filter
 from ..originals import CELLS
 from .bending import Grid, bend, field_of, move_by
 from .colour import LUMA
+from .filtered import compare_filtered
 from .registration import (
     STILL,
     centres,
@@ -66,6 +68,7 @@ _COARSE_STEPS, _FINE_STEPS = 6, 3  # more change no verdict of docs/measured.md
 # moved so far in the last steps, as a share of the side, goes on
 _NEARLY, _FAR_ENOUGH, _ON_ITS_WAY = 0.03, 0.85, 0.03
 _WORTH_BENDING = 0.68  # correlation of the middle band; of most strangers less
+_WORTH_FILTERING = 0.9  # of nearly all strangers, too
 _BENDING = Grid(4, 4, 0.3), Grid(8, 3, 0.15)  # in the coarse band, and in ...
 _BENT = (1.0, 4.0)  # ... this one, in cells of 1/80
 _BENT_LIMITS = 0.953, 0.987  # of the finest and of the middle band, both, once it is bent; and, of what differed in
@@ -163,6 +166,8 @@ def compare(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -> Liken
         )
     if likeness.is_original or (bands[1] or 0) < _WORTH_BENDING:
         return likeness
+    if (bands[1] or 0) > _WORTH_FILTERING and (filtered := compare_filtered(luma, fitted, weights)).is_original:
+        return replace(likeness, bands=(filtered.value, None, None, None), limits=(filtered.limit, *LIMITS[1:]))
     finest_band = _bent(luma, shown, whole, place)
     if finest_band < _BENT_LIMITS[0] or 1 - finest_band > _BENT_LEFT * (1 - (bands[0] or 0)):
         return likeness
