@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import torch
 
+from ..faces.paste.painted import crop_digest
 from ..faces.types import FIVE_POINTS, Face, Faces
+from ..recognition.clip_people import ClipPeople
 from ..recognition.crops import box_in_crop, five_points_in_crop
 from ..recognition.pairs import Read, read_pairs
 from ..recognition.reading import Reading, too_small
@@ -18,12 +20,15 @@ from .studio import Recognise
 _REMEMBERED = 256  # originals; bounds memory in a long film
 
 
-def crop_recogniser(read: Read, settings: ReaderSettings = ReaderSettings()) -> Recognise:
+def crop_recogniser(
+    read: Read, settings: ReaderSettings = ReaderSettings(), *, people: ClipPeople | None = None
+) -> Recognise:
     """Both recognisers look at crops and at what was painted into them, as Paste Faces does at pictures.
 
     Args:
         read: the reader.
         settings: what can be read, and the thresholds.
+        people: of the clip that the crops are of; nobody of it may be seen in a result. It hears what was read.
     """
     known: dict[int, tuple[Face, Reading]] = {}  # of faces that are painted again, by their id, which the face keeps
 
@@ -47,7 +52,12 @@ def crop_recogniser(read: Read, settings: ReaderSettings = ReaderSettings()) -> 
             else reading
             for reading, face in zip(read_originals(originals, faces), faces, strict=True)
         ]
-        return [pair.verification for pair in read_pairs(befores, results, _placed(results), read, settings)]
+        pairs = read_pairs(befores, results, _placed(results), read, settings)
+        if people is None:
+            return [pair.verification for pair in pairs]
+        for result, pair in zip(results, pairs, strict=True):
+            people.saw(crop_digest(result), pair.after)
+        return [people.against(face, pair) for face, pair in zip(faces, pairs, strict=True)]
 
     return recognise
 

@@ -25,6 +25,7 @@ from .verdict import SAME_PERSON, STRANGER, Opinion, Verification, opinions, ver
 
 # Pictures [B, H, W, C] and faces of them -> a reading each, as of FaceReader.read.
 Read = Callable[[torch.Tensor, Faces], list[Reading]]
+Against = Callable[[Face, "Pair"], Verification]  # the verdict of a pair, after more than its own picture was asked
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,13 @@ def look_again(
     return [Pair(*both, upright.get(i), said[i]) for i, both in enumerate(zip(befores, afters, strict=True))]
 
 
-def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings(), *, swap: bool = False) -> Judge:
+def identity_judge(
+    read: Read,
+    settings: ReaderSettings = ReaderSettings(),
+    *,
+    swap: bool = False,
+    against: Against | None = None,
+) -> Judge:
     """A judge for Look.judges that refuses who is still the same person, and who cannot be measured any more; and
     who is somebody else of the same picture, where both recognisers say so.
 
@@ -114,10 +121,15 @@ def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings(), *, s
         read: the reader, for the faces of one picture at a time.
         settings: the thresholds.
         swap: other people's faces are meant to be painted, be they of the same picture.
+        against: is asked of each pair that is left, as ClipPeople.against; also where the original cannot be measured.
     """
     # the look asks again about the faces that are left, when others were refused: what did not change is known
     befores: WeakKeyDictionary[Placement, Reading] = WeakKeyDictionary()
     known: WeakKeyDictionary[Placement, tuple[torch.Tensor, Verdict]] = WeakKeyDictionary()
+
+    def is_readable(sight: Sight) -> bool:
+        is_large = sight.placement.face.size >= settings.min_size
+        return befores[sight.placement].measurable or (against is not None and is_large)
 
     def judge(sights: Sequence[Sight]) -> list[Verdict]:
         new = [sight for sight in sights if sight.placement not in known or not _is_as_it_was(sight, known)]
@@ -128,8 +140,8 @@ def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings(), *, s
         if unread:
             faces = _alone([placement.face for placement in unread], unread[0].image)
             befores.update(zip(unread, read(unread[0].image[None], faces), strict=True))
-        hopeless = [sight for sight in new if not befores[sight.placement].measurable]
-        new = [sight for sight in new if befores[sight.placement].measurable]
+        hopeless = [sight for sight in new if not is_readable(sight)]
+        new = [sight for sight in new if is_readable(sight)]
         said = [verify(befores[sight.placement], befores[sight.placement], settings) for sight in hopeless]
         if new:
             after = new[0].after
@@ -138,9 +150,13 @@ def identity_judge(read: Read, settings: ReaderSettings = ReaderSettings(), *, s
             own = [against_first(sight, pair, read, settings) for sight, pair in zip(new, pairs, strict=True)]
             picture = new[0].placement.image.data_ptr()  # each placement has a view of its own of it
             neighbours = [] if swap else [one for one in befores.items() if one[0].image.data_ptr() == picture]
-            said += [
+            others = [
                 _against_others(sight.placement, replace(pair, verification=one), neighbours, settings)
                 for sight, pair, one in zip(new, pairs, own, strict=True)
+            ]
+            said += [
+                one if against is None else against(sight.placement.face, replace(pair, verification=one))
+                for sight, pair, one in zip(new, pairs, others, strict=True)
             ]
         for sight, verification in zip([*hopeless, *new], said, strict=True):
             known[sight.placement] = _shown(sight).clone(), verdict_of(verification)

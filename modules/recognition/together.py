@@ -16,7 +16,7 @@ from .settings import ReaderSettings
 from .verdict import SAME_PERSON, Verification, opinions, verify
 
 _CANDIDATES = 64  # frames of a person among which the one is chosen that all others are compared with
-_NAMED = 12  # notes of one kind, and frames of a note, that are written out
+NAMED = 12  # notes of one kind, and frames of a note, that are written out
 
 
 def verify_tracks(
@@ -44,8 +44,8 @@ def verify_tracks(
         passes = [frame for frame, one in zip(frames, found, strict=True) if one.verdict == SAME_PERSON]
         for what, where in (("passes for the original", passes), ("is another person than in most frames", others)):
             if where:
-                named = ", ".join(str(frame + 1) for frame in where[:_NAMED])
-                more = ", ..." if len(where) > _NAMED else ""
+                named = ", ".join(str(frame + 1) for frame in where[:NAMED])
+                more = ", ..." if len(where) > NAMED else ""
                 words = f"person {track + 1} {what} in {len(where)} of {len(places)} (frame {named}{more})"
                 kind = ANOTHER_PERSON if where is passes else NOT_ONE_PERSON
                 here = [key for i in places if (key := _key(faces, i))[0] in where]
@@ -67,8 +67,8 @@ def _verify_track(
     frames: Sequence[int], pairs: Sequence[Pair], settings: ReaderSettings
 ) -> tuple[list[Verification], list[int]]:
     """The verification of each frame of a person, and the frames that pass and show another person than most."""
-    original = _most_usual([pair.before for pair in pairs])
-    result = _most_usual([pair.after for pair in pairs])
+    original = most_usual([pair.before for pair in pairs])
+    result = most_usual([pair.after for pair in pairs])
     said, others = [], []
     for frame, pair in zip(frames, pairs, strict=True):
         verification = pair.verification
@@ -87,8 +87,12 @@ def _verify_track(
     return said, others
 
 
-def _most_usual(readings: Sequence[Reading]) -> int | None:
-    """Which of the readings is nearest to all others; None where none can be measured."""
+def most_usual(readings: Sequence[Reading]) -> int | None:
+    """Which of the readings is nearest to all others; None where none can be measured.
+
+    Args:
+        readings: of one person.
+    """
     places = [i for i, reading in enumerate(readings) if reading.measurable]
     if not places:
         return None
@@ -171,12 +175,12 @@ def _key(faces: Faces, i: int) -> Key:
 def _lines(seen: dict[str, list[tuple[Key, str]]], images: int, kind: str) -> list[str]:
     """A note a thing that was seen, of which some at most are written out; all speak against the result."""
     lines = []
-    for what, places in list(seen.items())[:_NAMED]:
+    for what, places in list(seen.items())[:NAMED]:
         (first, _), words = places[0]
         where = f" (picture {first + 1})" if len(places) == 1 else f" ({len(places)} pictures, first {first + 1})"
         keys = [key for key, _ in places]
         numbers = [image for image, _ in keys]
         lines.append(Doubt(f"{what}{where if images > 1 else ''}: {words}", kind, numbers, keys))
-    more = list(seen.values())[_NAMED:]
+    more = list(seen.values())[NAMED:]
     keys = [key for places in more for key, _ in places]
     return lines + ([Doubt(f"and {len(more)} more like this", kind, faces=keys)] if more else [])

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from ..attempts.recognising import crop_recogniser
 from ..attempts.studio import Proof
 from ..faces.alignment import check_faces, crop_faces
 from ..faces.detect.clip_search import ClipSearch
 from ..faces.marks import know
-from ..faces.outcomes import FOUND, REDACTED
+from ..faces.outcomes import ANONYMIZED, FOUND, KEPT_BY_USER, REDACTED
 from ..faces.paste.cover_and_look import cover_and_look
 from ..faces.paste.look import Find, Look
 from ..faces.paste.painted import is_pasted_whole
@@ -29,15 +31,18 @@ from ..faces.report import Report, join_reports, refuse_originals, report_faces
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..faces.traces import by_image, open_faces
 from ..faces.track.following import follow_faces
-from ..faces.types import Faces
+from ..faces.track.tracking import key_frames
+from ..faces.types import Face, Faces
 from ..model.engine import Engine
 from ..model.settings import PaintSettings
+from ..recognition.clip_people import KEY_FRAMES, ClipPeople
 from ..recognition.pairs import Read, identity_judge
 from .containers import CannotHold, Source
 from .files import Window, Written, probe, read_chunks, read_frames, rewrite
 from .people import PeoplePainter
 
 FRAMES_AT_ONCE = 8
+_SHOWN = (ANONYMIZED, KEPT_BY_USER)  # what was painted is to be seen
 _LOOK_EVERY = 24  # frames between two in which the detector looks at the result
 
 
@@ -162,6 +167,9 @@ class ClipJobs:
         _check_faces(clip, faces)
         size = model.resolution
         in_chunk = Counter(face.image_index // FRAMES_AT_ONCE for face in faces)
+        people = None if proof is None else self._meet(clip, faces)
+        if proof is not None and people is not None:  # who else is in the clip is known here alone
+            proof = replace(proof, recognise=crop_recogniser(self.machine.reader(), people=people))
         painter = PeoplePainter(
             model,
             painting,
@@ -173,7 +181,9 @@ class ClipJobs:
         )
 
         # what was said of crops does not hold for a part of them
-        judges = () if proof is None or is_pasted_whole(pasting) else (identity_judge(self.machine.reader()),)
+        judges = ()
+        if people is not None and not is_pasted_whole(pasting):
+            judges = (identity_judge(self.machine.reader(), against=people.against),)
         # each crop is painted from its own: none can be at another one's place
         look = Look(seed=painting.seed, degree=painting.degree, every=_LOOK_EVERY, swap=True, judges=judges)
         find = self.machine.looker()
@@ -184,9 +194,30 @@ class ClipJobs:
             changed, _, report = replace_faces(
                 frames, painted, part, pasting, look=replace(look, find=find, first=first)
             )
+            if people is not None:
+                told = zip(part, report.actions_of(part), strict=True)
+                shown = (face for face, action in told if action in _SHOWN)
+                people.leave([(first + face.image_index, face) for face in shown])
             return changed, report
 
-        return self._rewrite(clip, target, faces, change)
+        path, report = self._rewrite(clip, target, faces, change)
+        return path, report if people is None else report.noting(*people.notes())
+
+    def _meet(self, clip: Clip, faces: Faces) -> ClipPeople:
+        """The people of a clip, those who are kept too, as some frames of each show them."""
+        people, read = ClipPeople(), self.machine.reader()
+        keys: dict[int, list[Face]] = {}
+        for some in (faces.faces, faces.kept):
+            alone = replace(faces, faces=some, kept=())
+            for place in chain.from_iterable(key_frames(alone, KEY_FRAMES).values()):
+                keys.setdefault(some[place].image_index, []).append(some[place])
+        for number, frame in read_frames(clip.source, keys, clip.window):
+            self.machine.check_interrupted()
+            here = tuple(replace(face, image_index=0) for face in keys[number])
+            seen = read(frame[None], Faces(1, faces.height, faces.width, here))
+            for face, reading in zip(keys[number], seen, strict=True):
+                people.learn(face, reading)
+        return people
 
     def redact(
         self,

@@ -1,0 +1,195 @@
+"""The people of a clip whose frames come one after the other: remembered by a few readings each, so that no frame of
+one passes for another frame's original, nor for somebody else of the clip, and each stays one person.
+
+What together.py sees of a batch whose readings are all at hand is seen here without them: memory does not grow with the
+frames, only with the people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations, groupby
+
+import numpy as np
+
+from ..faces.notes import NOT_ONE_PERSON, Doubt, Key
+from ..faces.outcomes import box_of
+from ..faces.types import Face
+from .pairs import Pair, one_person
+from .reading import Reading, compare
+from .settings import ReaderSettings
+from .together import NAMED, most_usual
+from .verdict import SAME_PERSON, Verification, opinions, verify
+
+KEY_FRAMES = 5  # of a person, of which the originals are remembered
+_RESULTS = 8  # of a person, evenly over those that came; so many are waited for before the first one is judged
+
+
+@dataclass
+class _Shown:
+    """What the results of one person show, as they come.
+
+    Args:
+        sample: readings of some of them, evenly over all.
+        step: between two of them.
+        waiting: the first ones, which nothing is known yet to compare with.
+        seen: how many came that can be measured.
+        others: those that are another person.
+    """
+
+    sample: list[Reading] = field(default_factory=list)
+    step: int = 1
+    waiting: list[tuple[Key, Reading]] = field(default_factory=list)
+    seen: int = 0
+    others: list[Key] = field(default_factory=list)
+    usual: Reading | None = None  # the most usual one of the sample
+
+    def add(self, key: Key, reading: Reading, settings: ReaderSettings) -> None:
+        """Judge the next result, and keep it where it is its turn."""
+        if self.seen < _RESULTS:
+            self.waiting.append((key, reading))
+        else:
+            self._judge(key, reading, settings)
+        if self.seen % self.step == 0:
+            self.sample.append(reading)
+            self.usual = None
+        self.seen += 1
+        if self.seen == _RESULTS:
+            self.settle(settings)
+        if len(self.sample) == 2 * _RESULTS:
+            self.sample, self.step = self.sample[::2], 2 * self.step
+
+    def settle(self, settings: ReaderSettings) -> None:
+        """Judge those that wait."""
+        for key, reading in self.waiting:
+            self._judge(key, reading, settings)
+        self.waiting = []
+
+    def _judge(self, key: Key, reading: Reading, settings: ReaderSettings) -> None:
+        if not any(one.same for one in opinions(compare(self.usual_now, reading), settings)):
+            self.others.append(key)
+
+    @property
+    def usual_now(self) -> Reading:
+        """The most usual one of the sample, which is not empty."""
+        if self.usual is None:
+            self.usual = self.sample[most_usual(self.sample) or 0]
+        return self.usual
+
+
+class ClipPeople:
+    """Whom the people of a clip must not show.
+
+    Args:
+        settings: the thresholds.
+    """
+
+    def __init__(self, settings: ReaderSettings = ReaderSettings()):
+        self._settings = settings
+        self._originals: dict[int, list[Reading]] = {}
+        self._usual: dict[int, Reading] | None = None  # the most usual original of each
+        self._new: dict[str, Reading] = {}  # of results that were read just now, by the digests of their crops
+        self._shown: dict[int, _Shown] = {}
+        self._together: set[tuple[int, int]] = set()  # of whom both leave in one frame
+
+    def learn(self, face: Face, original: Reading) -> None:
+        """Remember an original, where it can be measured. All are learned before the first question.
+
+        Args:
+            face: of which it is; without a track it is nobody's.
+            original: its reading.
+        """
+        if face.track is not None and original.measurable:
+            self._originals.setdefault(face.track, []).append(_small(original))
+            self._usual = None
+
+    def against(self, face: Face, pair: Pair) -> Verification:
+        """The verdict of a pair that passed also against its person in other frames, and the others of the clip.
+
+        One recogniser is enough against the most usual original of the person; against each of its other ones, and the
+        most usual one of everybody else, both have to say so, as there are so many.
+
+        Args:
+            face: of the pair; what is too small to be read is not compared.
+            pair: the original of this frame, and its result.
+        """
+        if not pair.verification.passed or not pair.results or face.size < self._settings.min_size:
+            return pair.verification
+        usual = self._most_usual()
+        own = self._originals.get(face.track, []) if face.track is not None else []
+        if own and face.track is not None:
+            said = (verify(usual[face.track], reading, self._settings) for reading in pair.results)
+            if (found := next((one for one in said if one.verdict == SAME_PERSON), None)) is not None:
+                return replace(found, reason=f"like its other frames: {found.reason}")
+        if words := one_person(pair.results, own, self._settings):
+            return replace(pair.verification, verdict=SAME_PERSON, reason=f"like another frame of it: {words}")
+        others = [reading for track, reading in usual.items() if track != face.track]
+        if words := one_person(pair.results, _near(pair.results, others, self._settings), self._settings):
+            return replace(pair.verification, verdict=SAME_PERSON, reason=f"like somebody else of the clip: {words}")
+        return pair.verification
+
+    def saw(self, digest: str, result: Reading) -> None:
+        """Remember what was read of a painted crop until `leave`.
+
+        Args:
+            digest: of the crop, as crop_digest gives it.
+            result: its reading.
+        """
+        if result.measurable:
+            self._new[digest] = _small(result)
+
+    def leave(self, faces: Sequence[tuple[int, Face]]) -> None:
+        """Compare results that leave with those of the same person before; all crops that were read are forgotten.
+
+        Args:
+            faces: number of the frame, and the face as it was painted, in the order of frames.
+        """
+        for frame, face in faces:
+            result = self._new.get(face.painted.digest) if face.painted is not None else None
+            if face.track is not None and result is not None and face.size >= self._settings.min_size:
+                shown = self._shown.setdefault(face.track, _Shown())
+                shown.add((frame, box_of(face)), result, self._settings)
+        for _, members in groupby(faces, key=lambda one: one[0]):
+            tracks = {face.track for _, face in members if face.track is not None}
+            self._together.update(combinations(sorted(tracks), 2))
+        self._new = {}
+
+    def notes(self) -> tuple[Doubt, ...]:
+        """What speaks against the results, at the end: who did not stay one person, and which two became one."""
+        found = []
+        for track, shown in sorted(self._shown.items()):
+            shown.settle(self._settings)
+            if shown.others:
+                frames = [frame for frame, _ in shown.others]
+                named = ", ".join(str(frame + 1) for frame in frames[:NAMED]) + (", ..." if frames[NAMED:] else "")
+                words = f"person {track + 1} is another person than in the frames around in {len(frames)} of "
+                words += f"{shown.seen} (frame {named})"
+                found.append(Doubt(words, NOT_ONE_PERSON, frames, shown.others))
+        usual = {track: [shown.usual_now] for track, shown in self._shown.items()}
+        for first, second in sorted(self._together):
+            if figures := one_person(usual.get(first, []), usual.get(second, []), self._settings):
+                words = f"the results of persons {first + 1} and {second + 1} are one person: {figures}"
+                found.append(Doubt(words, NOT_ONE_PERSON))
+        return tuple(found)
+
+    def _most_usual(self) -> dict[int, Reading]:
+        if self._usual is None:
+            places = {track: most_usual(readings) for track, readings in self._originals.items()}
+            self._usual = {track: self._originals[track][i] for track, i in places.items() if i is not None}
+        return self._usual
+
+
+def _small(reading: Reading) -> Reading:
+    """What of a reading two people are told apart by, in half the memory."""
+    dlib, faceres = reading.dlib.astype(np.float32), reading.faceres.astype(np.float32)
+    return replace(reading, dlib=dlib, faceres=faceres, landmarks=np.zeros((0, 2)))
+
+
+def _near(results: Sequence[Reading], others: Sequence[Reading], settings: ReaderSettings) -> list[Reading]:
+    """Those of many that dlib does not tell apart from a result: all at once, as a film has hundreds of people."""
+    if not others:
+        return []
+    descriptors = np.stack([reading.dlib for reading in others])
+    near = [np.linalg.norm(descriptors - result.dlib, axis=1) for result in results]
+    return [others[i] for i in np.flatnonzero(~(np.min(near, axis=0) >= settings.dlib_same)).tolist()]
