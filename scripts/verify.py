@@ -1,12 +1,17 @@
 """What two recognisers say of each face of a result: a stranger, the same person, or not measurable. No ComfyUI.
 
     python scripts/with_env.py scripts/verify.py photo.jpg photo_anonymized.png
+    python scripts/with_env.py scripts/verify.py clip.mov clip_anonymized.mp4
     python scripts/with_env.py scripts/verify.py PHOTOS OUT
 
-Two photos of one size; or two folders, whose photos are paired by name, NAME with NAME or NAME_anonymized.
-The faces are found in the first, the original. Nothing is written.
+Two photos of one size, or two videos of one size and as many frames, which are read a few frames at a time; or two
+folders, whose files are paired by name, NAME with NAME or NAME_anonymized. The faces are found in the first, the
+original. Nothing is written. A face that was covered cannot be measured any more: files do not tell that it was meant,
+the report of the run does.
 
-Exit status: 0 every face is a stranger's, 1 one is not, could not be measured, or there is none; 2 wrong arguments.
+Exit status: 0 every face is a stranger's (of a video: each person in some frame, and nobody else in the others), 1 one
+is not, could not be measured or is doubted (two that became one), a file has no result, or there is no face; 2 wrong
+arguments.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from face_anonymizer.modules.terminal import shown
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("before", type=Path, help="the original, or a folder of originals")
+    parser.add_argument("before", type=Path, help="the original photo or video, or a folder of them")
     parser.add_argument("after", type=Path, help="what became of it, or of them")
     options = parser.parse_args(arguments)
     try:

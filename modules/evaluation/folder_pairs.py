@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +32,9 @@ class PhotoPair(NamedTuple):
     result: Path
 
 
-def pair_files(originals: Path, results: Path) -> tuple[list[PhotoPair], list[str]]:
+def pair_files(
+    originals: Path, results: Path, suffixes: Collection[str] = PHOTO_SUFFIXES, what: str = "picture"
+) -> tuple[list[PhotoPair], list[str]]:
     """Pair the pictures of two folders by name.
 
     The result of NAME.* is NAME.*, NAME_anonymized.*, NAME_redacted.* or NAME_swapped.*, the first that exists.
@@ -40,6 +42,8 @@ def pair_files(originals: Path, results: Path) -> tuple[list[PhotoPair], list[st
     Args:
         originals: folder of the photos as they were.
         results: folder of their results.
+        suffixes: of the files that count, in small letters.
+        what: they are, for the messages.
 
     Returns:
         Pairs, sorted by name, and the names of originals without a result.
@@ -47,7 +51,7 @@ def pair_files(originals: Path, results: Path) -> tuple[list[PhotoPair], list[st
     Raises:
         ValueError: a folder is missing or has no picture, two files of one folder have one name, or nothing fits.
     """
-    before, after = _pictures(originals), _pictures(results)
+    before, after = _pictures(originals, suffixes, what), _pictures(results, suffixes, what)
     pairs, alone = [], []
     for name, original in sorted(before.items()):
         found = next((after[name + ending] for ending in _ENDINGS if name + ending in after), None)
@@ -57,23 +61,23 @@ def pair_files(originals: Path, results: Path) -> tuple[list[PhotoPair], list[st
             pairs.append(PhotoPair(name, original, found))
     if not pairs:
         raise ValueError(
-            f"No picture in {results} belongs to one in {originals}: results are called like their originals, or "
+            f"No {what} in {results} belongs to one in {originals}: results are called like their originals, or "
             f"NAME_anonymized."
         )
     return pairs, alone
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
+def _pictures(folder: Path, suffixes: Collection[str], what: str) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder.")
     found: dict[str, Path] = {}
-    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()):
+    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()):
         name = file.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise ValueError(f"{found[name]} and {file} have one name: rename or move one of them.")
         found[name] = file
     if not found:
-        raise ValueError(f"There is no picture in {folder}: {', '.join(sorted(PHOTO_SUFFIXES))} are read.")
+        raise ValueError(f"There is no {what} in {folder}: {', '.join(sorted(suffixes))} are read.")
     return found
 
 

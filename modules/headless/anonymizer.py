@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -42,6 +43,7 @@ from ..recognition.reader import FaceReader
 from ..recognition.settings import AUTO, OFF
 from ..recognition.verifying import verify_faces
 from ..video.clip_jobs import Clip, ClipJobs
+from ..video.files import WHOLE
 from ..video.people import PeoplePainter, swap_faces
 from .options import Options, Result
 from .pictures import as_batch
@@ -210,6 +212,22 @@ class Anonymizer:
         verified = verify_faces(originals, results, faces, self._reader.read)
         found = [None if one is None else one.to_dict() for one in verified.verifications]
         return report_faces(faces, FOUND).verified(faces, found, verified.notes)
+
+    @torch.inference_mode()
+    def verify_video(self, before: str | Path, after: str | Path, progress: Progressed = no_progress) -> Report:
+        """What two recognisers say of each face of a video, a few frames of both files in memory at a time.
+
+        Args:
+            before: the original.
+            after: what became of it, frame by frame, of the same size.
+            progress: called with (frames done, all frames), first while faces are found, then while they are read.
+
+        Raises:
+            ValueError: no video, or one differs in size or number of frames. OSError: one cannot be read.
+        """
+        clips = [Clip(os.fspath(file), WHOLE) for file in (before, after)]
+        faces = self._clips.track(clips[0], DetectSettings(), TrackSettings(), progress)
+        return self._clips.verify(*clips, faces, progress)
 
     @torch.inference_mode()
     def video(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, groupby
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from ..faces.types import Face
 from .pairs import Pair, one_person
 from .reading import Reading, compare
 from .settings import ReaderSettings
-from .together import NAMED, most_usual
+from .together import most_usual, note_on_person
 from .verdict import SAME_PERSON, Verification, opinions, verify
 
 KEY_FRAMES = 5  # of a person, of which the originals are remembered
@@ -92,6 +91,7 @@ class ClipPeople:
         self._new: dict[str, Reading] = {}  # of results that were read just now, by the digests of their crops
         self._shown: dict[int, _Shown] = {}
         self._together: set[tuple[int, int]] = set()  # of whom both leave in one frame
+        self._frame: tuple[int, list[int]] = (-1, [])  # the last one, and who was seen in it
 
     def learn(self, face: Face, original: Reading) -> None:
         """Remember an original, where it can be measured. All are learned before the first question.
@@ -147,13 +147,26 @@ class ClipPeople:
         """
         for frame, face in faces:
             result = self._new.get(face.painted.digest) if face.painted is not None else None
-            if face.track is not None and result is not None and face.size >= self._settings.min_size:
-                shown = self._shown.setdefault(face.track, _Shown())
-                shown.add((frame, box_of(face)), result, self._settings)
-        for _, members in groupby(faces, key=lambda one: one[0]):
-            tracks = {face.track for _, face in members if face.track is not None}
-            self._together.update(combinations(sorted(tracks), 2))
+            if result is not None:
+                self.see(frame, face, result)
         self._new = {}
+
+    def see(self, frame: int, face: Face, result: Reading) -> None:
+        """Compare a result that leaves with those of the same person before.
+
+        Args:
+            frame: its number, not below that of the one before.
+            face: of which it is.
+            result: its reading.
+        """
+        if face.track is None or not result.measurable or face.size < self._settings.min_size:
+            return
+        shown = self._shown.setdefault(face.track, _Shown())
+        shown.add((frame, box_of(face)), _small(result), self._settings)
+        if frame != self._frame[0]:
+            self._frame = frame, []
+        self._together.update((min(face.track, other), max(face.track, other)) for other in self._frame[1])
+        self._frame[1].append(face.track)
 
     def notes(self) -> tuple[Doubt, ...]:
         """What speaks against the results, at the end: who did not stay one person, and which two became one."""
@@ -161,11 +174,8 @@ class ClipPeople:
         for track, shown in sorted(self._shown.items()):
             shown.settle(self._settings)
             if shown.others:
-                frames = [frame for frame, _ in shown.others]
-                named = ", ".join(str(frame + 1) for frame in frames[:NAMED]) + (", ..." if frames[NAMED:] else "")
-                words = f"person {track + 1} is another person than in the frames around in {len(frames)} of "
-                words += f"{shown.seen} (frame {named})"
-                found.append(Doubt(words, NOT_ONE_PERSON, frames, shown.others))
+                what = "is another person than in the frames around"
+                found.append(note_on_person(track, what, NOT_ONE_PERSON, shown.others, shown.seen))
         usual = {track: [shown.usual_now] for track, shown in self._shown.items()}
         for first, second in sorted(self._together):
             if figures := one_person(usual.get(first, []), usual.get(second, []), self._settings):

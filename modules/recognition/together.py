@@ -16,7 +16,7 @@ from .settings import ReaderSettings
 from .verdict import SAME_PERSON, Verification, opinions, verify
 
 _CANDIDATES = 64  # frames of a person among which the one is chosen that all others are compared with
-NAMED = 12  # notes of one kind, and frames of a note, that are written out
+_NAMED = 12  # notes of one kind, and frames of a note, that are written out
 
 
 def verify_tracks(
@@ -44,13 +44,26 @@ def verify_tracks(
         passes = [frame for frame, one in zip(frames, found, strict=True) if one.verdict == SAME_PERSON]
         for what, where in (("passes for the original", passes), ("is another person than in most frames", others)):
             if where:
-                named = ", ".join(str(frame + 1) for frame in where[:NAMED])
-                more = ", ..." if len(where) > NAMED else ""
-                words = f"person {track + 1} {what} in {len(where)} of {len(places)} (frame {named}{more})"
                 kind = ANOTHER_PERSON if where is passes else NOT_ONE_PERSON
                 here = [key for i in places if (key := _key(faces, i))[0] in where]
-                notes.append(Doubt(words, kind, where, here))
+                notes.append(note_on_person(track, what, kind, here, len(places)))
     return said, tuple(notes)
+
+
+def note_on_person(track: int, what: str, kind: str, keys: Sequence[Key], count: int) -> Doubt:
+    """A note on some frames of a person.
+
+    Args:
+        track: of the person.
+        what: was seen in them, such as "passes for the original".
+        kind: of the doubt.
+        keys: the faces in these frames.
+        count: frames of the person in all.
+    """
+    frames = [frame for frame, _ in keys]
+    named = ", ".join(str(frame + 1) for frame in frames[:_NAMED]) + (", ..." if frames[_NAMED:] else "")
+    words = f"person {track + 1} {what} in {len(frames)} of {count} (frame {named})"
+    return Doubt(words, kind, frames, keys)
 
 
 def _tracks(faces: Faces, shown: Sequence[int]) -> dict[int, list[int]]:
@@ -175,12 +188,12 @@ def _key(faces: Faces, i: int) -> Key:
 def _lines(seen: dict[str, list[tuple[Key, str]]], images: int, kind: str) -> list[str]:
     """A note a thing that was seen, of which some at most are written out; all speak against the result."""
     lines = []
-    for what, places in list(seen.items())[:NAMED]:
+    for what, places in list(seen.items())[:_NAMED]:
         (first, _), words = places[0]
         where = f" (picture {first + 1})" if len(places) == 1 else f" ({len(places)} pictures, first {first + 1})"
         keys = [key for key, _ in places]
         numbers = [image for image, _ in keys]
         lines.append(Doubt(f"{what}{where if images > 1 else ''}: {words}", kind, numbers, keys))
-    more = list(seen.values())[NAMED:]
+    more = list(seen.values())[_NAMED:]
     keys = [key for places in more for key, _ in places]
     return lines + ([Doubt(f"and {len(more)} more like this", kind, faces=keys)] if more else [])

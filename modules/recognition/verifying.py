@@ -99,13 +99,10 @@ def verify_faces(
     pairs = [known[i] for i in range(len(faces))]
     shown = [i for i, pair in enumerate(pairs) if i not in covered or pair.results]
     verified, notes = verify_tracks(faces, pairs, shown, settings)
-    verified = [
-        replace(one, verdict=FAILED, reason=f"{one.reason}; {_EXCHANGED}") if _shows_more(pair) else one
-        for one, pair in zip(verified, pairs, strict=True)
-    ]
+    verified = [as_exchanged(one, pair) for one, pair in zip(verified, pairs, strict=True)]
     persons, more = compare_faces(faces, pairs, shown, settings, kept=kept, swapped=swapped)
     originals = look.end()
-    said = [_refused(one, originals.get(i) or persons.get(i)) if i in shown else None for i, one in enumerate(verified)]
+    said = [refused(one, originals.get(i) or persons.get(i)) if i in shown else None for i, one in enumerate(verified)]
     return Verified(tuple(said), (*notes, *more))
 
 
@@ -151,13 +148,26 @@ def _image_of(member: tuple[int, Sight]) -> int:
     return member[1].placement.face.image_index
 
 
-def _shows_more(pair: Pair) -> bool:
-    """Whether a face is plain in the result where the original has none: the two are exchanged, most likely."""
-    return pair.after.measurable and pair.before.reason.startswith(NO_FACE)
+def as_exchanged(verification: Verification, pair: Pair) -> Verification:
+    """The verification, failed where a face is plain in the result and the original has none: the two are exchanged,
+    most likely.
+
+    Args:
+        verification: of the pair, so far.
+        pair: its readings.
+    """
+    if not (pair.after.measurable and pair.before.reason.startswith(NO_FACE)):
+        return verification
+    return replace(verification, verdict=FAILED, reason=f"{verification.reason}; {_EXCHANGED}")
 
 
-def _refused(verification: Verification, why: str | None) -> Verification:
-    """A verification that passed, refused for what else was seen."""
+def refused(verification: Verification, why: str | None) -> Verification:
+    """The verification, refused where it passed and something else was seen.
+
+    Args:
+        verification: so far.
+        why: the figure and its threshold in words; None: nothing was seen.
+    """
     if why is None or not verification.passed:
         return verification
     return replace(verification, verdict=SAME_PERSON, reason=why)

@@ -1,11 +1,17 @@
-"""What recognisers say of photos and their results, of two files or two folders. No ComfyUI here."""
+"""What recognisers say of photos and videos and their results, of two files or two folders. No ComfyUI here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .engines import DIFFUSERS, choose_engine
+from .jobs import VIDEO_SUFFIXES
+
+if TYPE_CHECKING:
+    from ..evaluation.folder_pairs import PhotoPair
+    from ..faces.report import Report
 
 
 class PairsRefused(ValueError):
@@ -16,12 +22,13 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
     """Say of each face of the originals what two recognisers see of it in the results.
 
     Args:
-        before: a photo, or a folder of photos.
+        before: a photo, a video, or a folder of both.
         after: its result, or a folder of results, which are paired by name.
         say: takes the lines of each pair.
 
     Returns:
-        Whether there are faces, all have a result, and each is a stranger's there.
+        Whether there are faces, all have a result, and each is a stranger's there; of a video each person in some
+        frame, and in no frame anybody else.
 
     Raises:
         PairsRefused: a path is missing, one is a file and the other a folder, or nothing fits.
@@ -31,31 +38,68 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
         if not path.exists():
             raise PairsRefused(f"No such file or folder: {path}")
     if before.is_dir() != after.is_dir():
-        raise PairsRefused(f"{before} and {after} are a file and a folder: name two photos, or two folders of photos.")
+        raise PairsRefused(f"{before} and {after} are a file and a folder: name two files, or two folders.")
     choose_engine(DIFFUSERS)  # raises for packages that are missing
-    from ..evaluation.folder_pairs import PhotoPair, pair_files
     from ..headless.anonymizer import Anonymizer
     from ..photos.reading import UnreadablePhoto, read_photo
-    from ..recognition.verdict import STRANGER
 
-    pairs, alone = [PhotoPair(before.name, before, after)], []
-    if before.is_dir():
-        try:
-            pairs, alone = pair_files(before, after)
-        except ValueError as error:
-            raise PairsRefused(str(error)) from None
-    anonymizer, all_strangers = Anonymizer(), not alone
+    pairs, missing = _pairs(before, after)
+    anonymizer, all_strangers = Anonymizer(), not missing
     for pair in pairs:
         try:
-            original, result = (read_photo(file.read_bytes()).seen for file in (pair.original, pair.result))
-            report = anonymizer.verify(original, result)
+            if _is_video(pair.original):
+                report = anonymizer.verify_video(pair.original, pair.result)
+            else:
+                original, result = (read_photo(file.read_bytes()).seen for file in (pair.original, pair.result))
+                report = anonymizer.verify(original, result)
         except (OSError, UnreadablePhoto, ValueError) as error:
             say(f"{pair.name}: {error}")
             all_strangers = False
             continue
-        verdicts = [(entry.verification or {}).get("verdict") for entry in report.entries]
-        all_strangers &= bool(verdicts) and set(verdicts) == {STRANGER}
+        all_strangers &= _are_strangers(report)
         say(f"{pair.name}: {report.to_text()}")
-    for name in alone:
-        say(f"{name}: it has no result in {after}")
+    for line in missing:
+        say(line)
     return all_strangers
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _pairs(before: Path, after: Path) -> tuple[list[PhotoPair], list[str]]:
+    """The files that belong together, and a line for each that has no result."""
+    from ..evaluation.folder_pairs import PhotoPair, pair_files
+    from ..photos.kinds import PHOTO_SUFFIXES
+
+    if not before.is_dir():
+        if _is_video(before) != _is_video(after):
+            raise PairsRefused(f"{before} and {after} are a video and a photo: name two of a kind.")
+        return [PhotoPair(before.name, before, after)], []
+    pairs, missing = [], []
+    for suffixes, what in ((PHOTO_SUFFIXES, "picture"), (VIDEO_SUFFIXES, "video")):
+        if not any(path.suffix.lower() in suffixes and path.is_file() for path in before.rglob("*")):
+            continue
+        try:
+            found, left = pair_files(before, after, suffixes, what)
+        except ValueError as error:
+            missing.append(str(error))
+            continue
+        pairs += found
+        missing += [f"{name}: it has no result in {after}" for name in left]
+    if not pairs:
+        raise PairsRefused("\n".join(missing) or f"There is neither a photo nor a video in {before}.")
+    return pairs, missing
+
+
+def _are_strangers(report: Report) -> bool:
+    from ..faces.notes import Doubt
+    from ..recognition.verdict import NOT_MEASURABLE, STRANGER
+
+    said: dict[tuple[str, int], set] = {}
+    for number, entry in enumerate(report.entries):
+        person = ("face", number) if entry.track is None else ("person", entry.track)
+        said.setdefault(person, set()).add((entry.verification or {}).get("verdict"))
+    doubted = any(isinstance(note, Doubt) for note in report.notes)
+    passed = all(STRANGER in words and words <= {STRANGER, NOT_MEASURABLE} for words in said.values())
+    return bool(said) and passed and not doubted

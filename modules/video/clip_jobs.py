@@ -37,6 +37,7 @@ from ..model.engine import Engine
 from ..model.settings import PaintSettings
 from ..recognition.clip_people import KEY_FRAMES, ClipPeople
 from ..recognition.pairs import Read, identity_judge
+from ..recognition.verifying_film import verify_film
 from .containers import CannotHold, Source
 from .files import Window, Written, probe, read_chunks, read_frames, rewrite
 from .people import PeoplePainter
@@ -219,6 +220,39 @@ class ClipJobs:
                 people.learn(face, reading)
         return people
 
+    def verify(self, before: Clip, after: Clip, faces: Faces, progress: Callable[[int, int], None]) -> Report:
+        """What recognisers say of each face of a clip and what became of it, a few frames of both in memory at a time.
+
+        Args:
+            before: the original.
+            after: what became of it, frame by frame.
+            faces: of the original, followed.
+            progress: called with (frames done, all frames); what it raises passes through.
+
+        Returns:
+            The report, in which every face stands as it was found.
+
+        Raises:
+            ValueError: the clips differ in size or number of frames, or faces of another one. All else as files.probe.
+        """
+        _check_faces(before, faces)
+        _check_alike(before, after)
+
+        def chunks() -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+            clips = (read_chunks(clip.source, FRAMES_AT_ONCE, clip.window) for clip in (before, after))
+            for (first, frames), (_, results) in zip(*clips, strict=True):
+                self.machine.check_interrupted()
+                check_faces(frames, faces.window(first, first + len(frames)), first)
+                if len(frames) != len(results):
+                    raise ValueError("One video ended before the other: it was changed meanwhile, or is damaged.")
+                yield first, frames, results
+                progress(first + len(frames), faces.image_count)
+
+        people = self._meet(before, faces)
+        verified = verify_film(chunks(), faces, people, self.machine.reader())
+        found = [None if one is None else one.to_dict() for one in verified.verifications]
+        return report_faces(faces, FOUND).verified(faces, found, verified.notes)
+
     def redact(
         self,
         clip: Clip,
@@ -327,6 +361,18 @@ class ClipJobs:
 
 def _advance(progress: Callable[[float, int], None], first: int, count: int, done: float) -> None:
     progress(first + done, count)
+
+
+def _check_alike(before: Clip, after: Clip) -> None:
+    infos = [probe(clip.source, clip.window) for clip in (before, after)]
+    if infos[0] != infos[1]:  # of a damaged file not every packet gives a frame
+        infos = [probe(clip.source, clip.window, decode=True) for clip in (before, after)]
+    if infos[0] != infos[1]:
+        sizes = [f"{info.frame_count} frames of {info.width}x{info.height} pixels" for info in infos]
+        raise ValueError(
+            f"The original has {sizes[0]}, the result {sizes[1]}: name a video and what became of it, frame by frame, "
+            "neither scaled nor cut."
+        )
 
 
 def _check_faces(clip: Clip, faces: Faces) -> None:

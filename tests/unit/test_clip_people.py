@@ -122,7 +122,7 @@ def test_memory_does_not_grow_with_the_frames():
 
 # Through a file
 
-HEIGHT, WIDTH, COUNT, SIDE = 64, 160, 12, 48
+HEIGHT, WIDTH, COUNT, SIDE = 64, 160, 9, 48
 LEFT, RIGHT = np.array([10.0, 8, 60, 56]), np.array([100.0, 8, 150, 56])
 
 
@@ -141,15 +141,16 @@ class TexturedEngine(NumberEngine):
         return torch.stack([torch.cat([torch.full((SIDE, SIDE, 1), red), texture], -1) for red in reds]).float()
 
 
-def write_film(path):
+def write_film(path, count=COUNT, paint=lambda picture, number: None):
     generator = np.random.default_rng(0)
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx264", rate=Fraction(25), options={"crf": "4"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv444p"
         waves = generator.uniform(-12, 12, (8, 20)).repeat(8, 0).repeat(8, 1)
         levels = np.where(np.arange(WIDTH) < WIDTH // 2, 200, 50) + waves
-        for _ in range(COUNT):
+        for number in range(count):
             picture = np.repeat(levels.astype(np.uint8)[..., None], 3, 2)
+            paint(picture, number)
             output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         output.mux(stream.encode())
     return str(path)
@@ -172,6 +173,13 @@ def reader_of(originals, results):
     return read
 
 
+def machine_of(read):
+    def find(picture, faces, painted):
+        return Glance((1.0,) * len(faces), ())
+
+    return ClipJobs(Machine(lambda *_: None, lambda: find, lambda: read, lambda: None))
+
+
 @pytest.mark.parametrize("region", ["crop", "oval"])
 def test_a_result_that_is_somebody_else_of_the_film_is_covered(tmp_path, region):
     """The results at the left look like the original at the right, whom each frame by itself does not know."""
@@ -181,11 +189,7 @@ def test_a_result_that_is_somebody_else_of_the_film_is_covered(tmp_path, region)
     faces = Faces(COUNT, HEIGHT, WIDTH, tuple(face(*one) for one in where))
     read = reader_of({True: reading(), False: reading(4.0, 0.0)}, {True: reading(4.1, 0.0), False: reading(9, -1)})
 
-    def find(picture, faces, painted):
-        return Glance((1.0,) * len(faces), ())
-
-    machine = Machine(lambda *_: None, lambda: find, lambda: read, lambda: None)
-    _, report = ClipJobs(machine).anonymize(
+    _, report = machine_of(read).anonymize(
         *(Clip(film, WHOLE), tmp_path / "out.mp4", faces, TexturedEngine()),
         painting=PaintSettings(1.25, 7, SamplerSettings(steps=1)),
         pasting=PasteSettings(region=region),
@@ -198,3 +202,31 @@ def test_a_result_that_is_somebody_else_of_the_film_is_covered(tmp_path, region)
     words = "same person: like somebody else of the clip"
     assert by_track[0] == {("redacted", words)}, report.to_text()
     assert {action for action, _ in by_track[1]} == {"anonymized"}, report.to_text()
+
+
+def test_a_written_film_is_verified_against_its_original(tmp_path):
+    """The one at the left is a stranger but in frame 4, the one at the right the original throughout."""
+
+    def paint(picture, number):
+        generator = np.random.default_rng(1 + (number == 3))
+        texture = generator.uniform(0, 255, (4, 4, 3)).repeat(12, 0).repeat(12, 1)
+        texture[..., 0] = 200 if number == 3 else 50
+        picture[8:56, 10:58] = texture
+
+    film, result = write_film(tmp_path / "film.mp4"), write_film(tmp_path / "result.mp4", paint=paint)
+    where = [(frame, track, (LEFT, RIGHT)[track]) for frame in range(COUNT) for track in (0, 1)]
+    faces = Faces(COUNT, HEIGHT, WIDTH, tuple(face(*one) for one in where))
+    read = reader_of({True: reading(), False: reading(4.0, 0.0)}, {True: reading(9, -1), False: reading(12, 0.2)})
+    done = []
+    clips = Clip(film, WHOLE), Clip(result, WHOLE)
+    report = machine_of(read).verify(*clips, faces, lambda *at: done.append(at))
+    left = [entry.verification["verdict"] for entry in report.entries if entry.track == 0]
+    right = {entry.verification["verdict"] for entry in report.entries if entry.track == 1}
+    assert left == [STRANGER] * COUNT and right == {SAME_PERSON} and done[-1] == (COUNT, COUNT)
+    assert sorted(report.notes) == [
+        "person 1 is another person than in the frames around in 1 of 9 (frame 4)",
+        f"person 2 passes for the original in 9 of 9 (frame {', '.join(str(i + 1) for i in range(COUNT))})",
+    ]
+    short = Clip(write_film(tmp_path / "short.mp4", 7), WHOLE)
+    with pytest.raises(ValueError, match="The original has 9 frames of 160x64 pixels, the result 7 frames"):
+        machine_of(read).verify(clips[0], short, faces, lambda *at: None)

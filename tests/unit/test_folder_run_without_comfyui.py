@@ -214,6 +214,17 @@ def test_verify_says_who_is_a_stranger(sources, tmp_path, capsys):
     assert command.main(["verify", photo, str(sources)]) == 2
     assert "are a file and a folder" in capsys.readouterr().err
     assert command.main(["verify", photo, str(sources / "missing.png")]) == 2
+    films, results = tmp_path / "films", tmp_path / "results"
+    films.mkdir()
+    results.mkdir()
+    make_clip(films / "a.mov")
+    (films / "b.jpg").write_bytes(Path(photo).read_bytes())
+    make_clip(results / "a_anonymized.mp4")
+    assert command.main(["verify", str(films), str(results)]) == 1
+    said = capsys.readouterr().out
+    assert "a: 1 person" in said and "3 same person" in said and "There is no picture in" in said
+    assert command.main(["verify", str(films / "a.mov"), photo]) == 2
+    assert "a video and a photo" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("task", ["anonymize", "redact"])
