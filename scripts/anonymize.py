@@ -22,9 +22,10 @@ frames is covered from those around). Two recognisers look at every painted face
 attempts, or cannot be painted, is redacted (--fallback). The demo model, which ships with the pack, paints synthetic
 faces of nobody, is not for real use and not verified: without --model it does the pack's samples, all else on --demo.
 
-Exit status: 0 all done, 1 refused, stopped, some files failed, are pictures that cannot be read here, or have faces
-that stayed open or came out broken (not those that --fallback keep leaves), 2 wrong arguments, an output folder that
-cannot be written, or nothing that paints, 130 interrupted.
+Exit status: 0 all done, 1 refused, stopped, some files failed, are pictures that cannot be read here, or are red in the
+page's headline: faces that stayed open, came out broken, were seen beside the list or pass for an original (not those
+that --fallback keep leaves), 2 wrong arguments, an output folder that cannot be written, or nothing that paints, 130
+interrupted. Amber is 0: what no recogniser could measure or was asked of, and what is doubtful. The end names both.
 """
 
 import argparse

@@ -77,8 +77,9 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
         say: takes lines of progress and warnings.
 
     Returns:
-        Whether everything is done, could be read and has no face left open or broken: what is no picture does not
-        count, nor do faces that the options allow to be kept.
+        Whether everything is done, could be read and has no face left open, broken or seen as its original, so that
+        the page's headline is not red: what is no picture does not count, nor do faces that the options allow to be
+        kept. What nobody could measure or compare is named, and counts as done.
 
     Raises:
         PlanRefused, JournalRefused: the options, or what is in the output folder, do not allow it.
@@ -117,7 +118,7 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
                     f"Nothing is overwritten, and {shown(path)} is no report of this script. Move it away."
                 )
         errors: dict[str, str] = {}
-        wrong: list[str] = []
+        wrong: list[object] = []
         try:
             if left:
                 if own.notice:
@@ -130,9 +131,13 @@ def anonymize_folder(options: FolderOptions, show_report: Callable[[Mapping], No
         finally:
             if journal.entries or errors:
                 made = reports.make_report(settings, list_files(found, jobs, journal, left, errors))
-                wrong = reports.incomplete(made) + reports.left_open(made, options.fallback == KEEP)
-                show_report(made)
+                keeps = options.fallback == KEEP
                 proof = folder_proof.prove(made, (own.notice,) if own.notice else ())
+                wrong = [*reports.incomplete(made), *reports.left_open(made, keeps)]
+                wrong += folder_proof.red_files(proof, keeps)
+                show_report(made)
+                for line in folder_proof.lines_of(proof, made):
+                    say(line)
                 if options.anonymous_report:
                     made = without_names(made, find_digests(options, found, journal))
                 write_report(made, proof, journal.output, say)

@@ -9,22 +9,26 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..faces.notes import read_doubts
+from ..faces.outcomes import KEPT
 from ..files import replace_whole
 from ..proof import proof as proofs
 from ..proof.figures import whole, words
+from ..proof.headline import headline
 from ..proof.page import is_page, to_html
 from ..proof.proof import MadeWith, Proof, ResultFile
-from ..proof.rows import rows_elsewhere, rows_of_faces, rows_of_persons
+from ..proof.rows import BAD, GOOD, LEFT, STATES, rows_elsewhere, rows_of_faces, rows_of_persons
 from ..proof.table import is_table, to_csv
 from .anonymous_report import UNTOLD, without_names
 from .prompts import NOT_KNOWN
 
 PAGE_NAME, TABLE_NAME = "face_anonymizer_report.html", "face_anonymizer_report.csv"
 _PLACE = re.compile(r"[/\\]\S")
+_LINES = 30  # of files that need a look, on the screen
 _START = 512  # bytes of a file, by which ours are known
 
 
@@ -51,6 +55,45 @@ def prove(report: Mapping, remarks: tuple[str, ...] = ()) -> Proof:
         remarks=remarks,
     )
     return Proof(tuple(map(_result, files)), made)
+
+
+def red_files(proof: Proof, kept_on_purpose: bool = False) -> list[int]:
+    """The numbers of the files for which the headline is red: a face of a real person may be in the result, or there
+    is none, or not all of one.
+
+    Args:
+        proof: of the run.
+        kept_on_purpose: the run was told to leave faces that cannot be painted as they are.
+    """
+
+    def is_red(file: ResultFile) -> bool:
+        return file.judgement == BAD or any(
+            row.state.judgement == BAD and not (kept_on_purpose and row.state is LEFT and row.action == KEPT)
+            for row in file.rows
+        )
+
+    return [file.number for file in proof.files if is_red(file)]
+
+
+def lines_of(proof: Proof, report: Mapping) -> list[str]:
+    """The headline of the page, and a line for each file that needs a look, red ones first: for the screen.
+
+    Args:
+        proof: of the run.
+        report: of folder_report.make_report, with names.
+    """
+    sources = {file["number"]: file["source"] for file in report["files"]}
+    told: list[tuple[bool, str]] = []
+    for file in proof.files:
+        states = Counter(row.state for row in file.rows if row.state.judgement != GOOD)
+        why = [f"{count} {state.name}" for state, count in sorted(states.items(), key=lambda one: STATES.index(one[0]))]
+        why += [] if file.outcome in (proofs.FAILED, proofs.PENDING) else file.troubles
+        if why:
+            is_red = file.judgement == BAD or any(state.judgement == BAD for state in states)
+            told.append((is_red, f"{'RED' if is_red else 'amber'}: {sources[file.number]}: {', '.join(why)}"))
+    said = [line for _, line in sorted(told, key=lambda one: not one[0])]
+    more = [f"and {len(said) - _LINES} more files, in {PAGE_NAME}"] if len(said) > _LINES else []
+    return [" ".join(filter(None, headline(proof))), *said[:_LINES], *more] if said else []
 
 
 def write(proof: Proof, output: Path) -> None:
