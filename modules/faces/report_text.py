@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .outcomes import REDACTED, Entry, count_in_words
+from .outcomes import ANONYMIZED, REDACTED, SWAPPED, Entry, count_in_words
 
 if TYPE_CHECKING:
     from .report import Report
 
 _STRANGER = "stranger"  # the verdict of modules/recognition/verdict.py whose faces need not be named
+_NOT_VERIFIED = "not verified:"
 _NAMED = 12  # numbers of faces that a line of text names at most
 
 
@@ -39,7 +40,8 @@ def _of_faces(report: Report) -> list[str]:
 
 
 def _of_verdicts(report: Report) -> list[str]:
-    """What recognisers say of the faces that show; of those that were covered the reason tells."""
+    """What recognisers say of the faces that show, and of how many they were not asked; of those that were covered the
+    reason tells."""
     verdicts: dict[str, list[Entry]] = {}
     for entry in report.entries:
         said = entry.verification
@@ -49,7 +51,14 @@ def _of_verdicts(report: Report) -> list[str]:
     for verdict, entries in sorted(verdicts.items(), key=lambda item: (item[0] != _STRANGER, item[0])):
         numbers = "" if verdict == _STRANGER else _numbers(entries).removeprefix(", ")
         named.append(f"{len(entries)} {verdict}{f' ({numbers})' if numbers else ''}")
-    return [f"recognisers say: {', '.join(named)}"] if named else []
+    if any(note.startswith(_NOT_VERIFIED) for note in report.notes):  # by a node that also knows why
+        return [f"recognisers say: {', '.join(named)}"] if named else []
+    unasked = sum(entry.action in (ANONYMIZED, SWAPPED) and entry.verification is None for entry in report.entries)
+    faces = "1 painted face" if unasked == 1 else f"{unasked} painted faces"
+    return [
+        *([f"recognisers say: {', '.join(named)}"] if named else []),
+        *([f"{_NOT_VERIFIED} no recogniser was asked about {faces}"] if unasked else []),
+    ]
 
 
 def _of_others(report: Report) -> list[str]:

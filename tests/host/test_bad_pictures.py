@@ -98,7 +98,8 @@ def test_crops_of_nan_are_covered_and_reported(model):
     assert output[0].isfinite().all() and (output[0][0, 20:30, 70:80] == 0).all()
     assert output.ui["text"] == (
         "1 face anonymized, 1 face redacted\nredacted: not finite: no value of the crop is a number, as where painting "
-        "was given up because no attempt passed (1, number 2)",
+        "was given up because no attempt passed (1, number 2)\n"
+        "not verified: no recogniser was asked about 1 painted face",
     )
 
 

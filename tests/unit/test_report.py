@@ -36,7 +36,10 @@ def test_json_holds_what_the_schema_says():
 
 def test_of_a_clip_persons_and_frames_are_counted():
     one = Faces(16, 480, 640, tuple(face(i, track=0) for i in range(16)))
-    assert report_faces(one, ANONYMIZED).to_text() == "1 person anonymized in 16 frames"
+    assert report_faces(one, ANONYMIZED).to_text().splitlines() == [
+        "1 person anonymized in 16 frames",
+        "not verified: no recogniser was asked about 16 painted faces",
+    ]
     two = Faces(3, 480, 640, (face(0, track=0), face(0, 200.0, track=5), face(1, track=0)))
     assert report_faces(two, REDACTED).to_text().startswith("2 persons redacted in 2 frames\n1 of 3")
     mixed = Faces(2, 480, 640, (face(0, track=0), face(1)))
@@ -157,8 +160,13 @@ def test_text_for_people():
     assert mixed.to_text().splitlines() == [
         "2 faces anonymized, 1 face redacted",
         "redacted: not finite (1)",
+        "not verified: no recogniser was asked about 2 painted faces",
         "1 of 3 pictures without a face",
     ]
+    known = mixed.verified(Faces(3, 9, 9, (face(),)), [{"verdict": "stranger"}])
+    assert "recognisers say: 2 stranger" in known.to_text() and "asked about 1 painted face" in known.to_text()
+    demo = mixed.noting("not verified: demo is a demonstration and paints drawn faces")
+    assert demo.to_text().count("not verified") == 1
 
 
 def test_parts_of_a_clip_are_one_report():
