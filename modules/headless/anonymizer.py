@@ -225,9 +225,9 @@ class Anonymizer:
         Raises:
             ValueError: no video, or one differs in size or number of frames. OSError: one cannot be read.
         """
-        clips = [Clip(os.fspath(file), WHOLE) for file in (before, after)]
-        faces = self._clips.track(clips[0], DetectSettings(), TrackSettings(), progress)
-        return self._clips.verify(*clips, faces, progress)
+        original, result = (Clip(os.fspath(file), WHOLE) for file in (before, after))
+        faces = self._clips.track(original, DetectSettings(), TrackSettings(), progress)
+        return self._clips.verify(original, result, faces, progress)
 
     @torch.inference_mode()
     def video(
