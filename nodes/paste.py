@@ -257,7 +257,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
         swap = action == SWAPPED or _is_swap(cls)
         degree, denoise = (None, None) if swap else _painted(cls)
         is_verified, note = _verification(cls, verify) if len(faces) else (False, "")
-        judges = (identity_judge(face_reader(), swap=swap),) if is_verified else ()
+        judges = (identity_judge(face_reader(), swap=swap, among=faces),) if is_verified else ()
         look = Look(action, seed, degree, denoise, looker(), judges=judges, swap=swap, blended=_blended(cls))
         progress = step_progress(len(image))
         *pasted, done = replace_faces(

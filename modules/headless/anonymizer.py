@@ -21,7 +21,6 @@ from ..faces.marks import know
 from ..faces.outcomes import ANONYMIZED, FOUND, REDACTED, SWAPPED
 from ..faces.paste.cover_and_look import cover_and_look
 from ..faces.paste.look import Find, Look
-from ..faces.paste.painted import is_pasted_whole
 from ..faces.paste.paste_or_redact import replace_faces
 from ..faces.report import Report, report_faces
 from ..faces.selection import select_faces
@@ -318,8 +317,7 @@ class Anonymizer:
         if len(faces):
             crops, faces = self._paint(crops, faces, source, painting, options.attempts if verified else None)
         is_swap = source is not None
-        is_judged = verified and not is_pasted_whole(options.pasting)
-        judges = (identity_judge(self._reader.read, swap=is_swap),) if is_judged else ()
+        judges = (identity_judge(self._reader.read, swap=is_swap, among=faces),) if verified else ()
         look = Look(
             ANONYMIZED if source is None else SWAPPED,
             painting.seed,

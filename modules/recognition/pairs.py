@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
+from ..faces.outcomes import box_of
 from ..faces.paste.placement import Placement
 from ..faces.paste.verdicts import Judge, Sight, Verdict
 from ..faces.types import FIVE_POINTS, IBUG_68, Face, Faces
@@ -112,6 +113,7 @@ def identity_judge(
     settings: ReaderSettings = ReaderSettings(),
     *,
     swap: bool = False,
+    among: Faces | None = None,
     against: Against | None = None,
 ) -> Judge:
     """A judge for Look.judges that refuses who is still the same person, and who cannot be measured any more; and
@@ -121,11 +123,28 @@ def identity_judge(
         read: the reader, for the faces of one picture at a time.
         settings: the thresholds.
         swap: other people's faces are meant to be painted, be they of the same picture.
+        among: all faces of the pictures, those that are kept too: also who was not painted, or whose crop was given up,
+            is somebody else of the picture. None: those alone that are judged.
         against: is asked of each pair that is left, as ClipPeople.against; also where the original cannot be measured.
     """
     # the look asks again about the faces that are left, when others were refused: what did not change is known
     befores: WeakKeyDictionary[Placement, Reading] = WeakKeyDictionary()
     known: WeakKeyDictionary[Placement, tuple[torch.Tensor, Verdict]] = WeakKeyDictionary()
+
+    unjudged: dict[int, list[tuple[Face, Reading]]] = {}  # number of a picture -> those of it who are never judged
+
+    def people_of(sights: Sequence[Sight]) -> list[tuple[Face, Reading]]:
+        """Everybody of the picture of some sights, as it was."""
+        image = sights[0].placement.image  # each placement has a view of its own of it
+        mine = [(one.face, reading) for one, reading in befores.items() if one.image.data_ptr() == image.data_ptr()]
+        index = sights[0].placement.face.image_index
+        if among is not None and index not in unjudged:
+            judged = {box_of(sight.placement.face) for sight in sights}
+            left = [face for face in (*among.faces, *among.kept) if face.image_index == index]
+            left = [face for face in left if box_of(face) not in judged and face.size >= settings.min_size]
+            found = read(image[None], _alone(left, image)) if left else []
+            unjudged[index] = list(zip(left, found, strict=True))
+        return mine + unjudged.get(index, [])
 
     def is_readable(sight: Sight) -> bool:
         is_large = sight.placement.face.size >= settings.min_size
@@ -148,10 +167,9 @@ def identity_judge(
             faces = _alone([sight.placement.face for sight in new], after)
             pairs = read_pairs([befores[sight.placement] for sight in new], after[None], faces, read, settings)
             own = [against_first(sight, pair, read, settings) for sight, pair in zip(new, pairs, strict=True)]
-            picture = new[0].placement.image.data_ptr()  # each placement has a view of its own of it
-            neighbours = [] if swap else [one for one in befores.items() if one[0].image.data_ptr() == picture]
+            neighbours = [] if swap else people_of(sights)
             others = [
-                _against_others(sight.placement, replace(pair, verification=one), neighbours, settings)
+                _against_others(sight.placement.face, replace(pair, verification=one), neighbours, settings)
                 for sight, pair, one in zip(new, pairs, own, strict=True)
             ]
             said += [
@@ -181,14 +199,13 @@ def against_first(sight: Sight, pair: Pair, read: Read, settings: ReaderSettings
 
 
 def _against_others(
-    own: Placement, pair: Pair, others: Sequence[tuple[Placement, Reading]], settings: ReaderSettings
+    own: Face, pair: Pair, others: Sequence[tuple[Face, Reading]], settings: ReaderSettings
 ) -> Verification:
     """The verdict of a pair that passed also against the other people of its picture."""
     if pair.verification.verdict != STRANGER:
         return pair.verification
-    for placement, reading in others:
-        track = placement.face.track
-        is_own = placement is own or (track is not None and track == own.face.track)
+    for face, reading in others:
+        is_own = face is own or (face.track is not None and face.track == own.track)
         if not is_own and reading.measurable and (words := one_person(pair.results, [reading], settings)):
             return replace(pair.verification, verdict=SAME_PERSON, reason=f"as another face of the picture: {words}")
     return pair.verification

@@ -354,6 +354,14 @@ def test_a_paste_refuses_who_is_somebody_else_of_the_picture():
         report = replace_faces(image, new, faces, PasteSettings(), look=look)[2]
         assert report.count() == ({"anonymized": 2} if swap else {"redacted": 2})
         assert all(("as another face of the picture" in entry.reason) != swap for entry in report.entries)
+    given_up = torch.cat([new[:1], torch.full_like(new[:1], torch.nan)])
+    unselected = replace(faces, faces=faces.faces[:1], kept=faces.faces[1:])
+    for crops, of, more in ((given_up, faces, {}), (new, faces, {"keep_faces": "2"}), (new[:1], unselected, {})):
+        if more:  # what the user keeps is the original itself
+            crops = torch.cat([new[:1], crop_faces(image, faces, 96)[0][1:]])
+        look = Look(judges=(identity_judge(read, among=of),))
+        entry = replace_faces(image, crops, of, PasteSettings(**more), look=look)[2].entries[0]
+        assert entry.action == "redacted" and "as another face of the picture" in entry.reason, of
 
 
 def smooth(seed, height, width):
