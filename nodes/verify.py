@@ -7,7 +7,7 @@ import torch
 from comfy_api.latest import io
 
 from ..modules.faces.drawing import RIGHT, UNKNOWN, WRONG, Colour, draw_words
-from ..modules.faces.outcomes import FOUND, REDACTED, SWAPPED
+from ..modules.faces.outcomes import FOUND, REDACTED, SWAPPED, box_of
 from ..modules.faces.paste.masks import FaceShapes
 from ..modules.faces.paste.redaction import cover
 from ..modules.faces.report import Report, report_faces
@@ -61,7 +61,7 @@ class FaceAnonVerifyFaces(io.ComfyNode):
         actions = [None] * len(faces) if report is None else report.actions_of(faces)
         verified = verify_faces(
             *(before, after, faces, face_reader()),
-            covered=_places(actions, REDACTED),
+            covered=_places(actions, REDACTED) - _open(after, faces, report),
             swapped=_places(actions, SWAPPED),
             progress=step_progress(len(before)),
         )
@@ -81,6 +81,14 @@ def _check_order(before: torch.Tensor, after: torch.Tensor, report: Report | Non
         return
     if open_faces(after, traces) and not open_faces(before, traces):
         raise ValueError("before shows what became of the faces, after shows them as they were: exchange the two.")
+
+
+def _open(after: torch.Tensor, faces: Faces, report: Report | None) -> set[int]:
+    """The places of faces that a picture shows as they were before the report changed them."""
+    if report is None or after.shape[:3] != (report.images, report.height, report.width):
+        return set()
+    keys = open_faces(after, by_image(report.traces))
+    return {i for i, face in enumerate(faces) if (face.image_index, box_of(face)) in keys}
 
 
 def _places(actions: Sequence[str | None], wanted: str) -> frozenset[int]:

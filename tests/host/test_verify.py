@@ -118,6 +118,18 @@ def test_verify_shows_marks_and_gives_back_what_did_not_pass(photo, stranger, in
     assert last[3].count() == {"redacted": 1} and len(last[2]) == 0 and "1: covered" in last.ui["text"][0]
 
 
+def test_a_small_face_that_is_open_is_not_covered_whatever_its_report_says(photo):
+    """Too small for recognisers; the original is wired on as the result, with the report of the cover."""
+    small = torch.nn.functional.interpolate(photo[0].movedim(-1, 1), scale_factor=0.28, mode="area").movedim(1, -1)
+    faces = pack.FaceAnonDetectFaces.execute(small)[0]
+    assert len(faces) == 1 and faces.faces[0].size < 40
+    covered, _, done = pack.FaceAnonRedactFaces.execute(small, faces).result
+    wrong = pack.FaceAnonVerifyFaces.execute(small, small, faces, done)
+    assert len(wrong[2]) == 1 and "1: same person: unchanged" in wrong.ui["text"][0]
+    right = pack.FaceAnonVerifyFaces.execute(small, covered, faces, done)
+    assert len(right[2]) == 0 and "1: covered" in right.ui["text"][0]
+
+
 def test_the_first_original_is_who_must_not_come_back(photo, stranger, fixtures):
     """Half of her over a stranger who was pasted before: another one of the picture at hand, but not of hers."""
     images, _, faces = photo
