@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from ..modules.model.checkpoint import DEMO, GET_MODELS, PACK_MODELS, find_model_folders, read_settings
 from ..modules.model.loading import FROM_MODEL_FOLDER, WEIGHT_DTYPES, load_model_folder
 from ..modules.output.upstream import nodes_upstream
+from ..modules.recognition.recognisers import on_drawn_faces
 from ..modules.terminal import shown
 from .graph import SHOWN, graph_of
 from .reporting import show_text
@@ -163,12 +164,7 @@ def drawn_faces_note(models: Mapping[str, bool]) -> str:
         models: as of models_upstream.
     """
     names = sorted(shown(name) for name, is_demonstration in models.items() if is_demonstration)
-    if not names:
-        return ""
-    return (
-        f"{', '.join(names)} is a demonstration and paints drawn faces, but the recognisers were trained on "
-        "photographs: their verdicts mean little here"
-    )
+    return on_drawn_faces(", ".join(names)) if names else ""
 
 
 def _no_model(name: object) -> str:

@@ -13,6 +13,7 @@ from ..modules.faces.report import report_faces
 from ..modules.faces.settings import SAME_NOISE, DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..modules.model.own import with_own
 from ..modules.model.settings import PaintSettings, SamplerSettings
+from ..modules.recognition.recognisers import on_drawn_faces
 from ..modules.recognition.settings import OFF
 from ..modules.terminal import shown
 from ..modules.video.glimpses import Glimpses
@@ -175,8 +176,10 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
             identity=identity,
             proof=proof,
         )
-        notes = (*([shown(parts.demonstration)] if parts.demonstration else []), *note_on_numbers(faces, keep, "keep"))
-        return _changed(cls, written, done.noting(*notes))
+        notes = [shown(parts.demonstration)] if parts.demonstration else []
+        if notes and proof is not None:
+            notes.append(on_drawn_faces(shown(Path(parts.folder).name)))
+        return _changed(cls, written, done.noting(*notes, *note_on_numbers(faces, keep, "keep")))
 
 
 class FaceAnonRedactVideo(io.ComfyNode):

@@ -39,8 +39,10 @@ from ..model.engine import Progress
 from ..model.settings import PaintSettings, SamplerSettings
 from ..recognition.pairs import identity_judge
 from ..recognition.reader import FaceReader
+from ..recognition.recognisers import on_drawn_faces
 from ..recognition.settings import AUTO, OFF
 from ..recognition.verifying import verify_faces
+from ..terminal import shown
 from ..video.clip_jobs import Clip, ClipJobs
 from ..video.files import WHOLE
 from ..video.people import PeoplePainter, swap_faces
@@ -268,7 +270,7 @@ class Anonymizer:
             return self._clips.anonymize(clip, new, faces, self.engine, **how)
 
         report = change_clip(Path(source), Path(target), True, change)
-        return report.noting(self.settings.notice) if self.settings.demonstration and report.entries else report
+        return report.noting(*self._notes(verified)) if report.entries else report
 
     @torch.inference_mode()
     def redact_video(
@@ -303,6 +305,12 @@ class Anonymizer:
     def _verifies(self, options: Options) -> bool:
         return options.verify != OFF and not (options.verify == AUTO and bool(self.settings.demonstration))
 
+    def _notes(self, verified: bool) -> list[str]:
+        """What a report says of the model."""
+        if not self.settings.demonstration:
+            return []
+        return [self.settings.notice, *([on_drawn_faces(shown(self.folder.name))] if verified else [])]
+
     def _replace(
         self, image: Any, source: torch.Tensor | None, painting: PaintSettings, faces: Faces | None, options: Options
     ) -> Result:
@@ -327,7 +335,7 @@ class Anonymizer:
             swap=is_swap,
         )
         pasted, mask, report = replace_faces(batch, crops, faces, options.pasting, look=look)
-        notes = [self.settings.notice] if self.settings.demonstration and len(faces) else []
+        notes = self._notes(verified) if len(faces) else []
         return Result(back(pasted), faces, report.noting(*notes), mask)
 
     def _paint(

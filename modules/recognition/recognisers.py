@@ -54,3 +54,15 @@ FACERES = Recogniser(
     published=None,
 )
 RECOGNISERS = (DLIB_RESNET, FACERES)
+
+
+def on_drawn_faces(model: str) -> str:
+    """What a report says beside verdicts on the faces of a demonstration model.
+
+    Args:
+        model: its name, or several; as it can be shown.
+    """
+    return (
+        f"{model} is a demonstration and paints drawn faces, but the recognisers were trained on photographs: their "
+        "verdicts mean little here"
+    )

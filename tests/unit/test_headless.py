@@ -85,6 +85,7 @@ def test_recognisers_look_when_asked(anonymizer, group):
     (entry,) = kept.report.entries
     assert entry.verification["verdict"] in ("stranger", "same person", "failed") and entry.attempts >= 1
     assert (entry.verification["verdict"] == "stranger") == (entry.action == "anonymized")
+    assert "recognisers were trained on photographs" in kept.report.notes[-1]
     report = anonymizer.verify(source, source)
     assert report.entries[0].verification["verdict"] == "same person"
 
