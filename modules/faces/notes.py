@@ -24,15 +24,24 @@ class Doubt(str):
         kind: one of the above.
         images: numbers of the pictures that it is about, from 0; none where it is about all, or that is not known.
         faces: that show it, as report.py knows them; once a later step has changed them all, it is a note like others.
+        others: for each of `faces` the one that it is one person with: that one may be changed in its place.
     """
 
     kind: str
     images: tuple[int, ...]
     faces: tuple[Key, ...]
+    others: tuple[Key, ...]
 
-    def __new__(cls, words: str, kind: str = "", images: Iterable[int] = (), faces: Iterable[Key] = ()) -> Doubt:
+    def __new__(
+        cls,
+        words: str,
+        kind: str = "",
+        images: Iterable[int] = (),
+        faces: Iterable[Key] = (),
+        others: Iterable[Key] = (),
+    ) -> Doubt:
         made = super().__new__(cls, words)
-        made.kind, made.images, made.faces = kind, tuple(images), tuple(faces)
+        made.kind, made.images, made.faces, made.others = kind, tuple(images), tuple(faces), tuple(others)
         return made
 
     def to_dict(self) -> dict:
@@ -52,10 +61,13 @@ def settled(notes: Iterable[str], changed: Collection[Key]) -> list[str]:
         notes: of the earlier step.
         changed: faces that the later step changed.
     """
-    return [
-        str(note) if isinstance(note, Doubt) and note.faces and set(note.faces) <= set(changed) else note
-        for note in notes
-    ]
+
+    def is_settled(note: Doubt) -> bool:
+        others = note.others or note.faces
+        return bool(note.faces) and all({face, other} & known for face, other in zip(note.faces, others, strict=True))
+
+    known = set(changed)
+    return [str(note) if isinstance(note, Doubt) and is_settled(note) else note for note in notes]
 
 
 def read_doubts(value: Any) -> tuple[Doubt, ...]:

@@ -61,5 +61,5 @@ def results_of_report(report: Mapping, digests: Sequence[str], doubts: Sequence[
 
 
 def _pictures_of(doubt: Doubt, images: int) -> list[int]:
-    """Of which pictures a doubt is told: of the first, where it names none."""
-    return [number for number in doubt.images if number < images] or [0]
+    """Of which pictures a doubt is told: of all, where it names none."""
+    return [number for number in doubt.images if number < images] or list(range(images))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,20 @@ from .verdict import SAME_PERSON, Verification, opinions, verify
 
 _CANDIDATES = 64  # frames of a person among which the one is chosen that all others are compared with
 _NAMED = 12  # notes of one kind, and frames of a note, that are written out
+
+
+class _Seen(NamedTuple):
+    """Something that was seen in one picture.
+
+    Args:
+        face: that shows it.
+        other: the one that it is one person with, or that face itself.
+        words: the figures.
+    """
+
+    face: Key
+    other: Key
+    words: str
 
 
 def verify_tracks(
@@ -143,23 +158,22 @@ def compare_faces(
     persons: dict[int, str] = {}
     numbers = [offset + 1 for offset in faces.seed_offsets()]
     visible = set(shown)
-    # what is seen -> the faces that show it, one a picture, and the figures of each
-    alike: dict[str, list[tuple[Key, str]]] = {}
-    changed: dict[str, list[tuple[Key, str]]] = {}
+    alike: dict[str, list[_Seen]] = {}  # what is seen -> where, one a picture
+    changed: dict[str, list[_Seen]] = {}
     for image, members in _by_image(faces).items():
         seen = [i for i in members if i in visible]
         for i, j in _couples(seen):
             if not {i, j} <= set(swapped) and (words := one_person(pairs[i].results, pairs[j].results, settings)):
                 first, second = sorted((numbers[i], numbers[j]))
                 what = f"the results of faces {first} and {second} are one person"
-                alike.setdefault(what, []).append((_key(faces, j), words))
+                alike.setdefault(what, []).append(_Seen(_key(faces, j), _key(faces, i), words))
         originals = [(j, f"face {numbers[j]}", pairs[j].before) for j in members]
         originals += [(-1, "a face that was kept", reading) for at, reading in kept if at == image]
         for i in seen:
             for j, name, original in originals:
                 if i != j and original.measurable and (words := one_person(pairs[i].results, [original], settings)):
                     what = f"the result of face {numbers[i]} is the person of {name}"
-                    changed.setdefault(what, []).append((_key(faces, i), words))
+                    changed.setdefault(what, []).append(_Seen(_key(faces, i), _key(faces, i), words))
                     if i not in swapped:
                         persons.setdefault(i, f"as {name}: {words}")
     count = faces.image_count
@@ -185,15 +199,18 @@ def _key(faces: Faces, i: int) -> Key:
     return face.image_index, box_of(face)
 
 
-def _lines(seen: dict[str, list[tuple[Key, str]]], images: int, kind: str) -> list[str]:
+def _lines(seen: dict[str, list[_Seen]], images: int, kind: str) -> list[str]:
     """A note a thing that was seen, of which some at most are written out; all speak against the result."""
     lines = []
     for what, places in list(seen.items())[:_NAMED]:
-        (first, _), words = places[0]
+        first, words = places[0].face[0], places[0].words
         where = f" (picture {first + 1})" if len(places) == 1 else f" ({len(places)} pictures, first {first + 1})"
-        keys = [key for key, _ in places]
-        numbers = [image for image, _ in keys]
-        lines.append(Doubt(f"{what}{where if images > 1 else ''}: {words}", kind, numbers, keys))
+        lines.append(_doubt(f"{what}{where if images > 1 else ''}: {words}", kind, places))
     more = list(seen.values())[_NAMED:]
-    keys = [key for places in more for key, _ in places]
-    return lines + ([Doubt(f"and {len(more)} more like this", kind, faces=keys)] if more else [])
+    left = [place for places in more for place in places]
+    return lines + ([_doubt(f"and {len(more)} more like this", kind, left)] if more else [])
+
+
+def _doubt(words: str, kind: str, places: Sequence[_Seen]) -> Doubt:
+    images = sorted({place.face[0] for place in places})
+    return Doubt(words, kind, images, [place.face for place in places], [place.other for place in places])

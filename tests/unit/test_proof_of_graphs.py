@@ -135,7 +135,7 @@ def test_a_doubt_stands_at_the_pictures_that_it_is_about():
         Doubt("second", NOT_COMPARED, (1,)), Doubt("all", PARTS_KEPT), Doubt("far", "x", (9,))
     )
     files = results_of_report(report.to_dict(), ("a" * 64, "b" * 64, "c" * 64))
-    assert [list(file.doubts) for file in files] == [["all", "far"], ["second"], []]
+    assert [list(file.doubts) for file in files] == [["all", "far"], ["second", "all", "far"], ["all", "far"]]
     joined = join_reports([report], 3, 9, 9).after(report)
     assert [note.kind for note in joined.notes] == [NOT_COMPARED, PARTS_KEPT, "x"]
     assert read_doubts([{"words": 7}, "x", {"words": "y", "images": [True, -1, 2, "z"], "kind": None}])[0].images == (
@@ -161,6 +161,25 @@ def test_what_is_seen_of_several_faces_speaks_against_their_result_until_they_ar
     assert [(doubt["kind"], doubt["images"]) for doubt in told] == [(ANOTHER_PERSON, [0])]
     assert told[0]["words"].startswith("the result of face 2 is the person of face 1")
     assert "doubts" not in report_faces(both, REDACTED).after(noted).to_dict()
+
+
+def test_two_results_that_are_one_person_are_settled_by_changing_either():
+    """In each of the pictures where they were seen."""
+    before, after, frames = clip(2)
+    pairs = tuple(dataclasses.replace(one, score=one.score + 0.2 * k) for one in frames for k in (0, 1))
+    faces = dataclasses.replace(frames, faces=pairs)
+    moved = tuple(dataclasses.replace(one, box=one.box + 8 * (one.score > 0.2)) for one in faces)
+    faces = dataclasses.replace(faces, faces=moved)
+    originals = {round(one.score * 10): reading(5.0 * i, -0.9) for i, one in enumerate(faces)}
+    found = verify_faces(before, after, faces, stand_in(originals, dict.fromkeys(originals, reading(40.0, 0.9))))
+    noted = report_faces(faces, ANONYMIZED).verified(faces, [None] * 4, found.notes)
+    assert [note.kind for note in noted.notes] == [NOT_ONE_PERSON] * 2
+
+    def after_changing(*places):
+        some = dataclasses.replace(faces, faces=tuple(faces.faces[i] for i in places))
+        return report_faces(some, ANONYMIZED).after(noted).to_dict().get("doubts", [])
+
+    assert [len(after_changing(*places)) for places in ((0,), (1,), (0, 3), (1, 2), (2, 3), ())] == [1, 1, 0, 0, 1, 2]
 
 
 def test_a_setting_by_a_wire_is_that_of_its_primitive_and_a_graph_may_be_unknown(prompt):
