@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..recognition.verdict import Opinion
+from ..recognition.verdict import FAILED, SAME_PERSON, Opinion
 
 _MOST = 1e9  # of a figure that a page shows
 _WORDS = 400  # characters of a text
@@ -68,12 +68,15 @@ def read_verification(value: Any) -> Verified | None:
         return None
     said = value.get("recognisers")
     measures = [_read_measure(one) for one in said] if isinstance(said, list | tuple) else []
+    verdict = value["verdict"]
     if None in measures or len(measures) > 8:
-        return None
+        if verdict not in (SAME_PERSON, FAILED):
+            return None
+        measures = []  # what was refused stays refused, whatever its figures are
     drift = value.get("drift")
     drift = drift if isinstance(drift, Mapping) else {}
     figures = {name: figure for name in DRIFTS if (figure := number(drift.get(name))) is not None}
-    return Verified(words(value["verdict"]), words(value.get("reason")), tuple(filter(None, measures)), figures)
+    return Verified(words(verdict), words(value.get("reason")), tuple(filter(None, measures)), figures)
 
 
 def _read_measure(value: Any) -> Opinion | None:

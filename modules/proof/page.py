@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from ..recognition.recognisers import RECOGNISERS, Recogniser
-from ..recognition.verdict import Opinion
+from ..recognition.verdict import Opinion, apart
 from ..terminal import shown
 from . import words
 from .headline import headline, plural
@@ -165,7 +165,7 @@ def _measure(measure: Opinion | None) -> str:
     sign = "≥" if measure.measure == "distance" else "≤"
     state = BAD if measure.same or measure.margin < 0 else GOOD
     needed = f"stranger {sign} {measure.threshold:g}"
-    return f'<b class="{state}">{_mark(state)} {measure.value:.3f}</b><small>{needed}</small>'
+    return f'<b class="{state}">{_mark(state)} {apart(measure.value, measure.threshold, 3)}</b><small>{needed}</small>'
 
 
 def _covered(row: Row) -> str:

@@ -87,7 +87,10 @@ class Verification:
             "recognisers": [
                 {
                     **opinion._asdict(),
-                    "value": float(apart(opinion.value, opinion.threshold, 3)),
+                    # None for what is no number, which JSON has not
+                    "value": float(apart(opinion.value, opinion.threshold, 3))
+                    if math.isfinite(opinion.value)
+                    else None,
                     "threshold": round(opinion.threshold, 3),
                 }
                 for opinion in self.opinions

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import math
 import re
 
 import pytest
@@ -11,6 +13,8 @@ from face_anonymizer.modules.proof.persons import sum_up_persons
 from face_anonymizer.modules.proof.proof import MadeWith, Proof, ResultFile
 from face_anonymizer.modules.proof.rows import rows_elsewhere, rows_of_faces, rows_of_persons
 from face_anonymizer.modules.proof.table import is_table, to_csv
+from face_anonymizer.modules.recognition.reading import Difference
+from face_anonymizer.modules.recognition.verdict import Verification, opinions
 
 HOSTILE = "<script>alert(1)</script>\"' onload=x &amp; \x1b[2J\u202e=1+1"
 DRIFT = {"pose": 3.1, "gaze": 5.2, "expression": 0.12, "age": -4.0, "man": 0.05}
@@ -364,3 +368,16 @@ def test_a_person_of_a_clip_is_told_by_the_worst_of_the_frames():
     assert row.state.name == "same person"
     page = to_html(Proof((ResultFile(1, "video", rows=tuple(rows_of_persons([person]))),), made()))
     assert "stranger: 8 frames, not measurable: 1 frame" in cells(page)[0][1]
+
+
+def test_a_figure_next_to_its_threshold_is_not_shown_as_that_and_one_that_is_none_stays_refused():
+    near = verification(0.4996, 0.60004)
+    page = to_html(Proof((ResultFile(1, rows=tuple(rows_of_faces([face(verification=near)]))),), made())).decode()
+    assert "0.4996" in page and "0.60004" in page and "0.500<" not in page and "0.600<" not in page
+    same = opinions(Difference(math.nan, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0))
+    said = Verification("same person", "dlib's distance is nan", None, same).to_dict()
+    json.dumps(said, allow_nan=False)
+    (row,) = rows_of_faces([face(verification=said)])
+    assert row.state.name == "same person"
+    (row,) = rows_of_faces([face(verification=said | {"verdict": "stranger"})])
+    assert row.state.name == "not verified"
