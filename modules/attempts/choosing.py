@@ -12,6 +12,7 @@ from .settings import ALL_TRAITS, NO_TRAITS, AttemptSettings
 # How much of each counts as much as a whole other expression (half the sum of differences of seven probabilities).
 _DEGREES = 30.0  # of the head, and of the eyes in it
 _YEARS = 30.0
+_ROUNDING = 1e-9  # 0.7 less 0.6 is less than 0.1
 
 
 def margin(verification: Verification) -> float:
@@ -95,6 +96,6 @@ def with_margin_missed(verifications: Sequence[Verification], required: float) -
 def _keeps(verifications: Sequence[Verification], required: float) -> bool:
     """Whether all pass, by the margin where they could be measured."""
     return all(
-        one.passed and (required <= 0 or one.verdict == NOT_MEASURABLE or margin(one) >= required)
+        one.passed and (required <= 0 or one.verdict == NOT_MEASURABLE or margin(one) >= required - _ROUNDING)
         for one in verifications
     )

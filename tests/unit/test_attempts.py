@@ -297,14 +297,15 @@ def test_auto_is_the_smallest_degree_that_is_enough_with_the_same_noise():
         0: {0.5: 0.3, 0.625: 0.4},  # a stranger from 0.75 on
         1: {degree: 0.65 for degree in DEGREES[:4]},  # a stranger at once, but not by the margin of 0.1
         2: {0.5: 0.75, 0.625: 0.2},  # not evenly
+        3: {0.5: 0.7},  # by just the margin
     }
     engine = NumberEngine()
     studio = studio_of(engine, PaintSettings(1.25, 40, ONE_STEP), by_degree(near), degree_mode=LEAST)
-    painted, told = studio.paint_faces(crops_of(range(3)), faces_of([60.0] * 3))
-    assert [face.painted.degree for face in told] == [0.75, 1.0, 0.5]
-    assert [face.painted.attempts for face in told] == [3, 5, 1] and painted.isfinite().all()
-    assert {(number, seed) for number, seed, _ in engine.painted} == {(0, 40), (1, 41), (2, 42)}, "one noise each"
-    assert engine.encoded == 3
+    painted, told = studio.paint_faces(crops_of(range(4)), faces_of([60.0] * 4))
+    assert [face.painted.degree for face in told] == [0.75, 1.0, 0.5, 0.5]
+    assert [face.painted.attempts for face in told] == [3, 5, 1, 1] and painted.isfinite().all()
+    assert {(number, seed) for number, seed, _ in engine.painted} == {(i, 40 + i) for i in range(4)}, "one noise each"
+    assert engine.encoded == 4
 
 
 def test_auto_without_a_degree_that_is_enough_goes_on_with_the_next_seeds():
