@@ -41,7 +41,7 @@ No embeddings and no names of files: a report may be published beside the pictur
             }
           },
           "attempts": 2,                            how often it was painted, or null where that is not known
-          "degree": 1.25,                           of anonymization that it was painted with at last, or null
+          "degree": 1.25,                           of the painting that is told of, or null
           "cover": "solid"                          only of a face that was covered: solid, mosaic or blur
         }
       ],

@@ -176,7 +176,8 @@ class FaceReader:
             return f"{NO_FACE}: certainty {certainty:.2f}, {limits.min_certainty:.2f} is needed"
         yaw, pitch, _ = angles(turned)
         if max(abs(yaw), abs(pitch)) > _NO_HEAD:  # landmarks of a blur
-            return f"{NO_FACE}: its landmarks are those of no head"
+            worst = max(abs(yaw), abs(pitch))
+            return f"{NO_FACE}: its landmarks turn a head by {worst:.0f} degrees, {_NO_HEAD:.0f} is the most"
         for angle, limit, name in ((yaw, limits.max_yaw, "yaw"), (pitch, limits.max_pitch, "pitch")):
             if abs(angle) > limit:
                 return f"{TURNED_AWAY}: {name} {angle:.0f} degrees, {limit:.0f} is the most"
