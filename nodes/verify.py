@@ -58,6 +58,7 @@ class FaceAnonVerifyFaces(io.ComfyNode):
     @classmethod
     def execute(cls, before, after, faces, report=None) -> io.NodeOutput:
         _check_order(before, after, report)
+        faces = faces if report is None else report.as_known(faces)
         actions = [None] * len(faces) if report is None else report.actions_of(faces)
         verified = verify_faces(
             *(before, after, faces, face_reader()),

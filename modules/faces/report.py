@@ -253,6 +253,23 @@ class Report:
             views=join_views(earlier.views, self.views),
         )
 
+    def as_known(self, faces: Faces) -> Faces:
+        """The faces with the boxes by which this report knows them, where they were found anew at about their places.
+
+        Args:
+            faces: of the same pictures.
+        """
+        known = {(entry.image, entry.box): entry for entry in self.entries}
+        taken = {(face.image_index, box_of(face)) for face in faces}
+        told = []
+        for face in faces:
+            key = _at_its_place(entry_of(face, Outcome(FOUND), None, None), known, taken)
+            if key is not None:
+                taken.add(key)
+                face = replace(face, box=np.array(key[1]))
+            told.append(face)
+        return replace(faces, faces=tuple(told))
+
     def actions_of(self, faces: Faces) -> list[str | None]:
         """What was done to each of these faces, which are known by picture and box; None: nothing is said of it."""
         done = {(entry.image, entry.box): entry.action for entry in self.entries}

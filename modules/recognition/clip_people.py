@@ -18,7 +18,7 @@ from ..faces.types import Face
 from .pairs import Pair, one_person
 from .reading import Reading, compare
 from .settings import ReaderSettings
-from .together import most_usual, note_on_person
+from .together import most_usual, near_by_dlib, note_on_person
 from .verdict import SAME_PERSON, Verification, opinions, verify
 
 KEY_FRAMES = 5  # of a person, of which the originals are remembered
@@ -125,7 +125,8 @@ class ClipPeople:
         if words := one_person(pair.results, own, self._settings):
             return replace(pair.verification, verdict=SAME_PERSON, reason=f"like another frame of it: {words}")
         others = [reading for track, reading in usual.items() if track != face.track]
-        if words := one_person(pair.results, _near(pair.results, others, self._settings), self._settings):
+        near = [others[i] for i in near_by_dlib(pair.results, others, self._settings)]
+        if words := one_person(pair.results, near, self._settings):
             return replace(pair.verification, verdict=SAME_PERSON, reason=f"like somebody else of the clip: {words}")
         return pair.verification
 
@@ -194,12 +195,3 @@ def _small(reading: Reading) -> Reading:
     """What of a reading two people are told apart by, in half the memory."""
     dlib, faceres = reading.dlib.astype(np.float32), reading.faceres.astype(np.float32)
     return replace(reading, dlib=dlib, faceres=faceres, landmarks=np.zeros((0, 2)))
-
-
-def _near(results: Sequence[Reading], others: Sequence[Reading], settings: ReaderSettings) -> list[Reading]:
-    """Those of many that dlib does not tell apart from a result: all at once, as a film has hundreds of people."""
-    if not others:
-        return []
-    descriptors = np.stack([reading.dlib for reading in others])
-    near = [np.linalg.norm(descriptors - result.dlib, axis=1) for result in results]
-    return [others[i] for i in np.flatnonzero(~(np.min(near, axis=0) >= settings.dlib_same)).tolist()]

@@ -180,6 +180,62 @@ def compare_faces(
     return persons, (*_lines(changed, count, ANOTHER_PERSON), *_lines(alike, count, NOT_ONE_PERSON))
 
 
+def compare_with_clip(
+    faces: Faces,
+    pairs: Sequence[Pair],
+    shown: Sequence[int],
+    settings: ReaderSettings = ReaderSettings(),
+    *,
+    left_out: Collection[int] = (),
+) -> tuple[dict[int, str], tuple[str, ...]]:
+    """Results of a clip that are another person of it who is to be seen in other frames: by the original that is most
+    usual for that person. Both recognisers have to say so.
+
+    Args:
+        faces: of a clip; those without a track are not compared.
+        pairs: one a face.
+        shown: places of the faces that are not covered.
+        settings: the thresholds.
+        left_out: places of faces that need not be compared.
+
+    Returns:
+        As compare_faces.
+    """
+    tracks: dict[int, list[Reading]] = {}
+    for face, pair in zip(faces, pairs, strict=True):
+        if face.track is not None and pair.before.measurable:
+            tracks.setdefault(face.track, []).append(pair.before)
+    usual = {track: readings[most_usual(readings) or 0] for track, readings in tracks.items()}
+    names, originals = list(usual), list(usual.values())
+    persons: dict[int, str] = {}
+    changed: dict[str, list[_Seen]] = {}
+    for i in shown:
+        own = faces.faces[i].track
+        if own is None or i in left_out or not pairs[i].results:
+            continue
+        for other in near_by_dlib(pairs[i].results, originals, settings):
+            if names[other] != own and (words := one_person(pairs[i].results, [originals[other]], settings)):
+                persons.setdefault(i, f"as person {names[other] + 1} in other frames: {words}")
+                what = f"the result of person {own + 1} is person {names[other] + 1}, who is in other frames"
+                changed.setdefault(what, []).append(_Seen(_key(faces, i), _key(faces, i), words))
+    return persons, tuple(_lines(changed, faces.image_count, ANOTHER_PERSON))
+
+
+def near_by_dlib(results: Sequence[Reading], others: Sequence[Reading], settings: ReaderSettings) -> list[int]:
+    """Which of many readings dlib does not tell apart from a result: all at once, as a film has hundreds of people.
+
+    Args:
+        results: readings of one face.
+        others: of other faces.
+        settings: the threshold.
+    """
+    if not others or not results:
+        return []
+    descriptors = np.stack([reading.dlib for reading in others])
+    distances = [np.linalg.norm(descriptors - result.dlib, axis=1) for result in results]
+    return np.flatnonzero(~(np.min(distances, axis=0) >= settings.dlib_same)).tolist()
+
+
 def _by_image(faces: Faces) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for i, face in enumerate(faces):

@@ -15,7 +15,7 @@ from .pairs import Pair, Read, against_first, read_pairs
 from .pixels import others_originals, own_originals, sights_of
 from .reading import NO_FACE, Reading
 from .settings import ReaderSettings
-from .together import compare_faces, verify_tracks
+from .together import compare_faces, compare_with_clip, verify_tracks
 from .verdict import FAILED, SAME_PERSON, Verification
 
 _MOST_COMPARED = 400  # faces that are held together, each with half a megabyte, and compared with each other
@@ -101,6 +101,8 @@ def verify_faces(
     verified, notes = verify_tracks(faces, pairs, shown, settings)
     verified = [as_exchanged(one, pair) for one, pair in zip(verified, pairs, strict=True)]
     persons, more = compare_faces(faces, pairs, shown, settings, kept=kept, swapped=swapped)
+    elsewhere, others = compare_with_clip(faces, pairs, shown, settings, left_out={*persons, *swapped})
+    persons, more = elsewhere | persons, (*more, *others)
     originals = look.end()
     said = [refused(one, originals.get(i) or persons.get(i)) if i in shown else None for i, one in enumerate(verified)]
     return Verified(tuple(said), (*notes, *more))

@@ -264,6 +264,22 @@ def test_a_track_stays_one_person_and_no_frame_passes_for_the_original():
     )
 
 
+def test_a_result_that_is_somebody_of_other_frames_does_not_pass():
+    """Two people, who are never in one frame; the second one alone leaves as a stranger."""
+    before, after, faces = clip(4, track=0)
+    later = (replace(one, track=int(one.image_index > 1)) for one in faces)
+    faces = replace(faces, faces=tuple(later))
+    other = reading(4.0, -0.9)
+    originals = {0: reading(), 1: reading(), 2: other, 3: other}
+    results = {0: reading(0.9, 0.1), 1: reading(4.1, -0.9), 2: reading(9.0, 0.2), 3: reading(9.0, 0.2)}
+    found = verify_faces(before, after, faces, stand_in(originals, results))
+    assert [one.verdict for one in found.verifications] == [STRANGER, SAME_PERSON, STRANGER, STRANGER]
+    assert found.verifications[1].reason.startswith("as person 2 in other frames: dlib's distance is 0.1")
+    assert any(note.startswith("the result of person 1 is person 2, who is in other frames") for note in found.notes)
+    swapped = verify_faces(before, after, faces, stand_in(originals, results), swapped=[1])
+    assert swapped.verifications[1].passed
+
+
 def test_what_was_covered_is_no_failure_and_swaps_to_one_person_are_no_accident():
     before, after, faces = clip(1)
     two = replace(faces, faces=(faces.faces[0], replace(faces.faces[0], score=0.11)))
@@ -312,6 +328,20 @@ def test_a_report_is_enriched_and_keeps_what_stands_there():
     assert [entry.action for entry in again.entries] == ["found", "redacted"] and again.notes == ("a note",)
     assert again.verified(faces, [None, None]) == again
     assert dataclasses.replace(again, entries=report.entries, notes=()) == report
+
+
+def test_a_face_that_was_found_anew_is_the_one_that_the_report_knows():
+    two = (
+        Face(0, np.array([1.0, 2, 30, 40]), 0.9, np.zeros((0, 2)), BOX_ONLY, "test"),
+        Face(0, np.array([33.0, 2, 60, 40]), 0.9, np.zeros((0, 2)), BOX_ONLY, "test"),
+    )
+    faces = Faces(1, 64, 64, two)
+    report = report_faces(faces, REDACTED)
+    moved = replace(faces, faces=(replace(two[0], box=two[0].box + 0.25), two[1], replace(two[1], box=two[1].box + 20)))
+    known = report.as_known(moved)
+    assert [tuple(face.box) for face in known][:2] == [tuple(face.box) for face in two]
+    assert report.actions_of(known) == [REDACTED, REDACTED, None]
+    assert report_faces(known, FOUND).after(report).count() == {"redacted": 2, "found": 1}
 
 
 def test_an_evaluation_looks_again_at_who_seems_a_stranger_as_verify_faces_does(photo):
