@@ -38,6 +38,7 @@ from ..model.diffusers_engine.loading import load_engine
 from ..model.engine import Progress
 from ..model.settings import PaintSettings, SamplerSettings
 from ..recognition.pairs import identity_judge
+from ..recognition.pixels import one_colour
 from ..recognition.reader import FaceReader
 from ..recognition.recognisers import on_drawn_faces
 from ..recognition.settings import AUTO, OFF
@@ -198,7 +199,8 @@ class Anonymizer:
 
     @torch.inference_mode()
     def verify(self, before: Any, after: Any, faces: Faces | None = None) -> Report:
-        """What two recognisers say of each face: a stranger, the same person, or not measurable.
+        """What two recognisers say of each face: a stranger, the same person, or not measurable; of one that shows one
+        colour alone, nothing: it is covered.
 
         Args:
             before: the originals.
@@ -210,9 +212,10 @@ class Anonymizer:
         """
         originals, results = as_batch(before)[0], as_batch(after)[0]
         faces = self._detect(originals, DetectSettings()) if faces is None else faces
-        verified = verify_faces(originals, results, faces, self._reader.read)
+        covered = one_colour(results, faces) if len(faces) and originals.shape == results.shape else ()
+        verified = verify_faces(originals, results, faces, self._reader.read, covered=covered)
         found = [None if one is None else one.to_dict() for one in verified.verifications]
-        return report_faces(faces, FOUND).verified(faces, found, verified.notes)
+        return report_faces(faces, FOUND).verified(faces, found, verified.with_covers())
 
     @torch.inference_mode()
     def verify_video(self, before: str | Path, after: str | Path, progress: Progressed = no_progress) -> Report:

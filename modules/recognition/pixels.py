@@ -12,12 +12,16 @@ from dataclasses import replace
 import torch
 
 from ..faces.alignment import crop_faces
+from ..faces.paste.coverage import oval_points
 from ..faces.paste.exchange import Originals
 from ..faces.paste.look import judge_likeness
+from ..faces.paste.masks import FaceShapes
 from ..faces.paste.placement import Placement
 from ..faces.paste.verdicts import Sight, Verdict
 from ..faces.types import Faces
 
+_ONE_COLOUR = 8.0 / 255  # from the middle one, in every channel: a film's rounding
+_OF_OVAL = 0.98
 _SIDE = 160  # of the square that is looked at where no crop was cut
 
 
@@ -47,6 +51,25 @@ def own_originals(sights: Sequence[Sight]) -> dict[int, str]:
         sights: of one picture.
     """
     return _refused(judge_likeness(sights))
+
+
+def one_colour(images: torch.Tensor, faces: Faces) -> list[int]:
+    """The places of the faces whose ovals show one colour and nothing else: covered, whoever did it.
+
+    Args:
+        images: float [B, H, W, C], 0..1, results.
+        faces: of these pictures.
+    """
+    found = []
+    for i, face in enumerate(faces):
+        picture = images[face.image_index]
+        x, y = oval_points(FaceShapes(face), *picture.shape[:2])
+        if len(x):
+            values = picture[y.round().long(), x.round().long()].float()
+            apart = (values - values.median(0).values).abs().amax(1)
+            if float((apart <= _ONE_COLOUR).float().mean()) >= _OF_OVAL:
+                found.append(i)
+    return found
 
 
 def others_originals(sights: Sequence[Sight], judged: Sequence[int]) -> dict[int, str]:

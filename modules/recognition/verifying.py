@@ -40,6 +40,11 @@ class Verified:
         """The places of the faces that did not pass."""
         return tuple(i for i, one in enumerate(self.verifications) if one is not None and not one.passed)
 
+    def with_covers(self) -> tuple[str, ...]:
+        """The notes, and of how many faces nothing shows."""
+        count = self.verifications.count(None)
+        return (*self.notes, *([f"{'1 face is' if count == 1 else f'{count} faces are'} covered"] if count else []))
+
 
 def verify_faces(
     before: torch.Tensor,

@@ -13,7 +13,7 @@ from ..faces.outcomes import box_of
 from ..faces.types import Faces
 from .clip_people import ClipPeople
 from .pairs import Pair, Read, against_first, read_pairs
-from .pixels import others_originals, own_originals, sights_of
+from .pixels import one_colour, others_originals, own_originals, sights_of
 from .settings import ReaderSettings
 from .together import compare_faces, note_on_person
 from .verdict import FAILED, SAME_PERSON, Verification
@@ -30,7 +30,8 @@ def verify_film(
     """Verify the faces of a film as verify_faces does those of a clip, as far as a few frames at a time allow.
 
     Each face is compared with the original of its frame, with those that are remembered of its person, and with the
-    usual ones of everybody else; its pixels with the originals of the frames around.
+    usual ones of everybody else; its pixels with the originals of the frames around. A face that shows one colour
+    alone is covered.
 
     Args:
         chunks: number of a first frame, some originals from it on, and what became of them: float [n, H, W, C], 0..1.
@@ -43,15 +44,16 @@ def verify_film(
     for i, face in enumerate(faces):
         places_in.setdefault(face.image_index, []).append(i)
     unmarked = replace(faces, fingerprint=None)  # it was looked at already
-    said: dict[int, Verification] = {}
+    said: dict[int, Verification | None] = {}
     for first, before, after in chunks:
         stop = first + len(before)
         part = unmarked.window(first, stop)
         places = sorted(i for image in range(first, stop) for i in places_in.get(image, ()))
         pairs = _verify_frames(before, after, part, people, read, settings=settings)
+        covered = {places[i] for i in one_colour(after, part) if not pairs[i].results}
         for i, pair in zip(places, pairs, strict=True):
-            said[i] = pair.verification
-            if pair.verification.passed:
+            said[i] = None if i in covered else pair.verification
+            if i not in covered and pair.verification.passed:
                 people.see(faces.faces[i].image_index, faces.faces[i], pair.after)
     for i in range(len(faces)):
         said.setdefault(i, Verification(FAILED, "its frame could not be read"))
@@ -84,7 +86,7 @@ def _verify_frames(
     return told
 
 
-def _notes(faces: Faces, said: dict[int, Verification]) -> list[Doubt]:
+def _notes(faces: Faces, said: dict[int, Verification | None]) -> list[Doubt]:
     """A note for each person who passes for the original in some frames."""
     tracks: dict[int, list[int]] = {}
     for i, face in enumerate(faces):
@@ -98,5 +100,5 @@ def _notes(faces: Faces, said: dict[int, Verification]) -> list[Doubt]:
     return found
 
 
-def _is_same(verification: Verification) -> bool:
-    return verification.verdict == SAME_PERSON
+def _is_same(verification: Verification | None) -> bool:
+    return verification is not None and verification.verdict == SAME_PERSON

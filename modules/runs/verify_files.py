@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ..faces.report import Report
 
 
+_COVERED = "covered"  # nothing was said, as nothing shows
+
+
 class PairsRefused(ValueError):
     """There is nothing to compare; the message says why and what to do."""
 
@@ -27,8 +30,8 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
         say: takes the lines of each pair.
 
     Returns:
-        Whether there are faces, all have a result, and each is a stranger's there; of a video each person in some
-        frame, and in no frame anybody else.
+        Whether there are faces, all have a result, and each is a stranger's there, or covered by one colour; of a video
+        each person in some frame, and in no frame anybody else.
 
     Raises:
         PairsRefused: a path is missing, one is a file and the other a folder, or nothing fits.
@@ -99,7 +102,9 @@ def _are_strangers(report: Report) -> bool:
     said: dict[tuple[str, int], set] = {}
     for number, entry in enumerate(report.entries):
         person = ("face", number) if entry.track is None else ("person", entry.track)
-        said.setdefault(person, set()).add((entry.verification or {}).get("verdict"))
+        verdict = _COVERED if entry.verification is None else entry.verification["verdict"]
+        said.setdefault(person, set()).add(verdict)
     doubted = any(isinstance(note, Doubt) for note in report.notes)
-    passed = all(STRANGER in words and words <= {STRANGER, NOT_MEASURABLE} for words in said.values())
+    good, rest = {STRANGER, _COVERED}, {NOT_MEASURABLE}
+    passed = all(words & good and words <= good | rest for words in said.values())
     return bool(said) and passed and not doubted

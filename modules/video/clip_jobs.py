@@ -251,7 +251,7 @@ class ClipJobs:
         people = self._meet(before, faces)
         verified = verify_film(chunks(), faces, people, self.machine.reader())
         found = [None if one is None else one.to_dict() for one in verified.verifications]
-        return report_faces(faces, FOUND).verified(faces, found, verified.notes)
+        return report_faces(faces, FOUND).verified(faces, found, verified.with_covers())
 
     def redact(
         self,

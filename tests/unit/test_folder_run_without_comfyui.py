@@ -223,6 +223,10 @@ def test_verify_says_who_is_a_stranger(sources, tmp_path, capsys):
     assert command.main(["verify", str(films), str(results)]) == 1
     said = capsys.readouterr().out
     assert "a: 1 person" in said and "3 same person" in said and "There is no picture in" in said
+    (results / "a_anonymized.mp4").unlink()
+    assert command.main(["redact", str(films), "--output", str(results)]) == 0
+    assert command.main(["verify", str(films), str(results)]) == 0
+    assert capsys.readouterr().out.count("covered") >= 2
     assert command.main(["verify", str(films / "a.mov"), photo]) == 2
     assert "a video and a photo" in capsys.readouterr().err
 

@@ -24,6 +24,7 @@ from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.settings import KEEP, PasteSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 from face_anonymizer.modules.recognition.pairs import identity_judge, read_pairs
+from face_anonymizer.modules.recognition.pixels import one_colour
 from face_anonymizer.modules.recognition.reader import FaceReader
 from face_anonymizer.modules.recognition.settings import ReaderSettings
 from face_anonymizer.modules.recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER, verify
@@ -278,6 +279,18 @@ def test_a_result_that_is_somebody_of_other_frames_does_not_pass():
     assert any(note.startswith("the result of person 1 is person 2, who is in other frames") for note in found.notes)
     swapped = verify_faces(before, after, faces, stand_in(originals, results), swapped=[1])
     assert swapped.verifications[1].passed
+
+
+def test_a_face_that_shows_one_colour_is_covered_whoever_did_it(reader, photo):
+    solid = painted_over(photo, 150, 30, 290, 200)
+    noisy = np.array(solid).astype(float) + np.random.default_rng(0).normal(0, 1.5, (512, 512, 1))
+    noisy = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    for picture, covered in ((solid, [0]), (noisy, [0]), (photo, []), (painted_over(photo, 172, 80, 272, 120), [])):
+        assert one_colour(tensor(picture), FACES) == covered
+    blurred = photo.filter(ImageFilter.GaussianBlur(12))
+    assert one_colour(tensor(blurred), FACES) == [] and one_colour(tensor(photo.convert("L")), FACES) == []
+    found = verify_faces(tensor(photo), tensor(solid), FACES, reader.read, covered=one_colour(tensor(solid), FACES))
+    assert found.verifications == (None,) and found.with_covers() == ("1 face is covered",)
 
 
 def test_what_was_covered_is_no_failure_and_swaps_to_one_person_are_no_accident():
