@@ -22,6 +22,7 @@ from .together import most_usual, near_by_dlib, note_on_person
 from .verdict import SAME_PERSON, Verification, opinions, verify
 
 KEY_FRAMES = 5  # of a person, of which the originals are remembered
+_OTHERS = 32  # people a result is compared with, the nearest in time: of hundreds some look like any stranger
 _RESULTS = 8  # of a person, evenly over those that came; so many are waited for before the first one is judged
 
 
@@ -88,6 +89,8 @@ class ClipPeople:
         self._settings = settings
         self._originals: dict[int, list[Reading]] = {}
         self._usual: dict[int, Reading] | None = None  # the most usual original of each
+        self._frames: dict[int, list[int]] = {}  # of the originals of each
+        self._others: dict[int | None, list[Reading]] = {}  # those that each is compared with
         self._new: dict[str, Reading] = {}  # of results that were read just now, by the digests of their crops
         self._shown: dict[int, _Shown] = {}
         self._together: set[tuple[int, int]] = set()  # of whom both leave in one frame
@@ -97,18 +100,19 @@ class ClipPeople:
         """Remember an original, where it can be measured. All are learned before the first question.
 
         Args:
-            face: of which it is; without a track it is nobody's.
+            face: of which it is, in its frame of the clip; without a track it is nobody's.
             original: its reading.
         """
         if face.track is not None and original.measurable:
             self._originals.setdefault(face.track, []).append(_small(original))
-            self._usual = None
+            self._frames.setdefault(face.track, []).append(face.image_index)
+            self._usual, self._others = None, {}
 
     def against(self, face: Face, pair: Pair) -> Verification:
         """The verdict of a pair that passed also against its person in other frames, and the others of the clip.
 
         One recogniser is enough against the most usual original of the person; against each of its other ones, and the
-        most usual one of everybody else, both have to say so, as there are so many.
+        most usual ones of the 32 other people who are nearest in time, both have to say so, as there are so many.
 
         Args:
             face: of the pair; what is too small to be read is not compared.
@@ -124,7 +128,7 @@ class ClipPeople:
                 return replace(found, reason=f"like its other frames: {found.reason}")
         if words := one_person(pair.results, own, self._settings):
             return replace(pair.verification, verdict=SAME_PERSON, reason=f"like another frame of it: {words}")
-        others = [reading for track, reading in usual.items() if track != face.track]
+        others = self._others_of(face.track)
         near = [others[i] for i in near_by_dlib(pair.results, others, self._settings)]
         if words := one_person(pair.results, near, self._settings):
             return replace(pair.verification, verdict=SAME_PERSON, reason=f"like somebody else of the clip: {words}")
@@ -183,6 +187,19 @@ class ClipPeople:
                 words = f"the results of persons {first + 1} and {second + 1} are one person: {figures}"
                 found.append(Doubt(words, NOT_ONE_PERSON))
         return tuple(found)
+
+    def _others_of(self, track: int | None) -> list[Reading]:
+        """The most usual originals of the people whose frames are nearest to a person's."""
+        if track not in self._others:
+            first, last = (of(self._frames.get(track, [0])) for of in (min, max)) if track is not None else (0, 0)
+            usual = {other: reading for other, reading in self._most_usual().items() if other != track}
+
+            def gap(other: int) -> int:
+                frames = self._frames[other]
+                return max(0, min(frames) - last, first - max(frames))
+
+            self._others[track] = [usual[other] for other in sorted(usual, key=gap)[:_OTHERS]]
+        return self._others[track]
 
     def _most_usual(self) -> dict[int, Reading]:
         if self._usual is None:

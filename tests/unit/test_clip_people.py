@@ -69,6 +69,18 @@ def test_against_a_single_other_frame_or_another_person_both_have_to_say_so():
     assert people.against(small, pair(HIDDEN, own)).verdict == NOT_MEASURABLE, "pasted so small, nobody reads it"
 
 
+def test_of_very_many_people_those_nearest_in_time_are_compared():
+    """Of hundreds of strangers some look alike: in a long film every result would be like somebody's."""
+    people = ClipPeople()
+    for track in range(60):
+        people.learn(face(frame=10 * track, track=track), reading(5.0 * track, -1 if track in (0, 50) else 0.0))
+    near, far = reading(5.0 * 10 + 0.1, 0.0), reading(5.0 * 59 + 0.1, 0.0)
+    own = reading(0.0, -1)
+    assert people.against(face(track=0), pair(own, near)).verdict == SAME_PERSON
+    assert people.against(face(track=0), pair(own, far)).verdict == STRANGER
+    assert people.against(face(track=50), pair(own, far)).verdict == SAME_PERSON
+
+
 def shown(people, frame, result, **more):
     digest = str(frame)
     people.saw(digest, result)
