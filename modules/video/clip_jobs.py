@@ -25,7 +25,6 @@ from ..faces.marks import know
 from ..faces.outcomes import ANONYMIZED, FOUND, KEPT_BY_USER, REDACTED
 from ..faces.paste.cover_and_look import cover_and_look
 from ..faces.paste.look import Find, Look
-from ..faces.paste.painted import is_pasted_whole
 from ..faces.paste.paste_or_redact import replace_faces
 from ..faces.report import Report, join_reports, refuse_originals, report_faces
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
@@ -181,10 +180,8 @@ class ClipJobs:
             proof=proof,
         )
 
-        # what was said of crops does not hold for a part of them
-        judges = ()
-        if people is not None and not is_pasted_whole(pasting):
-            judges = (identity_judge(self.machine.reader(), against=people.against),)
+        # a crop is larger than its face in the frame, and more of it may be told there
+        judges = () if people is None else (identity_judge(self.machine.reader(), against=people.against),)
         # each crop is painted from its own: none can be at another one's place
         look = Look(seed=painting.seed, degree=painting.degree, every=_LOOK_EVERY, swap=True, judges=judges)
         find = self.machine.looker()

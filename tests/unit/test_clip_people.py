@@ -216,6 +216,26 @@ def test_a_result_that_is_somebody_else_of_the_film_is_covered(tmp_path, region)
     assert {action for action, _ in by_track[1]} == {"anonymized"}, report.to_text()
 
 
+def test_the_finished_frame_is_judged_and_not_the_crop_alone(tmp_path):
+    """In the frame, where the face is smaller, recognisers take it for the original."""
+    film = write_film(tmp_path / "film.mp4")
+    faces = Faces(COUNT, HEIGHT, WIDTH, tuple(face(frame, 0, LEFT) for frame in range(COUNT)))
+    in_crops = reader_of({True: reading()}, {True: reading(9, -1)})
+    in_frames = reader_of({True: reading()}, {True: reading(0.3, -1)})
+
+    def read(pictures, of):
+        return (in_crops if pictures.shape[1] == pictures.shape[2] else in_frames)(pictures, of)
+
+    _, report = machine_of(read).anonymize(
+        *(Clip(film, WHOLE), tmp_path / "out.mp4", faces, TexturedEngine()),
+        painting=PaintSettings(1.25, 7, SamplerSettings(steps=1)),
+        pasting=PasteSettings(),
+        identity=SAME_NOISE,
+        proof=Proof(lambda *_: [], AttemptSettings(1)),
+    )
+    assert report.count() == {"redacted": COUNT} and {entry.verdict for entry in report.entries} == {SAME_PERSON}
+
+
 def test_a_written_film_is_verified_against_its_original(tmp_path):
     """The one at the left is a stranger but in frame 4, the one at the right the original throughout."""
 
