@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..attempts.settings import AttemptSettings
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings
+from ..faces.types import Faces
 from ..files import sha256_of
 from ..model import checkpoint
 from ..model.settings import PaintSettings, SamplerSettings
@@ -85,7 +86,7 @@ class EngineRun:
             except _FAILURES as error:
                 if isinstance(error, OSError) and error.errno in DISK_FULL:
                     raise RunStopped(str(error)) from None
-                on_outcome(Outcome(job, None, _explained(error)))
+                on_outcome(Outcome(job, None, explained(error)))
 
     def _do_one(self, job: Job) -> dict:
         return self._do_photo(job) if job.source.kind == PHOTO else self._do_video(job)
@@ -117,7 +118,7 @@ class EngineRun:
     def _do_photo(self, job: Job) -> dict:
         started, data = time.monotonic(), job.source.path.read_bytes()
         photo, format = read_photo(data), self._settings["format"]
-        result = self._change(photo.seen)
+        result = change(self._anonymizer, self._settings, photo.seen, options=self._options, source=self._source)
         pixels = result.image if photo.is_finished_by_nodes(format) else photo.finish(result.image)
         encoded = encode_picture(
             pixels,
@@ -134,15 +135,6 @@ class EngineRun:
             return Made(hashlib.sha256(data).hexdigest(), summary, photo.said(format))
 
         return publish(self._journal, job, started, write)
-
-    def _change(self, seen: np.ndarray) -> Result:
-        settings, options = self._settings, self._options
-        if settings["task"] == "redact":
-            how = RedactSettings(settings["mode"], settings["shape"], settings["detail"])
-            return self._anonymizer.redact(seen, how, options=options)
-        if self._source is not None:
-            return self._anonymizer.swap(seen, self._source, settings["seed"], options=options)
-        return self._anonymizer(seen, settings["degree"], settings["seed"], options=options)
 
     def _progress(self, painting: PaintSettings, runs: int) -> _Steps:
         return _Steps(self._steps, painting.sampler.steps, runs)
@@ -167,6 +159,33 @@ class _Steps:
     def step(self, step: int, denoised: torch.Tensor, x: torch.Tensor, steps: int) -> None:
         if self._bar is not None:
             self._bar.update()
+
+
+def change(
+    anonymizer: Anonymizer,
+    settings: Mapping,
+    seen: np.ndarray,
+    *,
+    options: Options,
+    source: np.ndarray | None = None,
+    faces: Faces | None = None,
+) -> Result:
+    """What a run does to a photo, or to several of one size.
+
+    Args:
+        anonymizer: that does it.
+        settings: as FolderOptions.of_results gives them.
+        seen: uint8 [H, W, 3] or [B, H, W, 3].
+        options: those of the settings.
+        source: uint8 [H, W, 3], whose largest face all faces get; None: each becomes a stranger.
+        faces: of these pictures; None: they are looked for.
+    """
+    if settings["task"] == "redact":
+        how = RedactSettings(settings["mode"], settings["shape"], settings["detail"])
+        return anonymizer.redact(seen, how, faces=faces, options=options)
+    if source is not None:
+        return anonymizer.swap(seen, source, settings["seed"], faces=faces, options=options)
+    return anonymizer(seen, settings["degree"], settings["seed"], faces=faces, options=options)
 
 
 def options_of(settings: Mapping) -> Options:
@@ -211,9 +230,16 @@ def video_options_of(settings: Mapping, steps: int | None) -> Options:
     return replace(options, detecting=detecting, sampler=sampler, size=None)
 
 
-def _explained(error: BaseException) -> str:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is for want of memory, of the GPU or of the machine."""
+    wanted = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return wanted or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+
+
+def explained(error: BaseException) -> str:
+    """An error that one file caused, for the report."""
     if isinstance(error, UnreadablePhoto):
         return str(error)
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if is_out_of_memory(error):
         return f"Out of memory: a smaller --size needs less, and so does ComfyUI (--engine comfyui). ({error})"
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
