@@ -3,6 +3,7 @@
 Only the standard library, as `with_env.py` needs `find_comfyui` before anything is installed.
 """
 
+import importlib.metadata
 import inspect
 import os
 import re
@@ -24,11 +25,14 @@ one (the folder with main.py)."""
 
 
 def pack_version() -> str:
-    """The version of this pack, as its pyproject.toml has it; "unknown" without that."""
+    """The version of this pack, as its pyproject.toml has it, or pip where that was left behind; else "unknown"."""
     try:
         project = (PACK / "pyproject.toml").read_text(encoding="utf-8")
     except OSError:
-        return "unknown"
+        try:
+            return importlib.metadata.version("face-anonymizer")
+        except importlib.metadata.PackageNotFoundError:
+            return "unknown"
     found = re.search(r'^version = "([^"]+)"', project, re.MULTILINE)
     return found[1] if found else "unknown"
 
