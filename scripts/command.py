@@ -3,6 +3,7 @@
     face-anonymizer anonymize PHOTOS --output OUT            each face a stranger's
     face-anonymizer redact PHOTOS --output OUT               covered, without a model
     face-anonymizer swap --source PHOTO PHOTOS --output OUT  the largest face of one photo on all others
+    face-anonymizer dataset SHARDS --output OUT --redact     a dataset, on Ray
     face-anonymizer verify BEFORE AFTER                      what two recognisers say of each face
     face-anonymizer evaluate OUT --model demo                a model by the paper's protocols
     face-anonymizer models --dry-run                         the published model files
@@ -30,6 +31,7 @@ COMMANDS = {
     "anonymize": ("anonymize", ()),
     "redact": ("anonymize", ("--redact",)),
     "swap": ("anonymize", ()),
+    "dataset": ("anonymize_dataset", ()),
     "verify": ("verify", ()),
     "evaluate": ("evaluate", ()),
     "models": ("get_models", ()),

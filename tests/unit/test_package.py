@@ -25,7 +25,8 @@ HOST = (
 )
 KNOWN = {*sys.stdlib_module_names, "face_anonymizer", *BROUGHT.split(), *HOST.split()}
 ROOMS = [file for name in ("nodes", "modules") for file in sorted((ROOT / name).rglob("*.py"))]
-BEYOND = ("training", "evaluation", "diffusers_engine", "headless")  # the only rooms of modules/ that ask for more
+# the only rooms of modules/ that ask for more
+BEYOND = ("training", "evaluation", "diffusers_engine", "headless", "datasets")
 
 
 def each(files: Iterable[Path], fault: Callable[[Path], Any]) -> dict[str, Any]:
@@ -97,7 +98,8 @@ def test_the_nodes_need_what_comfyui_brings():
 
 def test_the_nodes_know_nothing_of_the_engine_without_comfyui():
     """Neither at once nor by what they import."""
-    beyond = {f"face_anonymizer.modules.{room}" for room in ("training", "headless", "model.diffusers_engine")}
+    rooms = ("training", "headless", "datasets", "model.diffusers_engine")
+    beyond = {f"face_anonymizer.modules.{room}" for room in rooms}
     seen, waiting = set(), sorted((ROOT / "nodes").rglob("*.py"))
     while waiting:
         file = waiting.pop()
@@ -108,6 +110,12 @@ def test_the_nodes_know_nothing_of_the_engine_without_comfyui():
             waiting += [one for one in found if one.is_file()]
     assert "face_anonymizer.modules.model.comfy_engine" in seen
     assert not [name for name in seen if any(name == room or name.startswith(f"{room}.") for room in beyond)]
+
+
+def test_ray_is_one_modules_affair():
+    """What only reads, plans and writes is tested, and refuses, without it."""
+    files = [file for file in SHIPPED if any(name.partition(".")[0] == "ray" for name in imported(file))]
+    assert files == [ROOT / "modules" / "datasets" / "on_ray.py"]
 
 
 def test_pip_takes_every_room_along():
