@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from PIL import Image
 _DARK, _LIGHT = 0.001, 0.999  # shares of the pixels that are darker and not lighter
 _MOST_LINES = 1000  # of a picture, about, that are looked at to find its range
 _FLAT = 1 / 8  # of the range: levels that fill less are stretched to their own range
+_PPM_HEAD = 4096  # bytes of a PPM in which its sizes and levels stand, comments and all
 _DEEP_COLOUR = ("rgb48", "rgba64", "ya16", "gbrp16", "gbrap16")  # formats of FFmpeg that hold the file's own levels
 
 
@@ -94,7 +96,8 @@ def bits_of(image: Image.Image, data: bytes) -> int:
         if image.format in ("AVIF", "HEIF"):
             return _bits_of_boxes(data[: 1 << 20])
         if image.format == "PPM":
-            return max(8, int(data[:200].split()[3]).bit_length()) if data[:2] in (b"P5", b"P6") else 8
+            words = re.sub(rb"#[^\r\n]*", b"", data[:_PPM_HEAD]).split()  # a comment may stand anywhere, as of GIMP
+            return max(8, int(words[3]).bit_length()) if words[0] in (b"P5", b"P6") else 8
         if image.format == "SGI":
             return 8 * data[3]
     except (IndexError, ValueError, struct.error, AttributeError):

@@ -386,6 +386,12 @@ def test_what_is_hidden_in_a_photo_that_was_cropped_since_is_an_error_that_says_
         emptied(torch.zeros(30, 30, 3), hidden)
 
 
+@pytest.mark.parametrize(("most", "bits"), [(255, 8), (1023, 10)])
+def test_a_comment_in_a_ppm_is_no_number_of_levels(most, bits):
+    head = f"P6\n# made with 900 programs, 1 hour\n4 # wide\n2\n# 70000\n{most}\n".encode()
+    assert read_photo(head + bytes(4 * 2 * 3 * (2 if bits > 8 else 1))).bits == bits
+
+
 def test_where_a_file_hides_something(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
