@@ -10,13 +10,13 @@ import torch
 from comfy_api.latest import InputImpl, io
 
 from ..modules.faces.placing import DIRECTIONS, agreement_unmoved, oriented, to_square
+from ..modules.host.loading import read_hidden
 from ..modules.host.origins import ComfyHost
 from ..modules.host.replaying import CannotReplay, Replay
 from ..modules.output.pictures import emptied
 from ..modules.output.provenance import Origin, is_drawn, keeps_frame, source_image, source_images
-from ..modules.photos.alpha import CLEAR
-from ..modules.photos.hidden import Page, Photos, read_pages
-from ..modules.photos.kinds import VIDEO, kind_of
+from ..modules.photos.hidden import Page, Photos
+from ..modules.photos.kinds import NO_PICTURES, VIDEO, kind_of
 from ..modules.runs.jobs import VIDEO_SUFFIXES
 from ..modules.video.hidden import read_film
 from .graph import graph_of
@@ -156,12 +156,13 @@ class _Files:
         Raises:
             ValueError: it cannot be read, and may have alpha.
         """
-        if is_drawn(file) or file in self._origin.masked:
+        if is_drawn(file):
             return False
         try:
             return _hides(file, _state(file))
         except Exception as error:  # of a broken file Pillow raises what it comes upon
-            if file in self._origin.files and not _is_jpeg(file):
+            shows = kind_of(file, VIDEO_SUFFIXES).picture or file in self._origin.pictures
+            if file in self._origin.files and shows and not _is_jpeg(file):
                 raise ValueError(
                     f"{file.name} cannot be read ({error}), so that nobody knows what it hides under its alpha. {_NEXT}"
                 ) from error
@@ -224,25 +225,14 @@ def _squares(file: Path, state: tuple[int, int]) -> tuple[np.ndarray, ...]:
 
 
 def _read_pages(file: Path, compared: bool) -> list[Page]:
-    """The pictures of a photo or video as Load Image or Load Video gives them; none of another file.
+    """The pictures of a photo or video as Load Image or Load Video gives them.
 
     Raises:
-        Exception: it cannot be read.
+        Exception: it cannot be read, or is neither.
     """
+    if file.suffix.lower() in NO_PICTURES:
+        return []
     kind = kind_of(file, VIDEO_SUFFIXES)
     if kind.kind == VIDEO:
         return read_film(str(file), compared)
-    if not kind.picture:
-        return []
-    try:
-        return read_pages(file, compared)
-    except Exception:
-        shown = InputImpl.VideoFromFile(str(file)).get_components()  # what reads it for Load Image
-        if not len(shown.images):
-            raise
-        alpha = getattr(shown, "alpha", None)
-        levels = (shown.images[..., :3].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-        clear = np.zeros(levels.shape[:3], bool)
-        if alpha is not None:
-            clear = (alpha.reshape(levels.shape[:3]) <= CLEAR).cpu().numpy()
-        return [Page(hidden, colours) for hidden, colours in zip(clear, levels, strict=True)]
+    return read_hidden(file, compared)

@@ -12,7 +12,7 @@ import folder_paths
 from ..files import sha256_of
 from ..output.provenance import ASIDE, MASK, NOTHING, PICTURE, SAME
 
-_SHOWN = ("IMAGE", "VIDEO")
+_SHOWN = ("IMAGE", "VIDEO", "LATENT")
 # sockets that carry no picture, though what comes through them may bear on one; others of other packs may carry one
 _NAMES = """
 INT FLOAT STRING BOOLEAN COMBO NUMBER MODEL CLIP VAE CONDITIONING CLIP_VISION CLIP_VISION_OUTPUT CONTROL_NET
@@ -45,7 +45,7 @@ class ComfyHost:
         return MASK if single == {"MASK"} else PICTURE
 
     def gives_pictures(self, class_type: str) -> bool:
-        """Whether a node has an output for pictures or videos."""
+        """Whether a node has an output for pictures, videos or latents."""
         types = _outputs(class_type)
         return types is not None and any(kind in _SHOWN for kind in types)
 

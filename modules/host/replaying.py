@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from comfy_api.latest import _io as sockets
-from comfy_api.latest import io
 
 from ..output.provenance import Host, Prompt, file_of, linked, pastes_others
 from ..photos.alpha import CLEAR
 from ..photos.hidden import Page
+from .loading import run_node
 from .origins import node_class
 
 _NAMES = """
@@ -115,7 +114,7 @@ class Replay:
         if kind not in _REPLAYED:
             raise CannotReplay(kind)
         inputs = {name: self._input(node, name, fill) for name in node["inputs"]}
-        return dict(enumerate(_run(node_class(kind), inputs)))
+        return dict(enumerate(run_node(node_class(kind), inputs)))
 
     def _link(self, node: Mapping, name: str):
         link = linked(node, name)
@@ -132,7 +131,7 @@ class Replay:
         inputs = self._prompt[number]["inputs"]
         if not all(isinstance(value, str) for value in inputs.values()):
             raise CannotReplay(kind)
-        outputs = [one.clone() for one in _run(node_class(kind), inputs)]
+        outputs = [one.clone() for one in run_node(node_class(kind), inputs)]
         pages = self._pages_of(file_of(self._prompt, number, self._host))
         if kind != "LoadImageMask" or inputs.get("channel") != "alpha":
             shown = outputs[0]
@@ -152,19 +151,6 @@ class Replay:
         picture = torch.tensor(pages[0].colours).float()[None] / 255
         picture[0, torch.from_numpy(np.logical_or.reduce([page.hidden for page in pages]))] = float(fill)
         return picture
-
-
-def _run(kind: type, inputs: Mapping[str, Any]) -> Sequence[Any]:
-    """The outputs of a node, called as the host calls it."""
-    if issubclass(kind, io.ComfyNode):
-        valid, _, more = sockets.get_finalized_class_inputs(kind.INPUT_TYPES(), dict(inputs))
-        names = {*valid.get("required", {}), *valid.get("optional", {})}
-        known = sockets.build_nested_inputs({name: value for name, value in inputs.items() if name in names}, more)
-        return kind.PREPARE_CLASS_CLONE({}).EXECUTE_NORMALIZED(**known).args
-    types = kind.INPUT_TYPES()
-    names = {*types.get("required", {}), *types.get("optional", {})}
-    node: Any = kind()
-    return getattr(node, node.FUNCTION)(**{name: value for name, value in inputs.items() if name in names})
 
 
 def _seen(share: torch.Tensor) -> np.ndarray:

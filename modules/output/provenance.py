@@ -42,7 +42,7 @@ class Host(Protocol):
         ...
 
     def gives_pictures(self, class_type: str) -> bool:
-        """Whether a node has an output for pictures or videos, and not merely for latents or anything."""
+        """Whether a node has an output for pictures, videos or latents, and not merely for anything."""
         ...
 
     def find_files(self, name: str, folders: bool) -> list[Path]:
@@ -70,7 +70,7 @@ class Origin:
     Args:
         files: of which pictures came, in the order in which a batch has them.
         asides: files that only bear on them: by a mask that is laid over, a condition, a model.
-        masked: those of all files whose alpha a graph reads as nothing but a mask.
+        pictures: those of the files that a node names alone, and that has no picture before it: what is loaded.
         joined: whether a node that makes no batch has pictures of several inputs, which may be in one picture then.
         doubled: whether one file comes to such a node by several of them.
         unseen: what kind of node gives pictures of a file, or of the net, that nobody can look into; "" for none.
@@ -78,7 +78,7 @@ class Origin:
 
     files: tuple[Path, ...] = ()
     asides: tuple[Path, ...] = ()
-    masked: frozenset[Path] = frozenset()
+    pictures: frozenset[Path] = frozenset()
     joined: bool = False
     doubled: bool = False
     unseen: str = ""
@@ -137,7 +137,7 @@ def source_images(prompt: Prompt, node_id: str, input_name: str, host: Host) -> 
     """
     found: dict[Path, None] = {}
     asides: dict[Path, None] = {}
-    masked: set[Path] = set()
+    loaded: set[Path] = set()
     beside: list[Link] = []
     joined, doubled, unseen = False, False, ""
     visited: set[tuple[str, bool]] = {(node_id, False)}
@@ -164,6 +164,8 @@ def source_images(prompt: Prompt, node_id: str, input_name: str, host: Host) -> 
             masks = [way for _, way, what in links if what == MASK]
             if not ways:
                 ways, masks = masks, []
+            if sure and not ways and len(named) == 1:
+                loaded.add(named[0])
             if sure and not ways and not named and _reads(prompt, link.node, kind, host):
                 unseen = unseen or kind
             if sure and len(set(ways)) + bool(named) > 1 and not _ONE_EACH.search(kind):
@@ -178,13 +180,10 @@ def source_images(prompt: Prompt, node_id: str, input_name: str, host: Host) -> 
     walk(linked(prompt.get(node_id), input_name), found, True)
     while beside:
         walk(beside.pop(), asides, False)
-    for number, node in prompt.items():
-        if "Mask" in node.get("class_type", "") and node["inputs"].get("channel", "alpha") == "alpha":
-            masked |= set(_files_of(prompt, number, host))
     return Origin(
         tuple(found),
         tuple(file for file in asides if file not in found),
-        frozenset(masked),
+        frozenset(loaded),
         joined,
         doubled,
         unseen,

@@ -8,6 +8,7 @@ photo. Where nobody knows what became of the hidden parts, the picture is refuse
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,13 @@ _BEYOND = 0.01  # the share of a picture that may lie beyond its photo, whatever
 _FLAT = 2 / 255  # deviation of what a border shows that was added
 _MOST_PAGES = 8  # that are searched for one picture where one of them is found
 _ROWS = 256  # that are worked out at once
+_TOLD = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000", "PPM")  # formats whose alpha Pillow knows
+_CHANNELS = {3: 3, 4: 4, 7: 3, 9: 3}  # of PSD, by its mode of colours, without alpha; of others one
+_ALPHA_PICTURES = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")  # ISO/IEC 23008-12
+
+
+class UnknownAlpha(ValueError):
+    """A file may have alpha that nobody here can look into."""
 
 
 class Page(NamedTuple):
@@ -56,28 +64,46 @@ class Page(NamedTuple):
 
 
 def read_pages(file: Path, compared: bool = False) -> list[Page]:
-    """The pictures of a file; none where it has no alpha and is not compared.
+    """The pictures of a file, by its format; none where it surely has no alpha and is not compared.
 
     Args:
-        file: of the photo.
+        file: of the photo, whatever its name.
         compared: read the colours of one without alpha, too.
 
     Raises:
+        UnknownAlpha: another program has to say what it hides.
         Exception: it cannot be read; of a broken file Pillow raises what it comes upon.
     """
     pages: list[Page] = []
-    with open_file(file.read_bytes()) as image:
-        for i in range(getattr(image, "n_frames", 1)):
-            image.seek(i)
+    data = file.read_bytes()
+    with open_file(data, any_format=True) as image:
+        if image.format == "PSD":
+            _check_channels(data)
+        for i in range(1 if image.format == "PSD" else getattr(image, "n_frames", 1)):  # whose others are its layers
+            if i:
+                image.seek(i)
             hidden = np.zeros(image.size[::-1], bool)
             if "transparency" in image.info or {"A", "a"} & set(image.getbands()):
                 hidden = np.asarray(image.convert("RGBA").getchannel("A")) <= int(CLEAR * 255)
-            elif i == 0 and image.format != "GIF" and not compared:  # whose first frame may be opaque alone
+            elif i == 0 and image.format in _TOLD and not compared:
                 return []
             way_up = orientation_of(image)
             colours = upright(np.array(image.convert("RGB")), way_up)
             pages.append(Page(upright(hidden, way_up), colours))
     return pages
+
+
+def names_alpha(file: Path) -> bool:
+    """Whether a photo in boxes (HEIC, AVIF) says that one of its pictures is the alpha of another."""
+    data = file.read_bytes()
+    return data[4:8] == b"ftyp" and any(name in data for name in _ALPHA_PICTURES)
+
+
+def _check_channels(data: bytes) -> None:
+    """Raise UnknownAlpha for a PSD with channels that Pillow leaves out: one of them may be its alpha."""
+    channels, mode = struct.unpack_from(">H", data, 12)[0], struct.unpack_from(">H", data, 24)[0]
+    if channels > _CHANNELS.get(mode, 1) and (mode, channels) != (3, 4):
+        raise UnknownAlpha(f"it is a PSD of {channels} channels, of which nobody here can tell its alpha")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,11 @@ _UNREAD_SUFFIXES = frozenset((
     *(".psd", ".psb", ".xcf", ".jxl", ".jxr", ".wdp", ".hdp", ".exr", ".hdr", ".dds", ".ico", ".icns", ".cur", ".svg"),
     *(".eps", ".ai", ".wmf", ".emf", ".fits", ".fit", ".jls"),
 ))  # fmt: skip
+NO_PICTURES = frozenset((  # of files that graphs name beside pictures, and that nobody takes for one
+    *(".txt", ".md", ".json", ".jsonl", ".yaml", ".yml", ".csv", ".toml", ".py", ".html", ".cube", ".srt", ".ttf"),
+    *(".otf", ".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".gguf", ".onnx", ".pkl", ".engine"),
+    *(".wav", ".flac"),
+))  # fmt: skip
 HEAD_BYTES = 64  # of a file, that are needed to tell what it is
 
 _JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xffO\xffQ")

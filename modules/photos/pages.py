@@ -23,6 +23,7 @@ _FORMATS = (
     *("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM"),
     *("TGA", "QOI", "PCX", "SGI"),
 )
+_BY_PROGRAMS = ("EPS", "WMF")
 _FIRST_IS_THE_PHOTO = ("MPO", "HEIF")  # a phone's depth map, a smaller copy or a second view follow
 _REDUCED, _MASK = 1, 4  # bits of the tag NewSubfileType of TIFF
 _KINDS_OF_NUMBERS = {1: "whole", 2: "signed whole", 3: "floating point"}  # tag SampleFormat of TIFF
@@ -82,8 +83,12 @@ def _why_no_tiff(data: bytes) -> str:
     )
 
 
-def open_file(data: bytes) -> Image.Image:
+def open_file(data: bytes, any_format: bool = False) -> Image.Image:
     """The pictures of a file, not decoded yet, by Pillow, which raises what it comes upon.
+
+    Args:
+        data: of the whole file.
+        any_format: of those too that are not done, but may be loaded by others.
 
     Raises:
         UnreadablePhoto: the decoder of HEIC or AVIF is missing.
@@ -95,7 +100,7 @@ def open_file(data: bytes) -> Image.Image:
         raise UnreadablePhoto("It is an AVIF photo, which this Pillow does not read: pip install -U pillow.")
     if data.startswith(png.SIGNATURE):
         data = _without_large_texts(data)
-    return Image.open(io.BytesIO(data), formats=_known_formats())
+    return Image.open(io.BytesIO(data), formats=_all_formats() if any_format else _known_formats())
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -110,6 +115,11 @@ def orientation_of(image: Image.Image) -> int:
 def _known_formats() -> tuple[str, ...]:
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _all_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in _BY_PROGRAMS)
 
 
 def _register_heif() -> None:

@@ -1,7 +1,6 @@
 """What a file hides under its alpha does not come out of the nodes that save, whatever nodes stand between; and nothing
 else is lost. The graphs are run node by node, as ComfyUI does."""
 
-import importlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,16 +10,14 @@ import numpy as np
 import planted_photos as planted
 import pytest
 import torch
-from comfy_api.latest import io
 from PIL import Image, ImageCms
+from saved_graphs import cover, load, node, nodes_of_the_core, save, value
 
 from face_anonymizer.modules.host.origins import ComfyHost
-from face_anonymizer.modules.host.replaying import _run
 from face_anonymizer.modules.output.provenance import source_image, source_images
 from face_anonymizer.nodes import output as saving
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("images", "mask", "post_processing", "compositing", "logic", "dataset", "video", "primitive")
 SIDE = 256
 HOLE = (24, 128, 112, 216)  # x0 y0 x1 y1 of what is hidden: the original of a badge, as blocks
 BY_CHANCE = 0.4  # correlation with 8x8 blocks, the best of eight directions
@@ -32,19 +29,8 @@ FILMS = {"film.mov": ("prores_ks", "yuva444p10le"), "png.mov": ("png", "rgba"), 
 
 @pytest.fixture(scope="module", autouse=True)
 def _nodes_of_the_core():
-    """The nodes of ComfyUI's own packs that these graphs have."""
-    import nodes
-
-    before = dict(nodes.NODE_CLASS_MAPPINGS)
-    for name in EXTRAS:
-        module = importlib.import_module(f"comfy_extras.nodes_{name}")
-        kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, io.ComfyNode)]
-        for kind in kinds:
-            if "define_schema" in vars(kind) and getattr(kind, "node_id", "") is not None:
-                nodes.NODE_CLASS_MAPPINGS[kind.GET_SCHEMA().node_id] = kind
-    yield
-    nodes.NODE_CLASS_MAPPINGS.clear()
-    nodes.NODE_CLASS_MAPPINGS.update(before)
+    with nodes_of_the_core():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -80,45 +66,6 @@ def files():
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     return folder
-
-
-def node(kind, **inputs):
-    return {"class_type": kind, "inputs": {name.replace("__", "."): value for name, value in inputs.items()}}
-
-
-def load(name):
-    return node("LoadImage", image=name)
-
-
-def cover(image, **more):
-    return node("FaceAnonAnonymizePhoto", image=image, **more)
-
-
-def value(prompt, link):
-    """What an output gives; of Anonymize Photo the picture with all but a border covered, as of a close portrait."""
-    import nodes
-
-    at = prompt[str(link[0])]
-    inputs = {name: value(prompt, one) if isinstance(one, list) else one for name, one in at["inputs"].items()}
-    if at["class_type"] == "FaceAnonAnonymizePhoto":
-        image = inputs["image"].clone()
-        height, width = image.shape[1:3]
-        image[:, height // 8 : height // 2, width // 4 : -width // 4] = 0.4
-        return image
-    outputs = _run(nodes.NODE_CLASS_MAPPINGS[at["class_type"]], inputs)
-    output = outputs[link[1]]
-    return output[0] if isinstance(output, list) else output
-
-
-def save(prompt, last, kind=saving.FaceAnonSaveImage, given=None, **more):
-    name = "images" if kind is saving.FaceAnonSaveImage else "video"
-    prompt = prompt | {"9": node(kind.__name__, **{name: last})}
-    hidden = {io.Hidden.prompt: prompt, io.Hidden.unique_id: "9"}
-    images = value(prompt, last) if given is None else given
-    output = kind.PREPARE_CLASS_CLONE({"hidden_inputs": hidden}).execute(images, "origins/x", **more)
-    entries = output.ui.as_dict()["images"]
-    paths = [Path(folder_paths.get_output_directory()) / one["subfolder"] / one["filename"] for one in entries]
-    return paths, images
 
 
 def badge_is_seen(picture: np.ndarray) -> float:
@@ -268,7 +215,7 @@ def test_pictures_that_cannot_be_looked_into_are_refused_and_made_ones_are_not(f
     image = torch.rand(1, 32, 48, 3)
     with pytest.raises(ValueError, match=r"come from LoadImage, which reads what .* cannot look into"):
         save({"3": load("gone.png")}, ["3", 0], given=image)
-    (files / "broken.png").write_bytes((files / "hiding.png").read_bytes()[:3000])
+    (files / "broken.png").write_bytes((files / "hiding.png").read_bytes()[:20])
     with pytest.raises(ValueError, match=r"broken.png cannot be read"):
         save({"3": load("broken.png")}, ["3", 0], given=image)
     save({"3": node("EmptyImage", width=48, height=32, batch_size=1, color=255)}, ["3", 0])

@@ -288,16 +288,6 @@ def test_the_walk_to_the_source():
 
 
 def test_a_mask_that_the_user_drew_hides_nothing():
-    loader, save = {"inputs": {"image": "a.png"}, "class_type": "LoadImage"}, {"inputs": {"images": ["1", 0]}}
-
-    def masked(prompt):
-        return provenance.source_images(prompt, "2", "images", provenance.ByNames()).masked
-
-    prompt = {"1": loader, "2": save}
-    assert not masked(prompt)
-    assert not masked(prompt | {"3": {"inputs": {"mask": ["1", 1]}}})
-    assert not masked(prompt | {"3": {"inputs": {"mask": ["2", 1]}}})
-    assert masked(prompt | {"4": loader | {"class_type": "LoadImageMask"}}) == {Path("a.png")}
     assert provenance.is_drawn(Path("input/clipspace/clipspace-painted-masked-1.png"))
     assert not provenance.is_drawn(Path("input/a.png"))
 
