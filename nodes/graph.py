@@ -5,7 +5,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-import nodes
+from ..modules.host.origins import node_class
 
 ASKED = [io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.dynprompt]  # of nodes that look at the graph
 SHOWN = [io.Hidden.unique_id, io.Hidden.dynprompt]  # of nodes that show something
@@ -60,8 +60,7 @@ def _may_be_list(dynprompt: Any, number: str) -> bool:
             continue
         seen.add(number)
         one = dynprompt.get_node(number)
-        kind = nodes.NODE_CLASS_MAPPINGS.get(one["class_type"])
-        if kind is None or any(getattr(kind, "OUTPUT_IS_LIST", None) or ()):
+        if any(getattr(node_class(one["class_type"]), "OUTPUT_IS_LIST", None) or ()):
             return True
         waiting += [value[0] for value in one["inputs"].values() if _is_link(value)]
     return False

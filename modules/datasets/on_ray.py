@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 import ray
 from ray.data import ActorPoolStrategy, DataContext, ExecutionResources, TaskPoolStrategy
 

@@ -110,10 +110,10 @@ def first_moved(image: torch.Tensor, faces: Faces, number: int) -> tuple[int, Mo
         faces: of the batch.
         number: of the picture in it.
     """
-    mine = [(place, face) for place, face in enumerate(faces) if face.image_index == number and face.mark is not None]
-    mine.sort(key=lambda one: -one[1].mark.side)
-    for place, face in mine[:_MOST]:
-        if (moved := find_moved(image, face.mark)) is not None:
+    mine = [(place, face.mark) for place, face in enumerate(faces) if face.image_index == number]
+    marked = [(place, mark) for place, mark in mine if mark is not None]
+    for place, mark in sorted(marked, key=lambda one: -one[1].side)[:_MOST]:
+        if (moved := find_moved(image, mark)) is not None:
             return place, moved
     return None
 

@@ -220,9 +220,8 @@ class _Shown:
     @property
     def mirrored(self) -> _Shown:
         """Left and right exchanged."""
-        return _Shown(
-            *(None if one is None else np.ascontiguousarray(one[..., ::-1]) for one in (self.colours, self.seen))
-        )
+        seen = None if self.seen is None else np.ascontiguousarray(self.seen[..., ::-1])
+        return _Shown(np.ascontiguousarray(self.colours[..., ::-1]), seen)
 
     def moved(self, parameters: np.ndarray) -> _Shown:
         """Moved as by registration.move."""
