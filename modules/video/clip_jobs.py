@@ -42,6 +42,7 @@ from .files import Window, Written, probe, read_chunks, read_frames, rewrite
 from .people import PeoplePainter
 
 FRAMES_AT_ONCE = 8
+_OF_EACH_AT_ONCE = 4  # of two films that are compared
 _SHOWN = (ANONYMIZED, KEPT_BY_USER)  # what was painted is to be seen
 _LOOK_EVERY = 24  # frames between two in which the detector looks at the result
 
@@ -236,7 +237,7 @@ class ClipJobs:
         _check_alike(before, after)
 
         def chunks() -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-            clips = (read_chunks(clip.source, FRAMES_AT_ONCE, clip.window) for clip in (before, after))
+            clips = (read_chunks(clip.source, _OF_EACH_AT_ONCE, clip.window) for clip in (before, after))
             for (first, frames), (_, results) in zip(*clips, strict=True):
                 self.machine.check_interrupted()
                 check_faces(frames, faces.window(first, first + len(frames)), first)
