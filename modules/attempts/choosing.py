@@ -58,7 +58,7 @@ def is_enough(verifications: Sequence[Verification], settings: AttemptSettings, 
     """
     if is_unmeasurable(verifications):
         return True
-    return settings.traits == NO_TRAITS and _keeps(verifications, required)
+    return settings.traits == NO_TRAITS and keeps(verifications, required)
 
 
 def worth(verifications: Sequence[Verification], settings: AttemptSettings, required: float) -> tuple[float, ...]:
@@ -70,7 +70,7 @@ def worth(verifications: Sequence[Verification], settings: AttemptSettings, requ
     Args:
         verifications, settings, required: as for is_enough.
     """
-    if _keeps(verifications, required):
+    if keeps(verifications, required):
         drifts = [drift(verification, settings.traits) for verification in verifications]
         return (2.0, 0.0, -sum(drifts) / len(drifts))
     passed = sum(verification.passed for verification in verifications) / len(verifications)
@@ -88,13 +88,17 @@ def with_margin_missed(verifications: Sequence[Verification], required: float) -
     """
     word = f"no degree kept the margin of {required:g}"
     return tuple(
-        one if _keeps([one], required) else replace(one, reason="; ".join(filter(None, (one.reason, word))))
+        one if keeps([one], required) else replace(one, reason="; ".join(filter(None, (one.reason, word))))
         for one in verifications
     )
 
 
-def _keeps(verifications: Sequence[Verification], required: float) -> bool:
-    """Whether all pass, by the margin where they could be measured."""
+def keeps(verifications: Sequence[Verification], required: float) -> bool:
+    """Whether all pass, by the margin where they could be measured.
+
+    Args:
+        verifications, required: as for is_enough.
+    """
     return all(
         one.passed and (required <= 0 or one.verdict == NOT_MEASURABLE or margin(one) >= required - _ROUNDING)
         for one in verifications

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..recognition.verdict import Verification
-from .choosing import is_enough, is_unmeasurable, with_margin_missed, worth
-from .schedule import Attempt, schedule
+from .choosing import is_enough, is_unmeasurable, keeps, with_margin_missed, worth
+from .schedule import Attempt, next_seeds, schedule
 from .settings import FIXED, AttemptSettings
 
 # Paints the crops at some places, each with its seed, all at one degree: float [len(places), S, S, 3].
@@ -76,6 +76,10 @@ class _Course:
         if self.best is None or self._is_better(made, self.best):
             self.best = replace(made, crops=crops.clone())  # not the whole round's
         self.best = replace(self.best, painted=made.painted)
+        if self.settings.degree_mode != FIXED and attempt.seed == self.attempts[0].seed and keeps(said, self.required):
+            # the search ends at the smallest degree that is enough: what is compared further is painted at it
+            further = next_seeds(attempt, self.sitter.seed, self.settings.attempts)
+            self.attempts = (*self.attempts[: made.painted], *further)
         self.is_done = made.painted == len(self.attempts) or is_enough(said, self.settings, self.required)
         if self.is_done and self.best.passed:
             self.best = replace(self.best, verifications=with_margin_missed(self.best.verifications, self.required))
@@ -101,9 +105,9 @@ def choose_attempts(
     """Paint each sitter until it passes, or until its attempts are used up.
 
     Sitters that pass are not painted again, unless traits are compared, so that n of them cost n paintings and one for
-    each further attempt of those that did not. Of a sitter no original of which can be measured nothing can be said: it
-    is painted once, at the degree that is set. Those that are open are painted together, as long as they have the same
-    degree.
+    each further attempt of those that did not. Where the smallest degree is looked for too, seeds at it are compared.
+    Of a sitter no original of which can be measured nothing can be said: it is painted once, at the degree that is set.
+    Those that are open are painted together, as long as they have the same degree.
 
     Args:
         sitters: whose crops may go through the networks together.

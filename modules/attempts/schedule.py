@@ -53,15 +53,27 @@ def fixed_schedule(seed: int, degree: float, attempts: int, swaps: bool = False)
 def least_schedule(seed: int, attempts: int) -> tuple[Attempt, ...]:
     """The attempts of degree_mode "auto": every degree of DEGREES upwards with one noise, then the next seeds at 1.5.
 
+    They end where one is enough. Where traits are kept, the next seeds at its degree follow (next_seeds).
+
     Args:
         seed: of the face.
         attempts: one less of them are made after the degrees.
     """
     degrees = [Attempt(number, seed % 2**64, degree) for number, degree in enumerate(DEGREES)]
-    seeds = [
-        Attempt(len(degrees) + number - 1, attempt_seed(seed, number), DEGREES[-1]) for number in range(1, attempts)
-    ]
-    return (*degrees, *seeds)
+    return (*degrees, *next_seeds(degrees[-1], seed, attempts))
+
+
+def next_seeds(attempt: Attempt, seed: int, attempts: int) -> tuple[Attempt, ...]:
+    """The attempts after one whose degree stays: with the next seeds.
+
+    Args:
+        attempt: the one before them.
+        seed: of the face.
+        attempts: one less of them are made.
+    """
+    return tuple(
+        Attempt(attempt.number + number, attempt_seed(seed, number), attempt.degree) for number in range(1, attempts)
+    )
 
 
 def schedule(settings: AttemptSettings, seed: int, degree: float, swaps: bool = False) -> tuple[Attempt, ...]:

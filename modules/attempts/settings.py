@@ -21,8 +21,8 @@ class AttemptSettings:
     """How often a face is painted, and which painting is taken; see schedule.py and loop.py.
 
     Args:
-        attempts: 1 to 32, the most paintings of a face. Those of "auto" degrees come first and are not counted.
-        traits: one of TRAITS.
+        attempts: 1 to 32, the most paintings of a face. The search for an "auto" degree comes first and counts as one.
+        traits: one of TRAITS. With an "auto" degree, seeds at that degree are compared.
         degree_mode: one of DEGREE_MODES.
         margin: beyond both thresholds (dlib's distance, FaceRes' cosine) that a degree of "auto" has to keep.
 

@@ -344,6 +344,33 @@ def test_the_attempt_with_the_least_drift_is_chosen_where_traits_are_kept():
             assert float(painted[i, 0, 0, 2]) == pytest.approx(chance(face.painted.seed))
 
 
+def test_traits_are_compared_at_the_smallest_degree_that_is_enough():
+    """A higher degree that keeps more is none that auto may take."""
+
+    def recognise(originals, results, faces):
+        said = []
+        for original, result in zip(originals, results, strict=True):
+            degree, luck = (float(value) for value in result[0, 0, 1:])
+            is_enough = degree >= (0.75, 1.75)[int(original[0, 0, 0])]
+            difference = Difference(0.9 if is_enough else 0.65, 0.2, 30 * (2 - degree + luck), 0.0, 0.0, 0.0, 0.0)
+            said.append(Verification(STRANGER, "", difference, opinions(difference)))
+        return said
+
+    engine = NumberEngine()
+    settings = {"traits": EXPRESSION_POSE, "degree_mode": LEAST, "attempts": 5}
+    studio = studio_of(engine, PaintSettings(1.25, 40, ONE_STEP), recognise, **settings)
+    _, told = studio.paint_faces(crops_of(range(2)), faces_of([60.0] * 2))
+    seeds = [attempt_seed(40, number) for number in range(5)]
+    mine = [(seed, degree) for number, seed, degree in engine.painted if number == 0]
+    assert mine == [(40, 0.5), (40, 0.625), *((seed, 0.75) for seed in seeds)]
+    best = told.faces[0].painted
+    assert (best.degree, best.seed, best.attempts) == (0.75, min(seeds, key=chance), 7)
+    assert told.faces[1].painted.attempts == len(DEGREES) + 4, "no degree was enough"
+    alone = studio_of(NumberEngine(), PaintSettings(1.25, 40, ONE_STEP), recognise, **settings | {"attempts": 1})
+    _, told = alone.paint_faces(crops_of([0]), faces_of([60.0]))
+    assert (told.faces[0].painted.degree, told.faces[0].painted.attempts) == (0.75, 3)
+
+
 def clip_of(lengths) -> tuple[torch.Tensor, Faces]:
     """People who stand in so many frames each, in one batch of crops: person p in frame f has the number 100 p + f."""
     places = [(frame, person) for person, length in enumerate(lengths) for frame in range(length)]
