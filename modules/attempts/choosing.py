@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..recognition.verdict import NOT_MEASURABLE, Verification
+from ..recognition.verdict import NOT_MEASURABLE, Verification, apart
 from .settings import ALL_TRAITS, NO_TRAITS, AttemptSettings
 
 # How much of each counts as much as a whole other expression (half the sum of differences of seven probabilities).
@@ -86,11 +86,12 @@ def with_margin_missed(verifications: Sequence[Verification], required: float) -
         verifications: that passed.
         required: beyond both thresholds; 0 asks for none.
     """
-    word = f"no degree kept the margin of {required:g}"
-    return tuple(
-        one if keeps([one], required) else replace(one, reason="; ".join(filter(None, (one.reason, word))))
-        for one in verifications
-    )
+
+    def missed(one: Verification) -> Verification:
+        word = f"no degree kept the margin of {required:g}: it is {apart(margin(one), required, 3)}"
+        return replace(one, reason="; ".join(filter(None, (one.reason, word))))
+
+    return tuple(one if keeps([one], required) else missed(one) for one in verifications)
 
 
 def keeps(verifications: Sequence[Verification], required: float) -> bool:

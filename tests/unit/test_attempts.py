@@ -310,12 +310,13 @@ def test_auto_is_the_smallest_degree_that_is_enough_with_the_same_noise():
 
 def test_auto_without_a_degree_that_is_enough_goes_on_with_the_next_seeds():
     never = {degree: 0.3 for degree in DEGREES}
-    barely = never | {0.75: 0.52, 1.0: 0.56}
+    barely = never | {0.75: 0.65, 1.0: 0.69996}
     engine = NumberEngine()
     studio = studio_of(engine, PaintSettings(1.25, 40, ONE_STEP), by_degree({0: never, 1: barely}), degree_mode=LEAST)
     painted, told = studio.paint_faces(crops_of(range(2)), faces_of([60.0] * 2))
     assert [face.painted.attempts for face in told] == [len(DEGREES) + 3] * 2
     assert painted[0].isnan().all() and told.faces[1].painted.degree == 1.0, "of those that pass the farthest"
+    assert told.faces[1].painted.verification["reason"] == "no degree kept the margin of 0.1: it is 0.09996"
     mine = [(seed, degree) for number, seed, degree in engine.painted if number == 0]
     assert mine[len(DEGREES) :] == [(attempt_seed(40, k), 1.5) for k in (1, 2, 3)]
     with pytest.raises(ValueError, match="set degree_mode to fixed"):
