@@ -65,8 +65,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from .boxes import iou
 from .fingerprint import GROWN, SIDE, Fingerprint, cells_agreement, join_fingerprints, touched_cells
+from .known_faces import SAME_BOX, SAME_PLACE, at_its_place, by_picture, in_known_boxes
 from .notes import Doubt, moved, settled
 from .originals import Remembered
 from .outcomes import (
@@ -93,7 +93,6 @@ from .traces import Key, Trace, View, by_image, join_traces, join_views, open_fa
 from .types import Face, Faces
 
 SCHEMA = "face-anonymizer/report/1"
-_SAME_PLACE = 0.5  # intersection over union of two boxes of one face
 _BACK = "a later step brought the original back"
 
 
@@ -235,12 +234,17 @@ class Report:
         for key in open_now & set(latest):
             back = replace(latest[key], action=KEPT, reason=_BACK, verdict=_BACK, covered=0.0)
             latest[key] = replace(back, seed=None, cover="")
-        own, changed = {(entry.image, entry.box) for entry in self.entries}, self.changed
+        changed, unseen = self.changed, by_picture(set(latest) - {(entry.image, entry.box) for entry in self.entries})
         for entry in self.entries:
-            key = (entry.image, entry.box)
-            if entry.action in CHANGED and (found_before := _at_its_place(entry, latest, own)) is not None:
-                latest[key] = latest.pop(found_before)  # the face was found anew in the picture that had been changed
-                changed.add(found_before)
+            key, near = (entry.image, entry.box), unseen.get(entry.image, set())
+            least = SAME_PLACE if entry.action in CHANGED else SAME_BOX
+            if key not in latest and (found_before := at_its_place(key, sorted(near), least)) is not None:
+                near.remove(found_before)
+                if entry.action in CHANGED:
+                    latest[key] = latest.pop(found_before)  # it was found anew in the picture that had been changed
+                    changed.add(found_before)
+                else:
+                    key, entry = found_before, replace(entry, box=found_before[1])
             if key not in latest or entry.action in CHANGED or tells_more(entry, latest[key]):
                 latest[key] = with_story(entry, latest.get(key))
         return replace(
@@ -254,21 +258,12 @@ class Report:
         )
 
     def as_known(self, faces: Faces) -> Faces:
-        """The faces with the boxes by which this report knows them, where they were found anew at about their places.
+        """These faces, each with the box by which this report knows it, be that a little another one.
 
         Args:
             faces: of the same pictures.
         """
-        known = {(entry.image, entry.box): entry for entry in self.entries}
-        taken = {(face.image_index, box_of(face)) for face in faces}
-        told = []
-        for face in faces:
-            key = _at_its_place(entry_of(face, Outcome(FOUND), None, None), known, taken)
-            if key is not None:
-                taken.add(key)
-                face = replace(face, box=np.array(key[1]))
-            told.append(face)
-        return replace(faces, faces=tuple(told))
+        return in_known_boxes(faces, {(entry.image, entry.box) for entry in self.entries})
 
     def actions_of(self, faces: Faces) -> list[str | None]:
         """What was done to each of these faces, which are known by picture and box; None: nothing is said of it."""
@@ -400,22 +395,6 @@ def _check_pictures(later: Report, earlier: Report) -> None:
                 f"The report is about another picture than picture {number + 1}: outside of the faces the two agree "
                 f"by {value:.2f}, {least:.2f} is the least. Connect the report of the same images."
             )
-
-
-def _at_its_place(entry: Entry, earlier: Mapping[Key, Entry], own: Collection[Key]) -> Key | None:
-    """The earlier entry of a face whose box is another one now; None where there is none.
-
-    Args:
-        entry: of the later report.
-        earlier: key -> entry.
-        own: the keys of the later report, whose faces are known.
-    """
-    if (entry.image, entry.box) in earlier:
-        return None
-    near = [key for key in earlier if key[0] == entry.image and key not in own]
-    overlaps = iou(np.array([entry.box]), np.array([box for _, box in near]).reshape(-1, 4))[0]
-    best = int(overlaps.argmax()) if near else 0
-    return near[best] if near and overlaps[best] >= _SAME_PLACE else None
 
 
 def entries_elsewhere(faces: Iterable[Face]) -> tuple[Entry, ...]:

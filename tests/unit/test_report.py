@@ -115,6 +115,36 @@ def test_a_doubt_about_faces_ends_when_a_later_step_has_changed_them_all():
     assert next((note.kind, note.images, note.faces) for note in part.notes) == (ANOTHER_PERSON, (), ())
 
 
+def test_a_face_whose_box_moved_a_little_is_one_row_whatever_was_done_to_it():
+    """Another search of the very picture, or boxes that were steadied."""
+    chosen, other = face(), face(left=200.0)
+    first = report_faces(Faces(2, 480, 640, (chosen,), kept=(other,)), REDACTED)
+    moved = [dataclasses.replace(one, box=one.box + 0.25) for one in (chosen, other)]
+    again = Faces(2, 480, 640, (moved[0],), kept=(moved[1], face(1)))
+    named = first.as_known(again)
+    assert [box_of(one) for one in (*named, *named.kept)] == [box_of(one) for one in (chosen, other, face(1))]
+    assert first.actions_of(named) == [REDACTED]
+    said = {"verdict": "stranger"}
+    verified = report_faces(named, FOUND).after(first).verified(named, [said])
+    assert [entry.action for entry in verified.entries] == [REDACTED, KEPT, KEPT]
+    assert verified.entries[0].verification == said | {"of": "result"}
+    for action in (FOUND, KEPT):
+        later = report_faces(again, action, reasons={0: Outcome(action, "why")}).after(first)
+        assert [(entry.action, entry.box[0]) for entry in later.entries] == [
+            (REDACTED, 10.0),
+            (KEPT, 200.0),
+            (KEPT, 10.0),
+        ]
+    # at the same place, and too far off for the same box: two; changed anew: one
+    far = Faces(2, 480, 640, (dataclasses.replace(chosen, box=chosen.box + 4.0),))
+    assert box_of(first.as_known(far).faces[0]) == box_of(far.faces[0])
+    assert len(report_faces(far, FOUND).after(first).entries) == 3
+    assert len(report_faces(far, REDACTED).after(first).entries) == 2
+    # two at one place are two
+    both = Faces(2, 480, 640, (moved[0], dataclasses.replace(chosen, box=chosen.box - 0.25)))
+    assert len(report_faces(first.as_known(both), FOUND).after(first).entries) == 3
+
+
 def test_what_a_later_step_merely_kept_keeps_its_outcome_but_for_a_better_reason():
     one, other = face(), face(left=200.0)
     both = Faces(1, 9, 9, (one, other))
