@@ -30,7 +30,7 @@ No embeddings and no names of files: a report may be published beside the pictur
             "recognisers": [                        none where one of the two faces is not measurable
               {"name": "dlib ResNet", "value": 0.83, "threshold": 0.6, "measure": "distance", "same": false},
               {"name": "FaceRes", "value": 0.31, "threshold": 0.6, "measure": "cosine", "same": false}
-            ],
+            ],                                      a value that is no number: null, and "same" is true
             "of": "result",                         only of a covered face that was looked at: what shows of it
             "drift": {                              what was not kept of the original; null as above
               "pose": 2.1,                          angle between the heads, in degrees

@@ -87,10 +87,7 @@ class Verification:
             "recognisers": [
                 {
                     **opinion._asdict(),
-                    # None for what is no number, which JSON has not
-                    "value": float(apart(opinion.value, opinion.threshold, 3))
-                    if math.isfinite(opinion.value)
-                    else None,
+                    "value": _told(float(apart(opinion.value, opinion.threshold, 3))),
                     "threshold": round(opinion.threshold, 3),
                 }
                 for opinion in self.opinions
@@ -98,13 +95,18 @@ class Verification:
             "drift": None
             if found is None
             else {
-                "pose": round(found.pose, 1),
-                "gaze": None if math.isnan(found.gaze) else round(found.gaze, 1),
-                "expression": round(found.expression, 3),
-                "age": round(found.age, 1),
-                "man": round(found.man, 3),
+                "pose": _told(found.pose, 1),
+                "gaze": _told(found.gaze, 1),
+                "expression": _told(found.expression, 3),
+                "age": _told(found.age, 1),
+                "man": _told(found.man, 3),
             },
         }
+
+
+def _told(figure: float, digits: int = 9) -> float | None:
+    """A rounded figure as JSON may have it: None where it is no number."""
+    return round(figure, digits) if math.isfinite(figure) else None
 
 
 def drift_words(found: Difference) -> str:

@@ -37,6 +37,13 @@ def test_one_recogniser_that_says_the_same_is_enough_to_refuse(distance, cosine,
     assert (found.verdict, found.reason, found.passed) == (verdict, words, verdict == STRANGER)
 
 
+def test_a_figure_that_is_no_number_is_null_in_the_report():
+    found = verify(reading(), reading(np.nan, 0.31, age=np.nan)).to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert [(one["value"], one["same"]) for one in found["recognisers"]] == [(None, True), (0.31, False)]
+    assert found["drift"]["age"] is None and found["drift"]["pose"] == 0.0
+
+
 def test_thresholds_are_those_of_the_settings():
     strict = ReaderSettings(dlib_same=0.9)
     found = verify(reading(), reading(0.83, 0.31), strict)
