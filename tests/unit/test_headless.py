@@ -81,11 +81,14 @@ def test_recognisers_look_when_asked(anonymizer, group):
     """Degree 0 is the same person: painted again, never passed, covered."""
     source = Image.open(ROOT / "assets" / "astronaut.jpg").crop((96, 0, 352, 256))
     twice = replace(QUICK.attempts, attempts=2)
-    kept = anonymizer(source, options=replace(QUICK, verify="on", attempts=twice))
+    photo = torch.from_numpy(np.array(source)).float()[None] / 255
+    kept = anonymizer(photo, options=replace(QUICK, verify="on", attempts=twice))
     (entry,) = kept.report.entries
     assert entry.verification["verdict"] in ("stranger", "same person", "failed") and entry.attempts >= 1
     assert (entry.verification["verdict"] == "stranger") == (entry.action == "anonymized")
     assert "recognisers were trained on photographs" in kept.report.notes[-1]
+    finished = anonymizer.verify(photo, kept.image, kept.faces).entries[0]
+    assert entry.action == "anonymized" and entry.verification == finished.verification, "of the finished picture"
     report = anonymizer.verify(source, source)
     assert report.entries[0].verification["verdict"] == "same person"
 
