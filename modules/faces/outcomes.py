@@ -62,7 +62,7 @@ class Entry:
         covered: share of the face's oval that was replaced, 0..1.
         verification: what recognisers say of it, as the schema has it; None where none was asked.
         attempts: how often it was painted, where that is known.
-        degree: of anonymization that it was painted with at last, where that is known.
+        degree: of anonymization of the painting that is told of: the one that was taken, or the best; None: not known.
         cover: how it was covered, solid, mosaic or blur; "" where it was not, or that is not known.
     """
 

@@ -112,7 +112,7 @@ class Row:
         action: what was done, with numbers of frames where they differ.
         reason: why, where there is one.
         attempts: how often it was painted, where that is known.
-        degree: of anonymization that it was painted with at last, where that is known.
+        degree: of anonymization of the painting that is told of: the one that was taken, or the best; None: not known.
         seed: of its noise, where that is known.
         verified: what recognisers said; of a person, of the frame that is nearest to the original.
         counts: verdict -> frames of a person; empty for a face.
