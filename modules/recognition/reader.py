@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
@@ -23,6 +24,7 @@ from .iris import load_iris_net
 from .landmarks import find_landmarks
 from .reading import COVERED, NO_FACE, TURNED_AWAY, Reading, too_small
 from .settings import ReaderSettings
+from .verdict import apart
 
 _NO_HEAD = 100.0  # degrees of yaw or pitch: of the back of a head no face is read
 _ONET = crops.Square((0.49, 0.39), 1.366, ONET_SIDE)  # CenterFace's box as a square, which O-Net is used to
@@ -173,16 +175,19 @@ class FaceReader:
         if size < limits.min_size:
             return too_small(size, limits)
         if certainty < limits.min_certainty:
-            return f"{NO_FACE}: certainty {certainty:.2f}, {limits.min_certainty:.2f} is needed"
+            needed = limits.min_certainty
+            return f"{NO_FACE}: certainty {apart(certainty, needed, 2)}, {needed:.2f} is needed"
         yaw, pitch, _ = angles(turned)
         if max(abs(yaw), abs(pitch)) > _NO_HEAD:  # landmarks of a blur
-            worst = max(abs(yaw), abs(pitch))
-            return f"{NO_FACE}: its landmarks turn a head by {worst:.0f} degrees, {_NO_HEAD:.0f} is the most"
+            worst = apart(max(abs(yaw), abs(pitch)), _NO_HEAD, 0)
+            return f"{NO_FACE}: its landmarks turn a head by {worst} degrees, {_NO_HEAD:.0f} is the most"
         for angle, limit, name in ((yaw, limits.max_yaw, "yaw"), (pitch, limits.max_pitch, "pitch")):
             if abs(angle) > limit:
-                return f"{TURNED_AWAY}: {name} {angle:.0f} degrees, {limit:.0f} is the most"
+                figure = apart(angle, math.copysign(limit, angle), 0)
+                return f"{TURNED_AWAY}: {name} {figure} degrees, {limit:g} is the most"
         if unsteady > limits.max_unsteady:
-            return f"{COVERED}: landmarks move by {unsteady:.3f} of the eyes, {limits.max_unsteady:.3f} is the most"
+            figure = apart(unsteady, limits.max_unsteady, 3)
+            return f"{COVERED}: landmarks move by {figure} of the eyes, {limits.max_unsteady:.3f} is the most"
         return ""
 
 

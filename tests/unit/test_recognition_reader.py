@@ -164,6 +164,25 @@ def test_a_head_turned_away_says_by_how_much(photo, original):
     assert NO_FACE not in reading.reason and original.measurable
 
 
+@pytest.mark.parametrize(
+    ("read", "reason"),
+    [
+        ((39.99, 1.0, 0.0, 0), "too small: 39.9 pixels, 40 are needed"),
+        ((90, 0.2, 0.0, 0), "no clear face: certainty 0.20, 0.50 is needed"),
+        ((90, 1.0, 0.0, 120), "no clear face: its landmarks turn a head by 120 degrees, 100 is the most"),
+        ((90, 1.0, 0.0, 60), "turned away: yaw 60 degrees, 55 is the most"),
+        ((90, 1.0, 0.0, -55.2), "turned away: yaw -55.2 degrees, 55 is the most"),
+        ((90, 0.4999, 0.0, 0), "no clear face: certainty 0.4999, 0.50 is needed"),
+        ((90, 1.0, 0.1, 0), "covered or blurred: landmarks move by 0.100 of the eyes, 0.090 is the most"),
+        ((90, 1.0, 0.0, 0), ""),
+    ],
+)
+def test_every_refusal_names_its_figure_and_the_limit(reader, read, reason):
+    size, certainty, unsteady, yaw = read
+    c, s = np.cos(np.deg2rad(yaw)), np.sin(np.deg2rad(yaw))
+    assert reader._reason(size, certainty, unsteady, np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])) == reason
+
+
 def test_crops_say_what_their_pictures_say(reader, photo, original):
     crops_of, faces = crop_faces(tensor(photo), one_face(photo))
     (reading,) = reader.read_crops(crops_of, list(faces))
