@@ -12,7 +12,7 @@ from comfy_api.latest import InputImpl, io
 from ..modules.faces.placing import DIRECTIONS, agreement_unmoved, oriented, to_square
 from ..modules.host.loading import read_hidden
 from ..modules.host.origins import ComfyHost
-from ..modules.host.replaying import CannotReplay, Replay
+from ..modules.host.replaying import CannotReplay, Replay, Seen
 from ..modules.output.pictures import emptied
 from ..modules.output.provenance import Origin, is_drawn, keeps_frame, source_image, source_images
 from ..modules.photos.hidden import Page, Photos
@@ -61,7 +61,8 @@ def emptier(node: type[io.ComfyNode], count: int, input_name: str = "images") ->
     if not hiding and not asides:
         return None
     try:
-        return _by_masks(Replay(prompt, _HOST, files.pages).hidden(place, input_name), count)
+        seen = Replay(prompt, _HOST, files.pages).hidden(place, input_name, _index_of_run())
+        return None if seen.masks is None else _by_masks(seen, count)
     except CannotReplay:
         pass
     beside = [page for file in asides for page in files.pages(file)]
@@ -115,18 +116,30 @@ def _depth_of(video) -> dict:
     return {"bit_depth": video.get_bit_depth()} if hasattr(video, "get_bit_depth") else {}
 
 
-def _by_masks(masks: np.ndarray, count: int) -> Empty:
+def _by_masks(seen: Seen, count: int) -> Empty:
     """A mask for each picture; where there are more or fewer, all that any of them hides."""
+    masks = seen.masks
+    assert masks is not None
     if len(masks) != count:
         masks = np.logical_or.reduce(masks)[None]
 
     def empty(number: int, image: torch.Tensor) -> torch.Tensor:
         mask = masks[number if len(masks) == count else 0]
-        if mask.shape != tuple(image.shape[:2]):
+        if mask.shape != tuple(image.shape[:2]) and not seen.any_size:
             raise ValueError(f"The pictures are not those of their graph: {image.shape[1]}x{image.shape[0]}. {_NEXT}")
         return emptied(image, mask)
 
     return empty
+
+
+def _index_of_run() -> int | None:
+    """Which run of a node this is, of one that runs once for each of many; None where the host does not say."""
+    try:
+        from comfy_execution.utils import get_executing_context
+    except ImportError:
+        return None
+    context = get_executing_context()
+    return None if context is None else context.list_index
 
 
 def _refuse(kind: str) -> Empty:

@@ -18,7 +18,7 @@ _KEEP_FRAME = ("FaceAnonPasteFaces", "FaceAnonRedactFaces", "FaceAnonAnonymizePh
 _OURS = "FaceAnon"
 _FACES_ALONE = ("source", "mask", "report", "faces")  # inputs of ours of which no more than a face is painted
 # they give files of their own, in which what was hidden is empty
-_EMPTYING = ("FaceAnonAnonymizeVideoFile", "FaceAnonAnonymizeVideo", "FaceAnonRedactVideo")
+EMPTYING = ("FaceAnonAnonymizeVideoFile", "FaceAnonAnonymizeVideo", "FaceAnonRedactVideo")
 _SWITCH = "ComfySwitchNode"
 _ONE_EACH = re.compile("Batch|Switch|List")  # nodes of these names have several pictures, but not several in one
 _FOLDER_INPUT = re.compile("folder|dir|path|source|file|dataset", re.IGNORECASE)
@@ -117,9 +117,9 @@ def source_image(prompt: Prompt, node_id: str, input_name: str = "images", host:
         return found[link.node]
 
     def load(number: str) -> Path | None:
-        if files := _files_of(prompt, number, host):
+        if files := files_of(prompt, number, host):
             return files[0] if len(files) == 1 else None
-        links = {name: way for name, way, kind in _links(prompt[number], prompt, host) if kind == PICTURE}
+        links = {name: way for name, way, kind in links_of(prompt[number], prompt, host) if kind == PICTURE}
         for name in _MAIN:
             if name in links and (file := walk(links.pop(name))):
                 return file
@@ -152,14 +152,14 @@ def source_images(prompt: Prompt, node_id: str, input_name: str, host: Host) -> 
             node = prompt[link.node]
             kind = str(node.get("class_type", ""))
             is_mask = _carried(prompt, link, host) == MASK
-            if (link.node, is_mask) in visited or kind in _EMPTYING:
+            if (link.node, is_mask) in visited or kind in EMPTYING:
                 continue
             visited.add((link.node, is_mask))
-            named = _files_of(prompt, link.node, host)
+            named = files_of(prompt, link.node, host)
             if named and is_mask and _is_alpha(node, kind, host):
                 continue
             files |= dict.fromkeys(named)
-            links = _links(node, prompt, host)
+            links = links_of(node, prompt, host)
             ways = [way for _, way, what in links if what == PICTURE]
             masks = [way for _, way, what in links if what == MASK]
             if not ways:
@@ -221,7 +221,7 @@ def is_drawn(file: Path) -> bool:
     return file.parent.name == "clipspace"
 
 
-def _links(node: Mapping, prompt: Prompt, host: Host) -> list[tuple[str, Link, str]]:
+def links_of(node: Mapping, prompt: Prompt, host: Host) -> list[tuple[str, Link, str]]:
     """The inputs of a node that are connected, and what they carry."""
     kind = str(node.get("class_type", ""))
     switch = node["inputs"].get("switch") if kind == _SWITCH else None
@@ -257,19 +257,19 @@ def _reached(prompt: Prompt, start: Link | None, host: Host) -> set[Path]:
         link = waiting.pop()
         if link is not None and link not in visited and link.node in prompt:
             visited.add(link)
-            files |= set(_files_of(prompt, link.node, host))
-            waiting += [way for _, way, what in _links(prompt[link.node], prompt, host) if what == PICTURE]
+            files |= set(files_of(prompt, link.node, host))
+            waiting += [way for _, way, what in links_of(prompt[link.node], prompt, host) if what == PICTURE]
     return files
 
 
-def _files_of(prompt: Prompt, number: str, host: Host) -> list[Path]:
+def files_of(prompt: Prompt, number: str, host: Host) -> list[Path]:
     """The files that a node loads, by the texts it has, of its own or by wires from primitives."""
     node = prompt[number]
     if str(node.get("class_type", "")).startswith(_OURS):
         return []
     if isinstance(host, ByNames):
         return [Path(name)] if isinstance(name := node["inputs"].get("image"), str) else []
-    is_source = not any(what in (PICTURE, MASK) for _, _, what in _links(node, prompt, host))
+    is_source = not any(what in (PICTURE, MASK) for _, _, what in links_of(node, prompt, host))
     files: list[Path] = []
     for name, text in _texts(prompt, number, host):
         files += host.find_files(text, is_source and bool(_FOLDER_INPUT.search(name)))
@@ -337,7 +337,7 @@ def file_of(prompt: Prompt, number: str, host: Host) -> Path:
     Raises:
         LookupError: it loads none, or several.
     """
-    files = _files_of(prompt, number, host)
+    files = files_of(prompt, number, host)
     if len(files) != 1:
         raise LookupError(f"node {number} loads {len(files)} files")
     return files[0]

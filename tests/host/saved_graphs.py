@@ -7,10 +7,22 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
+from face_anonymizer.modules.faces.sheet import before_and_after
 from face_anonymizer.modules.host.loading import run_node
 from face_anonymizer.nodes import output as saving
 
-EXTRAS = ("images", "mask", "post_processing", "compositing", "logic", "dataset", "video", "primitive")
+EXTRAS = (
+    "images",
+    "mask",
+    "post_processing",
+    "compositing",
+    "logic",
+    "dataset",
+    "video",
+    "primitive",
+    "canny",
+    "morphology",
+)
 
 
 @contextlib.contextmanager
@@ -55,6 +67,8 @@ def value(prompt, link):
         height, width = image.shape[1:3]
         image[:, height // 8 : height // 2, width // 4 : -width // 4] = 0.4
         return image
+    if at["class_type"] == "FaceAnonBeforeAfter":
+        return before_and_after(inputs["before"], inputs["after"])
     outputs = run_node(nodes.NODE_CLASS_MAPPINGS[at["class_type"]], inputs)
     output = outputs[link[1]]
     return output[0] if isinstance(output, list) else output
