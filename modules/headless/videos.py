@@ -17,8 +17,7 @@ from ..faces.settings import DetectSettings
 from ..files import written_whole
 from ..recognition.pairs import Read
 from ..video.clip_jobs import Clip, ClipJobs, Machine
-from ..video.containers import CannotHold
-from ..video.files import WHOLE, copy_clean, rewrite
+from ..video.files import WHOLE, copy_clean
 
 Progress = Callable[[float, int], None]
 
@@ -48,7 +47,7 @@ def change_clip(source: Path, target: Path, mark: bool, change: Callable[[Clip, 
         source: the video; it stays as it is.
         target: the new file, .mp4.
         mark: say in the file that a trained model made a part of it.
-        change: writes the changed clip into a file of that name, or one of another container, which it returns.
+        change: writes the changed clip into a file of that name, which it returns.
 
     Returns:
         The report of what was done.
@@ -61,12 +60,7 @@ def change_clip(source: Path, target: Path, mark: bool, change: Callable[[Clip, 
     with tempfile.TemporaryDirectory(prefix="face_anonymizer_") as folder:
         written, report = change(Clip(os.fspath(source), WHOLE), Path(folder) / "changed.mp4")
         clean = Path(folder) / "clean.mp4"
-        try:
-            copy_clean(os.fspath(written), clean, mark)
-        except CannotHold:  # MP4 does not hold that sound: it is encoded anew
-            again = Path(folder) / "again.mp4"
-            rewrite(os.fspath(written), again, lambda frames, _: frames, encode_sound=True)
-            copy_clean(os.fspath(again), clean, mark)
+        copy_clean(os.fspath(written), clean, mark)
         with written_whole(target) as part:
             shutil.copyfile(clean, part)
     return report

@@ -37,8 +37,8 @@ from ..model.settings import PaintSettings
 from ..recognition.clip_people import KEY_FRAMES, ClipPeople
 from ..recognition.pairs import Read, identity_judge
 from ..recognition.verifying_film import verify_film
-from .containers import CannotHold, Source
-from .files import Window, Written, probe, read_chunks, read_frames, rewrite
+from .containers import Source
+from .files import Window, probe, read_chunks, read_frames, rewrite
 from .people import PeoplePainter
 
 FRAMES_AT_ONCE = 8
@@ -160,7 +160,7 @@ class ClipJobs:
             proof: what recognisers ask of every painted face; None: nobody looks.
 
         Returns:
-            The file, an .mkv in place of `target` where MP4 cannot hold the sound, and the report of all steps.
+            The file, and the report of all steps.
 
         Raises:
             ValueError: faces or report of another video, or as PeoplePainter. All else as files.rewrite.
@@ -314,26 +314,11 @@ class ClipJobs:
             parts.append(report)
             return frames
 
-        def write(path: Path, encode_sound: bool) -> tuple[Path, Written]:
-            return path, rewrite(
-                clip.source,
-                path,
-                change_chunk,
-                chunk=FRAMES_AT_ONCE,
-                window=clip.window,
-                encode_sound=encode_sound,
-                progress=progress,
-            )
-
-        try:
-            path, written = write(target, encode_sound=False)
-        except CannotHold:  # raised before the first frame
-            try:
-                path, written = write(target.with_suffix(".mkv"), encode_sound=False)
-            except CannotHold:
-                path, written = write(target, encode_sound=True)
+        written = rewrite(
+            clip.source, target, change_chunk, chunk=FRAMES_AT_ONCE, window=clip.window, progress=progress
+        )
         if written.frames != faces.image_count:
-            path.unlink()
+            target.unlink()
             raise ValueError(
                 f"The faces belong to {faces.image_count} frames, but {written.frames} could be read this time: the "
                 "video was changed meanwhile, or is damaged. Find the faces again."
@@ -341,7 +326,7 @@ class ClipJobs:
         report = join_reports(parts, faces.image_count, faces.height, faces.width)
         notes = (f"left out: {', '.join(written.left_out)}",) if written.left_out else ()
         report = replace(report, incomplete="; ".join(written.problems), notes=(*report.notes, *notes))
-        return path, report.after(earlier, were_open, are_open)
+        return target, report.after(earlier, were_open, are_open)
 
     def _crops_at(self, clip: Clip, faces: Faces, places: list[int], size: int) -> torch.Tensor:
         """Crops of the faces at these places of `faces`, in the order of `places`."""

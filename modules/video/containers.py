@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from io import BytesIO
@@ -15,7 +16,7 @@ from av.stream import Disposition, Stream
 
 from ..files import written_whole
 from ..output.xmp import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
-from .codec_texts import CannotClean, clean_header, packet_cleaner
+from .codec_texts import without_names
 
 Source = str | BytesIO
 
@@ -26,8 +27,6 @@ _FINEST_TICK = Fraction(1, 1_000_000)  # of a file that is written; finer ones o
 # Of pictures, which are covers where they stand beside a video.
 _PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000", "jpegls", "targa"}
 _KINDS = {"audio": "sound track", "subtitle": "subtitle track", "data": "data track", "attachment": "attachment"}
-# What FFmpeg takes a number of channels for where a file, an AVI say, does not name them.
-_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
 class CannotHold(ValueError):
@@ -173,7 +172,10 @@ def clean_output(
         # In its own ticks a track that starts late starts exactly then; the usual ones are milliseconds.
         options |= {"movflags": "+faststart", "movie_timescale": str(written_tick(video).denominator)}
     with written_whole(target) as part:
-        with av.open(str(part), "w", format=muxer, container_options=options) as output:
+        with (
+            _explained(os.fspath(part)),
+            av.open(str(part), "w", format=muxer, container_options=options) as output,
+        ):
             if mark and not has_boxes:
                 output.metadata["DIGITAL_SOURCE_TYPE"] = DIGITAL_SOURCE_TYPE
             yield output
@@ -184,8 +186,22 @@ def clean_output(
             check(Path(part))
 
 
+@contextlib.contextmanager
+def _explained(part: str) -> Iterator[None]:
+    """Errors of FFmpeg about what it is given to write, in words; they name a hidden file that nobody knows."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError) or error.filename != part:
+            raise
+        raise ValueError(
+            f"The new video cannot be written (FFmpeg: {error.strerror}): the times or the sound of the source may be "
+            "broken. Convert it first (ffmpeg -i SOURCE -fps_mode cfr NEW.mp4)."
+        ) from error
+
+
 def copied_stream(output: av.container.OutputContainer, stream, target: Path):
-    """Make a stream of the output for one of the source's, to take its packets; only the codec is copied.
+    """Make a stream of the output for one of a file of own_files, to take its packets.
 
     Args:
         output: from clean_output.
@@ -196,22 +212,15 @@ def copied_stream(output: av.container.OutputContainer, stream, target: Path):
         The stream of the output.
 
     Raises:
-        CannotHold: the container takes no such stream, or the codec could tell more than picture and sound.
+        CannotHold: the container takes no such stream.
     """
     try:
-        header = clean_header(stream.codec_context.codec.canonical_name, stream.codec_context.extradata or b"")
-        copy = output.add_stream_from_template(stream, opaque=True)
-    except CannotClean as error:
-        raise CannotHold(f"{stream.codec_context.name} {stream.type} can hold texts: it is encoded anew.") from error
+        return output.add_stream_from_template(stream, opaque=True)
     except ValueError as error:
         raise CannotHold(
             f"A {target.suffix} file cannot hold {stream.codec_context.name} {stream.type}: choose a name that "
             "ends in .mkv."
         ) from error
-    copy.codec_context.extradata = header or None
-    if stream.type == "audio" and stream.layout.name == f"{stream.channels} channels":
-        copy.codec_context.layout = _USUAL_LAYOUTS.get(stream.channels, stream.layout)
-    return copy
 
 
 def start_output(output: av.container.OutputContainer, target: Path) -> None:
@@ -224,7 +233,7 @@ def start_output(output: av.container.OutputContainer, target: Path) -> None:
 
 
 class PacketCopier:
-    """Writes packets of a source's stream into one of the output's, without what they carry beside picture or sound.
+    """Writes packets of a file of own_files into a stream of the output, without the names of encoders.
 
     Args:
         output: from clean_output, started.
@@ -235,18 +244,12 @@ class PacketCopier:
 
     def __init__(self, output: av.container.OutputContainer, stream, copy, offset_s: Fraction):
         self._output, self._copy, self._offset_s = output, copy, offset_s
-        context = stream.codec_context
-        self._clean = packet_cleaner(context.codec.canonical_name, context.extradata or b"")
+        self._codec = stream.codec_context.codec.canonical_name
+        self._header = stream.codec_context.extradata or b""
 
     def write(self, packet: av.Packet) -> None:
-        """Write a packet; one that is too broken to be read is left out."""
-        try:
-            data = self._clean(bytes(packet))
-        except (IndexError, ValueError):
-            return
-        if not data:
-            return
-        new = av.Packet(data)
+        """Write a packet."""
+        new = av.Packet(without_names(self._codec, bytes(packet), self._header))
         offset = round(self._offset_s / packet.time_base)
         new.time_base, new.duration, new.is_keyframe = packet.time_base, packet.duration, packet.is_keyframe
         new.pts = None if packet.pts is None else packet.pts - offset

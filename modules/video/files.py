@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,32 +22,28 @@ from .containers import (
     copied_stream,
     is_end,
     left_out,
-    muxer_of,
     opened,
     start_output,
     tick,
     video_stream,
 )
 from .frames import FrameReader, FrameWriter, frame_rate
+from .own_files import is_own, remember
 from .reading import (
     TIMES_START_ANYWHERE,
     WHOLE,
     Losses,
     Window,
-    find_hidden,
     first_frame,
     frame_count,
     frames,
-    has_block_alpha,
     media,
     read_claim,
     shown_of,
     ticks,
 )
 from .shown import squeeze_changes, stretch
-from .sound import SoundPlan
-
-_MOST_PADDING = 16  # rows or columns that a codec adds to fill its blocks; more of them are hidden on purpose
+from .sound import SoundPlan, sound_bits
 
 
 @dataclass(frozen=True)
@@ -174,42 +171,40 @@ def rewrite(
     *,
     chunk: int = 8,
     window: Window = WHOLE,
-    encode_sound: bool = False,
+    mark: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Written:
-    """Write a video anew with changed frames: H.264 pictures, the source's timestamps and audio packets, no metadata.
+    """Write a video anew with changed frames: pictures of H.264, in WEBM of VP9, and sound, without metadata.
 
-    Timestamps of frames and of audio packets are the source's, less the window's start (broadcast files start at 0): a
-    variable frame rate stays exact. Matroska rounds to milliseconds and, where sound starts before 0 as AAC in MP4
-    does, shifts everything by that. Audio packets are copied byte by byte; a window takes those that begin inside.
-    Sound that players leave out (cut off by an editor) or whose codec carries texts is encoded anew without. More than
-    8 bits become 10. Subtitles, chapters, cover pictures, data tracks and further video tracks are left out: they may
-    show or tell what was changed.
+    Timestamps of frames are the source's, less the window's start (broadcast files start at 0): a variable frame rate
+    stays exact. Matroska and WEBM round to milliseconds. Sound is decoded and encoded anew, see sound.py, but for that
+    of own_files; a window takes the packets that begin inside. What players leave out of it (cut off by an editor) is
+    gone. More than 8 bits become 10. Subtitles, chapters, cover pictures, data tracks and further video tracks are left
+    out: they may show or tell what was changed.
 
     Args:
         source: path or bytes of the file.
-        target: .mp4, .mov or .mkv, written whole or not at all.
+        target: .mp4, .mov, .mkv or .webm, written whole or not at all.
         change: (frames, float32 [n, H, W, 3], 0..1; number of the first) -> frames of the same shape. What it raises
             passes through.
         chunk: the most frames that it is given at a time.
         window: start and duration in seconds; a duration of 0 reaches to the end.
-        encode_sound: encode sound that the container cannot hold, instead of CannotHold.
+        mark: say in the file that a trained model made a part of it, by an XMP packet (.mp4, .mov) or by a tag
+            DIGITAL_SOURCE_TYPE, which no standard names (.mkv, .webm).
         progress: called with (frames done, all frames) after each chunk; what it raises passes through.
 
     Returns:
         What was written, and what of the source was not.
 
     Raises:
+        CannotHold: the container takes no such pictures; raised before the first frame.
         ValueError: another suffix of `target`, frames of another shape, times that no file can hold.
-        CannotHold: the container takes no such audio; raised before the first frame.
         OSError: as files.written_whole. All else as probe.
     """
     target = Path(target)
-    if muxer_of(target) == "webm":
-        raise CannotHold("WEBM files hold no H.264: choose a name that ends in .mp4 or .mkv.")
     first = first_frame(source, window)
     count = probe(source, window).frame_count if progress else 0
-    hidden_s = find_hidden(source).sound_s
+    bits = sound_bits(source)
     losses, done = Losses(), 0
 
     def check(part: Path) -> None:
@@ -220,12 +215,12 @@ def rewrite(
                 "be broken. Convert it first (ffmpeg -i SOURCE -c:v libx264 NEW.mp4)."
             )
 
-    with opened(source) as container, clean_output(target, video_stream(container), check=check) as output:
+    with opened(source) as container, clean_output(target, video_stream(container), mark, check) as output:
         stream = video_stream(container)
         shown = shown_of(source, container, stream)
         size = shown.size(first)
         reader, writer = FrameReader(tick(stream), shown), FrameWriter(output, stream, first, shown)
-        plan = SoundPlan(output, audio_streams(container), target, hidden_s, encode_sound)
+        plan = SoundPlan(output, audio_streams(container), target, bits, is_own(source))
         start_output(output, target)
         offset = _offset(container, [stream, *plan.streams], stream, window)
         sound = plan.start(offset * tick(stream))
@@ -261,33 +256,57 @@ def rewrite(
         for track in sound.values():
             track.finish()
         others = left_out(container, [stream, *sound])
-    return _written(source, window, losses, done, others)
+        unread = sum(track.is_unread for track in sound.values())
+    remember(target)
+    written = _written(source, window, losses, done, others)
+    if unread:
+        problem = "a sound track" if unread == 1 else f"{unread} sound tracks"
+        written = replace(written, problems=(*written.problems, f"{problem} that cannot be read"))
+    return written
 
 
-def copy_clean(source: Source, target: Path, mark: bool = False) -> None:
-    """Copy the video track and all audio tracks, packet by packet, without any metadata.
+def copy_clean(
+    source: Source,
+    target: Path,
+    mark: bool = False,
+    *,
+    window: Window = WHOLE,
+    check: Callable[[], None] | None = None,
+) -> None:
+    """Save a video without any metadata.
 
-    Left out: title, place, dates, names of tracks and programs, prompt and workflow, cover pictures, subtitles,
-    chapters, data tracks, further video tracks; and inside the packets texts, captions and padding.
+    Packets of a file of own_files are copied, where the container takes them; in Matroska, where AAC does not begin
+    before 0 as in MP4, all of it is later by that. All else is decoded and encoded anew, as
+    by rewrite: packets of other files can carry texts behind their pictures and sound, and no parser finds them all.
 
     Args:
         source: path or bytes of the file.
         target: .mp4, .mov, .mkv or .webm, written whole or not at all.
-        mark: say in the file that a trained model made a part of it, by an XMP packet (.mp4, .mov) or by a tag
-            DIGITAL_SOURCE_TYPE, which no standard names (.mkv, .webm).
+        mark: as of rewrite.
+        window: start and duration in seconds; a duration of 0 reaches to the end.
+        check: called after every few frames that are encoded; what it raises passes through.
 
     Raises:
-        CannotHold: the container takes no such picture or audio, or the packets show what players do not: what an
-            editor, a crop or an alpha channel hides. Then the pictures must be encoded anew. All else as rewrite.
+        ValueError, OSError: as rewrite.
     """
     target = Path(target)
-    hidden = find_hidden(source)
-    if hidden.pictures or _hides_pixels(source):
-        raise CannotHold("The file holds pictures that players do not show: they are encoded anew.")
+    if window == WHOLE and is_own(source):
+        with contextlib.suppress(CannotHold):
+            return _copy(source, target, mark)
+
+    def unchanged(frames: torch.Tensor, _first: int) -> torch.Tensor:
+        if check:
+            check()
+        return frames
+
+    rewrite(source, target, unchanged, window=window, mark=mark)
+
+
+def _copy(source: Source, target: Path, mark: bool) -> None:
     with opened(source) as container, clean_output(target, video_stream(container), mark) as output:
         stream = video_stream(container)
         copy = copied_stream(output, stream, target)
-        plan = SoundPlan(output, audio_streams(container), target, hidden.sound_s)
+        plan = SoundPlan(output, audio_streams(container), target, {}, own=True)
         start_output(output, target)
         writers = {stream: PacketCopier(output, stream, copy, Fraction(0)), **plan.start(Fraction(0))}
         for packet in container.demux(*writers):
@@ -295,19 +314,6 @@ def copy_clean(source: Source, target: Path, mark: bool = False) -> None:
                 writers[packet.stream].write(packet)
         for track in plan.streams:
             writers[track].finish()
-
-
-def _hides_pixels(source: Source) -> bool:
-    """Whether the stored pictures have more in them than players show."""
-    with opened(source) as container:
-        stream = video_stream(container)
-        frame = next(frames(container, stream, WHOLE), None)
-        if frame is None:
-            return True
-        context = stream.codec_context
-        padding = max(context.coded_width - context.width, context.coded_height - context.height)
-        alpha = has_block_alpha(stream) or any(part.is_alpha for part in frame.format.components)
-        return any(shown_of(source, container, stream).crop) or alpha or padding >= _MOST_PADDING
 
 
 def _offset(container: av.container.InputContainer, streams: list, video: av.VideoStream, window: Window) -> int:

@@ -1,4 +1,4 @@
-"""Frames of video files to RGB pictures, as ComfyUI does it, and pictures to H.264 packets (PyAV)."""
+"""Frames of video files to RGB pictures, as ComfyUI does it, and pictures to packets (PyAV)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from av.codec.context import Flags
 from av.sidedata.sidedata import Type
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from .codec_texts import packet_cleaner
+from .codec_texts import without_names
 from .containers import tick, written_tick
 from .shown import Orientation, Shown, orientation_of, side_data
 
 _RGB, _BT709, _UNSPECIFIED = 0, 1, 2  # AVColorSpace
-_CRF = "18"  # of x264: visually lossless
+_X264 = {"crf": "18"}  # visually lossless
+_VP9 = {"crf": "18", "cpu-used": "4", "row-mt": "1"}
+_AV1 = {"crf": "18", "preset": "8"}
 _TOP_FIRST, _BOTTOM_FIRST = (2, 4), (3, 5)  # AVFieldOrder: as coded, as displayed
 _HIGHEST_RATE = 1000
 
@@ -101,10 +103,11 @@ class FrameReader:
 
 
 class FrameWriter:
-    """RGB pictures to H.264 packets that look and are timed like the frames of a source.
+    """RGB pictures to packets (H.264; in WEBM VP9, or AV1 of 10 bits) that look and are timed like a source's frames.
 
     Frame rate, time base, size, pixel aspect, matrix, range, transfer, primaries and bit depth are the source's. 4:2:0,
-    but 4:4:4 for odd sizes, which 4:2:0 cannot hold. Interlaced frames stay interlaced, and HDR keeps its light levels.
+    but 4:4:4 for odd sizes, which 4:2:0 cannot hold. In H.264 interlaced frames stay interlaced, and HDR keeps its
+    light levels.
 
     Args:
         output: the container to write to.
@@ -120,15 +123,18 @@ class FrameWriter:
         orientation = orientation_of(first)
         width, height = shown.stored_size(first)
         self._output = output
-        self._clean = packet_cleaner("h264", b"")  # x264 writes its settings into the first packet
-        self._fields = _fields_of(stream, first, orientation, shown)
+        is_h264, is_deep = output.format.name != "webm", bit_depth(stream) > 8
+        self._codec = "h264" if is_h264 else ""
+        self._fields = _fields_of(stream, first, orientation, shown) if is_h264 else ""
         self._field_graph: tuple | None = None
-        options = {"crf": _CRF}
         parameters = [f"{self._fields}=1"] if self._fields else []
-        if parameters := ":".join([*parameters, *_light_levels(first)]):
-            options["x264-params"] = parameters
-        self._stream = output.add_stream("libx264", rate=rate, options=options)
-        self._format = ("yuv444p" if width % 2 or height % 2 else "yuv420p") + ("10le" if bit_depth(stream) > 8 else "")
+        parameters = ":".join([*parameters, *_light_levels(first)])
+        if is_h264:
+            encoder, options = "libx264", _X264 | ({"x264-params": parameters} if parameters else {})
+        else:  # many a libvpx has 8 bits alone
+            encoder, options = ("libsvtav1", _AV1) if is_deep else ("libvpx-vp9", _VP9)
+        self._stream = output.add_stream(encoder, rate=rate, options=options)
+        self._format = ("yuv444p" if width % 2 or height % 2 else "yuv420p") + ("10le" if is_deep else "")
         context = self._stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self._format
         context.time_base = written_tick(stream)
@@ -179,7 +185,7 @@ class FrameWriter:
 
     def _mux(self, packets: Iterable[av.Packet]) -> None:
         for packet in packets:
-            new = av.Packet(self._clean(bytes(packet)))
+            new = av.Packet(without_names(self._codec, bytes(packet)))
             new.stream, new.time_base = self._stream, packet.time_base
             new.pts, new.dts, new.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
             new.duration = self._durations.pop(packet.pts, self._usual_duration)

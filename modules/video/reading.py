@@ -25,7 +25,6 @@ WHOLE: Window = (0.0, 0.0)
 _INDEXED_FORMATS = {"mov", "matroska"}
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
 TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats, which also begin anywhere
-_CAN_HIDE = {"mov", "matroska", "ogg"}
 _LISTS_ALL = {"mov"}  # a list of all frames stands in the file, also of those that are missing
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -221,42 +220,6 @@ def _packet_count(container: av.container.InputContainer, window: Window) -> int
             return None
         count += not packet.is_discard and packet.pts >= start and (end is None or packet.pts < end)
     return count
-
-
-class Hidden(NamedTuple):
-    """What a file holds and players leave out, as editors' lists ask for.
-
-    Attributes:
-        pictures: packets of the video.
-        sound_s: index of a sound track -> seconds.
-    """
-
-    pictures: int
-    sound_s: dict[int, float]
-
-
-def find_hidden(source: Source) -> Hidden:
-    """Count what is left out of the video and of every sound track."""
-    pictures, sound_s = 0, {}
-    with opened(source) as container:
-        if not _CAN_HIDE & set(container.format.name.split(",")):
-            return Hidden(0, {})
-        video = video_stream(container)
-        audio = [stream for stream in container.streams.audio if stream.codec_context is not None]
-        rates = {stream.index: stream.sample_rate for stream in audio}
-        for packet in container.demux(video, *audio):
-            if is_end(packet):
-                continue
-            if packet.stream == video:
-                pictures += packet.is_discard
-                continue
-            seconds = float((packet.duration or 0) * packet.time_base) if packet.is_discard else 0.0
-            if packet.has_sidedata("skip_samples"):
-                data = bytes(packet.get_sidedata("skip_samples"))
-                samples = int.from_bytes(data[:4], "little") + int.from_bytes(data[4:8], "little")
-                seconds = max(seconds, samples / (rates[packet.stream.index] or 1))
-            sound_s[packet.stream.index] = sound_s.get(packet.stream.index, 0.0) + seconds
-    return Hidden(pictures, sound_s)
 
 
 class Claim(NamedTuple):

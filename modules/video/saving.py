@@ -7,19 +7,19 @@ import uuid
 from pathlib import Path
 
 import av.error
+import comfy.model_management
 import folder_paths
 from comfy_api.latest import InputImpl, Types
 
-from .containers import CannotHold, Source
-from .files import WHOLE, copy_clean, rewrite
+from .files import copy_clean
+from .own_files import remember
 
 
 def save_video(video, path: Path, mark: bool) -> None:
     """Save a video of ComfyUI without metadata.
 
-    The packets of a file that no node has changed are copied, where they show and tell nothing that players do not; of
-    other files the pictures are encoded anew. ComfyUI copies packets too, but loses the first pictures of a Matroska
-    file with B-frames.
+    The packets of a file that one of our nodes wrote are copied, and those of frames that ComfyUI encodes here; all
+    other files are decoded and encoded anew.
 
     Args:
         video: ComfyUI's VideoInput.
@@ -27,43 +27,25 @@ def save_video(video, path: Path, mark: bool) -> None:
         mark: say in the file that a trained model made a part of it.
 
     Raises:
-        ValueError: ComfyUI does not encode for this container, or not in this size.
+        ValueError: ComfyUI does not encode in this size, or as files.rewrite.
         OSError: as files.written_whole.
     """
+    check = comfy.model_management.throw_exception_if_processing_interrupted
+    if isinstance(video, InputImpl.VideoFromFile):
+        copy_clean(video.get_stream_source(), path, mark, window=video.get_active_trim_window(), check=check)
+        return
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
-    name = folder / f"face_anonymizer_{uuid.uuid4().hex}"
-    rewritten = name.with_suffix(".rewritten.mp4")
     # ComfyUI up to 0.33.0 encodes mp4 alone; its streams fit into mkv too
     container = path.suffix[1:] if path.suffix[1:] in Types.VideoContainer.as_input() else "mp4"
-    encoded = name.with_suffix(f".{container}")
+    encoded = folder / f"face_anonymizer_{uuid.uuid4().hex}.{container}"
     try:
-        if isinstance(video, InputImpl.VideoFromFile):
-            source, window = video.get_stream_source(), video.get_active_trim_window()
-            if window == WHOLE and _copied(source, path, mark):
-                return
-            rewrite(source, rewritten, lambda frames, _: frames, window=window, encode_sound=True)
-            if _copied(os.fspath(rewritten), path, mark):
-                return
-            video = InputImpl.VideoFromFile(os.fspath(rewritten))
         _encode(video, encoded, Types.VideoContainer(container))
-        copy_clean(os.fspath(encoded), path, mark)
-    except CannotHold as error:
-        raise ValueError(
-            f"This ComfyUI encodes {container} alone, and {path.suffix[1:]} cannot hold that. Choose mp4 or mkv, or "
-            "update ComfyUI."
-        ) from error
+        if type(video) is InputImpl.VideoFromComponents:  # others may copy packets of a file
+            remember(encoded)
+        copy_clean(os.fspath(encoded), path, mark, check=check)
     finally:
-        rewritten.unlink(missing_ok=True)
         encoded.unlink(missing_ok=True)
-
-
-def _copied(source: Source, path: Path, mark: bool) -> bool:
-    try:
-        copy_clean(source, path, mark)
-    except CannotHold:
-        return False
-    return True
 
 
 def _encode(video, path: Path, container: Types.VideoContainer) -> None:

@@ -73,6 +73,15 @@ def anonymized(clip, faces, model):
         return pack.FaceAnonAnonymizeVideo.execute(film, faces, *model, **FAST).result
 
 
+def heard(path) -> list[float]:
+    """When the sound begins, in seconds, and the samples of its first channel."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+    samples = np.concatenate([frame.to_ndarray()[0].astype(float) for frame in frames])
+    scale = 256 if frames[0].format.name == "s16" else 1
+    return [float(frames[0].pts * frames[0].time_base), *(samples / scale)]
+
+
 def packets(path, kind: str) -> list[tuple]:
     """Times and bytes of all packets of a stream."""
     with av.open(str(path)) as container:
@@ -121,7 +130,7 @@ def test_redacted_file_keeps_every_time_and_all_sound(video, clip, faces):
     result, report = pack.FaceAnonRedactVideo.execute(video, faces).result
     path = result.get_stream_source()
     assert times(path) == times(clip) and len(times(path)) == FRAMES
-    assert packets(path, "audio") == packets(clip, "audio")
+    assert heard(path)[: len(heard(clip))] == pytest.approx(heard(clip), abs=0.02)
     before, after = video.get_components().images, result.get_components().images
     assert min(covered(before, after, faces)) > 0.95
     assert report.count() == {"redacted": len(faces)} and report.images == FRAMES
@@ -131,7 +140,8 @@ def test_redacted_file_keeps_every_time_and_all_sound(video, clip, faces):
 def test_anonymized_file_is_the_frames_anonymized(video, clip, model, faces, anonymized):
     result, report = anonymized
     assert times(result.get_stream_source()) == times(clip)
-    assert packets(result.get_stream_source(), "audio") == packets(clip, "audio")
+    sound = heard(clip)
+    assert heard(result.get_stream_source())[: len(sound)] == pytest.approx(sound, abs=0.02)
     assert report.count() == {"anonymized": len(faces)}
     assert {entry.seed for entry in report.entries} == {5 + face.track for face in faces}
 
@@ -304,8 +314,8 @@ def test_a_variable_frame_rate_stays(tmp_path, video, faces):
     assert times(result.get_stream_source()) == [Fraction(pts, 30000) for pts in shown_at]
 
 
-def test_sound_that_mp4_cannot_hold_goes_to_matroska(tmp_path, clip, faces):
-    path = tmp_path / "pcm.mov"
+def test_samples_that_mp4_cannot_hold_as_they_are_stay_exact(tmp_path, clip, faces):
+    path, samples = tmp_path / "pcm.mov", np.arange(2000) % 251
     with av.open(str(clip)) as source, av.open(str(path), "w") as container:
         pictures = container.add_stream_from_template(source.streams.video[0])
         sound = container.add_stream("pcm_u8", rate=8000, layout="mono")
@@ -313,13 +323,13 @@ def test_sound_that_mp4_cannot_hold_goes_to_matroska(tmp_path, clip, faces):
             if packet.dts is not None:
                 packet.stream = pictures
                 container.mux(packet)
-        frame = av.AudioFrame.from_ndarray(np.full((1, 2000), 128, np.uint8), format="u8", layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None].astype(np.uint8), format="u8", layout="mono")
         frame.sample_rate, frame.pts = 8000, 0
         container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     result, _ = pack.FaceAnonRedactVideo.execute(InputImpl.VideoFromFile(str(path)), faces).result
-    assert Path(result.get_stream_source()).suffix == ".mkv"
-    assert b"".join(data for _, data in packets(result.get_stream_source(), "audio")) == bytes([128]) * 2000
+    assert Path(result.get_stream_source()).suffix == ".mp4"
+    assert heard(result.get_stream_source()) == [0.0, *(samples - 128.0)]
 
 
 def test_half_a_video_says_so(tmp_path, clip):

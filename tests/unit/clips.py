@@ -73,11 +73,11 @@ def make_clip(
 def _add_sound(output, track, seconds: float, pitch: int) -> None:
     for start in range(0, int(seconds * 48000), 1024):
         wave = 0.3 * np.sin(np.arange(start, start + 1024) * pitch / 30)
-        if track.codec_context.format.is_planar:
-            samples = np.stack([wave, wave]).astype(np.float32)
+        if track.codec_context.format.name == "s16":
+            samples, kind = (np.repeat(wave, 2)[None] * 32767).astype(np.int16), "s16"
         else:
-            samples = (np.repeat(wave, 2)[None] * 32767).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(samples, format=track.codec_context.format.name, layout="stereo")
+            samples, kind = np.stack([wave, wave]).astype(np.float32), "fltp"
+        frame = av.AudioFrame.from_ndarray(samples, format=kind, layout="stereo")
         frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
         output.mux(track.encode(frame))
     output.mux(track.encode(None))
