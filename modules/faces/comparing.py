@@ -1,8 +1,9 @@
 """Whether pictures that are to be saved with a report show faces as they were before what the report says of them.
 
 The picture as it was may come by another wire, and resized, mirrored, turned or cropped on its way. Where a picture is
-of the report's size and shows at every face what became of it, nothing else is asked. Else it is searched for in the
-report's pictures (placing.py), and every face is looked at where it is now.
+of the report's size and shows at every face what became of it, its place is known. Else it is searched for in the
+report's pictures (placing.py), and every face is looked at where it is now. At last faces as they were are looked for
+anywhere else in it (insets.py).
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from .boxes import iou
 from .fingerprint import GROWN, cells_agreement, take_fingerprint, touched_cells
 from .fingerprint import SIDE as CELLS
+from .insets import find_insets
 from .mixtures import find_mixture
 from .notes import NOT_COMPARED, Doubt
 from .outcomes import counted
@@ -24,12 +27,14 @@ from .traces import FLAT, LEAST_CHANGE, SAMPLES, SURE, Key, Trace, by_image, sam
 
 _RATHER = 0.9  # what the original does not explain of a face that was moved, as a share of what the result does not
 _CELLS_OFF = 0.4  # how exact a place is, in cells of what it was found by
-_LEAST_SEEN = 0.75  # share of a face's samples that lie in the picture
+# share of a face's samples that lie in the picture: from the first on it is a face, from the second on a part of one
+_LEAST_SEEN, _LEAST_PART = 0.75, 0.2
 _MOST_OFF, _FINE = 6, 3  # samples by which a face is searched for around its place; up to that many in quarters
 _RANKED = 4096  # pictures of a report among which one is looked for by its cells
 _TRIED = 3  # of them that are compared
 _NAMED = 12  # numbers of pictures that a note names at most
-_SEARCHES = 64  # pictures that are searched for
+_SEARCHES = 64  # pictures that are searched for; in half as many, faces are looked for beside their places
+_KNOWN = 0.3  # intersection over union, from which two places are one face
 _LEAST_SIZE = 16  # pixels of a face in a picture, of whose samples it is asked whether they are something else
 # What a picture shows at a face: the original, what became of it, as much of nothing as that, both mixed, something
 # else; and what is too small, or too near to the result, to be called something else.
@@ -60,6 +65,7 @@ class Comparison:
         self._in_order = count == report.images
         self._last: Place | None = None
         self._searches = searches
+        self._insets = math.ceil(searches / 2)
         self._ranking: tuple[np.ndarray, np.ndarray] | None = None
         self.open_faces: set[Key] = set()
         self.unknown: list[int] = []
@@ -72,8 +78,13 @@ class Comparison:
             number: of the picture in its batch.
             picture: float [H, W, C], 0..1.
         """
-        if not self._traces:
+        if not self._traces and self._report.fingerprint is None:
             return
+        self._look_in_place(number, picture)
+        self._look_beside(number, picture)
+
+    def _look_in_place(self, number: int, picture: torch.Tensor) -> None:
+        """Compare the faces where the report's pictures have them, wherever those lie in this one."""
         at_once: dict[Key, str] = {}
         if self._in_order and tuple(picture.shape[:2]) == (self._report.height, self._report.width):
             at_once = {trace.key: _state(trace, picture) for trace in self._traces.get(number, ())}
@@ -101,6 +112,28 @@ class Comparison:
         unlike += [k for k, state in (states | placed).items() if state == UNKNOWN and at_once.get(k) not in seen]
         if unlike:
             self.unlike[number] = unlike
+
+    def _look_beside(self, number: int, picture: torch.Tensor) -> None:
+        """Look for faces as they were anywhere else in a picture."""
+        view = self._views.get(next(self._candidates(number, picture), -1)) if self._insets > 0 else None
+        if view is None or any(key[0] == view.image for key in self.open_faces):
+            return
+        self._insets -= 1
+        size = self._report.height, self._report.width
+        is_own = self._in_order and view.image == number and tuple(picture.shape[:2]) == size
+        is_own = is_own and number not in self.unknown
+        scale = max(picture.shape[:2]) / max(size)
+        luma = luma_of(picture).numpy() * 255
+        traces = {trace.key: trace for trace in self._traces.get(view.image, ())}
+        # faces that the report knows: what became of them it tells, such as that one is kept
+        known = np.array([entry.box for entry in self._report.entries if is_own and entry.image == number])
+        for inset in find_insets(picture, view.faces, scale, is_own):
+            if len(known) and iou(np.array([inset.place]), known).max() > _KNOWN:
+                continue
+            trace = traces.get((view.image, inset.box))
+            # a copy of the result, where that is near to the original, such as a fine mosaic
+            if trace is None or _state_in(trace, inset.place, luma) not in {CHANGED, COVERED}:
+                self.open_faces.add((view.image, inset.box))
 
     def judged(self) -> Report:
         """The report, with a note where pictures could not be compared with it.
@@ -248,6 +281,19 @@ def _state(trace: Trace, picture: torch.Tensor) -> str:
     return _judge(trace, samples_of(picture, trace.box).reshape(1, -1), 1.0, min(x1 - x0, y1 - y0))
 
 
+def _state_in(trace: Trace, place: tuple[float, float, float, float], luma: np.ndarray) -> str:
+    """What a picture, luma [H, W] in levels, shows of a face whose box lies at a place of it that is nearly exact."""
+    x0, y0, x1, y1 = place
+    steps = np.arange(-2, 3) / (2 * SAMPLES)
+    index = (np.arange(SAMPLES) + 0.5) / SAMPLES
+    now = [
+        _look_up(luma, *np.meshgrid(x0 + (index + dx) * (x1 - x0) - 0.5, y0 + (index + dy) * (y1 - y0) - 0.5)).ravel()
+        for dx in steps
+        for dy in steps
+    ]
+    return _judge(trace, np.stack(now), 1.0, min(x1 - x0, y1 - y0))
+
+
 def _state_at(trace: Trace, place: Place, luma: np.ndarray, size: tuple[int, int], cells: int) -> str | None:
     """What a picture shows of a face that lies elsewhere in it; None where it does not show the face."""
     x0, y0, x1, y1 = trace.box
@@ -265,7 +311,8 @@ def _state_at(trace: Trace, place: Place, luma: np.ndarray, size: tuple[int, int
     row = (inverse[1, 0] * u + inverse[1, 1] * v + 0.5) * height - 0.5
     inside = (column > -1) & (column < width) & (row > -1) & (row < height)
     own = slice(reach * steps, (reach + SAMPLES) * steps)
-    if inside[own, own].mean() < _LEAST_SEEN:
+    samples = inside[own, own][steps // 2 :: steps, steps // 2 :: steps]
+    if samples.mean() < _LEAST_PART:
         return None
     shown = _look_up(luma, column, row)
     shifts = range(2 * reach * steps)
@@ -274,6 +321,8 @@ def _state_at(trace: Trace, place: Place, luma: np.ndarray, size: tuple[int, int
     first, last = own.start, own.stop - 1
     corners = [np.array((part[first, first], part[first, last], part[last, first])) for part in (column, row)]
     side = min(float(np.hypot(*(part[i] - part[0] for part in corners))) for i in (1, 2))
+    if samples.mean() < _LEAST_SEEN:
+        return _judge_part(trace, now, samples.ravel(), side)
     return _judge(trace, now, _RATHER, side)
 
 
@@ -307,6 +356,26 @@ def _judge(trace: Trace, now: np.ndarray, rather: float, side: float) -> str:
     if after.std() < FLAT and not shows.all():  # as flat as it was covered at one of the places, at least
         return COVERED
     return UNKNOWN if mixture.shows_neither and side >= _LEAST_SIZE else UNCLEAR
+
+
+def _judge_part(trace: Trace, now: np.ndarray, inside: np.ndarray, side: float) -> str:
+    """As _judge, of a face of which only some samples lie in the picture: bool [256]."""
+    before, after = (state.astype(np.float64).ravel()[inside] for state in (trace.before, trace.after))
+    if np.sqrt(np.mean((before - after) ** 2)) < LEAST_CHANGE:
+        return CHANGED
+    now = now.astype(np.float64)[:, inside]
+    spread = now.std(1)
+    shows = spread >= FLAT
+    if not shows.any():
+        return COVERED if after.std() < FLAT else UNCLEAR
+    now = now[shows] - now[shows].mean(1, keepdims=True)
+    by_before, by_after = (_unexplained(now, state, spread[shows]) for state in (before, after))
+    by_before = min(by_before, _unexplained(-now, before, spread[shows]))
+    if by_before < SURE and by_before < _RATHER * by_after:
+        return OPEN
+    if by_after < SURE or (after.std() < FLAT and not shows.all()):
+        return CHANGED
+    return UNKNOWN if side >= _LEAST_SIZE else UNCLEAR
 
 
 def _unexplained(now: np.ndarray, known: np.ndarray, spread: np.ndarray) -> float:

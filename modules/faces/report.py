@@ -179,7 +179,9 @@ class Report:
             for face in faces
             if face.original is not None and face.matrix is not None
         }
-        return replace(self, traces=take_traces(before, after, keys, known), views=take_views(before, after, viewed))
+        return replace(
+            self, traces=take_traces(before, after, keys, known), views=take_views(before, after, viewed, keys)
+        )
 
     @property
     def changed(self) -> set[Key]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .insets import FaceSquare, take_square
 from .originals import Remembered
 from .placing import to_square
 
@@ -72,26 +73,42 @@ class View(NamedTuple):
     Args:
         image: its number, from 0.
         before, after: uint8 [128, 128], of placing.to_square, in levels.
+        faces: those that were changed, as they were before.
     """
 
     image: int
     before: np.ndarray
     after: np.ndarray
+    faces: tuple[FaceSquare, ...] = ()
 
 
-def take_views(before: torch.Tensor, after: torch.Tensor, numbers: Iterable[int]) -> tuple[View, ...]:
+def take_views(
+    before: torch.Tensor, after: torch.Tensor, numbers: Iterable[int], keys: Iterable[Key] = ()
+) -> tuple[View, ...]:
     """The views of some pictures of a step.
 
     Args:
         before: float [B, H, W, C], 0..1, what went into it.
         after: of the same size, what came out.
         numbers: of the pictures.
+        keys: the faces that it changed.
     """
+    boxes: dict[int, list[Key]] = {}
+    for key in keys:
+        boxes.setdefault(key[0], []).append(key)
 
     def square(picture: torch.Tensor) -> np.ndarray:
         return np.rint(to_square(picture) * 255).astype(np.uint8)
 
-    return tuple(View(number, square(before[number]), square(after[number])) for number in numbers)
+    return tuple(
+        View(
+            number,
+            square(before[number]),
+            square(after[number]),
+            tuple(take_square(before[number], box) for _, box in boxes.get(number, ())),
+        )
+        for number in numbers
+    )
 
 
 def some_views(views: Sequence[View]) -> tuple[View, ...]:
@@ -104,7 +121,12 @@ def join_views(earlier: Iterable[View], later: Iterable[View]) -> tuple[View, ..
     joined = {view.image: view for view in earlier}
     for view in later:
         first = joined.get(view.image)
-        joined[view.image] = view if first is None else view._replace(before=first.before)
+        if first is None:
+            joined[view.image] = view
+            continue
+        known = {face.box for face in first.faces}
+        faces = (*first.faces, *(face for face in view.faces if face.box not in known))
+        joined[view.image] = view._replace(before=first.before, faces=faces)
     return tuple(joined.values())
 
 

@@ -269,3 +269,64 @@ def test_films_keep_few_views_and_are_found_by_their_cells(photo, report):
     comparison = Comparison(film, 3)
     comparison.look_at(1, to_tensor(small[0])[0])  # of which no view was kept
     assert len(comparison.open_faces) == 2
+
+
+PARTS = {
+    "without the chin": (170, 40, 280, 130),
+    "one side": (100, 40, 225, 180),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_of_a_face_that_is_open_is_seen(photo, report, name):
+    """Eyes, nose and mouth are a person, though most of the face's box lies beyond the picture."""
+    before, after = (picture.crop(PARTS[name]) for picture in photo)
+    before, after = (part.resize((part.width * 2, part.height * 2)) for part in (before, after))
+    assert seen(report, before) == (1, []) and seen(report, after) == (0, [])
+
+
+@pytest.mark.parametrize("share", [0.6, 0.25])
+def test_the_original_in_a_corner_of_its_own_result_is_seen(photo, report, share):
+    before, after = photo
+    for shown, count in ((before, 1), (after, 0)):
+        small = shown.resize((round(512 * share), round(512 * share)), Image.Resampling.LANCZOS)
+        sheet = after.copy()
+        sheet.paste(small, (512 - small.width, 512 - small.height))
+        open_faces = compared(report, sheet).open_faces
+        assert len(open_faces) >= count and (count or not open_faces)
+
+
+def test_a_face_crop_of_the_original_in_a_corner_is_seen(photo, report):
+    sheet = photo[1].copy()
+    sheet.paste(photo[0].crop((160, 40, 290, 190)).resize((78, 90), Image.Resampling.LANCZOS), (420, 10))
+    assert [key[1] for key in compared(report, sheet).open_faces] == [BOXES[0]]
+
+
+def test_a_report_without_faces_and_another_picture(photo, request):
+    """Nobody looked at the faces of that one."""
+    empty = Faces(1, 512, 512, (), fingerprint=take_fingerprint(to_tensor(photo[0])))
+    nothing = report_faces(empty, ANONYMIZED).traced(*map(to_tensor, (photo[0], photo[0])))
+    for change in (CHANGES["as it is"], CHANGES["JPEG 30, reduced"], GRADINGS["darker"], CHANGES["mirrored"]):
+        assert compared(nothing, change(photo[0])).judged() is nothing
+    other = Image.open(request.config.rootpath / "assets" / "synthetic_group.jpg").convert("RGB").resize((512, 512))
+    assert compared(nothing, other).judged().notes[-1].startswith("NOT COMPARED: what was saved as picture 1 is none")
+
+
+@pytest.mark.parametrize(
+    "change", [ImageFilter.GaussianBlur(3.5), ImageFilter.UnsharpMask(2, 400, 0)], ids=["blur", "sharpened"]
+)
+def test_small_faces_that_were_blurred_or_sharpened_by_far_are_the_result(request, change):
+    """Between the pixels that are compared there is more than a blur leaves."""
+    assets = request.config.rootpath / "assets"
+    before = Image.open(assets / "synthetic_group.jpg").convert("RGB").resize((480, 320))
+    boxes = ((92, 57, 158, 139), (203, 52, 273, 137), (142, 171, 214, 258))
+    after = before.copy()
+    tiles = Image.open(assets.parent / "docs" / "synthetic_faces" / "identities.jpg").convert("RGB")
+    for i, box in enumerate(boxes):
+        tile = tiles.crop((i * 128 + 24, 16, i * 128 + 104, 116))
+        after.paste(tile.resize((box[2] - box[0], box[3] - box[1])), box[:2])
+    found = tuple(Face(0, np.array(box, float), 1.0, POINTS, FIVE_POINTS, "test") for box in boxes)
+    images = to_tensor(before)
+    faces = Faces(1, 320, 480, found, fingerprint=take_fingerprint(images))
+    report = report_faces(faces, ANONYMIZED).traced(images, to_tensor(after))
+    assert compared(report, after.filter(change)).judged() is report
