@@ -272,8 +272,14 @@ def test_what_the_mask_keeps_is_for_the_coverage_to_judge(photo):
     assert (both.action, both.verdict) == ("redacted", "kept") and 0.8 < both.covered < 0.9
 
 
+def few_lines(crop):
+    levels = grey(gaussian_filter(crop, (3, 3, 0)))
+    return (levels > np.quantile(levels[40:120, 40:120], 0.05)).astype(np.float32)
+
+
 STYLES = {
     "1 bit": lambda crop: (grey(crop) > np.median(grey(crop))).astype(np.float32),
+    "1 bit, few lines": few_lines,
     "contrast": lambda crop: np.clip((crop - np.median(crop)) * 8 + 0.5, 0, 1),
     "high key": lambda crop: np.clip(crop * 2.5, 0, 1),
     "lines on white": lambda crop: 1 - edges(crop),

@@ -10,7 +10,7 @@ from .colour import luma
 _CELLS = 32  # along the crop's side
 _FLAT = 1.5 / 255  # deviation of the cells' luma below which a crop has one colour
 _CLIPPED = 0.5  # share of pixels, of the inner half of the crop, of which every value is 0 or 1
-_STEP, _STEPS = 0.05, 0.12  # of luma, between neighbour cells; share of them in either direction, of ink and woodcuts
+_STEP, _STEPS = 0.05, 0.06  # of luma, between neighbour cells; share of them in either direction, of ink and woodcuts
 _NEIGHBOURS = 0.5  # correlation of neighbour cells; of noise 0, of photos above 0.8
 _COARSE_NEIGHBOURS = 0.3  # ... of those of twice the side; of fine lines 0.4 and more
 
