@@ -1,6 +1,7 @@
 """What still shows the original although, as a whole, it is another picture: parts, lines, drawings, veils, turns."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -373,3 +374,25 @@ def test_what_a_filter_made_of_the_original_still_shows_it(photo, kind):
         assert refused(original, FILTERED[kind](original))
     assert not any(refused(crops[0].numpy(), FILTERED[kind](other)) for other in others[:3])
     assert not refused(others[0], FILTERED[kind](crops[0].numpy()))
+
+
+SPARSE = {
+    "one pixel in four": (X % 2 == 0) & (Y % 2 == 0),
+    "one pixel in nine": (X % 3 == 1) & (Y % 3 == 2),
+    "one pixel in sixteen": (X % 4 == 0) & (Y % 4 == 3),
+    "any quarter of the pixels": np.random.default_rng(0).random((SIDE, SIDE)) < 0.25,
+}
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+def test_pixels_of_the_original_between_those_of_a_stranger_are_found(photo, kind):
+    """Pasted smaller than it was cut, they are blended with their neighbours: the crop itself tells."""
+    images, _, faces, others = photo
+    crops, faces = crop_faces(images, replace(faces, faces=(replace(faces.faces[0], matrix=None),)), 256)
+    other = torch.nn.functional.interpolate(torch.from_numpy(others[0]).permute(2, 0, 1)[None], 256, mode="bicubic")
+    other = other[0].permute(1, 2, 0).clamp(0, 1)
+    chosen = torch.from_numpy(np.tile(np.broadcast_to(SPARSE[kind], (SIDE, SIDE)), (2, 2))[:256, :256].copy())
+    mixed = torch.where(chosen[..., None], crops[0], other)[None]
+    (entry,) = replace_faces(images, mixed, faces)[2].entries
+    assert (entry.action, entry.verdict) == ("redacted", "still the original")
+    assert replace_faces(images, other[None], faces)[2].entries[0].action == "anonymized"

@@ -17,12 +17,16 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft
 
+from ..originals import CELLS
+from .colour import LUMA
 from .likeness import inner_face, luma_of
 from .registration import smooth, smooth_along
 
 # limits: see docs/measured.md
 _PIXELS, _PLACES, _LINES = 0.06, 0.06, 0.44
 _DETAIL, _EDGES, _DRAWN = 0.40, 0.38, 0.35
+_CROP_PIXELS = 0.03
+_INNER_PIXELS, _MOST_PIXELS = 0.25, 160  # half the side of what is compared of a crop: of its side, and in pixels
 _OF_IT = "{{value:.1%}} of its {} are the original's, {{limit:.0%}} is the most"
 _AGREES = "{} agrees by {{value:.3f}}, {{limit:g}} is the most"
 LEAST_SIDE = 48  # pixels of the crop's square in the picture; in fewer even strangers have detail in common
@@ -92,6 +96,35 @@ def compare_detail(before: np.ndarray, after: np.ndarray, visible: np.ndarray) -
         Detail(_AGREES.format("the detail of its edges"), edged, _EDGES),
         Detail(_AGREES.format("a drawing of the original's edges"), drawn, _DRAWN),
     )
+
+
+def compare_pixels(cut: np.ndarray, crop: np.ndarray) -> Detail | None:
+    """How many pixels of a crop are the original's, as they were, in whatever pattern they lie between others.
+
+    A paste that resizes the crop blends them with their neighbours: then only the crop itself tells.
+
+    Args:
+        cut: float32 [S, S, 3], 0..1: the original.
+        crop: [S, S, 3], what was made of it.
+
+    Returns:
+        None where the original shows too little.
+    """
+    side = len(cut)
+    reach = min(round(_INNER_PIXELS * side), _MOST_PIXELS)
+    middle = np.s_[side // 2 - reach : side // 2 + reach, side // 2 - reach : side // 2 + reach]
+    cut, crop = cut[middle], crop[middle]
+    step = max(1, side // CELLS)
+    luma = cut @ np.array(LUMA, np.float32)
+    steep = np.zeros(luma.shape, bool)
+    steep[step:] |= np.abs(luma[step:] - luma[:-step]) > _SLOPE
+    steep[:, step:] |= np.abs(luma[:, step:] - luma[:, :-step]) > _SLOPE
+    total = steep.sum()
+    if total < _LEAST_TEXTURED * steep.size:
+        return None
+    difference = np.abs(cut - crop).max(-1)[steep]
+    same, near = (difference < _SAME).sum(), ((difference >= _SAME) & (difference < 3 * _SAME)).sum()
+    return Detail(_OF_IT.format("crop's pixels"), float((same - near / 2) / total), _CROP_PIXELS)
 
 
 @lru_cache(maxsize=1)
