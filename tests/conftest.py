@@ -35,6 +35,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Before torch is imported. On few cores its threads wait for each other, all the more in two processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# oneDNN compiles each convolution for each size of picture, in some milliseconds, and keeps a thousand of them: the
+# tests have so many sizes that a fourth was compiled again (ONEDNN_VERBOSE=profile_create says so).
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
 
 def _make_importable() -> None:
@@ -137,10 +140,14 @@ def pytest_testnodedown(node, error) -> None:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """What is imported by then stays: let no collection of garbage go through it, of which there are thousands."""
+    """What is imported by then stays: let no collection of garbage go through it, of which there are thousands.
+
+    And let there be fewer: with the usual thresholds they are a twentieth of the time of tests that make many objects.
+    """
     gc.disable()
     yield
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     gc.enable()
 
 
