@@ -192,7 +192,8 @@ def check_pictures(card: Card) -> None:
         pasted, mask, _ = pack.FaceAnonPasteFaces.execute(
             images, cropped, crops.roll(crops.shape[1] // 2, 1), **options
         )
-        redacted = [pack.FaceAnonRedactFaces.execute(images, faces, mode)[0] for mode in MODES]
+        modes = MODES if card.kind == "mps" else MODES[:1]  # one look at a result each; Apple's cards refuse most
+        redacted = [pack.FaceAnonRedactFaces.execute(images, faces, mode)[0] for mode in modes]
         for result in (pasted, *redacted):
             assert (result.device, result.shape) == (intermediate, images.shape)
             assert bool((result != images).any()), "The picture is as it was"

@@ -23,7 +23,14 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def images():
-    return pipeline.face_images(3)
+    return pipeline.face_images(3, 64)
+
+
+@pytest.fixture(scope="module")
+def inputs(tiny, images) -> dict:
+    """Everything of one face, which no test changes."""
+    with torch.inference_mode():
+        return pipeline.references(tiny, images[:1], images[:1])
 
 
 @pytest.fixture
@@ -185,12 +192,12 @@ def test_batches_of_two_and_three(tiny, images):
     mixed = {**three, "source_states": two["source_states"], "source_embeds": two["source_embeds"]}
     with pytest.raises(ValueError, match=r"source_states 2.*driving_states 3"):
         pack.FaceAnonApply.execute(**mixed)
-    latent = {"samples": torch.zeros(3, 4, 16, 16)}
+    latent = {"samples": torch.zeros(3, 4, 8, 8)}
     with pytest.raises(ValueError, match=r"latent 3.*embeds 2"):
         pack.FaceAnonSourceReference.execute(tiny.source_reference_net, latent, two["source_embeds"])
 
 
-def test_latents_of_different_sizes(tiny, images):
+def test_latents_of_different_sizes(tiny):
     inputs = pipeline.references(tiny, pipeline.face_images(1, 128), pipeline.face_images(1, 64)[:1])
     with pytest.raises(ValueError, match=r"16x16.*8x8"):
         pack.FaceAnonApply.execute(**inputs)
@@ -202,7 +209,7 @@ def test_a_latent_of_another_size_or_batch_in_the_sampler(tiny, images):
     patched, positive, negative, _ = pack.FaceAnonApply.execute(
         **pipeline.references(tiny, images[:2], images[:2])
     ).result
-    for shape, words in (((2, 4, 8, 8), "16x16 latent pixels"), ((3, 4, 16, 16), "batch 3")):
+    for shape, words in (((2, 4, 16, 16), "8x8 latent pixels"), ((3, 4, 8, 8), "batch 3")):
         with pytest.raises(ValueError, match=words):
             host_nodes.common_ksampler(
                 patched, 0, 1, 4.0, "euler", "normal", positive, negative, {"samples": torch.zeros(shape)}
@@ -212,7 +219,7 @@ def test_a_latent_of_another_size_or_batch_in_the_sampler(tiny, images):
 @pytest.mark.parametrize("channels", [1, 4])
 def test_gray_and_rgba_images(tiny, images, channels):
     """Gray is the picture three times, alpha is dropped."""
-    image = images[:1, ..., :1] if channels == 1 else torch.cat([images[:1], torch.rand(1, 128, 128, 1)], dim=-1)
+    image = images[:1, ..., :1] if channels == 1 else torch.cat([images[:1], torch.rand(1, 64, 64, 1)], dim=-1)
     rgb = image.expand(-1, -1, -1, 3) if channels == 1 else image[..., :3]
     embeds, expected = (pack.FaceAnonEncodeImage.execute(tiny.clip_vision, i, 0.0)[0].embeds for i in (image, rgb))
     assert torch.equal(embeds, expected)
@@ -247,7 +254,7 @@ def test_a_video_latent(tiny, images):
 def test_degree_that_is_no_number(tiny, images, degree):
     with pytest.raises(ValueError, match="degree is"):
         pack.FaceAnonEncodeImage.execute(tiny.clip_vision, images, degree)
-    states = pipeline.references(tiny, images, images, degree=0.0)["source_states"]
+    states = pipeline.references(tiny, images[:1], images[:1], degree=0.0)["source_states"]
     with pytest.raises(ValueError, match="degree is"):
         pack.FaceAnonInterpolateStates.execute(states, degree)
 
@@ -261,8 +268,7 @@ def test_steps_out_of_range(steps, tiny, images):
     assert not allowed.min <= steps <= allowed.max, "the host would let it through"
 
 
-def test_connections_that_are_swapped(tiny, images):
-    inputs = pipeline.references(tiny, images[:1], images[:1])
+def test_connections_that_are_swapped(tiny, images, inputs):
     swapped = {**inputs, "source_states": inputs["driving_states"], "driving_states": inputs["source_states"]}
     with pytest.raises(ValueError, match="Swap"):
         pack.FaceAnonApply.execute(**swapped)
@@ -275,18 +281,16 @@ def test_connections_that_are_swapped(tiny, images):
         pack.FaceAnonApply.execute(**{**inputs, "driving_embeds": inputs["source_embeds"]})
 
 
-def test_interpolating_twice_or_the_driving_states(tiny, images):
-    inputs = pipeline.references(tiny, images[:1], images[:1])
+def test_interpolating_twice_or_the_driving_states(inputs):
     with pytest.raises(ValueError, match="Interpolate once"):
         pack.FaceAnonInterpolateStates.execute(inputs["source_states"], 1.0)
     with pytest.raises(ValueError, match="driving"):
         pack.FaceAnonInterpolateStates.execute(inputs["driving_states"], 1.0)
 
 
-def test_embedding_of_another_encoder(tiny, images):
+def test_embedding_of_another_encoder(tiny, images, inputs):
     from face_anonymizer.modules.model.states import ImageEmbeds
 
-    inputs = pipeline.references(tiny, images[:1], images[:1])
     wide = ImageEmbeds(torch.zeros(1, 1, 1280))
     with pytest.raises(ValueError, match=r"1280 wide.*64"):
         pack.FaceAnonSourceReference.execute(tiny.source_reference_net, {"samples": tiny.vae.encode(images[:1])}, wide)
@@ -325,13 +329,13 @@ def test_a_degree_that_was_forgotten_in_one_place(tiny, images, of_states, inter
 
 
 @pytest.fixture(scope="module")
-def of_two_models(tiny, images, tmp_path_factory):
+def of_two_models(images, inputs, tmp_path_factory):
     """References of the same face by two models, alike in every number, and the folder of the second."""
     folder = shutil.copytree(golden.TINY, tmp_path_factory.mktemp("two") / "other")
     with torch.inference_mode():
         other = pipeline.references(loading.load_model_folder(folder), images[:1], images[:1])
         pack.FaceAnonApply.execute(**other)
-        return pipeline.references(tiny, images[:1], images[:1]), other, folder
+        return inputs, other, folder
 
 
 @pytest.mark.parametrize("part", ["model", "source_states", "driving_states", "source_embeds", "driving_embeds"])
@@ -344,9 +348,8 @@ def test_parts_of_two_models(of_two_models, part):
         assert str(golden.TINY) in str(error.value) and str(folder) in str(error.value)
 
 
-def test_a_model_of_another_loader(tiny, images, monkeypatch):
+def test_a_model_of_another_loader(tiny, inputs, monkeypatch):
     """Stable Diffusion 2.1 itself has the published architecture."""
-    inputs = pipeline.references(tiny, images[:1], images[:1])
     monkeypatch.delattr(tiny.unet.model, "face_anon_folder")
     with pytest.raises(ValueError, match=r"MODEL of an unknown model, source_states of .*FaceAnonLoadModel"):
         pack.FaceAnonApply.execute(**inputs)

