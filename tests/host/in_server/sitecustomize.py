@@ -11,22 +11,23 @@ from pathlib import Path
 
 class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if not name.endswith(".modules.faces.detect.centerface"):
+        room, _, network = name.rpartition(".modules.")
+        if not room or not network.startswith(("faces.detect.", "recognition.")):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None:
-            spec.loader.exec_module = _remembering(spec.loader.exec_module)
+            spec.loader.exec_module = _remembering(spec.loader.exec_module, network)
         return spec
 
 
-def _remembering(execute):
+def _remembering(execute, network: str):
     def exec_module(module):
         execute(module)
         sys.path.append(str(Path(__file__).resolve().parents[2]))
-        from remembered_looks import remembering
+        import remembered_looks
 
         sys.path.pop()
-        module.CenterFace.forward = remembering(module.CenterFace.forward)
+        remembered_looks.remember_in(module, network)
 
     return exec_module
 
