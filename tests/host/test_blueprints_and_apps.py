@@ -53,8 +53,19 @@ def test_a_blueprint_is_listed_and_its_prompt_is_the_graph_inside(frontend, name
     assert frontend.errors() == []
 
 
+# The prompt, and its widget set on the node.
+QUICKLY = """async () => {
+    const widgets = app.rootGraph.nodes.flatMap((node) => node.widgets ?? []);
+    widgets.find((widget) => widget.name === "thorough").value = false;
+    return (await app.graphToPrompt()).output;
+}"""
+
+
 def test_a_blueprint_runs_as_one_node(frontend, server):
-    _, prompt = frontend.page.evaluate(ADD, "Cover Faces")
+    """Without the thorough search, which its widget, one of a node inside, turns off."""
+    frontend.page.evaluate(ADD, "Cover Faces")
+    prompt = frontend.page.evaluate(QUICKLY)
+    assert [node["inputs"]["thorough"] for node in prompt.values() if "thorough" in node["inputs"]] == [False]
     history = server.wait(frontend.queue(), timeout=300)
     saver = next(number for number, node in prompt.items() if node["class_type"] == "FaceAnonSaveImage")
     assert history["outputs"][saver]["images"]

@@ -154,18 +154,6 @@ def test_run_gives_something_at_once(frontend, server, name, values):
     assert frontend.errors() == []
 
 
-def test_a_demonstration_says_so_on_the_node_and_its_previews_stand_there(frontend, server):
-    """The largest face alone, in few steps."""
-    frontend.load(ROOT / "workflows" / "Anonymize a photo.json")
-    values = {"who": "largest", "preset": "fast", "thorough": False}
-    assert frontend.page.evaluate(SET, ["FaceAnonAnonymizePhoto", values]) == 1
-    history = server.wait(frontend.queue(), timeout=300)
-    texts = [text for output in history["outputs"].values() for text in output.get("text", ())]
-    assert texts[-1].startswith("1 face anonymized, 4 faces kept") and "demo is a demonstration" in texts[-1]
-    shown = frontend.page.evaluate("() => Object.values(app.nodeOutputs).filter((one) => one.face_anon_report).length")
-    assert shown >= 1 and frontend.errors() == []
-
-
 def test_a_picture_without_a_face_is_a_warning_above_the_graph(frontend, server):
     empty = {
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
