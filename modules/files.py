@@ -12,11 +12,18 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 _PART_PREFIX, _PART_SUFFIX = ".face_anonymizer-", ".part"  # of the hidden file that a kill may leave behind
 PART_PATTERN = f"{_PART_PREFIX}*{_PART_SUFFIX}"
+_WORKING_PREFIX, _LOCK = "face_anonymizer_work_", "in_work"  # of a working folder; of the file in it that is locked
 
 _BLOCK_BYTES = 1 << 22  # of a file that is digested, in memory at a time
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -119,6 +126,34 @@ def remove_parts(folders: Iterable[Path]) -> None:
     for folder in folders:
         for part in folder.glob(PART_PATTERN):
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def working_folder() -> Iterator[Path]:
+    """A folder for what is in work, in the system's temporary one; it is gone when the block ends.
+
+    After a kill it stays, with the frames of a film in it, until the next one is made: whether its process lives is
+    told by a lock, which the system gives back with the process, in whatever container that ran. On Windows, which has
+    no such locks, it stays.
+    """
+    _sweep(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=_WORKING_PREFIX) as name, (Path(name) / _LOCK).open("wb") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Path(name)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the working folders of processes that are dead, and ours."""
+    if fcntl is None:
+        return
+    for stale in folder.glob(f"{_WORKING_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if stale.is_symlink() or stale.stat().st_uid != os.getuid():
+                continue
+            with (stale / _LOCK).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(stale, ignore_errors=True)
 
 
 # Digests ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,7 +20,7 @@ from tqdm import tqdm
 from ..attempts.settings import AttemptSettings
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings
 from ..faces.types import Faces
-from ..files import sha256_of
+from ..files import sha256_of, working_folder
 from ..model import checkpoint
 from ..model.settings import PaintSettings, SamplerSettings
 from ..output.encoding import encode_picture
@@ -96,8 +95,8 @@ class EngineRun:
 
         def write(part: Path) -> Made:
             settings, options = self._settings, self._video_options
-            with tempfile.TemporaryDirectory(prefix="face_anonymizer_") as folder:
-                new = Path(folder) / "new.mp4"
+            with working_folder() as folder:
+                new = folder / "new.mp4"
                 if settings["task"] == "redact":
                     how = RedactSettings(settings["mode"], settings["shape"], settings["detail"])
                     report = self._anonymizer.redact_video(source, new, how, options=options, progress=self._frames)

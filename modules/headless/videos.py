@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from ..faces.detect.detection import FaceNetworks
 from ..faces.detect.glance import glance
 from ..faces.report import Report
 from ..faces.settings import DetectSettings
-from ..files import written_whole
+from ..files import working_folder, written_whole
 from ..recognition.pairs import Read
 from ..video.clip_jobs import Clip, ClipJobs, Machine
 from ..video.files import WHOLE, copy_clean
@@ -57,9 +56,9 @@ def change_clip(source: Path, target: Path, mark: bool, change: Callable[[Clip, 
     """
     if target.suffix != ".mp4":
         raise ValueError(f"Videos are written as .mp4: {target} has another suffix.")
-    with tempfile.TemporaryDirectory(prefix="face_anonymizer_") as folder:
-        written, report = change(Clip(os.fspath(source), WHOLE), Path(folder) / "changed.mp4")
-        clean = Path(folder) / "clean.mp4"
+    with working_folder() as folder:
+        written, report = change(Clip(os.fspath(source), WHOLE), folder / "changed.mp4")
+        clean = folder / "clean.mp4"
         copy_clean(os.fspath(written), clean, mark)
         with written_whole(target) as part:
             shutil.copyfile(clean, part)

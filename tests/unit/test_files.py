@@ -2,6 +2,10 @@
 
 import hashlib
 import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +88,31 @@ def test_json_lines(tmp_path):
         with pytest.raises(ValueError, match=words):
             list(files.read_json_lines(file))
         assert [entry for _, entry in files.read_json_lines(file, skip_broken=True)] == entries
+
+
+def test_a_working_folder_of_a_killed_process_goes_with_the_next(tmp_path, monkeypatch):
+    """The frames of a film lie there: a process that is killed leaves them, and the next one removes them."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    code = (
+        f"import importlib.util; spec = importlib.util.spec_from_file_location('files', {files.__file__!r});"
+        "files = importlib.util.module_from_spec(spec); spec.loader.exec_module(files)\n"
+        "with files.working_folder() as folder:\n"
+        "    (folder / 'frames').write_text('a face'); print(folder, flush=True); input()"
+    )
+
+    def start() -> tuple[subprocess.Popen, Path]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return process, Path(process.stdout.readline().strip())
+
+    (tmp_path / "face_anonymizer_work_of_somebody").mkdir()  # without a lock it is none of ours
+    (living, its), (killed, left) = start(), start()
+    killed.kill()
+    killed.wait()
+    assert (left / "frames").read_text() == "a face"
+    with files.working_folder() as mine:
+        assert not left.exists() and (its / "frames").exists() and mine.parent == tmp_path
+    living.communicate("\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["face_anonymizer_work_of_somebody"]
