@@ -1,5 +1,6 @@
 """What files hide under their alpha, kept out of what is saved: by the graph that ran, else by comparing."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -15,17 +16,20 @@ from ..modules.host.origins import ComfyHost
 from ..modules.host.replaying import CannotReplay, Replay, Seen
 from ..modules.output.pictures import emptied
 from ..modules.output.provenance import Origin, is_drawn, keeps_frame, source_image, source_images
+from ..modules.output.starts import noise_at_start
 from ..modules.photos.hidden import Page, Photos
 from ..modules.photos.kinds import NO_PICTURES, VIDEO, kind_of
 from ..modules.runs.jobs import VIDEO_SUFFIXES
 from ..modules.video.hidden import read_film
 from .graph import graph_of
 
+_log = logging.getLogger("face_anonymizer")
 _HOST = ComfyHost()
 _NEXT = (
     "Save it without transparency first, such as a JPEG, and load that with Load Image. A video goes from Load Video "
     "into Anonymize Video File or Save Video (clean), which empty what it hides."
 )
+_PAINTED_ANEW = 0.8  # the share of noise at which a sampler starts, from which it may leave nothing of a picture
 _MOST_FILES = 8  # that a picture is compared with closely
 Empty = Callable[[int, torch.Tensor], torch.Tensor]
 
@@ -62,22 +66,39 @@ def emptier(node: type[io.ComfyNode], count: int, input_name: str = "images") ->
         return None
     try:
         seen = Replay(prompt, _HOST, files.pages).hidden(place, input_name, _index_of_run())
-        return None if seen.masks is None else _by_masks(seen, count)
+        return None if seen.masks is None else _told(_by_masks(seen, count))
     except CannotReplay:
         pass
     beside = [page for file in asides for page in files.pages(file)]
     keeps = keeps_frame(prompt, place, input_name)
+    repainted = max(noise_at_start(prompt, place, input_name), default=0.0) >= _PAINTED_ANEW
     compared = hiding if origin.joined else origin.files
 
     def empty(number: int, image: torch.Tensor) -> torch.Tensor:
         some = files.likest(compared, image) if not origin.joined else compared
         pages = [files.pages(file) for file in some] if hiding else []
-        photos = Photos(pages, count, origin.joined, origin.doubled, keeps, beside)
+        photos = Photos(pages, count, origin.joined, origin.doubled, keeps, beside, repainted)
         for mask in photos.hidden_in(number, image):
             image = emptied(image, mask)
         return image
 
-    return empty
+    return _told(empty)
+
+
+def _told(empty: Empty) -> Empty:
+    """... and says in the log how much of the first picture that is."""
+
+    def tell(number: int, image: torch.Tensor) -> torch.Tensor:
+        shown = empty(number, image)
+        if number == 0 and shown is not image and (share := float((shown != image).any(-1).float().mean())) > 0:
+            _log.info(
+                "%.1f %% of the picture is saved white: its file hides something there under its alpha, which Load "
+                "Image gives all the same.",
+                100 * share,
+            )
+        return shown
+
+    return tell
 
 
 def without_hidden(node: type[io.ComfyNode], video):

@@ -22,6 +22,7 @@ from ..faces.placing import DIRECTIONS, SIDE, agreement_unmoved, find_place, ori
 from .alpha import CLEAR
 from .pages import open_file, orientation_of
 from .reading import upright
+from .repainted import still_hidden
 
 _ALIKE = 0.6  # correlation from which a picture of a batch may be one of a file: its faces, and more, may have changed
 _ONE_COLOUR = 3  # levels: hidden parts that differ by no more tell nothing
@@ -125,6 +126,7 @@ class Photos:
     doubled: bool = False
     keeps_frame: bool = False
     asides: Sequence[Page] = ()
+    repainted: bool = False
 
     def hidden_in(self, number: int, image: torch.Tensor) -> list[np.ndarray]:
         """What has to be emptied in one picture of the batch.
@@ -145,7 +147,7 @@ class Photos:
         return [*self._of_files(number, image), *(mask for mask in beside if mask is not None and mask.any())]
 
     def _of_files(self, number: int, image: torch.Tensor) -> list[np.ndarray]:
-        pages = [page for file in self.files for page in file]
+        pages = [self._still(page, image) for file in self.files for page in file]
         if not any(page.hidden.any() for page in pages):
             return []
         if self.joined:
@@ -159,6 +161,12 @@ class Photos:
         if found:
             return [mask for mask in found if mask.any()]
         return [page.hidden for page in self._alike(pages, image) if self._is_placed(page, image)]
+
+    def _still(self, page: Page, image: torch.Tensor) -> Page:
+        """A page that hides no more than what may be left of it in a picture."""
+        if not (self.repainted and page.tells and page.colours is not None and _is_whole(page, image)):
+            return page
+        return page._replace(hidden=still_hidden(page.hidden, page.colours, image))
 
     def _joined_in(self, page: Page, image: torch.Tensor) -> list[np.ndarray]:
         if not page.tells:

@@ -262,6 +262,26 @@ def test_an_enlarged_cut_out_is_empty_where_it_was(files):
     assert not (np.abs(after.astype(int) - RED) < 40).all(-1).any() and (after == 255).all(-1).mean() < 0.55
 
 
+@pytest.mark.parametrize(("denoise", "is_kept"), [(1.0, True), (0.3, False)])
+def test_what_is_painted_into_an_erased_area_is_saved_and_the_run_tells_what_is_not(files, caplog, denoise, is_kept):
+    prompt = {
+        "1": load("hiding.png"),
+        "2": node("VAEEncodeForInpaint", pixels=["1", 0], mask=["1", 1], vae=["4", 0], grow_mask_by=6),
+        "4": node("VAELoader", vae_name="vae.safetensors"),
+        "5": node("KSampler", latent_image=["2", 0], denoise=denoise, steps=20, seed=1),
+        "3": node("VAEDecode", samples=["5", 0], vae=["4", 0]),
+    }
+    given = value({"1": load("hiding.png")}, ["1", 0]).clone()
+    behind = value({"1": load("behind.png")}, ["1", 0])
+    hole = np.s_[:, HOLE[1] : HOLE[3], HOLE[0] : HOLE[2]]
+    given[hole] = behind[hole]
+    with caplog.at_level("INFO", "face_anonymizer"):
+        (path,), _ = save(prompt, ["3", 0], given=given)
+    after = np.asarray(Image.open(path).convert("RGB"))
+    assert np.array_equal(after, (given[0] * 255).round().byte().numpy()) is is_kept
+    assert ("of the picture is saved white" in caplog.text) is not is_kept
+
+
 def test_each_tile_hides_its_own(files):
     from comfy_execution.utils import CurrentNodeContext
 

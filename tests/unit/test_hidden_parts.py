@@ -173,3 +173,23 @@ def test_a_part_of_a_collage_hides_its_own(photo, request):
     plain = Page(np.zeros((600, 900), bool), np.zeros((600, 900, 3), np.uint8))
     (mask,) = Photos([[plain], [page_of(*photo)]], 1, joined=True).hidden_in(0, stage)
     assert mask[200:500, 500:800][np.asarray(hidden) > 128].all() and mask.mean() < 0.1
+
+
+def test_what_was_painted_into_an_erased_area_stays_and_what_was_left_there_does_not(photo, request):
+    """A sampler paints from noise, into the hole alone or everything; what it left of the hidden blocks is emptied."""
+    other = Image.open(request.config.rootpath / "assets" / "synthetic_group.jpg").convert("RGB").resize((SIDE, SIDE))
+    original, other = (to_tensor(one) for one in (photo[0], other))
+    where = torch.from_numpy(np.asarray(photo[1]) > 0)[..., None]
+    inpainted = torch.where(where, other, original)
+    noisy = (inpainted + 0.01 * torch.randn(inpainted.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    for image in (noisy, other):
+        assert torch.equal(saved(page_of(*photo), image, repainted=True), image)
+    (mask,) = Photos([[page_of(*photo)]], 1).hidden_in(0, noisy)  # where no sampler did it, the file says what it is
+    assert mask.any()
+    corner = torch.zeros_like(where)
+    corner[60:110, 20:70] = True
+    for left in (0.75 * inpainted + 0.25 * original, torch.where(corner, original, inpainted)):
+        result = saved(page_of(*photo), left, repainted=True)
+        assert (result[corner[..., 0]] == 1).all()
+    with pytest.raises(ValueError, match="nobody knows"):
+        saved(page_of(*photo), torch.where(where, original, other).flip(1), repainted=True)
