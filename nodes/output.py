@@ -127,8 +127,7 @@ class FaceAnonSaveVideo(io.ComfyNode):
             display_name="Save Video (clean)",
             category=VIDEO,
             description="Saves a video without prompt, workflow, title, place, dates, cover picture, subtitles or data "
-            "tracks. What this ComfyUI encoded itself is copied; other files are encoded anew, as their packets can "
-            "hold texts.",
+            "tracks. Files that come from elsewhere are encoded anew.",
             search_aliases=["save video without metadata", "export video", "mp4"],
             inputs=[
                 io.Video.Input("video", tooltip="The finished video."),

@@ -109,10 +109,8 @@ def _inset(box: Box, left: float, top: float, side: float) -> Inset:
     """The place of a face whose square lies there."""
     x0, y0, whole = _square(box)
     factor = side / whole
-    return Inset(
-        box,
-        tuple(at + (one - start) * factor for one, at, start in zip(box, (left, top) * 2, (x0, y0) * 2, strict=True)),
-    )
+    corners = [at + (one - start) * factor for one, at, start in zip(box, (left, top) * 2, (x0, y0) * 2, strict=True)]
+    return Inset(box, (corners[0], corners[1], corners[2], corners[3]))
 
 
 def _square(box: Box) -> tuple[float, float, float]:
