@@ -22,7 +22,8 @@ from .mixtures import find_mixture
 from .notes import NOT_COMPARED, Doubt
 from .outcomes import counted
 from .placing import DIRECTIONS, SIDE, Place, find_place, luma_of, oriented, resized, to_square
-from .report import Report, refuse_originals
+from .report import Report
+from .report_checks import refuse_originals
 from .traces import FLAT, LEAST_CHANGE, SAMPLES, SURE, Key, Trace, by_image, samples_of
 
 _RATHER = 0.9  # what the original does not explain of a face that was moved, as a share of what the result does not

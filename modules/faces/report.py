@@ -62,10 +62,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 
-from .fingerprint import GROWN, SIDE, Fingerprint, cells_agreement, join_fingerprints, touched_cells
+from .fingerprint import Fingerprint, join_fingerprints
 from .known_faces import SAME_BOX, SAME_PLACE, at_its_place, by_picture, in_known_boxes
 from .notes import Doubt, moved, settled
 from .originals import Remembered
@@ -82,12 +81,12 @@ from .outcomes import (
     Entry,
     Outcome,
     box_of,
-    counted,
     entry_of,
     tells_more,
     with_painting,
     with_story,
 )
+from .report_checks import check_pictures, refuse_originals
 from .report_text import text_of
 from .traces import Key, Trace, View, by_image, join_traces, join_views, open_faces, some_views, take_traces, take_views
 from .types import Face, Faces
@@ -229,7 +228,7 @@ class Report:
                 f"The report is about {earlier.images} images of {earlier.width}x{earlier.height} pixels, but these "
                 f"are {self.images} of {self.width}x{self.height}: connect the report of the same images."
             )
-        _check_pictures(self, earlier)
+        check_pictures(self, earlier)
         open_now = set(are_open) - self.changed
         refuse_originals(open_now & set(were_open))
         latest = {(entry.image, entry.box): entry for entry in earlier.entries}
@@ -355,48 +354,6 @@ def join_reports(parts: Iterable[Report], images: int, height: int, width: int) 
         fingerprint=join_fingerprints(part.fingerprint for part in parts),
         views=some_views([view for part in parts for view in part.views]),
     )
-
-
-def refuse_originals(faces: Collection[Key]) -> None:
-    """Raise ValueError where pictures show faces as they were, which a report says were changed.
-
-    Args:
-        faces: of traces.open_faces.
-    """
-    if faces:
-        image, box = min(faces)
-        raise ValueError(
-            f"The report says that {counted(len(faces), 'face')} were changed, such as that at x {box[0]:.0f}, "
-            f"y {box[1]:.0f} of picture {image + 1}, but this picture shows them as they were before. Connect the "
-            "picture of the step whose report this is, or leave the report out."
-        )
-
-
-def _check_pictures(later: Report, earlier: Report) -> None:
-    """Raise ValueError where the two are about other pictures of one size."""
-    if later.fingerprint is None or earlier.fingerprint is None or later.fingerprint is earlier.fingerprint:
-        return
-    then = dict(zip(earlier.fingerprint.numbers, earlier.fingerprint.cells, strict=True))
-    boxes: dict[int, list[Entry]] = {}
-    for entry in (*earlier.entries, *later.entries):
-        boxes.setdefault(entry.image, []).append(entry)
-
-    def changed(number: int) -> tuple[np.ndarray, np.ndarray]:
-        grown, inside = np.zeros((2, SIDE, SIDE), bool)
-        for entry in boxes.get(number, ()):
-            for cells, margin in ((grown, GROWN * entry.size), (inside, 0.0)):
-                cells |= touched_cells(np.array(entry.box), margin, later.height, later.width)
-        return grown, inside
-
-    for number, now in zip(later.fingerprint.numbers, later.fingerprint.cells, strict=True):
-        if number not in then:
-            continue
-        value, least = cells_agreement(now, then[number], lambda number=number: changed(number))
-        if value < least:
-            raise ValueError(
-                f"The report is about another picture than picture {number + 1}: outside of the faces the two agree "
-                f"by {value:.2f}, {least:.2f} is the least. Connect the report of the same images."
-            )
 
 
 def entries_elsewhere(faces: Iterable[Face]) -> tuple[Entry, ...]:

@@ -26,7 +26,8 @@ from ..faces.outcomes import ANONYMIZED, FOUND, KEPT_BY_USER, REDACTED
 from ..faces.paste.cover_and_look import cover_and_look
 from ..faces.paste.look import Find, Look
 from ..faces.paste.paste_or_redact import replace_faces
-from ..faces.report import Report, join_reports, refuse_originals, report_faces
+from ..faces.report import Report, join_reports, report_faces
+from ..faces.report_checks import refuse_originals
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..faces.traces import by_image, open_faces
 from ..faces.track.following import follow_faces
