@@ -55,12 +55,14 @@ def read_hidden(file: Path, compared: bool = False) -> list[Page]:
     """
     own, broken = None, None
     try:
-        own = read_pages(file, compared)
+        own = read_pages(file)
+        if not own:  # it surely hides nothing, wherever it is turned to
+            return read_pages(file, True) if compared else []
     except UnknownAlpha:
         raise
     except Exception as error:  # of a broken file Pillow raises what it comes upon
         broken = error
-    if own is not None and not compared and (not own or any(page.hidden.any() for page in own)):
+    if own is not None and not compared and any(page.hidden.any() for page in own):
         return own
     try:
         shown = _loaded(file)
