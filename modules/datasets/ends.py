@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from ..output.encoding import encode_picture
 from . import forms, state
@@ -35,7 +36,8 @@ class Told(Protocol):
         """Of a shard that is whole, with its mark."""
 
 
-class Saved(NamedTuple):
+@dataclass(frozen=True)
+class Saved:  # no tuple, which Arrow would take for a list
     """What the driver hears of a chunk.
 
     Args:

@@ -3,6 +3,9 @@
     read (tasks) -> find (actors, a CPU each) -> change (actors, a GPU each) -> save (tasks) -> the driver
     the driver: when all chunks of a shard are saved -> write its result (a task) -> the mark
 
+Without GPUs find and change are one actor. So every stage's actors hold one kind of resource, tasks hold none, and none
+can keep another from running, whatever of the cluster is lost.
+
 Every row of the Ray Data pipeline is one chunk, and every block one row, so that Ray hands on, counts and gives back to
 the reader by chunks. Ray does again what a lost machine had; all that is written is written anew under the same name.
 """
@@ -13,6 +16,7 @@ import contextlib
 import importlib
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,8 +33,8 @@ from .chunks import Chunk, Shard
 from .ends import Saved, Stage, Stopped, Told
 from .work import Work
 
-_READER_CPUS, _SAVER_CPUS = 0.25, 0.5  # they wait for disks
-_CHUNKS_PER_READER = 16  # workers for which one more reader reads
+_FINDERS_PER_WORKER = 16  # at most, where CPUs are there; Ray starts as many as have something to do
+_WORKERS_PER_READER = 16  # for so many more, one more reader reads
 _CHUNK_BYTES = 48 << 20  # that a chunk on its way is taken to have: eight pictures of two million pixels
 _JOINED_AT_ONCE = 4
 _OBJECT_STORE = 2 << 30  # bytes, of a Ray that is started here
@@ -58,7 +62,7 @@ class Machines:
         address: of a cluster; None: Ray is started here.
         workers: that change pictures.
         gpus_per_worker: None: one where the cluster has any and faces are painted.
-        finders: that look for faces, at most; None: by the CPUs that are there.
+        finders: that look for faces where there are GPUs, at most; None: by the CPUs that are there.
         find, change: the stages, made from the Work in their process; others stand in for them in tests.
     """
 
@@ -78,7 +82,6 @@ def cluster(machines: Machines, say: Callable[[str], None]) -> Iterator[None]:
         Stopped: there is no cluster at this address, or its machines have not this pack.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="face_anonymizer_") as folder:
         # so that workers of this machine import the pack, whatever its folder is called
@@ -94,13 +97,14 @@ def cluster(machines: Machines, say: Callable[[str], None]) -> Iterator[None]:
             if was_there:
                 pass
             elif machines.address is None:
-                cpus = max(4, machines.workers + 3, os.cpu_count() or 1)
+                cpus = max(2, machines.workers, os.cpu_count() or 1)
                 ray.init(num_cpus=cpus, object_store_memory=_OBJECT_STORE, include_dashboard=False, **common)
             else:
+                _check_reachable(machines.address)
                 ray.init(address=machines.address, **common)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise Stopped(
-                f"No Ray cluster at {machines.address}: {error} Start one with `ray start --head`, or leave out "
+                f"No Ray cluster at {machines.address} ({error}). Start one with `ray start --head`, or leave out "
                 "--address to start Ray here."
             ) from error
         try:
@@ -128,6 +132,8 @@ def run_shards(work: Work, shards: Sequence[Shard], machines: Machines, told: To
     try:
         for row in _pipeline(work, shards, machines).iter_rows():
             saved = row["saved"]
+            if isinstance(saved, _Halt):
+                raise Stopped(saved.why)
             told.saved(saved.pictures)
             counting.add(saved)
         counting.finish()
@@ -146,7 +152,7 @@ class _Counting:
         self._there = {shard.id: set(shard.done) for shard in shards}
         self._counts: dict[str, int] = {}
         self._joining: dict[Any, str] = {}
-        self._join = ray.remote(num_cpus=_SAVER_CPUS, max_retries=-1)(ends.finish)
+        self._join = ray.remote(num_cpus=0, max_retries=-1)(ends.finish)
 
     def add(self, saved: Saved) -> None:
         """Count a chunk."""
@@ -180,8 +186,9 @@ class _Counting:
 def _pipeline(work: Work, shards: Sequence[Shard], machines: Machines):
     """The Ray Data pipeline; a row {"saved": Saved} of each chunk."""
     gpus, cpus = _gpus(work, machines), int(ray.cluster_resources().get("CPU", 1))
-    finders = machines.finders or max(1, min(2 * machines.workers, cpus - machines.workers * (gpus == 0) - 1))
-    readers = 1 + machines.workers // _CHUNKS_PER_READER
+    finders = machines.finders or max(1, min(_FINDERS_PER_WORKER * machines.workers, cpus - 1))
+    readers = 1 + machines.workers // _WORKERS_PER_READER
+    savers = max(2, machines.workers)
     context = DataContext.get_current().copy()
     context.target_max_block_size = 1  # a block a chunk
     context.enable_progress_bars = False
@@ -191,32 +198,25 @@ def _pipeline(work: Work, shards: Sequence[Shard], machines: Machines):
     context.execution_options.resource_limits = ExecutionResources(object_store_memory=on_the_way * _CHUNK_BYTES)
     with _current(context):
         plans = [{"shard": ray.cloudpickle.dumps(shard)} for shard in shards]
-        rows = ray.data.from_items(plans, override_num_blocks=len(shards))
-        return (
-            rows.map_batches(
-                _read,
-                batch_size=1,
-                fn_args=(work,),
-                compute=TaskPoolStrategy(size=readers),
-                num_cpus=_READER_CPUS,
-            )
-            .map_batches(
+        rows = ray.data.from_items(plans, override_num_blocks=len(shards)).map_batches(
+            _read, batch_size=1, fn_args=(work,), compute=TaskPoolStrategy(size=readers), num_cpus=0
+        )
+        if gpus:  # whose actors hold no CPU
+            rows = rows.map_batches(
                 _InActor,
                 batch_size=1,
-                fn_constructor_args=(work, machines.find),
+                fn_constructor_args=(work, (machines.find,)),
                 compute=ActorPoolStrategy(min_size=1, max_size=finders, max_tasks_in_flight_per_actor=2),
                 num_cpus=1,
             )
-            .map_batches(
-                _InActor,
-                batch_size=1,
-                fn_constructor_args=(work, machines.change),
-                compute=ActorPoolStrategy(size=machines.workers, max_tasks_in_flight_per_actor=2),
-                num_cpus=0 if gpus else 1,
-                num_gpus=gpus,
-            )
-            .map_batches(_save, batch_size=1, fn_args=(work,), num_cpus=_SAVER_CPUS)
-        )
+        return rows.map_batches(
+            _InActor,
+            batch_size=1,
+            fn_constructor_args=(work, (machines.change,) if gpus else (machines.find, machines.change)),
+            compute=ActorPoolStrategy(size=machines.workers, max_tasks_in_flight_per_actor=2),
+            num_cpus=0 if gpus else 1,
+            num_gpus=gpus,
+        ).map_batches(_save, batch_size=1, fn_args=(work,), compute=TaskPoolStrategy(size=savers), num_cpus=0)
 
 
 @contextlib.contextmanager
@@ -229,29 +229,56 @@ def _current(context: DataContext) -> Iterator[None]:
         DataContext._set_current(before)
 
 
+@dataclass(frozen=True)
+class _Halt:
+    """In place of a chunk: why the run cannot go on. As a value, since Ray wraps what is raised, and tries again."""
+
+    why: str
+
+
 def _read(batch: dict, work: Work) -> Iterator[dict]:
     for shard in batch["shard"]:
-        for chunk in ends.read(work, ray.cloudpickle.loads(shard)):
-            yield _row("chunk", chunk)
+        try:
+            for chunk in ends.read(work, ray.cloudpickle.loads(shard)):
+                yield _row("chunk", chunk)
+        except Exception as error:
+            yield _row("chunk", _Halt(_in_words(error)))
 
 
 class _InActor:
-    """A stage in a process of its own, which keeps its networks."""
+    """A stage, or two, in a process of its own, which keeps its networks."""
 
-    def __init__(self, work: Work, stage: Callable[[Work], Stage]):
-        self._stage = stage(work)
+    def __init__(self, work: Work, stages: Sequence[Callable[[Work], Stage]]):
+        self._work, self._makers = work, stages
+        self._stages: list[Stage] | None = None
 
     def __call__(self, batch: dict) -> dict:
         (chunk,) = batch["chunk"]
-        return _row("chunk", chunk if chunk.is_end else self._stage(chunk))
+        if isinstance(chunk, _Halt) or chunk.is_end:
+            return _row("chunk", chunk)
+        try:
+            if self._stages is None:
+                self._stages = [make(self._work) for make in self._makers]
+            for stage in self._stages:
+                chunk = stage(chunk)
+        except Exception as error:
+            return _row("chunk", _Halt(_in_words(error)))
+        return _row("chunk", chunk)
 
 
 def _save(batch: dict, work: Work) -> dict:
     (chunk,) = batch["chunk"]
-    return _row("saved", ends.save(work, chunk))
+    try:
+        return _row("saved", chunk if isinstance(chunk, _Halt) else ends.save(work, chunk))
+    except Exception as error:
+        return _row("saved", _Halt(_in_words(error)))
 
 
-def _row(name: str, value: Chunk | Saved) -> dict:
+def _in_words(error: BaseException) -> str:
+    return str(error) if isinstance(error, Stopped) else f"{type(error).__name__}: {error}"
+
+
+def _row(name: str, value: Chunk | Saved | _Halt) -> dict:
     cell = np.empty(1, dtype=object)
     cell[0] = value
     return {name: cell}
@@ -268,8 +295,17 @@ def _say_what_is_there(machines: Machines, say: Callable[[str], None]) -> None:
     cpus, gpus = there.get("CPU", 0), there.get("GPU", 0)
     say(f"Ray has {cpus:g} CPUs and {gpus:g} GPUs on {len(ray.nodes())} machines.")
     wanted = machines.workers * (machines.gpus_per_worker or 0)
-    if wanted > gpus or cpus < 2:
-        say(f"{machines.workers} workers want {wanted:g} GPUs, and the stages beside them CPUs: Ray waits for them.")
+    if wanted > gpus:
+        say(f"{machines.workers} workers want {wanted:g} GPUs: those without one wait until the cluster has more.")
+    elif not wanted and machines.workers > max(cpus, gpus):
+        say(f"{machines.workers} workers want a GPU or CPU each: those without one wait until the cluster has more.")
+
+
+def _check_reachable(address: str) -> None:
+    """That somebody listens there: Ray itself would try for minutes. OSError, ValueError."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if address != "auto":
+        socket.create_connection((host, int(port)), timeout=20).close()
 
 
 def _check_pack() -> None:
@@ -291,14 +327,9 @@ def _check_pack() -> None:
 
 
 def _cause_of(error: BaseException) -> str:
-    """What a stage raised, in its own words."""
-    cause, seen = error, 0
-    while seen < 10:
-        inner = getattr(cause, "cause", None) or cause.__cause__
-        if not isinstance(inner, BaseException):
-            break
-        cause, seen = inner, seen + 1
-    if isinstance(cause, Stopped):
-        return str(cause).partition("\n\n")[0]
-    lines = [line for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[-1] if lines else ''}"
+    """What was raised in a task, in its own words."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, BaseException):
+        return _in_words(cause)
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1] if lines else ''}"
