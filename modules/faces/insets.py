@@ -18,7 +18,8 @@ import torch
 from scipy import fft
 
 from .originals import CELLS, read_square
-from .paste.likeness import compare, halved, inner_face, luma_of
+from .paste.cells import halved, luma_of
+from .paste.likeness import compare, inner_face
 from .paste.registration import register, smooth
 from .placing import luma_of as picture_luma
 from .placing import resized

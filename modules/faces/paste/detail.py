@@ -18,8 +18,9 @@ import numpy as np
 from scipy import fft
 
 from ..originals import CELLS
+from .cells import luma_of
 from .colour import LUMA
-from .likeness import inner_face, luma_of
+from .likeness import inner_face
 from .registration import smooth, smooth_along
 
 # limits: see docs/measured.md

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..originals import CELLS, as_colours
 from ..types import Face, Faces
-from .likeness import compare, inner_face, luma_of
+from .cells import luma_of
+from .likeness import compare, inner_face
 from .registration import smooth
 from .verdicts import STILL_ORIGINAL, Sight, Verdict
 

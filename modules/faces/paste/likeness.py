@@ -19,7 +19,7 @@ from scipy.ndimage import minimum_filter
 
 from ..originals import CELLS
 from .bending import Grid, bend, field_of, move_by
-from .colour import LUMA
+from .cells import halved, luma_of
 from .filtered import compare_filtered
 from .registration import (
     STILL,
@@ -54,7 +54,6 @@ _LEAST_VISIBLE = 0.25  # of the inner face; with less in the picture there is no
 _BORDER = 3  # cells along the border of the picture that are mixed with what goes on beyond it
 _AROUND = 6.0  # deviation of what stands for cells beyond it
 _FLAT = 0.5 / 255  # deviation of luma in a band, below which a picture shows nothing there
-_LUMA = np.array(LUMA, np.float32)
 _RIDGE = 1e-4
 _LEAST_FINE = 0.02  # of the contrast: what an original has of the finest detail at the least
 # mirrored or not, it is always laid over the original; of the turned ones that which agrees most, if it does so far
@@ -279,11 +278,6 @@ def _bent(luma: np.ndarray, shown: _Shown, weights: np.ndarray, place: np.ndarra
     return finest if middle >= _BENT_LIMITS[1] else 0.0
 
 
-def luma_of(colours: np.ndarray) -> np.ndarray:
-    """The luma of colours [3, S, S]: [S, S]."""
-    return np.tensordot(_LUMA, colours, 1)
-
-
 def _local_agreement(luma: np.ndarray, fitted: np.ndarray, weights: np.ndarray) -> float | None:
     """As _agreement in the finest band, but each place by itself, and counted by how much of the face is there.
 
@@ -393,11 +387,6 @@ def _terms(colours: np.ndarray) -> np.ndarray:
     return np.stack(
         [red, green, blue, *squares, red * green, green * blue, red * blue, *cubes, x, y, luma * x, luma * y]
     )
-
-
-def halved(cells: np.ndarray) -> np.ndarray:
-    """Cells [..., S, S] averaged by two in each direction."""
-    return (cells[..., ::2, ::2] + cells[..., 1::2, ::2] + cells[..., ::2, 1::2] + cells[..., 1::2, 1::2]) / 4
 
 
 def _band(cells: np.ndarray, band: tuple[float, float]) -> np.ndarray:

@@ -16,7 +16,8 @@ from scipy import fft
 from torch.nn.functional import interpolate
 
 from ..originals import CELLS
-from .likeness import inner_face, luma_of
+from .cells import luma_of
+from .likeness import inner_face
 from .registration import smooth
 
 _SIDE = 32  # cells along the side of the copy, in every size
