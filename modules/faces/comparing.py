@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .boxes import iou
-from .face_states import CHANGED, COVERED, MIXED, OPEN, UNCLEAR, UNKNOWN, state_at, state_in, state_of
+from .face_states import CHANGED, COVERED, MIXED, OPEN, UNCLEAR, UNKNOWN, look_up, state_at, state_in, state_of
 from .fingerprint import GROWN, cells_agreement, take_fingerprint, touched_cells
 from .fingerprint import SIDE as CELLS
 from .insets import find_insets
@@ -24,12 +24,13 @@ from .outcomes import counted
 from .placing import DIRECTIONS, SIDE, Place, find_place, luma_of, oriented, resized, to_square
 from .report import Report
 from .report_checks import refuse_originals
-from .traces import Key, Trace, by_image
+from .traces import Key, Trace, View, by_image
 
 _RANKED = 4096  # pictures of a report among which one is looked for by its cells
 _TRIED = 3  # of them that are compared
 _NAMED = 12  # numbers of pictures that a note names at most
 _SEARCHES = 64  # pictures that are searched for; in half as many, faces are looked for beside their places
+_POINTS, _WAS_THERE = 12, 0.85  # along a side of a place; correlation from which a place shows what it did
 _KNOWN = 0.3  # intersection over union, from which two places are one face
 _NOTHING = {UNKNOWN, UNCLEAR}
 
@@ -122,10 +123,25 @@ class Comparison:
         for inset in find_insets(picture, view.faces, scale, is_own):
             if len(known) and iou(np.array([inset.place]), known).max() > _KNOWN:
                 continue
+            if self._was_there(view, picture, inset.place):
+                continue
             trace = traces.get((view.image, inset.box))
             # a copy of the result, where that is near to the original, such as a fine mosaic
             if trace is None or state_in(trace, inset.place, luma) not in {CHANGED, COVERED}:
                 self.open_faces.add((view.image, inset.box))
+
+    def _was_there(self, view: View, picture: torch.Tensor, box: tuple[float, float, float, float]) -> bool:
+        """Whether a picture shows at a place what the report's showed there before: patterns repeat themselves."""
+        height, width = picture.shape[:2]
+        x0, y0, x1, y1 = box
+        x, y = np.meshgrid(np.linspace(x0, x1, _POINTS) / width - 0.5, np.linspace(y0, y1, _POINTS) / height - 0.5)
+        now = _on_square(to_square(picture), x, y)
+        for a in (np.eye(2, 3), *([self._last.matrix] if self._last is not None else [])):
+            u, v = (row[0] * x + row[1] * y + row[2] for row in a)
+            then = _on_square(view.before.astype(np.float32), u, v)
+            if min(now.std(), then.std()) > 0 and np.corrcoef(now.ravel(), then.ravel())[0, 1] > _WAS_THERE:
+                return True
+        return False
 
     def judged(self) -> Report:
         """The report, with a note where pictures could not be compared with it.
@@ -259,6 +275,11 @@ def _named(numbers: Sequence[int]) -> str:
     """Pictures by their numbers, in words."""
     named = ", ".join(str(number + 1) for number in numbers[:_NAMED])
     return f"picture {named}" if len(numbers) == 1 else f"pictures {named}{', ...' if len(numbers) > _NAMED else ''}"
+
+
+def _on_square(square: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values of a square at points, in shares of its sides from its middle."""
+    return look_up(square, (x + 0.5) * len(square) - 0.5, (y + 0.5) * len(square) - 0.5)
 
 
 def _normalized(cells: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ def state_in(trace: Trace, place: tuple[float, float, float, float], luma: np.nd
     steps = np.arange(-2, 3) / (2 * SAMPLES)
     index = (np.arange(SAMPLES) + 0.5) / SAMPLES
     now = [
-        _look_up(luma, *np.meshgrid(x0 + (index + dx) * (x1 - x0) - 0.5, y0 + (index + dy) * (y1 - y0) - 0.5)).ravel()
+        look_up(luma, *np.meshgrid(x0 + (index + dx) * (x1 - x0) - 0.5, y0 + (index + dy) * (y1 - y0) - 0.5)).ravel()
         for dx in steps
         for dy in steps
     ]
@@ -61,7 +61,7 @@ def state_at(trace: Trace, place: Place, luma: np.ndarray, size: tuple[int, int]
     samples = inside[own, own][steps // 2 :: steps, steps // 2 :: steps]
     if samples.mean() < _LEAST_PART:
         return None
-    shown = _look_up(luma, column, row)
+    shown = look_up(luma, column, row)
     shifts = range(2 * reach * steps)
     span = (SAMPLES - 1) * steps + 1
     now = np.stack([shown[i : i + span : steps, j : j + span : steps].ravel() for i in shifts for j in shifts])
@@ -135,7 +135,7 @@ def _unexplained(now: np.ndarray, known: np.ndarray, spread: np.ndarray) -> floa
     return float(np.sqrt(1 - agreement.max() ** 2))
 
 
-def _look_up(luma: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+def look_up(luma: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
     """Values of a picture at places, bilinear; its border goes on beyond it."""
     height, width = luma.shape
     column, row = np.clip(column, 0, width - 1), np.clip(row, 0, height - 1)

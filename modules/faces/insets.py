@@ -110,8 +110,8 @@ def _inset(box: Box, left: float, top: float, side: float) -> Inset:
     """The place of a face whose square lies there."""
     x0, y0, whole = _square(box)
     factor = side / whole
-    corners = [at + (one - start) * factor for one, at, start in zip(box, (left, top) * 2, (x0, y0) * 2, strict=True)]
-    return Inset(box, (corners[0], corners[1], corners[2], corners[3]))
+    x, y = left + (box[0] - x0) * factor, top + (box[1] - y0) * factor
+    return Inset(box, (x, y, x + (box[2] - box[0]) * factor, y + (box[3] - box[1]) * factor))
 
 
 def _square(box: Box) -> tuple[float, float, float]:

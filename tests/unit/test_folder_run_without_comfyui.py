@@ -308,4 +308,4 @@ def test_a_folder_without_photos_is_refused(tmp_path, capsys):
     assert anonymize.main([str(tmp_path / "empty"), "--output", str(tmp_path / "out")]) == 1
     assert "No photo or video that can be done in" in capsys.readouterr().err
     assert command.main([]) == 0 and command.main(["paint"]) == 2
-    assert "there are anonymize, redact, swap, verify, evaluate, models" in capsys.readouterr().err
+    assert "there are anonymize, redact, swap, dataset, verify, evaluate, models" in capsys.readouterr().err

@@ -27,7 +27,8 @@ from .registration import smooth, smooth_along
 _PIXELS, _PLACES, _LINES = 0.06, 0.06, 0.44
 _DETAIL, _EDGES, _DRAWN = 0.40, 0.38, 0.35
 _CROP_PIXELS = 0.03
-_INNER_PIXELS, _MOST_PIXELS = 0.25, 160  # half the side of what is compared of a crop: of its side, and in pixels
+_MOSTLY = 0.5  # of inner_face: a face in an oval mask of one's own is no part of the original
+_INNER_PIXELS, _MOST_PIXELS = 0.27, 160  # half the side of what is compared of a crop: of its side, and in pixels
 _OF_IT = "{{value:.1%}} of its {} are the original's, {{limit:.0%}} is the most"
 _AGREES = "{} agrees by {{value:.3f}}, {{limit:g}} is the most"
 LEAST_SIDE = 48  # pixels of the crop's square in the picture; in fewer even strangers have detail in common
@@ -120,8 +121,12 @@ def compare_pixels(cut: np.ndarray, crop: np.ndarray) -> Detail | None:
     steep = np.zeros(luma.shape, bool)
     steep[step:] |= np.abs(luma[step:] - luma[:-step]) > _SLOPE
     steep[:, step:] |= np.abs(luma[:, step:] - luma[:, :-step]) > _SLOPE
+    inner = inner_face()
+    rows = np.arange(side)[middle[0]] * len(inner) // side
+    inside = inner[np.ix_(rows, rows)] > _MOSTLY
+    steep &= inside
     total = steep.sum()
-    if total < _LEAST_TEXTURED * steep.size:
+    if total < _LEAST_TEXTURED * inside.sum():
         return None
     difference = np.abs(cut - crop).max(-1)[steep]
     same, near = (difference < _SAME).sum(), ((difference >= _SAME) & (difference < 3 * _SAME)).sum()

@@ -19,7 +19,7 @@ from ..outcomes import ANONYMIZED
 from ..types import ADAPTED, Face, Faces
 from .broken import why_broken
 from .coverage import LEAST, covered_share, replaced_shares
-from .detail import LEAST_SIDE, compare_detail, compare_pixels
+from .detail import LEAST_SIDE, compare_detail
 from .edge import Edge
 from .likeness import compare
 from .masks import FaceShapes
@@ -238,17 +238,8 @@ def _detail(sight: Sight) -> Verdict | None:
         worst = max(figures, key=lambda figure: figure.nearness, default=None)
         if worst is not None and worst.is_original:
             return Verdict(STILL_ORIGINAL, f"{worst}{_at_degree(sight)}")
-    return _pixels(sight)
-
-
-def _pixels(sight: Sight) -> Verdict | None:
-    """Of a crop as large as it was cut, and of no other: the pixels of others lie elsewhere."""
-    placement = sight.placement
-    crop = placement.crop
-    if placement.repaints or placement.cut.shape[:2] != crop.shape[:2] or crop.shape[2] < 3:
-        return None
-    found = compare_pixels(placement.cut.float().cpu().numpy(), crop[..., :3].float().cpu().numpy())
-    return Verdict(STILL_ORIGINAL, f"{found}{_at_degree(sight)}") if found is not None and found.is_original else None
+    kept = sight.placement.kept_pixels
+    return Verdict(STILL_ORIGINAL, f"{kept}{_at_degree(sight)}") if kept is not None and kept.is_original else None
 
 
 def _miniature(sight: Sight) -> Verdict | None:

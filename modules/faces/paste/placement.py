@@ -12,6 +12,7 @@ import torch
 from ..alignment import check_faces, cut_square, invert_affine
 from ..originals import as_colours, read_square, square_of
 from ..types import Face, Faces
+from .detail import Detail, compare_pixels
 from .masks import FaceShapes
 
 _ANOTHER = 1.0 / 255  # mean difference from which a square is not the one that was cut; rounding makes a quarter
@@ -82,9 +83,19 @@ class Placement:
         """What the picture shows in the crop's square, float32 [crop_size, crop_size, 3], as crop_faces cuts it."""
         return cut_square(self.image, self.to_picture, self.crop_size)
 
+    @cached_property
+    def kept_pixels(self) -> Detail | None:
+        """How many pixels of the crop are the original's; None where it was cut in another size: they lie elsewhere."""
+        if self.repaints or self.cut.shape[:2] != self.crop.shape[:2] or self.crop.shape[2] < 3:
+            return None
+        cut, crop = (pixels[..., :3].float().cpu().numpy() for pixels in (self.cut, self.crop))
+        return compare_pixels(cut, crop)
+
     def forget_cut(self) -> None:
-        """Free the memory of `cut`, which is as large as the crop."""
-        self.__dict__.pop("cut", None)
+        """Free the memory of `cut`, which is as large as the crop; what is asked of its pixels is worked out first."""
+        if "cut" in self.__dict__:
+            _ = self.kept_pixels
+            del self.__dict__["cut"]
 
     @cached_property
     def square(self) -> tuple[int, int, int, int]:
