@@ -43,7 +43,7 @@ assert asyncio.run(nodes.load_custom_node(str(pack))), "ComfyUI could not load i
 print(sum(name.startswith("FaceAnon") for name in nodes.NODE_CLASS_MAPPINGS), "nodes")
 files = [file for room in ("nodes", "modules") for file in sorted((pack / room).rglob("*.py"))]
 files = [file.relative_to(pack).with_suffix("") for file in files]
-beyond = ("training", "headless", "diffusers_engine", "on_ray")  # these ask for diffusers, and for ray
+beyond = ("training", "headless", "diffusers_engine", "datasets")  # these ask for diffusers, and for ray
 files = [file for file in files if not set(beyond) & set(file.parts)]
 for file in files:
     importlib.import_module(".".join(("face_anonymizer", *file.parts)))
