@@ -119,6 +119,7 @@ def chinese(browser, server) -> Iterator[Frontend]:
     server.post("/settings", {"Comfy.Locale": "en"})
 
 
+@pytest.mark.long
 def test_the_page_shows_it(chinese):
     files = read_language(LOCALES / "zh")
     node, words = files["nodeDefs"]["FaceAnonAnonymizePhoto"], files["main"]["nodeCategories"]

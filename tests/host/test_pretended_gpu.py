@@ -19,15 +19,16 @@ FULL_SIZE = {  # what hangs on how much memory a card has
 }
 FULL_WIDTH = {  # the same sizes of tensors, of fewer layers
     "fp32": (Card(gib=24), "fp32"),
-    "Apple": (Card(gib=16, kind="mps"), "default"),
 }
 BETWEEN = {  # smaller than that of fp32, on cards that hold less
     "fp16, gpu-only": (Card(gib=12, gpu_only=True), "fp16"),
     "fp8": (Card(gib=6), "fp8_e4m3fn"),
+    "Apple": (Card(gib=16, kind="mps"), "default"),
 }
 LEAST = {  # the same code
     "fp8, gpu-only": (Card(gpu_only=True), "fp8_e4m3fn"),
     "Intel, gpu-only": (Card(gib=16, kind="xpu", gpu_only=True), "default"),
+    "Apple, smallest": (Card(gib=16, kind="mps"), "default"),
 }
 
 

@@ -159,6 +159,7 @@ def test_the_import_alone_loads_nothing_and_what_is_missing_is_named():
     assert "diffusers" in done.stdout and "pip install 'face-anonymizer[headless]'" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # diffusers' own
 def test_the_notebook_runs(monkeypatch, capsys, tmp_path):
     """Each cell in turn, as Jupyter runs them in the pack's folder."""

@@ -95,6 +95,7 @@ def test_resumed_in_the_second_phase(tmp_path, unbroken):
     assert_same_weights(newest_checkpoint(settings.output), unbroken)
 
 
+@pytest.mark.long
 def test_resumed_without_the_cache(tmp_path):
     """Pictures read as they are needed come in the same order again."""
     settings = curriculum(tmp_path / "set", cache=False, steps=6, phase_2_at=3)
