@@ -21,7 +21,8 @@ from ..faces.paste.verdicts import Sight, Verdict
 from ..faces.types import Faces
 
 _ONE_COLOUR = 8.0 / 255  # from the middle one, in every channel: a film's rounding
-_OF_OVAL = 0.98
+_INNER = 0.8  # of the oval's size: in a film a cover follows the face, and leaves some of the rim where it lags behind
+_OF_INNER, _OF_OVAL = 0.98, 0.8  # shares that show the colour
 _SIDE = 160  # of the square that is looked at where no crop was cut
 
 
@@ -54,7 +55,9 @@ def own_originals(sights: Sequence[Sight]) -> dict[int, str]:
 
 
 def one_colour(images: torch.Tensor, faces: Faces) -> list[int]:
-    """The places of the faces whose ovals show one colour and nothing else: covered, whoever did it.
+    """The places of the faces of which one colour shows and nothing else: covered, whoever did it.
+
+    All of the oval's inner part shows it, and of the whole oval so much that no face is seen beside it.
 
     Args:
         images: float [B, H, W, C], 0..1, results.
@@ -63,11 +66,13 @@ def one_colour(images: torch.Tensor, faces: Faces) -> list[int]:
     found = []
     for i, face in enumerate(faces):
         picture = images[face.image_index]
-        x, y = oval_points(FaceShapes(face), *picture.shape[:2])
-        if len(x):
+        shapes = FaceShapes(face)
+        x, y = oval_points(shapes, *picture.shape[:2])
+        inner = shapes.field("oval", *(at.mean() + (at - at.mean()) / _INNER for at in (x, y))) > 0
+        if inner.any():
             values = picture[y.round().long(), x.round().long()].float()
-            apart = (values - values.median(0).values).abs().amax(1)
-            if float((apart <= _ONE_COLOUR).float().mean()) >= _OF_OVAL:
+            alike = ((values - values.median(0).values).abs().amax(1) <= _ONE_COLOUR).float()
+            if float(alike[inner].mean()) >= _OF_INNER and float(alike.mean()) >= _OF_OVAL:
                 found.append(i)
     return found
 
