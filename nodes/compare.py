@@ -47,6 +47,7 @@ class FaceAnonBeforeAfter(io.ComfyNode):
                 {**place, "picture": place["picture"] + len(shown["images"])}
                 for place in numbered.pop("face_anon_places", ())
             ]
+            numbers = numbered.pop("face_anon_numbers", [])
             shown = {name: [*found, *numbered.get(name, ())] for name, found in shown.items()}
-            shown |= {"face_anon_places": places} if places else {}
+            shown |= {"face_anon_places": places, "face_anon_numbers": numbers} if places else {}
         return io.NodeOutput(both, ui=shown | ({} if report is None else show_report(cls, report)))

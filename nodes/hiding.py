@@ -16,7 +16,7 @@ from ..modules.host.origins import ComfyHost
 from ..modules.host.replaying import CannotReplay, Replay, Seen
 from ..modules.output.pictures import emptied
 from ..modules.output.provenance import Origin, is_drawn, keeps_frame, source_image, source_images
-from ..modules.output.starts import noise_at_start
+from ..modules.output.starts import is_painted_in_place, noise_at_start
 from ..modules.photos.hidden import Page, Photos
 from ..modules.photos.kinds import NO_PICTURES, VIDEO, kind_of
 from ..modules.runs.jobs import VIDEO_SUFFIXES
@@ -71,7 +71,8 @@ def emptier(node: type[io.ComfyNode], count: int, input_name: str = "images") ->
         pass
     beside = [page for file in asides for page in files.pages(file)]
     keeps = keeps_frame(prompt, place, input_name)
-    repainted = max(noise_at_start(prompt, place, input_name), default=0.0) >= _PAINTED_ANEW
+    noise = max(noise_at_start(prompt, place, input_name), default=0.0)
+    repainted = noise >= _PAINTED_ANEW and is_painted_in_place(prompt, place, input_name)
     compared = hiding if origin.joined else origin.files
 
     def empty(number: int, image: torch.Tensor) -> torch.Tensor:

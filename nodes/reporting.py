@@ -10,6 +10,7 @@ from comfy_api.latest import io, ui
 from server import PromptServer
 
 from ..modules.faces.drawing import draw_faces
+from ..modules.faces.numbers import as_ranges
 from ..modules.faces.report import Report
 from ..modules.faces.types import Faces
 from ..modules.host.pages import COMMAND_PREFIX
@@ -139,6 +140,8 @@ def _chosen(count: int) -> list[int]:
 def show_places(node: type[io.ComfyNode], faces: Faces, pictures: Sequence[int]) -> dict:
     """Where the faces are in the pictures that a node shows, for web/js/choose.js; numbers as they are drawn there.
 
+    And the numbers of all faces: those in pictures that are not shown stay as they were when another one is clicked.
+
     Args:
         node: with the hidden inputs SHOWN.
         faces: of all pictures.
@@ -157,7 +160,8 @@ def show_places(node: type[io.ComfyNode], faces: Faces, pictures: Sequence[int])
         for face, offset in zip(faces, faces.seed_offsets(), strict=True)
         if face.image_index in shown
     ]
-    return {"face_anon_places": places[:_MOST_TOLD]}
+    numbers = as_ranges(offset + 1 for offset in faces.seed_offsets())
+    return {"face_anon_places": places[:_MOST_TOLD], "face_anon_numbers": [numbers]}
 
 
 def shows_pictures(node: type[io.ComfyNode]) -> bool:

@@ -70,6 +70,26 @@ def settled(notes: Iterable[str], changed: Collection[Key]) -> list[str]:
     return [str(note) if isinstance(note, Doubt) and is_settled(note) else note for note in notes]
 
 
+def joined(notes: Iterable[str]) -> tuple[str, ...]:
+    """Notes, each text once in the order in which they came first; as a doubt where one of the same words is one."""
+    found: dict[str, str] = {}
+    for note in notes:
+        before = found.get(note)
+        if isinstance(before, Doubt) and isinstance(note, Doubt):
+            found[note] = _both(before, note)
+        elif not isinstance(before, Doubt):
+            found[note] = note
+    return tuple(found.values())
+
+
+def _both(one: Doubt, other: Doubt) -> Doubt:
+    images = sorted({*one.images, *other.images}) if one.images and other.images else ()
+    if not one.faces or not other.faces:  # about more than faces that can be named: no later step settles it
+        return Doubt(one, other.kind, images)
+    partner = {key: it for note in (one, other) for key, it in zip(note.faces, note.others or note.faces, strict=True)}
+    return Doubt(one, other.kind, images, partner.keys(), partner.values())
+
+
 def read_doubts(value: Any) -> tuple[Doubt, ...]:
     """What a report's JSON says against its result; what is none is left out.
 

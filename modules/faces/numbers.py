@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from .types import Faces
 
@@ -34,6 +35,17 @@ def parse_numbers(text: str, name: str = "indices") -> list[range]:
             f"got {text!r}."
         )
     return ranges
+
+
+def as_ranges(numbers: Iterable[int]) -> str:
+    """Numbers as parse_numbers takes them, each once, in their order: "1-3, 5"."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{low}-{high}" if high > low else f"{low}" for low, high in runs)
 
 
 def parse_seeds(text: str, name: str = "face_seeds") -> dict[int, int]:

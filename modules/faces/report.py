@@ -66,7 +66,7 @@ import torch
 
 from .fingerprint import Fingerprint, join_fingerprints
 from .known_faces import SAME_BOX, SAME_PLACE, at_its_place, by_picture, in_known_boxes
-from .notes import Doubt, moved, settled
+from .notes import Doubt, joined, moved, settled
 from .originals import Remembered
 from .outcomes import (
     ACTIONS,
@@ -253,7 +253,7 @@ class Report:
             entries=tuple(sorted(latest.values(), key=lambda entry: entry.image)),
             elsewhere=self.elsewhere if self.changed else self.elsewhere or earlier.elsewhere,
             incomplete="; ".join(dict.fromkeys(filter(None, (earlier.incomplete, self.incomplete)))),
-            notes=tuple(dict.fromkeys((*settled(earlier.notes, changed), *self.notes))),
+            notes=joined((*settled(earlier.notes, changed), *self.notes)),
             traces=join_traces(earlier.traces, self.traces),
             views=join_views(earlier.views, self.views),
         )
@@ -290,7 +290,7 @@ class Report:
             replace(entry, verification=said.get((entry.image, entry.box), entry.verification))
             for entry in self.entries
         )
-        return replace(self, entries=entries, notes=tuple(dict.fromkeys((*self.notes, *notes))))
+        return replace(self, entries=entries, notes=joined((*self.notes, *notes)))
 
     def shifted(self, first_image: int, images: int) -> Report:
         """This report of a part of a clip, as a part of a report of the whole.
@@ -349,7 +349,7 @@ def join_reports(parts: Iterable[Report], images: int, height: int, width: int) 
         width,
         tuple(entry for part in parts for entry in part.entries),
         tuple(entry for part in parts for entry in part.elsewhere),
-        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=joined(note for part in parts for note in part.notes),
         traces=tuple(trace for part in parts for trace in part.traces),
         fingerprint=join_fingerprints(part.fingerprint for part in parts),
         views=some_views([view for part in parts for view in part.views]),

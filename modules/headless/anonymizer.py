@@ -212,7 +212,7 @@ class Anonymizer:
         """
         originals, results = as_batch(before)[0], as_batch(after)[0]
         faces = self._detect(originals, DetectSettings()) if faces is None else faces
-        covered = one_colour(results, faces) if len(faces) and originals.shape == results.shape else ()
+        covered = one_colour(results, faces, originals) if len(faces) and originals.shape == results.shape else ()
         verified = verify_faces(originals, results, faces, self._reader.read, covered=covered)
         found = [None if one is None else one.to_dict() for one in verified.verifications]
         return report_faces(faces, FOUND).verified(faces, found, verified.with_covers())

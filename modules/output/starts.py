@@ -31,6 +31,36 @@ def noise_at_start(
     return [noise_of(prompt, i) for i in samplers if starts_with_picture(prompt, i)]
 
 
+def is_painted_in_place(prompt: Prompt, node_id: str, input_name: str) -> bool:
+    """Whether a picture is what one sampler made of a file's picture as it was loaded, and nothing else.
+
+    Encoded, with a noise mask perhaps, sampled, decoded: what was painted then lies where the file's own pixels lay.
+
+    Args:
+        prompt, node_id, input_name: as for upstream.numbers_upstream.
+    """
+    number = linked(prompt, prompt[node_id].get("inputs", {}).get(input_name)) if node_id in prompt else None
+    is_sampled = False
+    for _ in range(_ENDLESS):
+        if number is None:
+            return False
+        inputs = prompt[number].get("inputs", {})
+        ways = [link for name in (*_LATENTS, "pixels", "image") if (link := linked(prompt, inputs.get(name)))]
+        if not ways:
+            return is_sampled
+        is_encoder = linked(prompt, inputs.get("vae")) is not None
+        is_this_sampler = is_sampler(prompt, number)
+        if len(ways) > 1 or not (is_encoder or is_this_sampler or linked(prompt, inputs.get("mask"))):
+            return False
+        if not is_encoder and not is_this_sampler and "samples" not in inputs:  # a picture is changed by a mask
+            return False
+        if is_this_sampler and is_sampled:
+            return False
+        is_sampled = is_sampled or is_this_sampler
+        number = ways[0]
+    return False
+
+
 def is_sampler(prompt: Prompt, number: str) -> bool:
     """Whether a node samples a latent that it is given."""
     inputs = prompt[number].get("inputs", {})

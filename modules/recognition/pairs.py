@@ -22,7 +22,7 @@ from ..faces.types import FIVE_POINTS, IBUG_68, Face, Faces
 from .crops import box_in_crop, five_points_in_crop
 from .reading import Reading, compare
 from .settings import ReaderSettings
-from .verdict import SAME_PERSON, STRANGER, Opinion, Verification, opinions, verify
+from .verdict import NOT_MEASURABLE, SAME_PERSON, STRANGER, Opinion, Verification, opinions, verify
 
 # Pictures [B, H, W, C] and faces of them -> a reading each, as of FaceReader.read.
 Read = Callable[[torch.Tensor, Faces], list[Reading]]
@@ -146,9 +146,10 @@ def identity_judge(
             unjudged[index] = list(zip(left, found, strict=True))
         return mine + unjudged.get(index, [])
 
-    def is_readable(sight: Sight) -> bool:
-        is_large = sight.placement.face.size >= settings.min_size
-        return befores[sight.placement].measurable or (against is not None and is_large)
+    def is_readable(sight: Sight, neighbours: Sequence[tuple[Face, Reading]]) -> bool:
+        own = sight.placement.face
+        is_asked = against is not None or any(one.measurable for face, one in neighbours if face is not own)
+        return befores[sight.placement].measurable or (is_asked and own.size >= settings.min_size)
 
     def judge(sights: Sequence[Sight]) -> list[Verdict]:
         new = [sight for sight in sights if sight.placement not in known or not _is_as_it_was(sight, known)]
@@ -159,15 +160,15 @@ def identity_judge(
         if unread:
             faces = _alone([placement.face for placement in unread], unread[0].image)
             befores.update(zip(unread, read(unread[0].image[None], faces), strict=True))
-        hopeless = [sight for sight in new if not is_readable(sight)]
-        new = [sight for sight in new if is_readable(sight)]
+        neighbours = people_of(sights) if new and not swap else []
+        hopeless = [sight for sight in new if not is_readable(sight, neighbours)]
+        new = [sight for sight in new if is_readable(sight, neighbours)]
         said = [verify(befores[sight.placement], befores[sight.placement], settings) for sight in hopeless]
         if new:
             after = new[0].after
             faces = _alone([sight.placement.face for sight in new], after)
             pairs = read_pairs([befores[sight.placement] for sight in new], after[None], faces, read, settings)
             own = [against_first(sight, pair, read, settings) for sight, pair in zip(new, pairs, strict=True)]
-            neighbours = [] if swap else people_of(sights)
             others = [
                 _against_others(sight.placement.face, replace(pair, verification=one), neighbours, settings)
                 for sight, pair, one in zip(new, pairs, own, strict=True)
@@ -201,8 +202,8 @@ def against_first(sight: Sight, pair: Pair, read: Read, settings: ReaderSettings
 def _against_others(
     own: Face, pair: Pair, others: Sequence[tuple[Face, Reading]], settings: ReaderSettings
 ) -> Verification:
-    """The verdict of a pair that passed also against the other people of its picture."""
-    if pair.verification.verdict != STRANGER:
+    """The verdict of a pair that passed, or cannot be measured, also against the other people of its picture."""
+    if pair.verification.verdict not in (STRANGER, NOT_MEASURABLE):
         return pair.verification
     for face, reading in others:
         is_own = face is own or (face.track is not None and face.track == own.track)

@@ -22,6 +22,7 @@ from ..faces.types import Faces
 
 _ONE_COLOUR = 8.0 / 255  # from the middle one, in every channel: a film's rounding
 _INNER = 0.8  # of the oval's size: in a film a cover follows the face, and leaves some of the rim where it lags behind
+_LIKE = 0.4  # with the original, from which on it is no cover but the face, made dark or pale
 _OF_INNER, _OF_OVAL = 0.98, 0.8  # shares that show the colour
 _SIDE = 160  # of the square that is looked at where no crop was cut
 
@@ -54,7 +55,7 @@ def own_originals(sights: Sequence[Sight]) -> dict[int, str]:
     return _refused(judge_likeness(sights))
 
 
-def one_colour(images: torch.Tensor, faces: Faces) -> list[int]:
+def one_colour(images: torch.Tensor, faces: Faces, before: torch.Tensor) -> list[int]:
     """The places of the faces of which one colour shows and nothing else: covered, whoever did it.
 
     All of the oval's inner part shows it, and of the whole oval so much that no face is seen beside it.
@@ -62,6 +63,7 @@ def one_colour(images: torch.Tensor, faces: Faces) -> list[int]:
     Args:
         images: float [B, H, W, C], 0..1, results.
         faces: of these pictures.
+        before: as images, of the same size: a face that is nearly black or white may still show all of it.
     """
     found = []
     for i, face in enumerate(faces):
@@ -72,9 +74,19 @@ def one_colour(images: torch.Tensor, faces: Faces) -> list[int]:
         if inner.any():
             values = picture[y.round().long(), x.round().long()].float()
             alike = ((values - values.median(0).values).abs().amax(1) <= _ONE_COLOUR).float()
-            if float(alike[inner].mean()) >= _OF_INNER and float(alike.mean()) >= _OF_OVAL:
+            is_one = float(alike[inner].mean()) >= _OF_INNER and float(alike.mean()) >= _OF_OVAL
+            was = before[face.image_index][y.round().long(), x.round().long()].float()
+            if is_one and _likeness(values[inner], was[inner]) < _LIKE:
                 found.append(i)
     return found
+
+
+def _likeness(now: torch.Tensor, then: torch.Tensor) -> float:
+    """The correlation of the lumas of points [N, C], without its sign; 0 where one is the same everywhere."""
+    one, other = (torch.nan_to_num(values[:, :3].mean(1)).double() for values in (now, then))
+    one, other = one - one.mean(), other - other.mean()
+    spread = float(one.norm() * other.norm())
+    return abs(float(one @ other)) / spread if spread > 0 else 0.0
 
 
 def others_originals(sights: Sequence[Sight], judged: Sequence[int]) -> dict[int, str]:

@@ -50,7 +50,7 @@ def verify_film(
         part = unmarked.window(first, stop)
         places = sorted(i for image in range(first, stop) for i in places_in.get(image, ()))
         pairs = _verify_frames(before, after, part, people, read, settings=settings)
-        covered = {places[i] for i in one_colour(after, part) if not pairs[i].results}
+        covered = {places[i] for i in one_colour(after, part, before) if not pairs[i].results}
         for i, pair in zip(places, pairs, strict=True):
             said[i] = None if i in covered else pair.verification
             if i not in covered and pair.verification.passed:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from face_anonymizer.modules.faces.numbers import parse_numbers, parse_seeds, rank
+from face_anonymizer.modules.faces.numbers import as_ranges, parse_numbers, parse_seeds, rank
 from face_anonymizer.modules.model.settings import PaintSettings
 
 BUTTONS = """() => [...document.querySelectorAll(".face-anon-choose .face")].map(
@@ -76,6 +76,28 @@ def test_a_click_takes_a_face_out_and_puts_it_back(frontend, server):
     assert len(values[0]) == len(values[1]) and values[1][-1] == "2: 2000012"
 
 
+def test_a_click_leaves_faces_of_pictures_that_are_not_shown_as_they_were(frontend, server):
+    """A node shows eight pictures of a batch; here are twelve, with five faces each."""
+    graph = photo_graph()
+    graph["nodes"].append({
+        "id": 4, "type": "RepeatImageBatch", "pos": [200, 400], "size": [200, 80], "widgets_values": [12],
+        "inputs": [{"name": "image", "type": "IMAGE", "link": 1}],
+        "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": [3]}],
+    })  # fmt: skip
+    graph["links"] = [[1, 1, 0, 4, 0, "IMAGE"], [2, 2, 4, 3, 0, "FACE_ANON_REPORT"], [3, 4, 0, 2, 0, "IMAGE"]]
+    graph["nodes"][1]["inputs"][0]["link"] = 3
+    frontend.load(graph)
+    frontend.page.evaluate("""() => {
+        const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonAnonymizePhoto");
+        const set = { what: "cover", thorough: false, control_after_generate: "fixed", seed: 5 };
+        for (const widget of node.widgets) if (widget.name in set) widget.value = set[widget.name];
+    }""")
+    assert actions(run(frontend, server)) == {"redacted": 60}
+    frontend.page.wait_for_function("() => document.querySelectorAll('.face-anon-choose .face').length === 40")
+    frontend.page.evaluate(CLICK, ["face", 3])
+    assert frontend.page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")["numbers"] == "1-2, 4-60"
+
+
 def test_another_seed_after_the_run_is_taken_back(frontend, server):
     """Where the page draws a new seed after each run, "anew" is of the picture that is seen."""
     page = frontend.page
@@ -129,6 +151,11 @@ def test_the_numbers_of_chosen_faces_are_counted_anew():
     assert rank(10**9, parse_numbers(f"3-{10**12}")) == 10**9 - 2
     with pytest.raises(ValueError, match="Face 6 has a seed"):
         rank(6, ranges)
+
+
+def test_ranges_are_read_back():
+    assert as_ranges([5, 1, 2, 3, 3, 9]) == "1-3, 5, 9" and as_ranges([]) == ""
+    assert [list(one) for one in parse_numbers(as_ranges([5, 1, 2, 3]))] == [[1, 2, 3], [5]]
 
 
 def test_seeds_of_single_faces():

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from face_anonymizer.modules.faces import notes
 from face_anonymizer.modules.faces.notes import ANOTHER_PERSON, Doubt
 from face_anonymizer.modules.faces.outcomes import ANONYMIZED, FOUND, KEPT, KEPT_BY_USER, REDACTED, Outcome, box_of
 from face_anonymizer.modules.faces.report import Report, entries_elsewhere, join_reports, report_faces
@@ -220,3 +221,17 @@ def test_what_a_result_has_not_is_said_everywhere():
     assert "incomplete" not in whole and whole["notes"] == []
     later = Report(4, 9, 9, notes=("left out: subtitle track",)).after(half)
     assert (later.incomplete, later.notes) == (half.incomplete, half.notes)
+
+
+def test_a_doubt_that_comes_a_second_time_stays_one():
+    """In the same words, after a later step had settled the first."""
+    one, other = (0, (1.0, 2.0, 3.0, 4.0)), (1, (5.0, 6.0, 7.0, 8.0))
+    first = notes.Doubt("eyes stay", notes.PARTS_KEPT, [0], [one])
+    (found,) = notes.joined(["eyes stay", first])
+    assert isinstance(found, notes.Doubt) and found.kind == notes.PARTS_KEPT
+    (found,) = notes.joined([first, "eyes stay", notes.Doubt("eyes stay", notes.PARTS_KEPT, [1], [other])])
+    assert found.images == (0, 1) and found.faces == (one, other)
+    assert isinstance(notes.settled([found], [one])[0], notes.Doubt)
+    assert not isinstance(notes.settled([found], [one, other])[0], notes.Doubt)
+    everywhere = notes.joined([first, notes.Doubt("eyes stay", notes.PARTS_KEPT), "other"])
+    assert everywhere == ("eyes stay", "other") and everywhere[0].images == () and everywhere[0].faces == ()

@@ -286,16 +286,20 @@ def test_a_face_that_shows_one_colour_is_covered_whoever_did_it(reader, photo):
     noisy = np.array(solid).astype(float) + np.random.default_rng(0).normal(0, 1.5, (512, 512, 1))
     noisy = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
     for picture, covered in ((solid, [0]), (noisy, [0]), (photo, []), (painted_over(photo, 172, 80, 272, 120), [])):
-        assert one_colour(tensor(picture), FACES) == covered
+        assert one_colour(tensor(picture), FACES, tensor(photo)) == covered
+    for dim in (photo.point(lambda value: value * 0.03), photo.point(lambda value: 242 + value * 0.05)):
+        assert one_colour(tensor(dim), FACES, tensor(photo)) == []
     x0, y0, x1, y1 = FACES.faces[0].box
     for share, covered in ((0.93, [0]), (0.7, [])):  # of the box: a cover that lags behind in a film, and one too small
         x, y, wide, high = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) * share / 2, (y1 - y0) * share / 2
         round_cover = photo.copy()
         ImageDraw.Draw(round_cover).ellipse((x - wide, y - high, x + wide, y + high), fill=(0, 0, 0))
-        assert one_colour(tensor(round_cover), FACES) == covered, share
+        assert one_colour(tensor(round_cover), FACES, tensor(photo)) == covered, share
     blurred = photo.filter(ImageFilter.GaussianBlur(12))
-    assert one_colour(tensor(blurred), FACES) == [] and one_colour(tensor(photo.convert("L")), FACES) == []
-    found = verify_faces(tensor(photo), tensor(solid), FACES, reader.read, covered=one_colour(tensor(solid), FACES))
+    for picture in (blurred, photo.convert("L")):
+        assert one_colour(tensor(picture), FACES, tensor(photo)) == []
+    covered = one_colour(tensor(solid), FACES, tensor(photo))
+    found = verify_faces(tensor(photo), tensor(solid), FACES, reader.read, covered=covered)
     assert found.verifications == (None,) and found.with_covers() == ("1 face is covered",)
 
 
@@ -403,6 +407,14 @@ def test_a_paste_refuses_who_is_somebody_else_of_the_picture():
         report = replace_faces(image, new, faces, PasteSettings(), look=look)[2]
         assert report.count() == ({"anonymized": 2} if swap else {"redacted": 2})
         assert all(("as another face of the picture" in entry.reason) != swap for entry in report.entries)
+
+    def read_unclear(pictures, of):
+        shown = (second, first) if not torch.equal(pictures[0], image[0]) else (reading(reason="no clear face"), second)
+        return [shown[int(face.score * 10)] for face in of]
+
+    look = Look(judges=(identity_judge(read_unclear),))
+    entry = replace_faces(image, new, faces, PasteSettings(), look=look)[2].entries[0]
+    assert entry.action == "redacted" and "as another face of the picture" in entry.reason
     given_up = torch.cat([new[:1], torch.full_like(new[:1], torch.nan)])
     unselected = replace(faces, faces=faces.faces[:1], kept=faces.faces[1:])
     for crops, of, more in ((given_up, faces, {}), (new, faces, {"keep_faces": "2"}), (new[:1], unselected, {})):

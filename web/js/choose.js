@@ -27,6 +27,16 @@ function set(node, widget, value) {
     app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.checkState?.();
 }
 
+// The numbers of all faces, also of those in pictures that are not shown, from a text such as "1-60".
+function expand(text) {
+    const numbers = [];
+    for (const part of text.split(",")) {
+        const [low, high = low] = part.split("-").map(Number);
+        for (let number = low; number <= high; number++) numbers.push(number);
+    }
+    return numbers;
+}
+
 // Numbers that a text such as "1, 3-5" names, of those that there are. Empty: all of them.
 function parse(text, known) {
     const ranges = text.split(",").map((part) => part.split("-").map(Number));
@@ -89,8 +99,7 @@ function button(name, title, click) {
     return made;
 }
 
-function draw(node, element, { places, images }) {
-    const known = [...new Set(places.map((place) => place.number))].sort((a, b) => a - b);
+function draw(node, element, { places, images, known }) {
     const pictures = new Map();
     element.replaceChildren();
     for (const { number, picture, box } of places) {
@@ -179,8 +188,7 @@ function follow(node, name, widget) {
     const before = typed.callback;
     typed.callback = function (...values) {
         const result = before?.apply(this, values);
-        const known = [...new Set(widget.face_anon_shown.places.map((place) => place.number))].sort((a, b) => a - b);
-        press(node, widget.element, known);
+        press(node, widget.element, widget.face_anon_shown.known);
         return result;
     };
 }
@@ -197,11 +205,12 @@ app.registerExtension({
         style.textContent = STYLE;
         document.head.append(style);
         api.addEventListener("executed", ({ detail }) => {
-            const { face_anon_places: places, images } = detail.output ?? {};
-            if (!places?.length || !images?.length) return;
+            const { face_anon_places: places, face_anon_numbers: numbers, images } = detail.output ?? {};
+            // of a list of photos each begins at 1: a number means nobody of them
+            if (!places?.length || !images?.length || numbers?.length !== 1) return;
             const node = find(detail.display_node ?? detail.node);
             if (!node) return;
-            for (const taker of takers(node)) show(taker, { places, images });
+            for (const taker of takers(node)) show(taker, { places, images, known: expand(numbers[0]) });
         });
     },
 });
