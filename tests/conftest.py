@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-PROCESSES = 3  # on two cores: one of them often waits for a server or a page
+PROCESSES = 2
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"
 HOST_TESTS = ROOT / "tests" / "host"
@@ -52,7 +52,7 @@ _make_importable()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Run whole folders in three processes, unless `-n` gives another number, where pytest-xdist is installed.
+    """Run whole folders in two processes, unless `-n` gives another number, where pytest-xdist is installed.
 
     Files and tests that are named run in this process, where `-s` and `--pdb` work.
     """
