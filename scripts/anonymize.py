@@ -35,12 +35,11 @@ from pathlib import Path
 
 import _pack  # noqa: F401 - makes face_anonymizer importable
 
-from face_anonymizer.modules.attempts.settings import DEGREE_MODES, TRAITS
-from face_anonymizer.modules.faces.settings import FALLBACKS, IDENTITIES, MODES, SHAPES
+from face_anonymizer.modules.faces.settings import IDENTITIES
 from face_anonymizer.modules.output.formats import EXTENSIONS
-from face_anonymizer.modules.recognition.settings import VERIFY
 from face_anonymizer.modules.runs import folder_report as reports
 from face_anonymizer.modules.runs.anonymize_folder import run_folder
+from face_anonymizer.modules.runs.arguments import add_redaction, add_refusals
 from face_anonymizer.modules.runs.engines import ENGINES
 from face_anonymizer.modules.runs.folder_options import FolderOptions
 from face_anonymizer.modules.terminal import shown
@@ -90,17 +89,8 @@ def parse_arguments(arguments: list[str] | None) -> FolderOptions:
     paint.add_argument("--seed", type=int, help="of each file: face i of a photo has seed + i")
     paint.add_argument("--size", type=int, help="side of a photo's crop in pixels; the model's own by default")
     paint.add_argument("--identity", choices=IDENTITIES, help="of a person in a video")
-    paint.add_argument("--fallback", choices=FALLBACKS, help="for faces too small or broken; keep leaves them open")
-    paint.add_argument("--allow-uncovered", action="store_true", help="yes, --fallback keep may leave faces open")
-    paint.add_argument("--verify", choices=VERIFY, help="by recognisers; auto (default): unless the model is a demo")
-    paint.add_argument("--attempts", type=int, help="at most, until recognisers see a stranger; 4 by default")
-    paint.add_argument("--keep-traits", choices=TRAITS, help="which attempt is taken; none: the first that passes")
-    paint.add_argument("--degree-mode", choices=DEGREE_MODES, help="auto: the smallest degree that is enough")
-    redact = parser.add_argument_group("redact")
-    redact.add_argument("--redact", action="store_true", help="cover faces instead, without a model")
-    redact.add_argument("--mode", choices=MODES, help="solid leaves nothing")
-    redact.add_argument("--shape", choices=SHAPES)
-    redact.add_argument("--detail", type=float, help="samples that mosaic and blur leave across a face")
+    add_refusals(paint)
+    add_redaction(parser)
     try:
         return FolderOptions(**vars(parser.parse_args(arguments)))
     except ValueError as error:
