@@ -59,7 +59,10 @@ class FrameReader:
         self._padding: tuple | None = None
 
     def picture(self, frame: av.VideoFrame) -> torch.Tensor:
-        """The frame as float32 [H, W, 3], 0..1, upright, in pixels of the file, without alpha. Raises as skip."""
+        """The frame as float32 [H, W, 3], 0..1, upright, in pixels of the file, without alpha.
+
+        Raises ValueError as skip, and where there are only a few pixels.
+        """
         self.skip(frame)
         if self._format.startswith("gbr") and frame.width % 32:
             pixels = self._padded(frame)
@@ -85,6 +88,11 @@ class FrameReader:
         """Where the width is no multiple of 32 a plain conversion differs from run to run: pad, then cut."""
         if self._padding is None:
             right, below = -frame.width % 32, -frame.height % 32
+            if right > frame.width or below > frame.height:  # as much as fillborders takes
+                raise ValueError(
+                    f"The frames are {frame.width}x{frame.height} pixels, too few for any face: choose a video of "
+                    "16x16 pixels or more."
+                )
             graph = av.filter.Graph()
             entrance = graph.add_buffer(
                 width=frame.width, height=frame.height, format=frame.format, time_base=self._time_base

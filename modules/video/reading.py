@@ -61,6 +61,7 @@ class PictureDecoder:
     def __init__(self, stream: av.VideoStream, losses: Losses, in_the_middle: bool = False):
         self._losses = losses
         self._in_the_middle = in_the_middle
+        self._times = _TimesInTurn() if stream.container.format.name == "avi" else None
         self._context: VideoCodecContext | None = None
         if has_block_alpha(stream):
             # FFmpeg's own decoders leave the alpha channel out, and so show what it hides
@@ -91,6 +92,8 @@ class PictureDecoder:
             finally:
                 if level is None:
                     av.logging.set_level(None)
+        if self._times:
+            self._times.correct(packet, frames)
         losses = self._losses
         losses.frames += len(frames)
         if self._in_the_middle and not any(frame.key_frame for frame in frames):
@@ -102,6 +105,38 @@ class PictureDecoder:
             if losses.first_damaged_s is None and packet.pts is not None:
                 losses.first_damaged_s = float(packet.pts * packet.time_base)
         return frames
+
+
+class _TimesInTurn:
+    """Times of pictures in AVI, which tells when each is decoded, not when it is shown.
+
+    Where FFmpeg does not know the codec's order it hands the times of decoding on, all as late as the first: of
+    pictures that refer to later ones these go forward and back. Pictures leave the decoder in the order in which they
+    are shown, as many packets late as the first one does.
+    """
+
+    def __init__(self):
+        self._decoded: dict[int, int] = {}  # until the first picture: of each packet, when it is shown and decoded
+        self._delay: int | None = None
+        self._is_known = False
+        self._next = 0
+
+    def correct(self, packet: av.Packet, frames: list[av.VideoFrame]) -> None:
+        """Set the times of the pictures that came out when the packet went in."""
+        if self._delay is None and packet.pts is not None and packet.dts is not None:
+            self._decoded[packet.pts] = packet.dts
+        for frame in frames:
+            if self._delay is None:
+                decoded = frame.dts if frame.pts is None else self._decoded.get(frame.pts, frame.dts)
+                self._delay = 0 if frame.dts is None or decoded is None else frame.dts - decoded
+                self._is_known = len({pts - dts for pts, dts in self._decoded.items()}) > 1
+                self._next = decoded or 0
+            if self._is_known:
+                return
+            if frame.dts is not None:
+                self._next = max(self._next, frame.dts - self._delay)
+            frame.pts = self._next
+            self._next += 1
 
 
 def has_block_alpha(stream: av.VideoStream) -> bool:

@@ -370,6 +370,30 @@ def test_containers_of_camcorders_phones_and_browsers(tmp_path, name, codec, sou
     assert after.times[-1] - after.times[0] == pytest.approx(Fraction(11, 25), abs=0.002)
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])
+def test_pictures_of_an_avi_stay_in_time(tmp_path, codec):
+    """It tells when each is decoded, also of those that refer to later ones."""
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    options = {"g": "12"} | ({} if codec == "mjpeg" else {"bf": "2"})
+    source = make_clip(tmp_path / "a.avi", 40, rate=Fraction(25), codec=codec, sound=(), pixels=pixels, options=options)
+    files.rewrite(source, tmp_path / "b.mp4", same)
+    first, *others = read_clip(tmp_path / "b.mp4").times
+    assert first == (
+        Fraction(1, 25) if codec == "mpeg4" else 0
+    )  # there FFmpeg knows the times, one late
+    assert [time - first for time in others] == [Fraction(number, 25) for number in range(1, 40)]
+    part = [frames for _, frames in files.read_chunks(source, 8, (float(first) + 0.8, 0.4))]
+    assert torch.equal(torch.cat(part), all_frames(source)[20:30])
+
+
+@pytest.mark.parametrize("size", [(18, 2), (8, 40)])
+def test_a_few_pixels_are_no_video(tmp_path, size):
+    source = make_clip(tmp_path / "a.mkv", 2, size=size, codec="ffv1", pixels="yuv444p", sound=())
+    with pytest.raises(ValueError, match=rf"frames are {size[0]}x{size[1]} pixels.*16x16 pixels or more"):
+        files.rewrite(source, tmp_path / "b.mp4", same)
+    assert not (tmp_path / "b.mp4").exists()
+
+
 def test_no_picture_at_all(tmp_path):
     with av.open(str(tmp_path / "sound.mkv"), "w") as output:
         track = output.add_stream("pcm_s16le", rate=8000, layout="mono")
