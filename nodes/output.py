@@ -22,11 +22,15 @@ from ..modules.video.comparing import compare_film
 from ..modules.video.saving import save_video
 from .graph import ASKED
 from .hiding import emptier, photo_of, without_hidden
-from .proving import page_input, prove, told_makers
-from .reporting import show_report
+from .proving import may_be_generated, page_input, prove, told_makers
+from .reporting import find_page, show_report, show_text
 from .types import PHOTO, TOOLS, VIDEO, ReportSocket
 
 VIDEO_FORMATS = ("auto", "mp4", "mkv", "webm")
+_NOBODY_LOOKED = (
+    "Saved without metadata. Nobody looked whether faces are still to be seen: connect the report of the node that "
+    "changed them."
+)
 
 
 def saving_inputs() -> list:
@@ -102,21 +106,21 @@ class FaceAnonSaveImage(io.ComfyNode):
         report = _compared(report, images)
         source = photo_of(cls)
         colour = colour_of_file(source) if source and keep_icc_profile else NOTHING_SAID
+        mark = mark_as_ai and may_be_generated(cls, "images")
         empty = emptier(cls, len(images))
         folder = _Folder(filename_prefix, images.shape[2], images.shape[1])
 
         def save(number: int, image) -> ui.SavedResult:
             def write(path: Path) -> None:
                 shown = image if empty is None else empty(number, image)
-                save_image(shown, path, format, quality, icc_profile=colour.profile, mark=mark_as_ai, cicp=colour.cicp)
+                save_image(shown, path, format, quality, icc_profile=colour.profile, mark=mark, cicp=colour.cicp)
 
             return folder.save(EXTENSIONS[format], write, report if number == 0 else None, number)
 
         saved = ui.SavedImages([save(i, image) for i, image in enumerate(images)])
         if report is not None and report_page:
             folder.save_proof(report, lambda files: prove(cls, report, files, "images"))
-        makers = told_makers(cls, "images")
-        return io.NodeOutput(images, ui=saved.as_dict() | makers if makers else saved)
+        return io.NodeOutput(images, ui=_told(cls, report, "images", saved))
 
 
 class FaceAnonSaveVideo(io.ComfyNode):
@@ -159,11 +163,11 @@ class FaceAnonSaveVideo(io.ComfyNode):
         folder = _Folder(filename_prefix, *video.get_dimensions())
         extension = ".mp4" if format == "auto" else f".{format}"
         shown = without_hidden(cls, video)
-        saved = folder.save(extension, lambda path: save_video(shown, path, mark_as_ai), report)
+        mark = mark_as_ai and may_be_generated(cls, "video")
+        saved = folder.save(extension, lambda path: save_video(shown, path, mark), report)
         if report is not None and report_page:
             folder.save_proof(report, lambda files: prove(cls, report, files, "video"))
-        preview, makers = ui.PreviewVideo([saved]), told_makers(cls, "video")
-        return io.NodeOutput(video, ui=preview.as_dict() | makers if makers else preview)
+        return io.NodeOutput(video, ui=_told(cls, report, "video", ui.PreviewVideo([saved])))
 
 
 class FaceAnonReport(io.ComfyNode):
@@ -258,6 +262,13 @@ class _Folder:
             write_whole(self._saved[0].with_suffix(".html"), to_html(proof))
             told = report.to_dict() | {"made_with": proof.to_dict()}
             replace_whole(self._saved[0].with_suffix(".json"), (json.dumps(told, indent=2) + "\n").encode())
+
+
+def _told(node: type[io.ComfyNode], report, picture: str, files):
+    """The files for the page, and beside them what nobody looked at; to a command that asks, what made them."""
+    alone = show_text(node, _NOBODY_LOOKED) if report is None and find_page() else {}
+    more = alone | told_makers(node, picture)
+    return files.as_dict() | more if more else files
 
 
 def _compared(report, images):

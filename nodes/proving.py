@@ -14,8 +14,10 @@ from ..modules.faces.outcomes import ANONYMIZED, BROKEN, KEPT_BY_USER, SWAPPED
 from ..modules.faces.report import Report
 from ..modules.files import sha256_of, sha256_of_folder
 from ..modules.host.location import pack_version
+from ..modules.host.origins import ComfyHost
 from ..modules.host.pages import ASKS_MAKERS
 from ..modules.model.checkpoint import find_model_folders, read_settings
+from ..modules.output import generated
 from ..modules.proof.graph import read_graph
 from ..modules.proof.proof import MadeWith, Proof
 from ..modules.proof.report import results_of_report
@@ -35,6 +37,16 @@ def page_input() -> io.Input:
         "settings of the graph, and the SHA-256 of the model and of the saved files. No pictures, no names. The JSON "
         "then has the settings and digests, too.",
     )
+
+
+def may_be_generated(node: type[io.ComfyNode], picture: str) -> bool:
+    """Whether a trained model may have made a part of what a node saves; True where the graph is not known.
+
+    Args:
+        node: that saves, with the hidden inputs ASKED.
+        picture: name of its input for the pictures.
+    """
+    return generated.may_be_generated(*graph_of(node), picture, ComfyHost())
 
 
 def told_makers(node: type[io.ComfyNode], picture: str) -> dict:

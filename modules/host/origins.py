@@ -23,12 +23,14 @@ MODEL_PATCH OPTICAL_FLOW PHOTOMAKER POINT POSE_KEYPOINT SAM3_TRACK_DATA SPLAT SV
 WAN_CAMERA_EMBEDDING DA3_GEOMETRY MOGE_GEOMETRY IPADAPTER INSIGHTFACE FACE_ANALYSIS SAM_MODEL
 """
 _BESIDE = frozenset(_NAMES.split())
+_PAINTERS = {"MODEL", "VAE", "CLIP", "UPSCALE_MODEL", "LATENT_UPSCALE_MODEL", "INTERP_MODEL"}
+_HOSTS_OWN = ("nodes", "comfy_extras.")
 _ANY = ("*", "COMFY_MATCHTYPE_V3")
 _MOST_FILES = 5000  # of a folder
 
 
 class ComfyHost:
-    """As provenance.Host asks for it."""
+    """As provenance.Host and generated.Host ask for it."""
 
     def carries(self, class_type: str, slot: int) -> str:
         """PICTURE, MASK, ASIDE, NOTHING or SAME, for an output of a node; PICTURE where nobody knows the node."""
@@ -48,6 +50,14 @@ class ComfyHost:
         """Whether a node has an output for pictures, videos or latents."""
         types = _outputs(class_type)
         return types is not None and any(kind in _SHOWN for kind in types)
+
+    def may_paint(self, class_type: str) -> bool:
+        """Whether a node may make pictures by a trained model, or gives one that does: so may those of other packs."""
+        types = _outputs(class_type)
+        if types is None or not _PAINTERS.isdisjoint(types):
+            return True
+        module = getattr(node_class(class_type), "RELATIVE_PYTHON_MODULE", None) or "nodes"
+        return not module.startswith(_HOSTS_OWN)
 
     def find_files(self, name: str, folders: bool) -> list[Path]:
         """The files that a text names, in ComfyUI's folders or by a whole path; of a folder all, where these count."""

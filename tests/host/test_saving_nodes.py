@@ -14,7 +14,8 @@ import planted_photos as planted
 import pytest
 import torch
 from comfy_api.latest import InputImpl, Types, io
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
+from planted_photos import encoded
 
 from face_anonymizer.modules.faces.outcomes import Entry
 from face_anonymizer.modules.faces.report import Report, join_reports
@@ -230,6 +231,67 @@ def test_colours_that_a_png_says_in_numbers_are_kept_as_a_profile(part, host_nod
             profile = icc.parse_profile(saved.info["icc_profile"])
         linear = profile.curves[0] == icc.gamma_curve(1)
         assert linear if part[0] == b"gAMA" else profile.primaries != icc.SRGB.primaries
+
+
+PHOTO = "FaceAnonAnonymizePhoto"
+LOADED = {"class_type": "LoadImage", "inputs": {"image": "seen.png"}}
+PAINTS = {  # what stands between Load Image and the node that saves, and whether a model may have painted a part
+    "nothing": ({}, False),
+    "a cover": ({"2": {"class_type": "FaceAnonRedactFaces", "inputs": {"image": ["1", 0]}}}, False),
+    "one node": (
+        {"2": {"class_type": "FaceAnonAnonymizePhoto", "inputs": {"model": "demo", "what": "strangers"}}},
+        True,
+    ),
+    "one node that covers": (
+        {
+            "2": {
+                "class_type": "FaceAnonAnonymizePhoto",
+                "inputs": {"model": "demo", "what": "cover", "image": ["1", 0]},
+            }
+        },
+        False,
+    ),
+    "the host's own nodes": ({"2": {"class_type": "ImageScale", "inputs": {"image": ["1", 0]}}}, False),
+    "an enlarger": (
+        {
+            "2": {"class_type": "ImageUpscaleWithModel", "inputs": {"image": ["1", 0], "upscale_model": ["3", 0]}},
+            "3": {"class_type": "UpscaleModelLoader", "inputs": {"model_name": "4x.safetensors"}},
+        },
+        True,
+    ),
+    "nobody knows": ({"2": {"class_type": "ReActorFaceSwap", "inputs": {"input_image": ["1", 0]}}}, True),
+}
+
+
+@pytest.mark.parametrize("kind", PAINTS)
+def test_only_what_a_model_may_have_painted_is_marked(kind):
+    between, painted = PAINTS[kind]
+    prompt = {"1": LOADED, "9": {"inputs": {"images": ["2" if between else "1", 0]}}} | between
+    Image.new("RGB", (64, 48), "red").save(Path(folder_paths.get_input_directory()) / "seen.png")
+    node = in_prompt(saving.FaceAnonSaveImage, prompt, "9")
+    data = file_of(node.execute(noise(1, 48, 64, 3), "painted")).read_bytes()
+    assert (xmp.DIGITAL_SOURCE_TYPE.encode() in data) is painted
+
+
+def test_a_file_that_is_marked_stays_so():
+    """What this pack painted yesterday, and what ComfyUI saved with its graph."""
+    folder, prompt = Path(folder_paths.get_input_directory()), {"1": LOADED, "9": {"inputs": {"images": ["1", 0]}}}
+    node = in_prompt(saving.FaceAnonSaveImage, prompt, "9")
+    told = PngImagePlugin.PngInfo()
+    told.add_text("prompt", json.dumps(prompt))
+    painted = file_of(saving.FaceAnonSaveImage.execute(noise(1, 48, 64, 3), "painted")).read_bytes()
+    for data in (painted, encoded(Image.new("RGB", (64, 48)), "PNG", pnginfo=told)):
+        (folder / "seen.png").write_bytes(data)
+        again = file_of(node.execute(noise(1, 48, 64, 3), "painted")).read_bytes()
+        assert xmp.DIGITAL_SOURCE_TYPE.encode() in again
+
+
+def test_who_saves_without_a_report_reads_that_nobody_looked(monkeypatch):
+    monkeypatch.setattr(saving, "find_page", lambda: "a page")
+    alone = saving.FaceAnonSaveImage.execute(noise(1, 48, 64, 3), "painted").ui
+    assert "Nobody looked whether faces are still to be seen" in alone["text"][0] and len(alone["images"]) == 1
+    done = saving.FaceAnonSaveImage.execute(noise(1, 96, 160, 3), "painted", report=REPORT).ui
+    assert "text" not in (done if isinstance(done, dict) else done.as_dict())
 
 
 @pytest.mark.parametrize("format", ["auto", "mp4", "mkv", "webm"])

@@ -378,9 +378,7 @@ def test_pictures_of_an_avi_stay_in_time(tmp_path, codec):
     source = make_clip(tmp_path / "a.avi", 40, rate=Fraction(25), codec=codec, sound=(), pixels=pixels, options=options)
     files.rewrite(source, tmp_path / "b.mp4", same)
     first, *others = read_clip(tmp_path / "b.mp4").times
-    assert first == (
-        Fraction(1, 25) if codec == "mpeg4" else 0
-    )  # there FFmpeg knows the times, one late
+    assert first == (Fraction(1, 25) if codec == "mpeg4" else 0)  # there FFmpeg knows the times, one late
     assert [time - first for time in others] == [Fraction(number, 25) for number in range(1, 40)]
     part = [frames for _, frames in files.read_chunks(source, 8, (float(first) + 0.8, 0.4))]
     assert torch.equal(torch.cat(part), all_frames(source)[20:30])
