@@ -242,9 +242,8 @@ def _check_fingerprint(images: torch.Tensor, faces: Faces, taken: Fingerprint, f
             place, moved = beside
             raise ValueError(
                 f"Picture {first + number + 1} is not the one in which these faces were found: face {place + 1} "
-                f"stands {moved.pixels:.0f} pixels beside its place (the two agree by {moved.there:.2f} there, by "
-                f"{moved.here:.2f} at it). Connect the picture that went into Detect Faces, or detect the faces in "
-                "this one."
+                f"stands {moved} (the two agree by {moved.there:.2f} there, by {moved.here:.2f} at it). Connect the "
+                "picture that went into Detect Faces, or detect the faces in this one."
             )
 
 

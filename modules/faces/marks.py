@@ -6,13 +6,15 @@ camera that stands still has the same fingerprint, while its people have moved: 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .fingerprint import take_fingerprint
-from .types import Faces
+from .types import Face, Faces
 
 if TYPE_CHECKING:
     import torch
@@ -20,12 +22,21 @@ if TYPE_CHECKING:
 SIDE = 24  # cells along the patch
 _GROWN = 1.3  # the patch's side, of the longer side of a face's box
 _REACH = 14  # cells, a half of a face and a little more: whom the detector sees farther away, the look finds
-_HERE = 1  # cells, 5 % of a face: what moved by less is covered all the same
+_HERE, _HERE_PIXELS = 1, 3.0  # cells, 5 % of a face, or pixels: what moved by less is covered all the same
 _LEAST_PIXELS = 12.0  # of a box: smaller ones hold too little
 _MOST = 24  # faces of a picture that are looked at, the largest
+# how people turn their heads and come nearer from one shot to the next: degrees, and shares of the size they had
+_TURNS = (0, -24, -16, -8, 8, 16, 24)
+_SIZES = (1.0, 0.74, 0.86, 1.16, 1.34)
+_TOO_LARGE = 1.3  # of a size: what came so near sticks out of its cover wherever it is
+_ROUND, _EDGE = 1.0, 0.2  # radius of what is compared, in halves of the patch, and over which it fades out
+_SAME_FACE = 0.75  # correlation of two patches of one picture, from which one may be found in the other's place
 # docs/measured.md, "Whether a picture is the one"
 LEAST = 0.80  # correlation with the patch at another place
+LEAST_TURNED = 0.86  # ... with the patch turned or resized: another's face agrees further where so much is tried
 MARGIN = 0.05  # ... and by so much more than at its own
+AT_PLACE = 0.90  # correlation at its own place, from which it is the face that was found there
+_COVERED = 3.0  # deviation in levels, below which a place shows nothing: it was covered
 
 
 class Mark(NamedTuple):
@@ -48,11 +59,20 @@ class Moved(NamedTuple):
     Args:
         pixels: how far.
         there, here: correlations with the patch where it stands, and at its own place.
+        degrees: by which it is turned.
+        size: of the one that it had.
     """
 
     pixels: float
     there: float
     here: float
+    degrees: int = 0
+    size: float = 1.0
+
+    def __str__(self) -> str:
+        turned = f", turned by {abs(self.degrees)} degrees" if self.degrees else ""
+        sized = f", {self.size:g} of its size" if self.size != 1 else ""
+        return f"{self.pixels:.0f} pixels beside its place{turned}{sized}"
 
 
 def know(images: torch.Tensor, faces: Faces, every: int = 1) -> Faces:
@@ -63,11 +83,14 @@ def know(images: torch.Tensor, faces: Faces, every: int = 1) -> Faces:
         faces: of these images.
         every: of every second, third, ... picture the faces have patches.
     """
-    marked = tuple(
-        replace(face, mark=take_mark(images[face.image_index], face.box)) if face.image_index % every == 0 else face
-        for face in faces
-    )
-    return replace(faces, faces=marked, fingerprint=take_fingerprint(images))
+
+    def marked(members: Sequence[Face]) -> tuple[Face, ...]:
+        return tuple(
+            replace(face, mark=take_mark(images[face.image_index], face.box)) if face.image_index % every == 0 else face
+            for face in members
+        )
+
+    return replace(faces, faces=marked(faces.faces), kept=marked(faces.kept), fingerprint=take_fingerprint(images))
 
 
 def take_mark(image: torch.Tensor, box: np.ndarray) -> Mark | None:
@@ -80,26 +103,32 @@ def take_mark(image: torch.Tensor, box: np.ndarray) -> Mark | None:
     return Mark(_read(image, corner, side, SIDE), (float(corner[0]), float(corner[1])), side)
 
 
-def find_moved(image: torch.Tensor, mark: Mark) -> Moved | None:
-    """Where a face stands now, if that is plainly beside its place.
+def find_moved(image: torch.Tensor, mark: Mark, others: Sequence[Mark] = ()) -> Moved | None:
+    """Where a face stands now, upright or turned a little, of about its size, if that is plainly beside its place.
 
     Args:
         image: float [H, W, C], 0..1.
         mark: of the face.
+        others: of other faces of that picture: one person's portrait may stand in it several times.
     """
+    around = _around(image, mark)
     pitch = mark.side / SIDE
-    count = SIDE + 2 * _REACH
-    around = _read(image, np.array(mark.corner) - _REACH * pitch, count * pitch, count).astype(np.float64)
-    alike = _correlations(around, mark.cells.astype(np.float64))
-    shifts = np.arange(-_REACH, _REACH + 1)
-    near = np.maximum(np.abs(shifts)[:, None], np.abs(shifts)) <= _HERE
-    here = float(alike[near].max())
-    alike[near] = -1
-    row, column = np.unravel_index(alike.argmax(), alike.shape)
-    there = float(alike[row, column])
-    if there < LEAST or there < here + MARGIN:
+    near = _near(pitch)
+    squares = _squares(around)
+    if _alike(squares[near.ravel()], mark.cells, 1).max(initial=-1.0) > 1 - MARGIN:
         return None
-    return Moved(float(np.hypot(shifts[row], shifts[column])) * pitch, there, here)
+    alike = _alike(squares, mark.cells).reshape(*near.shape, len(_SIZES), len(_TURNS))
+    forgiven = near[..., None] & (np.array(_SIZES) < _TOO_LARGE)
+    here = float(alike[forgiven].max())
+    alike[forgiven] = -1
+    alike[_places_of(mark, others)] = -1
+    for best, least in ((alike[..., :1, :1], LEAST), (alike, LEAST_TURNED)):
+        row, column, size, turn = np.unravel_index(best.argmax(), best.shape)
+        there = float(best[row, column, size, turn])
+        if there >= max(least, here + MARGIN):
+            pixels = float(np.hypot(row - _REACH, column - _REACH)) * pitch
+            return Moved(pixels, there, here, _TURNS[turn], _SIZES[size])
+    return None
 
 
 def first_moved(image: torch.Tensor, faces: Faces, number: int) -> tuple[int, Moved] | None:
@@ -110,21 +139,116 @@ def first_moved(image: torch.Tensor, faces: Faces, number: int) -> tuple[int, Mo
         faces: of the batch.
         number: of the picture in it.
     """
-    mine = [(place, face.mark) for place, face in enumerate(faces) if face.image_index == number]
-    marked = [(place, mark) for place, mark in mine if mark is not None]
-    for place, mark in sorted(marked, key=lambda one: -one[1].side)[:_MOST]:
-        if (moved := find_moved(image, mark)) is not None:
+    marked = _marked(faces, number)
+    everyone = [face.mark for face in (*faces, *faces.kept) if face.image_index == number and face.mark is not None]
+    for place, mark in marked:
+        if (moved := find_moved(image, mark, [other for other in everyone if other is not mark])) is not None:
             return place, moved
     return None
 
 
-def _correlations(around: np.ndarray, patch: np.ndarray) -> np.ndarray:
-    """Of a patch [S, S] with every square of its size in [N, N]: [N - S + 1] twice, -1..1, 0 where one is flat."""
-    squares = np.lib.stride_tricks.sliding_window_view(around, patch.shape)
-    patch = patch - patch.mean()
-    together = np.einsum("xyij,ij->xy", squares, patch)
-    spread = np.sqrt(np.maximum(squares.var((2, 3)), 0) * patch.size) * np.linalg.norm(patch)
-    return np.divide(together, spread, out=np.zeros_like(together), where=spread > patch.size)
+def not_at_place(image: torch.Tensor, faces: Faces, number: int) -> dict[int, bool]:
+    """The faces of a picture whose places show something else than where they were found.
+
+    Args:
+        image: float [H, W, C], 0..1.
+        faces: of the batch.
+        number: of the picture in it.
+
+    Returns:
+        Place in `faces` -> whether there is nothing at all, as where it was covered.
+    """
+    found = {}
+    for place, mark in _marked(faces, number):
+        squares = _squares(_around(image, mark))[_near(mark.side / SIDE).ravel()]
+        if _alike(squares, mark.cells).max() < AT_PLACE:
+            middle = squares[len(squares) // 2].reshape(SIDE, SIDE)[SIDE // 3 : -SIDE // 3, SIDE // 3 : -SIDE // 3]
+            found[place] = bool(middle.std() < _COVERED)
+    return found
+
+
+def _marked(faces: Faces, number: int) -> list[tuple[int, Mark]]:
+    """The faces of a picture that are looked at, the largest first: place in `faces`, and patch."""
+    mine = [(place, face.mark) for place, face in enumerate(faces) if face.image_index == number]
+    marked = [(place, mark) for place, mark in mine if mark is not None]
+    return sorted(marked, key=lambda one: -one[1].side)[:_MOST]
+
+
+def _around(image: torch.Tensor, mark: Mark) -> np.ndarray:
+    """What a picture shows at a face's place and as far around it as it is looked for, float32 [52, 52]."""
+    pitch, count = mark.side / SIDE, SIDE + 2 * _REACH
+    return _read(image, np.array(mark.corner) - _REACH * pitch, count * pitch, count).astype(np.float32)
+
+
+def _squares(around: np.ndarray) -> np.ndarray:
+    """Every square of a patch's size, as rows: [29 * 29, 576]."""
+    return np.lib.stride_tricks.sliding_window_view(around, (SIDE, SIDE)).reshape(-1, SIDE * SIDE)
+
+
+def _near(pitch: float) -> np.ndarray:
+    """Which shifts are none, bool [29, 29].
+
+    Args:
+        pitch: pixels a cell.
+    """
+    shifts = np.abs(np.arange(-_REACH, _REACH + 1))
+    return np.maximum(shifts[:, None], shifts) <= max(_HERE, round(_HERE_PIXELS / pitch))
+
+
+def _places_of(mark: Mark, others: Collection[Mark]) -> tuple[np.ndarray, np.ndarray]:
+    """The shifts at which others of the same picture stood that look like this face: rows and columns."""
+    hidden = np.zeros((2 * _REACH + 1, 2 * _REACH + 1), bool)
+    index = np.arange(-_REACH, _REACH + 1)
+    for other in others:
+        cells = other.cells.reshape(1, -1).astype(np.float32)
+        if float(_alike(cells, mark.cells, 1).max()) < _SAME_FACE:
+            continue
+        shift = (np.array(other.corner) - mark.corner + (other.side - mark.side) / 2) * SIDE / mark.side
+        reach = max(2.0, 0.12 * SIDE)  # cells: two boxes of one face differ so far
+        hidden |= (np.abs(index - shift[1]) <= reach)[:, None] & (np.abs(index - shift[0]) <= reach)
+    return np.nonzero(hidden)
+
+
+def _alike(squares: np.ndarray, cells: np.ndarray, count: int | None = None) -> np.ndarray:
+    """Correlations of squares with a patch in each of its sizes and turns, 0 where one is flat: [N, K].
+
+    Args:
+        squares: [N, 576].
+        cells: [24, 24], of the patch.
+        count: of the sizes and turns, of which the first is the patch as it is; None: all.
+    """
+    patches, weights = _turned(cells, count)
+    squares = squares - squares.mean(1, keepdims=True)
+    together = squares @ (weights * patches).T
+    mean = squares @ weights.T
+    spread = np.maximum((squares * squares) @ weights.T - mean * mean, 0) * (weights * patches * patches).sum(1)
+    return np.divide(together, np.sqrt(spread), out=np.zeros_like(together), where=spread > 1)
+
+
+def _turned(cells: np.ndarray, count: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """A patch in each size and turn, and how much each cell counts: [K, 576] twice; each patch of mean 0."""
+    import torch
+
+    grids, weights = _turned_grids()
+    patch = torch.from_numpy(cells.astype(np.float32)).expand(len(grids[:count]), 1, -1, -1)
+    shown = torch.nn.functional.grid_sample(patch, torch.from_numpy(grids[:count]), align_corners=False)
+    patches, weights = shown.numpy().reshape(-1, SIDE * SIDE), weights[:count]
+    return patches - (weights * patches).sum(1, keepdims=True), weights
+
+
+@lru_cache(maxsize=1)
+def _turned_grids() -> tuple[np.ndarray, np.ndarray]:
+    """Where the cells of a patch in each size and turn lie in it, [K, 24, 24, 2], and what each counts, [K, 576]."""
+    index = (np.arange(SIDE) + 0.5) / SIDE * 2 - 1
+    x, y = np.meshgrid(index, index)
+    grids, weights = [], []
+    for size in _SIZES:
+        for angle in np.deg2rad(_TURNS):
+            cosine, sine = np.cos(angle) / size, np.sin(angle) / size
+            grids.append(np.stack([cosine * x - sine * y, sine * x + cosine * y], -1))
+            counts = np.clip((_ROUND - np.hypot(x, y) / size) / _EDGE, 0, 1).reshape(-1)
+            weights.append(counts / counts.sum())
+    return np.stack(grids).astype(np.float32), np.stack(weights).astype(np.float32)
 
 
 def _read(image: torch.Tensor, corner: np.ndarray, side: float, count: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
 from face_anonymizer.modules.faces import marks
 from face_anonymizer.modules.faces.alignment import check_faces
@@ -55,6 +55,81 @@ def test_another_shot_is_refused_with_the_face_and_how_far_it_is(pair, faces, sh
     assert found.pixels == pytest.approx(np.hypot(*shift), abs=3)
 
 
+def step(picture: torch.Tensor, box: np.ndarray, shift: tuple[int, int], turn: float, size: float) -> torch.Tensor:
+    """One person steps aside, turns the head and comes nearer; where the head was, what lies around it goes on."""
+    x0, y0, x1, y1 = (round(float(edge)) for edge in box)
+    around = round((y1 - y0) * 0.25)
+    image = Image.fromarray((picture.numpy() * 255).round().astype(np.uint8))
+    head = image.crop((x0 - around, y0 - around, x1 + around, y1 + around))
+    width, height = head.size
+    head = head.rotate(turn, Image.Resampling.BICUBIC).resize((round(width * size), round(height * size)))
+    round_head = Image.new("L", head.size)
+    ImageDraw.Draw(round_head).ellipse((0, 0, *head.size), fill=255)
+    image.paste(image.crop((2, 2, 40, 40)).resize((width, height)), (x0 - around, y0 - around))
+    corner = x0 - around + shift[0] - (head.width - width) // 2, y0 - around + shift[1] - (head.height - height) // 2
+    image.paste(head, corner, round_head.filter(ImageFilter.GaussianBlur(3)))
+    return as_tensor(image)
+
+
+@pytest.mark.parametrize(
+    ("shift", "turn", "size"),
+    [
+        ((25, 5), 8, 1.0),
+        ((35, 5), 15, 1.0),
+        ((45, 10), -25, 1.0),
+        ((-25, 5), 0, 1.15),
+        ((45, 10), 0, 1.4),
+        ((30, 5), 0, 0.7),
+        ((45, 8), 12, 1.1),
+        ((0, 0), 0, 1.4),
+    ],
+)
+def test_who_turned_and_came_nearer_is_found(pair, faces, shift, turn, size):
+    shot = step(pair[0], faces.faces[0].box, shift, turn, size)
+    place, found = marks.first_moved(shot, faces, 0)
+    assert place == 0
+    assert found.pixels == pytest.approx(np.hypot(*shift), abs=10)  # a cell, and the middle of what was turned
+    assert found.degrees == pytest.approx(turn, abs=8)
+    assert found.size == pytest.approx(size, rel=0.17)
+    with pytest.raises(ValueError, match=r"face 1 stands \d+ pixels beside its place"):
+        check_faces(shot[None], replace(faces, fingerprint=marks.take_fingerprint(shot[None])))
+
+
+def test_who_turned_where_he_stands_is_covered_there(pair, faces):
+    assert marks.first_moved(step(pair[0], faces.faces[0].box, (4, 0), 15, 1.0), faces, 0) is None
+
+
+@pytest.mark.parametrize("width", [90, 120, 150])
+def test_small_faces_may_lie_three_pixels_aside(pair, width):
+    size = [width * HEIGHT // WIDTH, width]
+    small = torch.nn.functional.interpolate(pair[0].movedim(-1, 0)[None], size, mode="area")[0].movedim(0, -1)
+    found = detection.detect_faces(detection.load_face_networks(), small[None])
+    known = marks.know(small[None], found)
+    assert any(face.mark is not None for face in known)
+    for shift in ((0, 1), (2, 0), (2, 2), (0, 3)):
+        assert marks.first_moved(torch.roll(small, shift, (0, 1)), known, 0) is None
+
+
+def test_one_portrait_several_times_is_no_person_who_moved(pair, faces):
+    x0, y0, x1, y1 = (int(edge) for edge in faces.faces[0].box)
+    tile = pair[0][y0 - 15 : y1 + 15, x0:x1]
+    sheet = tile.repeat(2, 4, 1)
+    box = np.array([0.0, 15.0, x1 - x0, y1 - y0 + 15.0])
+    places = [box + np.tile([c * tile.shape[1], r * tile.shape[0]], 2) for r in range(2) for c in range(4)]
+    eight = replace(
+        faces,
+        height=sheet.shape[0],
+        width=sheet.shape[1],
+        faces=tuple(replace(faces.faces[0], box=place, mark=marks.take_mark(sheet, place)) for place in places),
+    )
+    one = replace(eight, faces=eight.faces[:1], kept=eight.faces[1:])
+    covered = sheet.clone()
+    covered[: tile.shape[0], : tile.shape[1]] = 0
+    for known in (eight, one):
+        assert marks.first_moved(covered, known, 0) is None
+        assert marks.first_moved(sheet, known, 0) is None
+
+
 def test_one_person_who_moved_alone_is_enough(pair, faces):
     shot = pair[0].clone()
     x0, y0, x1, y1 = (int(edge) for edge in faces.faces[3].box)
@@ -80,6 +155,10 @@ def test_what_was_made_of_the_faces_or_of_the_whole_picture_is_accepted(pair, fa
     covered = [redaction.redact_faces(before[None], faces, RedactSettings(mode))[0][0] for mode in MODES]
     for picture in (before, painted, graded, (before + noise).clamp(0, 1), blurred, gray, 1 - before, *covered):
         assert marks.first_moved(picture, faces, 0) is None
+    for picture in (before, graded, blurred, gray):
+        assert marks.not_at_place(picture, faces, 0) == {}
+    assert marks.not_at_place(painted, faces, 0) == dict.fromkeys(range(5), False)
+    assert marks.not_at_place(covered[MODES.index("solid")], faces, 0) == dict.fromkeys(range(5), True)
 
 
 def test_small_faces_and_those_of_other_pictures_are_left_out(pair, faces):
