@@ -56,11 +56,13 @@ def test_what_is_not_measurable_is_left_out(tmp_path):
 
 
 def test_settings_are_read():
-    setting = quality_against_cost.parse_setting("uni_pc:exponential:8:0.2-0.8", 2.0)
+    setting, shortcut = quality_against_cost.parse_setting("uni_pc:exponential:8:0.2-0.8+pooled", 2.0)
+    assert shortcut == "pooled"
     assert (setting.name, setting.scheduler, setting.steps, setting.guidance_scale) == ("uni_pc", "exponential", 8, 2.0)
     assert (setting.guidance_from, setting.guidance_to) == (0.2, 0.8)
-    assert quality_against_cost.parse_setting(f"{DDPM}:-:200", 4.0).guides_everywhere
-    for wrong in ("uni_pc", "uni_pc:karras:many", "a:b:3:0.8-0.2"):
+    usual, shortcut = quality_against_cost.parse_setting(f"{DDPM}:-:200", 4.0)
+    assert usual.guides_everywhere and shortcut == ""
+    for wrong in ("uni_pc", "uni_pc:karras:many", "a:b:3:0.8-0.2", "a:b:3+none"):
         with pytest.raises(ValueError):
             quality_against_cost.parse_setting(wrong, 4.0)
     names = quality_against_cost.default_settings()
@@ -72,15 +74,17 @@ def test_settings_are_read():
 def test_results_become_points_and_files(tmp_path):
     """The first step of each half projects the references; a run without guidance has one half."""
     values = {measure: [1.0, None, 2.0] for measure in MEASURES}
+    plain, deep = {"first": 3.0, "later": 2.0, "fine": 2.0}, {"first": 3.0, "later": 2.0, "fine": 0.5}
     results = {
-        "costs": {"first": 3.0, "later": 2.0, "rest": 10.0},
+        "costs": {"rest": 10.0, "half steps": {"": plain, "deep": deep}},
         "settings": {
             "a:-:5": {"halves": 10.0, "kinds": 2, "seconds": 0.5, "values": values},
-            "b:-:5": {"halves": 5.0, "kinds": 1, "seconds": 0.2, "values": values},
+            "b:-:5": {"halves": 5.0, "whole": 5.0, "kinds": 1, "seconds": 0.2, "values": values},
+            "b:-:5+deep": {"halves": 5.0, "whole": 3.0, "kinds": 1, "seconds": 0.2, "values": values},
         },
     }
     points = quality_against_cost.points_of(json.loads(json.dumps(results)))
-    assert [one.tflop for one in points] == [10 + 20 + 2, 10 + 10 + 1]
+    assert [one.tflop for one in points] == [10 + 20 + 2, 10 + 10 + 1, 10 + 6 + 1 + 1]
     assert points[0].mean("pose").value == 1.5 and points[0].mean("pose").count == 2
     quality_against_cost.write_curve(tmp_path, results, "c:-:200", plot=False)
     assert "Worse than a:-:5, person by person" in (tmp_path / "curve.md").read_text()  # the dearest that is there

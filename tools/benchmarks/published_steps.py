@@ -11,6 +11,7 @@ from face_anonymizer.modules.checking.random_model import FULL_SIZE
 from face_anonymizer.modules.model.attention import ReferenceAttention
 from face_anonymizer.modules.model.states import DRIVING, SOURCE, ReferenceStates
 from face_anonymizer.modules.model.unet_layout import read_unet_layout
+from face_anonymizer.tools.benchmarks.shortcuts import DEEP, POOLED, EverySecondStep, pooled_attention
 
 # All of a face but its steps, TFLOP: VAE, image encoder and ReferenceNets. docs/measured.md: 61.0 of a face of 25
 # guided steps of 2.187, as tools/benchmarks/speed.py counts them.
@@ -24,17 +25,24 @@ class HalfStep(NamedTuple):
     Args:
         first: the references' keys and values are projected, too, as in a run's first step.
         later: they are kept.
+        fine: of the finest level alone, as a shortcut takes it; else as `later`.
     """
 
     first: float
     later: float
+    fine: float
 
 
-def count_half_step() -> HalfStep:
-    """Count both on the published architecture, with the host's own UNet and torch's attention."""
+def count_half_step(shortcut: str = "") -> HalfStep:
+    """Count them on the published architecture, with the host's own UNet and torch's attention.
+
+    Args:
+        shortcut: one of shortcuts.SHORTCUTS, or "" for none.
+    """
     # here, so that this can be imported without ComfyUI
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+    from comfy.patcher_extension import WrappersMP
 
     from face_anonymizer.modules.model.projections import KeptProjections
 
@@ -58,18 +66,21 @@ def count_half_step() -> HalfStep:
     network(**inputs, transformer_options={**run, "patches": {"attn1_patch": [record]}})
     wanted = {layer: states[layer] for layer in {*routes.values()}}
     both = [ReferenceStates(role, wanted, {}, routes, (_LATENT, _LATENT)) for role in (SOURCE, DRIVING)]
-    kept = KeptProjections(ReferenceAttention(*both))
+    kept = KeptProjections((pooled_attention() if shortcut == POOLED else ReferenceAttention)(*both))
     options = {
         **run,
         "patches": {"attn1_patch": [kept.patch]},
         "patches_replace": {"attn1": dict.fromkeys(routes, kept.replace)},
     }
+    if shortcut == DEEP:
+        options["wrappers"] = {WrappersMP.DIFFUSION_MODEL: {"shortcut": [EverySecondStep()]}}
     counted = []
-    for _ in range(2):
+    for noise in (9.0, 7.0, 5.0):
         with FlopCounterMode(display=False) as counter:
-            network(**inputs, transformer_options=options)
+            network(**inputs, transformer_options={**options, "sigmas": torch.tensor([noise])})
         counted.append(counter.get_total_flops() / 1e12)
-    return HalfStep(*counted)
+    first, second, third = counted  # with DEEP the second is of the finest level alone
+    return HalfStep(first, third, second)
 
 
 def _attend(q, k, v, heads, **options):

@@ -4,7 +4,8 @@
     python tools/run.py benchmarks.quality_against_cost OUT --people 8 --settings dpmpp_2m:karras:6 "ddpm (paper):-:25"
     python tools/run.py benchmarks.quality_against_cost OUT --people 200 --most 4       # a piece of the work; again
 
-A setting is SAMPLER:SCHEDULER:STEPS, and :FROM-TO for guidance in that share of the noise levels. Each is painted on
+A setting is SAMPLER:SCHEDULER:STEPS, :FROM-TO for guidance in that share of the noise levels, and +SHORTCUT for one of
+shortcuts.py. Each is painted on
 the same synthetic people, which no training has seen, with the same seeds: at degrees 0.3 and 1.25, and as a swap. Its
 values, one a person, go into OUT/results.json when it is done; what is there is not done again, and painted pictures
 are kept on the way. So it may be killed at any time. OUT/curve.md and curve.png are written anew after every setting:
@@ -21,7 +22,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -33,11 +34,14 @@ from face_anonymizer.modules.evaluation.store import PictureStore
 from face_anonymizer.modules.evaluation.synthetic_backend import SyntheticBackend
 from face_anonymizer.modules.faces.detect.detection import load_face_networks
 from face_anonymizer.modules.files import replace_whole, sha256_of_folder
+from face_anonymizer.modules.host.location import has_accelerator
 from face_anonymizer.modules.host.process import find_model, quiet_host
 from face_anonymizer.modules.model.checkpoint import read_settings
 from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
 from face_anonymizer.modules.synthetic import regressor
 from face_anonymizer.tools.benchmarks import curve
+from face_anonymizer.tools.benchmarks.curve_painting import SharedPainter
+from face_anonymizer.tools.benchmarks.shortcuts import DEEP, POOLED, SHORTCUTS
 from face_anonymizer.tools.busy import busy
 
 STEPS = (4, 6, 8, 10, 15, 25, 50, 200)
@@ -58,43 +62,31 @@ def default_settings() -> list[str]:
     return every + [f"dpmpp_2m:karras:{steps}:{interval}" for steps in (6, 10, 25) for interval in INTERVALS]
 
 
-def parse_setting(text: str, guidance: float) -> SamplerSettings:
-    """SAMPLER:SCHEDULER:STEPS[:FROM-TO]; ValueError says which is none."""
-    parts = text.split(":")
+def parse_setting(text: str, guidance: float) -> tuple[SamplerSettings, str]:
+    """SAMPLER:SCHEDULER:STEPS[:FROM-TO][+SHORTCUT], and the shortcut or ""; ValueError says which is none."""
+    described, _, shortcut = text.partition("+")
+    parts = described.split(":")
     if len(parts) not in (3, 4) or not parts[2].isdigit():
         raise ValueError(f"{text!r} is no setting: SAMPLER:SCHEDULER:STEPS, or SAMPLER:SCHEDULER:STEPS:FROM-TO.")
+    if shortcut not in ("", *SHORTCUTS):
+        raise ValueError(f"{text!r} ends in no shortcut; those are {', '.join(SHORTCUTS)}.")
     first, last = map(float, parts[3].split("-")) if len(parts) == 4 else (0.0, 1.0)
     scheduler = SamplerSettings().scheduler if parts[1] == "-" else parts[1]
-    return SamplerSettings(
+    setting = SamplerSettings(
         parts[0], scheduler, int(parts[2]), guidance_scale=guidance, guidance_from=first, guidance_to=last
     )
-
-
-@dataclass
-class Work:
-    """What the UNet was asked for while faces were painted.
-
-    Args:
-        faces: that were painted.
-        halves: of the guidance, in all steps of all faces.
-        kinds: which halves there were at all.
-        seconds: of the processor.
-    """
-
-    faces: int = 0
-    halves: int = 0
-    kinds: set[int] = field(default_factory=set)
-    seconds: float = 0.0
+    return setting, shortcut
 
 
 class Bench:
     """The people, the model that paints them, and what measures them."""
 
-    def __init__(self, folder: Path, output: Path, people: int, batch: int):
+    def __init__(self, folder: Path, output: Path, people: int, batch: int, on_cpu: bool):
+        from face_anonymizer.modules.checking.work import attention_kernels
         from face_anonymizer.modules.model.loading import load_model_folder
 
         self.own = read_settings(folder)
-        self.output, self.batch = output, batch
+        self.output = output
         self.described = {
             **{"model": sha256_of_folder(folder, (".json", ".safetensors")), "people": people},
             **{"size": self.own.resolution, "guidance": self.own.guidance_scale},
@@ -102,55 +94,35 @@ class Bench:
         }
         self.store = PictureStore(output / "people", self.described)
         self.people = synthetic_set.make_set(people, self.store, size=self.own.resolution)
-        self.model = load_model_folder(folder)
+        model = load_model_folder(folder)
+        unet = model.unet.clone()
+        if on_cpu:  # torch's attention, for ComfyUI's own takes half as long again there
+            (attend,) = attention_kernels("pytorch").values()
+            options = unet.model_options["transformer_options"]
+            options["optimized_attention_override"] = lambda _, *given, **more: attend(*given, **more)
+        clock = time.process_time if on_cpu else time.perf_counter
+        self.painter = SharedPainter(model._replace(unet=unet), self.people.originals, _PLAN, batch, clock)
         self.backend = SyntheticBackend(regressor.load_regressor(regressor.WEIGHTS))
         self.networks = load_face_networks()
         self.originals, _ = self._measure(self.people.originals)
 
     def run(self, name: str) -> dict:
         """Paint and measure one setting; what results.json holds of it."""
-        setting = parse_setting(name, self.own.guidance_scale)
-        described = self.described | {key: value for key, value in asdict(setting).items()}
+        setting, shortcut = parse_setting(name, self.own.guidance_scale)
+        described = self.described | asdict(setting) | ({"shortcut": shortcut} if shortcut else {})
         folder = "".join(letter if letter.isalnum() else "_" for letter in name)
         store = PictureStore(self.output / "painted" / folder, described)
-        work = self._paint(setting, store)
+        work = self.painter.paint(setting, store, shortcut)
         if work.faces == 0:  # all were there already: one face tells what it asks for
-            work = self._paint(setting, None)
+            work = self.painter.try_one(setting, shortcut)
         values = self._values({condition.name: store.read(condition.name, len(self.people)) for condition in _PLAN})
         return {
-            **{"halves": work.halves / work.faces, "seconds": work.seconds / work.faces, "kinds": len(work.kinds)},
+            "halves": work.halves / work.faces,
+            "whole": work.whole / work.faces,
+            "seconds": self.painter.shared_seconds + work.seconds / work.faces,
+            "kinds": len(work.kinds),
             "values": {key: [None if one != one else one for one in each.tolist()] for key, each in values.items()},
         }
-
-    def _paint(self, setting: SamplerSettings, store: PictureStore | None) -> Work:
-        """Paint what the store lacks; without a store, one face."""
-        from face_anonymizer.modules.evaluation.painting import Painter
-        from face_anonymizer.modules.model.painting import Sitting
-
-        work, unet = Work(), self.model.unet.clone()
-
-        def count(apply, given):
-            work.halves += len(given["input"])
-            work.kinds.update(given["cond_or_uncond"])
-            return apply(given["input"], given["timestep"], **given["c"])
-
-        unet.set_model_unet_function_wrapper(count)
-        engine = self.model._replace(unet=unet)
-        start = time.process_time()
-        if store is None:
-            face = torch.from_numpy(self.people.originals[:1]).float() / 255
-            Sitting(engine, face, setting).paint([0], 1.25, lambda *_: None)
-            work.faces = 1
-        else:
-
-            def painted(faces: int) -> None:
-                work.faces += faces
-
-            Painter(engine, 0, setting, self.batch).paint(
-                self.people.originals, self.people.others, _PLAN, store, painted
-            )
-        work.seconds = time.process_time() - start
-        return work
 
     def _measure(self, pictures) -> tuple[Measured, torch.Tensor]:
         scores = presence.face_scores(self.networks, pictures)
@@ -181,14 +153,27 @@ class Bench:
         }
 
 
+def tflop_of(name: str, one: dict, costs: dict) -> float:
+    """Of a face of the published size.
+
+    Args:
+        name: of the setting.
+        one: what results.json holds of it.
+        costs: what it says a half of a step takes, by shortcut, and the rest of a face.
+    """
+    half = costs["half steps"].get(name.partition("+")[2]) or costs["half steps"][""]
+    whole = one.get("whole", one["halves"])
+    # the first step of each half projects the references, too
+    steps = whole * half["later"] + (one["halves"] - whole) * half["fine"]
+    return costs["rest"] + steps + one["kinds"] * (half["first"] - half["later"])
+
+
 def points_of(results: dict) -> list[curve.Point]:
     """Points of results.json."""
-    costs = results["costs"]
     return [
         curve.Point(
             name,
-            # the first step of each half projects the references, too
-            costs["rest"] + one["halves"] * costs["later"] + one["kinds"] * (costs["first"] - costs["later"]),
+            tflop_of(name, one, results["costs"]),
             one["seconds"],
             {
                 key: torch.tensor([float("nan") if value is None else value for value in values], dtype=torch.float64)
@@ -219,7 +204,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--settings", nargs="+", metavar="SETTING", help="default: all samplers, schedules and steps")
     parser.add_argument("--reference", default=REFERENCE, help=f"default: {REFERENCE}")
     parser.add_argument("--most", type=int, help="stop after so many settings; the same command goes on")
-    parser.add_argument("--batch", type=int, default=50, help="faces at once (default: 50)")
+    parser.add_argument("--batch", type=int, default=8, help="faces at once (default: 8)")
     parser.add_argument("--device", choices=("default", "cpu"), default="default")
     parser.add_argument("--no-plot", dest="plot", action="store_false", help="without matplotlib")
     return parser.parse_args(arguments)
@@ -235,9 +220,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = args.settings or default_settings()
         for name in names:
             parse_setting(name, 1.0)
-        bench = Bench(find_model(args.model), args.output, args.people, args.batch)
+        bench = Bench(
+            find_model(args.model), args.output, args.people, args.batch, args.device == "cpu" or not has_accelerator()
+        )
         results = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"settings": {}}
-        results["costs"] = count_half_step()._asdict() | {"rest": REST_OF_A_FACE}
+        halves = {name: count_half_step(name)._asdict() for name in ("", POOLED, DEEP)}
+        results["costs"] = {"rest": REST_OF_A_FACE, "half steps": halves}
         left = [name for name in names if name not in results["settings"]]
         for number, name in enumerate(left[: args.most], 1):
             print(f"{name} ({number} of {len(left)} that are left)", file=sys.stderr, flush=True)
