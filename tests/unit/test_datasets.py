@@ -1,10 +1,12 @@
 """Datasets: read, planned, written whole, gone on with, and refused; without Ray, which only hands chunks around."""
 
 import gzip
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -355,8 +357,40 @@ def test_an_output_in_the_way_is_refused(tmp_path, tars):
     assert status == 1 and "is a file" in said
     status, said = run(options(tars, full / "thesis.txt" / "out"))
     assert status == 2 and "Cannot write into" in said
-    nobody = "s3://nobody/out?region=x&scheme=http&endpoint_override=127.0.0.1:9"
-    status, said = run(replace(options(tars, tmp_path / "x"), output=nobody))
+
+
+class Denying(http.server.BaseHTTPRequestHandler):
+    """A store of objects that lets nobody in."""
+
+    def refuse(self) -> None:
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET = do_PUT = do_POST = refuse
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+def told_of_store(port: int, tmp_path, tars, monkeypatch) -> tuple[int, str]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):  # else they are looked for in the network
+        monkeypatch.setenv(name, "nobody")
+    nobody = f"s3://nobody/out?region=x&scheme=http&endpoint_override=127.0.0.1:{port}"
+    return run(replace(options(tars, tmp_path / "x"), output=nobody))
+
+
+def test_a_store_that_refuses_is_told(tmp_path, tars, monkeypatch):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Denying) as store:
+        threading.Thread(target=store.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        status, said = told_of_store(store.server_port, tmp_path, tars, monkeypatch)
+        store.shutdown()
+    assert status == 2 and "Cannot write into s3://nobody" in said, said
+
+
+@pytest.mark.long  # the client asks again for some seconds
+def test_a_store_that_does_not_answer_is_told(tmp_path, tars, monkeypatch):
+    status, said = told_of_store(9, tmp_path, tars, monkeypatch)
     assert status == 2 and "Cannot write into s3://nobody" in said, said
 
 
