@@ -49,7 +49,9 @@ def test_the_whole_way_of_the_smallest_model(case):
 
 
 # Apple's cards refuse what NVIDIA's and Intel's refuse, and more
-@pytest.mark.parametrize("card", [Card(), Card(kind="mps", gpu_only=True)], ids=str)
+@pytest.mark.parametrize(
+    "card", [pytest.param(Card(), marks=pytest.mark.long), Card(kind="mps", gpu_only=True)], ids=str
+)
 def test_faces_are_found_followed_pasted_and_covered(card):
     check_pictures(card)
 

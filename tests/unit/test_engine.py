@@ -132,7 +132,12 @@ def test_half_precision_paints_about_the_same(dtype, levels):
     assert half.dtype == torch.float32 and 0 < apart < levels
 
 
-@pytest.mark.parametrize("name", [DDPM, *SAMPLERS])
+LIKE_OTHERS = ("euler", "ddim", "dpmpp_2m")  # each draws its noise as one of the rest does, or none
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in LIKE_OTHERS else name for name in (DDPM, *SAMPLERS)]
+)
 def test_a_batch_of_two_is_two_singles(tiny, two_faces, name):
     """Of samplers that draw noise at every step too: each face has a generator of its own."""
     engine, references = tiny, two_faces

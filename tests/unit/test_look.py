@@ -58,7 +58,7 @@ def originals_share(images, result, mask, shapes):
 
 
 @pytest.mark.parametrize("region", REGIONS)
-@pytest.mark.parametrize("feather", [0.05, 0.25, 0.5])
+@pytest.mark.parametrize("feather", [0.05, pytest.param(0.25, marks=pytest.mark.long), 0.5])
 def test_no_feather_lets_a_tenth_of_the_original_through_as_anonymized(group, region, feather):
     images, crops, faces = group
     result, mask, report = replace_faces(images, crops, faces, PasteSettings(feather, region, fallback=KEEP))

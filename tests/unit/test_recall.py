@@ -111,7 +111,7 @@ def test_a_box_inside_a_better_one_goes():
     assert overlapping(boxes, boxes[:0], 0.3, 0.6).tolist() == [False] * 4
 
 
-@pytest.mark.parametrize("degrees", [110, 180, 225])
+@pytest.mark.parametrize("degrees", [110, pytest.param(180, marks=pytest.mark.long), 225])
 def test_a_turned_face_in_the_ordinary_pass(networks, original, degrees):
     canvas = original.crop((0, 200, 480, 512)).resize((480, 360))
     paste(canvas, original, (400, 260), 40, degrees)  # the first look gives 0.07 to 0.12
@@ -123,7 +123,8 @@ def test_a_turned_face_in_the_ordinary_pass(networks, original, degrees):
 
 
 @pytest.mark.parametrize(
-    ("centre", "size", "degrees"), [((716, 300), 40, 90), ((300, 536), 40, 200), ((500, 8), 80, 200)]
+    ("centre", "size", "degrees"),
+    [((716, 300), 40, 90), pytest.param((300, 536), 40, 200, marks=pytest.mark.long), ((500, 8), 80, 200)],
 )
 def test_a_turned_face_cut_by_the_border_in_the_ordinary_pass(networks, original, centre, size, degrees):
     canvas = Image.new("RGB", (720, 540), GREY)

@@ -126,7 +126,7 @@ def poison(step, spoil):
 @pytest.mark.parametrize(
     "spoil, resumed",
     [
-        (lambda loss, _: loss * float("nan"), False),
+        pytest.param(lambda loss, _: loss * float("nan"), False, marks=pytest.mark.long),
         (lambda loss, _: loss / 0, False),
         (lambda loss, bias: loss + (0 * bias.sum()).sqrt(), True),
     ],
