@@ -19,7 +19,7 @@ import torch
 from .fingerprint import GROWN, Fingerprint, agreement, touched_cells
 from .fingerprint import SIDE as _FINGERPRINT_SIDE
 from .marks import first_moved
-from .originals import remember
+from .originals import CELLS, remember
 from .types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 
 WHOLE_FACE_PADDING = 0.40
@@ -179,15 +179,30 @@ def crop_faces(images: torch.Tensor, faces: Faces, size: int = 512) -> tuple[tor
     cropped = []
     crops = torch.empty((len(faces), size, size, 3), dtype=torch.float32, device=images.device)
     for crop, face in zip(crops, faces, strict=True):
-        if face.alignment is not None:
-            matrix = face.alignment * size
-        else:
-            matrix = crop_matrix(face.points, face.layout, face.box, size)
+        matrix = _matrix_of(face, size)
         inverse, image = invert_affine(matrix), images[face.image_index]
         _sample_white_border(image, inverse, crop)
         original = remember(image, inverse, size) if face.original is None else face.original
         cropped.append(replace(face.with_crop(matrix, size), original=original))
     return crops, replace(faces, faces=tuple(cropped))
+
+
+def remember_faces(images: torch.Tensor, faces: Faces) -> Faces:
+    """The faces, each with what the picture shows in the square of its crop, as crop_faces leaves them; no crop is cut.
+
+    Args:
+        images: float [B, H, W, C], 0..1.
+        faces: of these images. What one remembers already, it keeps, and the place of a crop that was cut.
+    """
+
+    def remembering(face: Face) -> Face:
+        if face.original is not None and face.matrix is not None:
+            return face
+        matrix, size = (_matrix_of(face, CELLS), CELLS) if face.matrix is None else face.crop_place()
+        seen = remember(images[face.image_index], invert_affine(matrix), size)
+        return replace(face, matrix=matrix, crop_size=size, original=seen if face.original is None else face.original)
+
+    return replace(faces, faces=tuple(map(remembering, faces)))
 
 
 def cut_square(image: torch.Tensor, to_picture: np.ndarray, size: int) -> torch.Tensor:
@@ -268,12 +283,15 @@ def _changed_cells(faces: Faces, number: int) -> tuple[np.ndarray, np.ndarray]:
     return changed, boxes
 
 
+def _matrix_of(face: Face, size: int) -> np.ndarray:
+    """Picture pixels -> pixels of a crop of this side, by the smoothed alignment of a track where there is one."""
+    return crop_matrix(face.points, face.layout, face.box, size) if face.alignment is None else face.alignment * size
+
+
 def _unit_crop(face: Face) -> np.ndarray:
-    if face.alignment is not None:
-        return face.alignment
-    if face.matrix is not None and face.crop_size:
+    if face.alignment is None and face.matrix is not None and face.crop_size:
         return np.asarray(face.matrix) / face.crop_size
-    return crop_matrix(face.points, face.layout, face.box, 1)
+    return _matrix_of(face, 1)
 
 
 def invert_affine(matrix: np.ndarray) -> np.ndarray:

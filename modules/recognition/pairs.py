@@ -12,20 +12,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 
 from ..faces.outcomes import box_of
 from ..faces.paste.placement import Placement
 from ..faces.paste.verdicts import Judge, Sight, Verdict
-from ..faces.types import FIVE_POINTS, IBUG_68, Face, Faces
-from .crops import box_in_crop, five_points_in_crop
-from .reading import Reading, compare
+from ..faces.traces import Trace
+from ..faces.types import IBUG_68, Face, Faces
+from .earlier import CHANGED_BEFORE, EarlierPeople, at_one_place, read_remembered
+from .reading import Read, Reading, compare
 from .settings import ReaderSettings
 from .verdict import NOT_MEASURABLE, SAME_PERSON, STRANGER, Opinion, Verification, opinions, verify
 
-# Pictures [B, H, W, C] and faces of them -> a reading each, as of FaceReader.read.
-Read = Callable[[torch.Tensor, Faces], list[Reading]]
 Against = Callable[[Face, "Pair"], Verification]  # the verdict of a pair, after more than its own picture was asked
 
 
@@ -115,6 +113,7 @@ def identity_judge(
     swap: bool = False,
     among: Faces | None = None,
     against: Against | None = None,
+    earlier: Sequence[Trace] = (),
 ) -> Judge:
     """A judge for Look.judges that refuses who is still the same person, and who cannot be measured any more; and
     who is somebody else of the same picture, where both recognisers say so.
@@ -126,12 +125,15 @@ def identity_judge(
         among: all faces of the pictures, those that are kept too: also who was not painted, or whose crop was given up,
             is somebody else of the picture. None: those alone that are judged.
         against: is asked of each pair that is left, as ClipPeople.against; also where the original cannot be measured.
+        earlier: what the reports of earlier steps remember of these pictures: who was covered or painted by those is
+            somebody of the picture, be it with a stranger's face now.
     """
     # the look asks again about the faces that are left, when others were refused: what did not change is known
     befores: WeakKeyDictionary[Placement, Reading] = WeakKeyDictionary()
     known: WeakKeyDictionary[Placement, tuple[torch.Tensor, Verdict]] = WeakKeyDictionary()
 
     unjudged: dict[int, list[tuple[Face, Reading]]] = {}  # number of a picture -> those of it who are never judged
+    before_that = EarlierPeople(earlier, read, settings)
 
     def people_of(sights: Sequence[Sight]) -> list[tuple[Face, Reading]]:
         """Everybody of the picture of some sights, as it was."""
@@ -144,23 +146,27 @@ def identity_judge(
             left = [face for face in left if box_of(face) not in judged and face.size >= settings.min_size]
             found = read(image[None], _alone(left, image)) if left else []
             unjudged[index] = list(zip(left, found, strict=True))
-        return mine + unjudged.get(index, [])
+        # where an earlier step changed somebody, the picture shows a cover or a stranger
+        changed = before_that.of(index)
+        seen = mine + unjudged.get(index, [])
+        return [*changed, *(one for one in seen if not any(at_one_place(one[0], face) for face, _ in changed))]
 
     def is_readable(sight: Sight, neighbours: Sequence[tuple[Face, Reading]]) -> bool:
         own = sight.placement.face
-        is_asked = against is not None or any(one.measurable for face, one in neighbours if face is not own)
+        is_asked = against is not None or any(one.measurable for face, one in neighbours if not _is_own(own, face))
         return befores[sight.placement].measurable or (is_asked and own.size >= settings.min_size)
 
     def judge(sights: Sequence[Sight]) -> list[Verdict]:
         new = [sight for sight in sights if sight.placement not in known or not _is_as_it_was(sight, known)]
-        for sight in (sight for sight in new if sight.placement.repaints):
-            known[sight.placement] = _shown(sight).clone(), _judge_repaint(sight, read, settings)
+        repaints = [sight for sight in new if sight.placement.repaints]
         new = [sight for sight in new if not sight.placement.repaints]
         unread = [sight.placement for sight in new if sight.placement not in befores]
         if unread:
             faces = _alone([placement.face for placement in unread], unread[0].image)
             befores.update(zip(unread, read(unread[0].image[None], faces), strict=True))
-        neighbours = people_of(sights) if new and not swap else []
+        neighbours = people_of(sights) if (new or repaints) and not swap else []
+        for sight in repaints:
+            known[sight.placement] = _shown(sight).clone(), _judge_repaint(sight, neighbours, read, settings)
         hopeless = [sight for sight in new if not is_readable(sight, neighbours)]
         new = [sight for sight in new if is_readable(sight, neighbours)]
         said = [verify(befores[sight.placement], befores[sight.placement], settings) for sight in hopeless]
@@ -193,7 +199,7 @@ def against_first(sight: Sight, pair: Pair, read: Read, settings: ReaderSettings
         return pair.verification
     said = (
         verify(reading, result, settings)
-        for reading in map(partial(_read_remembered, read=read), sight.originals[1:])
+        for reading in map(partial(read_remembered, read=read), sight.originals[1:])
         for result in pair.results
     )
     return next((one for one in said if one.verdict == SAME_PERSON), pair.verification)
@@ -205,11 +211,26 @@ def _against_others(
     """The verdict of a pair that passed, or cannot be measured, also against the other people of its picture."""
     if pair.verification.verdict not in (STRANGER, NOT_MEASURABLE):
         return pair.verification
+    why = _whom_else(own, pair.results, others, settings)
+    return replace(pair.verification, verdict=SAME_PERSON, reason=why) if why else pair.verification
+
+
+def _whom_else(
+    own: Face, results: Sequence[Reading], others: Sequence[tuple[Face, Reading]], settings: ReaderSettings
+) -> str:
+    """Which of the other people of a picture the results of a face show, with the figures, in words; "" for none."""
     for face, reading in others:
-        is_own = face is own or (face.track is not None and face.track == own.track)
-        if not is_own and reading.measurable and (words := one_person(pair.results, [reading], settings)):
-            return replace(pair.verification, verdict=SAME_PERSON, reason=f"as another face of the picture: {words}")
-    return pair.verification
+        if not _is_own(own, face) and reading.measurable and (words := one_person(results, [reading], settings)):
+            name = CHANGED_BEFORE if face.source == CHANGED_BEFORE else "another face of the picture"
+            return f"as {name}: {words}"
+    return ""
+
+
+def _is_own(own: Face, other: Face) -> bool:
+    """Whether a face of the picture is the very one that is judged. What it was before an earlier step is not: it may
+    not come back.
+    """
+    return other is own or (other.track is not None and other.track == own.track)
 
 
 def one_person(firsts: Sequence[Reading], seconds: Sequence[Reading], settings: ReaderSettings) -> str:
@@ -233,22 +254,24 @@ def in_words(found: Sequence[Opinion]) -> str:
     return "; ".join(opinion.words for opinion in found)
 
 
-def _judge_repaint(sight: Sight, read: Read, settings: ReaderSettings) -> Verdict:
-    """Refuses a second pass that shows whom the face remembers; nothing is said of one whose original is not known."""
+def _judge_repaint(
+    sight: Sight, others: Sequence[tuple[Face, Reading]], read: Read, settings: ReaderSettings
+) -> Verdict:
+    """Refuses a second pass that shows whom the face remembers, or somebody else of its picture; nothing is said of one
+    whose original is not known.
+    """
+    own = sight.placement.face
+    if not sight.originals and not others:
+        return Verdict()
+    (result,) = read(sight.after[None], _alone([own], sight.after))
+    if not result.measurable:
+        return Verdict()
     for first in sight.originals:
-        (result,) = read(sight.after[None], _alone([sight.placement.face], sight.after))
-        verification = verify(_read_remembered(first, read), result, settings)
+        verification = verify(read_remembered(first, read), result, settings)
         if verification.verdict == SAME_PERSON:
             return verdict_of(verification)
-    return Verdict()
-
-
-def _read_remembered(original: np.ndarray, read: Read) -> Reading:
-    """The reading of what a face keeps of the picture that it was cut from, float32 [3, S, S]."""
-    crop = torch.from_numpy(original).movedim(0, 2).repeat_interleave(2, 0).repeat_interleave(2, 1)
-    side = crop.shape[0]
-    face = Face(0, box_in_crop(side), 1.0, five_points_in_crop(side), FIVE_POINTS, "original")
-    return read(crop[None], Faces(1, side, side, (face,)))[0]
+    why = _whom_else(own, [result], others, settings)
+    return Verdict(SAME_PERSON, why) if why else Verdict()
 
 
 def _is_as_it_was(sight: Sight, known: WeakKeyDictionary[Placement, tuple[torch.Tensor, Verdict]]) -> bool:

@@ -7,11 +7,10 @@ in lines or turned into its negative is a stranger to them; the look that Paste 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
-from ..faces.alignment import crop_faces
+from ..faces.alignment import remember_faces
 from ..faces.paste.coverage import oval_points
 from ..faces.paste.exchange import Originals
 from ..faces.paste.look import judge_likeness
@@ -24,7 +23,6 @@ _ONE_COLOUR = 8.0 / 255  # from the middle one, in every channel: a film's round
 _INNER = 0.8  # of the oval's size: in a film a cover follows the face, and leaves some of the rim where it lags behind
 _LIKE = 0.4  # with the original, from which on it is no cover but the face, made dark or pale
 _OF_INNER, _OF_OVAL = 0.98, 0.8  # shares that show the colour
-_SIDE = 160  # of the square that is looked at where no crop was cut
 
 
 def sights_of(before: torch.Tensor, after: torch.Tensor, faces: Faces) -> list[Sight]:
@@ -35,13 +33,7 @@ def sights_of(before: torch.Tensor, after: torch.Tensor, faces: Faces) -> list[S
         after: float [B, H, W, C], of the same size.
         faces: of these pictures.
     """
-    uncut = [i for i, face in enumerate(faces) if face.matrix is None or face.original is None]
-    members = list(faces)
-    if uncut:
-        _, cut = crop_faces(before, replace(faces, faces=tuple(members[i] for i in uncut), fingerprint=None), _SIDE)
-        for i, face in zip(uncut, cut, strict=True):
-            # the place is that of a crop that was cut already, where there is one
-            members[i] = face if members[i].matrix is None else replace(members[i], original=face.original)
+    members = remember_faces(before, faces)
     nothing = before.new_zeros((0, 0, 3))
     return [Sight(Placement(before[face.image_index], nothing, face), after[face.image_index]) for face in members]
 

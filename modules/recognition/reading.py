@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .head_pose import angle_between, angles
 from .settings import ReaderSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..faces.types import Faces
+
+# Pictures [B, H, W, C] and faces of them -> a reading each, as of FaceReader.read.
+Read = Callable[["torch.Tensor", "Faces"], "list[Reading]"]
 
 TOO_SMALL, TURNED_AWAY, NO_FACE, COVERED = "too small", "turned away", "no clear face", "covered or blurred"
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..faces.notes import ANOTHER_PERSON, NOT_ONE_PERSON, Doubt, Key
 from ..faces.outcomes import box_of
 from ..faces.types import Faces
+from .earlier import Somebody
 from .pairs import Pair, in_words, one_person
 from .reading import Reading, compare
 from .settings import ReaderSettings
@@ -136,7 +137,7 @@ def compare_faces(
     shown: Sequence[int],
     settings: ReaderSettings = ReaderSettings(),
     *,
-    kept: Sequence[tuple[int, Reading]] = (),
+    bystanders: Sequence[Somebody] = (),
     swapped: Collection[int] = (),
 ) -> tuple[dict[int, str], tuple[str, ...]]:
     """Results of one picture that are another person of it, and notes on these and on such that are one person.
@@ -149,7 +150,7 @@ def compare_faces(
         pairs: one a face.
         shown: places of the faces that are not covered.
         settings: the thresholds.
-        kept: number of the picture, and the original, of faces that were not changed.
+        bystanders: who else is, or was, in the pictures, and is none of the faces.
         swapped: places of faces that got another person's on purpose: several may have one.
 
     Returns:
@@ -168,7 +169,7 @@ def compare_faces(
                 what = f"the results of faces {first} and {second} are one person"
                 alike.setdefault(what, []).append(_Seen(_key(faces, j), _key(faces, i), words))
         originals = [(j, f"face {numbers[j]}", pairs[j].before) for j in members]
-        originals += [(-1, "a face that was kept", reading) for at, reading in kept if at == image]
+        originals += [(-1, somebody.name, somebody.reading) for somebody in bystanders if somebody.image == image]
         for i in seen:
             for j, name, original in originals:
                 if i != j and original.measurable and (words := one_person(pairs[i].results, [original], settings)):
@@ -186,16 +187,18 @@ def compare_with_clip(
     shown: Sequence[int],
     settings: ReaderSettings = ReaderSettings(),
     *,
+    bystanders: Sequence[Somebody] = (),
     left_out: Collection[int] = (),
 ) -> tuple[dict[int, str], tuple[str, ...]]:
     """Results of a clip that are another person of it who is to be seen in other frames: by the original that is most
-    usual for that person. Both recognisers have to say so.
+    usual for that person, be it one who is kept. Both recognisers have to say so.
 
     Args:
         faces: of a clip; those without a track are not compared.
         pairs: one a face.
         shown: places of the faces that are not covered.
         settings: the thresholds.
+        bystanders: who else is, or was, in the frames; those without a track are each one by itself.
         left_out: places of faces that need not be compared.
 
     Returns:
@@ -205,18 +208,24 @@ def compare_with_clip(
     for face, pair in zip(faces, pairs, strict=True):
         if face.track is not None and pair.before.measurable:
             tracks.setdefault(face.track, []).append(pair.before)
-    usual = {track: readings[most_usual(readings) or 0] for track, readings in tracks.items()}
-    names, originals = list(usual), list(usual.values())
+    for somebody in bystanders:
+        if somebody.track is not None and somebody.reading.measurable:
+            tracks.setdefault(somebody.track, []).append(somebody.reading)
+    people = [(track, readings[most_usual(readings) or 0]) for track, readings in tracks.items()]
+    others = [(track, f"person {track + 1}", reading) for track, reading in people]
+    others += [(None, one.name, one.reading) for one in bystanders if one.track is None and one.reading.measurable]
+    originals = [reading for _, _, reading in others]
     persons: dict[int, str] = {}
     changed: dict[str, list[_Seen]] = {}
     for i in shown:
         own = faces.faces[i].track
         if own is None or i in left_out or not pairs[i].results:
             continue
-        for other in near_by_dlib(pairs[i].results, originals, settings):
-            if names[other] != own and (words := one_person(pairs[i].results, [originals[other]], settings)):
-                persons.setdefault(i, f"as person {names[other] + 1} in other frames: {words}")
-                what = f"the result of person {own + 1} is person {names[other] + 1}, who is in other frames"
+        for at in near_by_dlib(pairs[i].results, originals, settings):
+            track, name, original = others[at]
+            if track != own and (words := one_person(pairs[i].results, [original], settings)):
+                persons.setdefault(i, f"as {name} in other frames: {words}")
+                what = f"the result of person {own + 1} is {name}, who is in other frames"
                 changed.setdefault(what, []).append(_Seen(_key(faces, i), _key(faces, i), words))
     return persons, tuple(_lines(changed, faces.image_count, ANOTHER_PERSON))
 

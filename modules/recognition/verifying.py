@@ -10,10 +10,12 @@ import torch
 
 from ..faces.alignment import check_faces
 from ..faces.paste.verdicts import Sight
+from ..faces.traces import Trace, shows_original
 from ..faces.types import Faces
+from .earlier import CHANGED_BEFORE, EarlierPeople, Somebody
 from .pairs import Pair, Read, against_first, read_pairs
 from .pixels import others_originals, own_originals, sights_of
-from .reading import NO_FACE, Reading
+from .reading import NO_FACE
 from .settings import ReaderSettings
 from .together import compare_faces, compare_with_clip, verify_tracks
 from .verdict import FAILED, SAME_PERSON, Verification
@@ -55,6 +57,7 @@ def verify_faces(
     *,
     covered: Collection[int] = (),
     swapped: Collection[int] = (),
+    earlier: Sequence[Trace] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Verified:
     """Verify the faces of pictures, or of the frames of a clip.
@@ -73,6 +76,8 @@ def verify_faces(
         settings: the thresholds.
         covered: places of faces that were covered on purpose: one that cannot be measured any more is no failure.
         swapped: places of faces that got another person's on purpose: several may have one.
+        earlier: what the reports of earlier steps remember of these pictures: where `before` shows already what became
+            of a face, it is still somebody whom no result may show.
         progress: called with (pictures done, all).
 
     Raises:
@@ -83,7 +88,8 @@ def verify_faces(
         return Verified()
     known: dict[int, Pair] = {}
     look = _Look(len(faces), covered, swapped)
-    kept: list[tuple[int, Reading]] = []
+    bystanders: list[Somebody] = []
+    before_that = EarlierPeople([trace for trace in earlier if not _is_seen(before, trace)], read, settings)
     unmarked = replace(faces, fingerprint=None)  # it was looked at already
     for start in range(0, faces.image_count, _AT_ONCE):
         stop = min(start + _AT_ONCE, faces.image_count)
@@ -97,16 +103,20 @@ def verify_faces(
                 known[place] = replace(pair, verification=against_first(sight, pair, read, settings))
             look.add(places, sights)
             others = replace(part, faces=part.kept, kept=())
-            images = [start + face.image_index for face in others]
-            kept += zip(images, read(before[start:stop], others), strict=True)
+            for face, reading in zip(others, read(before[start:stop], others), strict=True):
+                bystanders.append(Somebody(start + face.image_index, "a face that was kept", reading, face.track))
+            for image in range(start, stop):
+                bystanders += [Somebody(image, CHANGED_BEFORE, reading) for _, reading in before_that.of(image)]
         if progress is not None:
             progress(stop, faces.image_count)
     pairs = [known[i] for i in range(len(faces))]
     shown = [i for i, pair in enumerate(pairs) if i not in covered or pair.results]
     verified, notes = verify_tracks(faces, pairs, shown, settings)
     verified = [as_exchanged(one, pair) for one, pair in zip(verified, pairs, strict=True)]
-    persons, more = compare_faces(faces, pairs, shown, settings, kept=kept, swapped=swapped)
-    elsewhere, others = compare_with_clip(faces, pairs, shown, settings, left_out={*persons, *swapped})
+    persons, more = compare_faces(faces, pairs, shown, settings, bystanders=bystanders, swapped=swapped)
+    elsewhere, others = compare_with_clip(
+        faces, pairs, shown, settings, bystanders=bystanders, left_out={*persons, *swapped}
+    )
     persons, more = elsewhere | persons, (*more, *others)
     originals = look.end()
     said = [refused(one, originals.get(i) or persons.get(i)) if i in shown else None for i, one in enumerate(verified)]
@@ -149,6 +159,11 @@ class _Look:
         for at, why in others_originals([sight for _, sight in self._left], judged).items():
             self._found.setdefault(places[at], why)
         self._left = []
+
+
+def _is_seen(before: torch.Tensor, trace: Trace) -> bool:
+    """Whether the originals still show a face as it was before the step that changed it."""
+    return trace.image >= len(before) or shows_original(before[trace.image], trace)
 
 
 def _image_of(member: tuple[int, Sight]) -> int:

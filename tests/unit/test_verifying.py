@@ -16,6 +16,7 @@ from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.fingerprint import take_fingerprint
 from face_anonymizer.modules.faces.outcomes import FOUND, REDACTED, SWAPPED
+from face_anonymizer.modules.faces.paste.cover_and_look import cover_and_look
 from face_anonymizer.modules.faces.paste.look import Look
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
 from face_anonymizer.modules.faces.paste.placement import placements_in
@@ -279,6 +280,13 @@ def test_a_result_that_is_somebody_of_other_frames_does_not_pass():
     assert any(note.startswith("the result of person 1 is person 2, who is in other frames") for note in found.notes)
     swapped = verify_faces(before, after, faces, stand_in(originals, results), swapped=[1])
     assert swapped.verifications[1].passed
+    unselected = replace(faces, faces=faces.faces[:2], kept=faces.faces[2:])
+    found = verify_faces(before, after, unselected, stand_in(originals, results))
+    assert [one.verdict for one in found.verifications] == [STRANGER, SAME_PERSON]
+    assert found.verifications[1].reason.startswith("as person 2 in other frames: dlib's distance is 0.1")
+    untracked = replace(unselected, kept=tuple(replace(face, track=None) for face in unselected.kept))
+    found = verify_faces(before, after, untracked, stand_in(originals, results))
+    assert found.verifications[1].reason.startswith("as a face that was kept in other frames: dlib's distance is 0.1")
 
 
 def test_a_face_that_shows_one_colour_is_covered_whoever_did_it(reader, photo):
@@ -423,6 +431,40 @@ def test_a_paste_refuses_who_is_somebody_else_of_the_picture():
         look = Look(judges=(identity_judge(read, among=of),))
         entry = replace_faces(image, crops, of, PasteSettings(**more), look=look)[2].entries[0]
         assert entry.action == "redacted" and "as another face of the picture" in entry.reason, of
+
+
+def test_who_was_covered_or_painted_in_a_first_step_is_somebody_all_the_same():
+    """The second face is covered first; then the first one is painted as that person, who is nowhere to be seen."""
+    image, first, second = smooth(0, 128, 256), reading(), reading(1.9, -0.5)
+    boxes = ([20.0, 20, 100, 110], [150.0, 20, 230, 110])
+    faces = Faces(1, 128, 256, tuple(Face(0, np.array(b), 0.9, np.zeros((0, 2)), BOX_ONLY, "t") for b in boxes))
+    left, right = (replace(faces, faces=faces.faces[i : i + 1], kept=faces.faces[1 - i : 2 - i]) for i in (0, 1))
+    covered, _, report = cover_and_look(image, right)
+    _, left = crop_faces(covered, left, 96)
+    shows_second = smooth(1, 96, 96)
+
+    def read(pictures, of):
+        """By what is shown: the first face, a cover, a small picture that is remembered, or what was painted."""
+        if pictures.shape[1] == pictures.shape[2]:
+            return [second for _ in of]
+        nothing = reading(reason="covered or blurred")
+        as_it_was = [torch.equal(pictures[face.image_index], covered[0]) for face in of]
+        sides = [face.box[0] < 128 for face in of]
+        return [
+            (first if was else second) if is_left else nothing for was, is_left in zip(as_it_was, sides, strict=True)
+        ]
+
+    for earlier, action in (((), "anonymized"), (report.traces, "redacted")):
+        look = Look(judges=(identity_judge(read, among=left, earlier=earlier),))
+        pasted, _, done = replace_faces(covered, shows_second, left, PasteSettings(), look=look)
+        entry = next(entry for entry in done.entries if entry.action != "kept")
+        assert entry.action == action, entry.reason
+    assert entry.reason.startswith("same person: as a face that an earlier step changed: dlib's distance is 0.000")
+    pasted = replace_faces(covered, shows_second, left, PasteSettings())[0]
+    for earlier, passed in (((), True), (report.traces, False)):
+        found = verify_faces(covered, pasted, left, read, earlier=earlier)
+        assert found.verifications[0].passed == passed, found.verifications[0].reason
+    assert report.traces[0].original is not None and not {"original", "traces"} & report.to_dict().keys()
 
 
 def smooth(seed, height, width):

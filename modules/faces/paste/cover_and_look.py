@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ..alignment import check_faces
+from ..alignment import check_faces, remember_faces
 from ..detect.glance import of_one_picture
 from ..numbers import named_faces, percent
 from ..outcomes import AS_SEEN, KEPT, KEPT_BY_USER, OVAL_TOO, REDACTED, Outcome
@@ -15,11 +15,9 @@ from ..report import Report, entries_elsewhere, report_faces
 from ..settings import RedactSettings
 from ..types import Face, Faces
 from .coverage import LEAST, covered_share
-from .look import Look, faces_seen, judge_glance, judge_seen
+from .look import STILL_FOUND, Look, faces_seen, judge_glance, judge_seen
 from .masks import FaceShapes
 from .redaction import cover
-
-_STILL_FOUND = 0.5  # score from which a face that was covered still counts as one
 
 
 def cover_and_look(
@@ -81,7 +79,7 @@ def cover_and_look(
             found = look.find(result[index], alone, ())
             elsewhere += [replace(face, image_index=index) for face in found.elsewhere]
             for i, score in zip(places, found.scores, strict=True):
-                verdict = judge_glance(score, _STILL_FOUND, painted=False)
+                verdict = judge_glance(score, STILL_FOUND, painted=False)
                 if verdict.refused and outcomes[i].action == look.action:
                     failed = KEPT if settings.mode == "solid" else look.action
                     outcomes[i] = Outcome(failed, verdict.reason, verdict.word, outcomes[i].covered)
@@ -90,7 +88,9 @@ def cover_and_look(
     for i, outcome in outcomes.items():
         if outcome.action == REDACTED:
             outcomes[i] = outcome._replace(cover=settings.mode)
-    report = report_faces(faces, look.action, reasons=outcomes).traced(images, result, look.looks_at)
+    # who was covered is still somebody whom a later step's results may not show; of a film, in some frames
+    known = remember_faces(images, replace(faces, faces=tuple(f for f in faces if look.looks_at(f.image_index))))
+    report = report_faces(faces, look.action, reasons=outcomes).traced(images, result, look.looks_at, known)
     return result, mask, replace(report, elsewhere=entries_elsewhere(elsewhere))
 
 

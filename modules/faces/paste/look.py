@@ -48,6 +48,7 @@ LEAST_DEGREE = 0.5  # of the identity, (1 - degree) is kept (equations 1 and 2 o
 LEAST_AT_PLACE = 0.4  # intersection over union; of a face that stands half its width aside it is 0.33
 LEAST_OF_SEEN = 0.75  # of the oval of what our detector sees where another one found a face: boxes differ
 MOST_BLENDED = 0.1  # of the original's colours in the whole crop: as of the oval's area
+STILL_FOUND = 0.5  # of a detector's score, from which a face that was covered still counts as one
 MOST_KEPT_DENOISE = 0.5  # of a latent of the original: at it the person is still plainly there
 
 
