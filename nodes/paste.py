@@ -2,16 +2,18 @@
 
 import math
 
+import torch
 from comfy_api.latest import io
 
-from ..modules.faces.alignment import crop_faces
+from ..modules.faces.alignment import check_faces, crop_faces
 from ..modules.faces.numbers import note_on_numbers
 from ..modules.faces.outcomes import ANONYMIZED, SWAPPED
 from ..modules.faces.paste.look import Look
 from ..modules.faces.paste.paste_or_redact import replace_faces
-from ..modules.faces.paste.verdicts import STILL_ORIGINAL, UNCHANGED
+from ..modules.faces.paste.verdicts import STILL_ORIGINAL, UNCHANGED, Judge
 from ..modules.faces.report import Report
 from ..modules.faces.settings import FALLBACKS, PARTS, REGIONS, PasteSettings
+from ..modules.faces.types import Faces
 from ..modules.host.detector import looker
 from ..modules.host.landmarks import landmark_faces
 from ..modules.host.origins import content_of
@@ -21,6 +23,7 @@ from ..modules.output.repaints import kept_by_blends, refinements
 from ..modules.output.starts import noise_at_start
 from ..modules.output.swaps import is_swap
 from ..modules.output.upstream import nodes_upstream, numbers_upstream
+from ..modules.recognition.clip_people import meet
 from ..modules.recognition.landmarks import ALIGNMENTS, DETECTED, LANDMARKS
 from ..modules.recognition.pairs import identity_judge
 from ..modules.recognition.settings import AUTO, OFF, VERIFY
@@ -257,7 +260,7 @@ class FaceAnonPasteFaces(io.ComfyNode):
         swap = action == SWAPPED or _is_swap(cls)
         degree, denoise = (None, None) if swap else _painted(cls)
         is_verified, note = _verification(cls, verify) if len(faces) else (False, "")
-        judges = (identity_judge(face_reader(), swap=swap, among=faces),) if is_verified else ()
+        judges = (_identity_judge(image, faces, swap, report),) if is_verified else ()
         look = Look(action, seed, degree, denoise, looker(), judges=judges, swap=swap, blended=_blended(cls))
         progress = step_progress(len(image))
         *pasted, done = replace_faces(
@@ -267,6 +270,23 @@ class FaceAnonPasteFaces(io.ComfyNode):
         notes = (*notes, *note_on_numbers(faces, keep, "keep"))
         done = done.noting(*notes).continued(report, image, pasted[0])
         return io.NodeOutput(*pasted, done, ui=show_report(cls, done))
+
+
+def _identity_judge(image: torch.Tensor, faces: Faces, swap: bool, earlier: Report | None) -> Judge:
+    """Who looks at identities: of the frames of a clip, in which people are followed, everybody of it counts."""
+    read = face_reader()
+    is_clip = not swap and any(face.track is not None for face in faces)
+    if is_clip:
+        check_faces(image, faces)
+    people = meet(image, faces, read) if is_clip else None
+    is_about = earlier is not None and image.shape[:3] == (earlier.images, earlier.height, earlier.width)
+    return identity_judge(
+        read,
+        swap=swap,
+        among=faces,
+        against=None if people is None else people.against,
+        earlier=earlier.traces if earlier is not None and is_about else (),
+    )
 
 
 def _verification(node: type[io.ComfyNode], verify: str) -> tuple[bool, str]:

@@ -7,14 +7,16 @@ import torch
 from comfy_api.latest import io
 
 from ..modules.faces.drawing import RIGHT, UNKNOWN, WRONG, Colour, draw_words
-from ..modules.faces.outcomes import FOUND, REDACTED, SWAPPED, box_of
+from ..modules.faces.outcomes import FOUND, REDACTED, SWAPPED
 from ..modules.faces.paste.masks import FaceShapes
 from ..modules.faces.paste.redaction import cover
 from ..modules.faces.report import Report, report_faces
 from ..modules.faces.settings import RedactSettings
 from ..modules.faces.traces import by_image, open_faces
 from ..modules.faces.types import Faces
+from ..modules.host.detector import looker
 from ..modules.host.reader import face_reader
+from ..modules.recognition.covers import not_covered, uncovered
 from ..modules.recognition.verdict import STRANGER, Verification, drift_words
 from ..modules.recognition.verifying import Verified, verify_faces
 from .graph import ASKED
@@ -60,12 +62,18 @@ class FaceAnonVerifyFaces(io.ComfyNode):
         _check_order(before, after, report)
         faces = faces if report is None else report.as_known(faces)
         actions = [None] * len(faces) if report is None else report.actions_of(faces)
+        covered = _places(actions, REDACTED)
+        traces = report.traces if report is not None and _is_about(report, (before, after), faces) else None
+        # a report of other pictures is refused below
+        shown = {} if traces is None else uncovered(before, after, faces, covered, traces=traces, find=looker())
         verified = verify_faces(
             *(before, after, faces, face_reader()),
-            covered=_places(actions, REDACTED) - _open(after, faces, report),
+            covered=covered - shown.keys(),
             swapped=_places(actions, SWAPPED),
+            earlier=traces or (),
             progress=step_progress(len(before)),
         )
+        verified = not_covered(verified, shown)
         done = _enriched(report, faces, verified, drawn_faces_note(models_upstream(cls, "after")))
         failed = _parted(faces, verified.failed)
         preview = draw_words(after, faces, [_word(one) for one in verified.verifications])
@@ -84,12 +92,10 @@ def _check_order(before: torch.Tensor, after: torch.Tensor, report: Report | Non
         raise ValueError("before shows what became of the faces, after shows them as they were: exchange the two.")
 
 
-def _open(after: torch.Tensor, faces: Faces, report: Report | None) -> set[int]:
-    """The places of faces that a picture shows as they were before the report changed them."""
-    if report is None or after.shape[:3] != (report.images, report.height, report.width):
-        return set()
-    keys = open_faces(after, by_image(report.traces))
-    return {i for i, face in enumerate(faces) if (face.image_index, box_of(face)) in keys}
+def _is_about(report: Report, pictures: Sequence[torch.Tensor], faces: Faces) -> bool:
+    """Whether a report is about as many pictures of this size."""
+    sizes = {tuple(images.shape[:3]) for images in pictures} | {(faces.image_count, faces.height, faces.width)}
+    return sizes == {(report.images, report.height, report.width)}
 
 
 def _places(actions: Sequence[str | None], wanted: str) -> frozenset[int]:

@@ -174,6 +174,17 @@ def shows_result(image: torch.Tensor, trace: Trace) -> bool:
     return _shows(image, trace, trace.after, trace.before, _CLEARLY)
 
 
+def shows_cover(image: torch.Tensor, key: Key, trace: Trace | None) -> bool:
+    """Whether a picture shows nothing in a face's box, or what came out of the step that covered it.
+
+    Args:
+        image: float [H, W, C], 0..1.
+        key: of the face.
+        trace: of the step; None: not known.
+    """
+    return samples_of(image, key[1]).std() < FLAT or (trace is not None and shows_result(image, trace))
+
+
 def _shows(image: torch.Tensor, trace: Trace, one: np.ndarray, other: np.ndarray, share: float) -> bool:
     """Whether one state leaves of a picture's pixels less unexplained than a share of what the other leaves."""
     one, other = one.astype(np.float64), other.astype(np.float64)

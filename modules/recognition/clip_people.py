@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..faces.notes import NOT_ONE_PERSON, Doubt, Key
 from ..faces.outcomes import box_of
-from ..faces.types import Face
+from ..faces.track.tracking import key_frames
+from ..faces.types import Face, Faces
 from .pairs import Pair, one_person
-from .reading import Reading, compare
+from .reading import Read, Reading, compare
 from .settings import ReaderSettings
 from .together import most_usual, near_by_dlib, note_on_person
 from .verdict import SAME_PERSON, Verification, opinions, verify
+
+if TYPE_CHECKING:
+    import torch
 
 KEY_FRAMES = 5  # of a person, of which the originals are remembered
 _OTHERS = 32  # people a result is compared with, the nearest in time: of hundreds some look like any stranger
@@ -206,6 +212,34 @@ class ClipPeople:
             places = {track: most_usual(readings) for track, readings in self._originals.items()}
             self._usual = {track: self._originals[track][i] for track, i in places.items() if i is not None}
         return self._usual
+
+
+def key_faces(faces: Faces) -> dict[int, list[Face]]:
+    """The faces by which the people of a clip are remembered, those who are kept too: number of a frame -> faces."""
+    found: dict[int, list[Face]] = {}
+    for some in (faces.faces, faces.kept):
+        keys = key_frames(replace(faces, faces=some, kept=()), KEY_FRAMES)
+        for place in chain.from_iterable(keys.values()):
+            found.setdefault(some[place].image_index, []).append(some[place])
+    return found
+
+
+def meet(images: torch.Tensor, faces: Faces, read: Read, settings: ReaderSettings = ReaderSettings()) -> ClipPeople:
+    """The people of a clip whose frames are all at hand.
+
+    Args:
+        images: float [B, H, W, C], 0..1, the originals.
+        faces: of these, followed.
+        read: the reader.
+        settings: the thresholds.
+    """
+    people = ClipPeople(settings)
+    for number, members in key_faces(faces).items():
+        here = tuple(replace(face, image_index=0) for face in members)
+        seen = read(images[number : number + 1], Faces(1, faces.height, faces.width, here))
+        for face, reading in zip(members, seen, strict=True):
+            people.learn(face, reading)
+    return people
 
 
 def _small(reading: Reading) -> Reading:

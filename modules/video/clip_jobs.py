@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +30,10 @@ from ..faces.report_checks import refuse_originals
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
 from ..faces.traces import by_image, open_faces
 from ..faces.track.following import follow_faces
-from ..faces.track.tracking import key_frames
-from ..faces.types import Face, Faces
+from ..faces.types import Faces
 from ..model.engine import Engine
 from ..model.settings import PaintSettings
-from ..recognition.clip_people import KEY_FRAMES, ClipPeople
+from ..recognition.clip_people import ClipPeople, key_faces
 from ..recognition.pairs import Read, identity_judge
 from ..recognition.verifying_film import verify_film
 from .containers import Source
@@ -206,11 +204,7 @@ class ClipJobs:
     def _meet(self, clip: Clip, faces: Faces) -> ClipPeople:
         """The people of a clip, those who are kept too, as some frames of each show them."""
         people, read = ClipPeople(), self.machine.reader()
-        keys: dict[int, list[Face]] = {}
-        for some in (faces.faces, faces.kept):
-            alone = replace(faces, faces=some, kept=())
-            for place in chain.from_iterable(key_frames(alone, KEY_FRAMES).values()):
-                keys.setdefault(some[place].image_index, []).append(some[place])
+        keys = key_faces(faces)
         for number, frame in read_frames(clip.source, keys, clip.window):
             self.machine.check_interrupted()
             here = tuple(replace(face, image_index=0) for face in keys[number])

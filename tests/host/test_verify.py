@@ -22,6 +22,8 @@ from face_anonymizer.nodes import model, reporting
 # Most tests here search the same pictures; none of them is about the network.
 pytestmark = pytest.mark.usefixtures("remembered_looks")
 
+TEMPLATES = Path(importlib.util.find_spec("comfyui_workflow_templates_media_image").origin).parent / "templates"
+
 
 def load(path):
     return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).float()[None] / 255
@@ -130,6 +132,43 @@ def test_a_small_face_that_is_open_is_not_covered_whatever_its_report_says(photo
     assert len(right[2]) == 0 and "1: covered" in right.ui["text"][0]
 
 
+@pytest.mark.parametrize("change", ["turned", "negative", "moved"])
+def test_a_small_face_is_open_however_it_is_turned(photo, change):
+    """What the report's few pixels do not know for the original; the detector does."""
+    small = torch.nn.functional.interpolate(photo[0].movedim(-1, 1), scale_factor=0.28, mode="area").movedim(1, -1)
+    faces = pack.FaceAnonDetectFaces.execute(small)[0]
+    _, _, done = pack.FaceAnonRedactFaces.execute(small, faces).result
+    x0, y0, x1, y1 = (int(edge) for edge in faces.faces[0].box + np.array([-4, -4, 5, 5]))
+    after, square = small.clone(), small[:, y0:y1, x0:x1]
+    if change == "moved":
+        square = small[:, y0:y1, x0 - 2 : x1 - 2]
+    after[:, y0:y1, x0:x1] = {"turned": square.flip(1, 2), "negative": 1 - square, "moved": square}[change]
+    output = pack.FaceAnonVerifyFaces.execute(small, after, faces, done)
+    assert len(output[2]) == 1 and output[3].entries[0].verification["of"] == "result", output.ui["text"]
+
+
+def test_frames_of_a_clip_are_held_against_all_its_people(photo, stranger):
+    """A result in the first frame is another picture of the person of the second: Paste Faces looks at the clip."""
+    shown = []
+    for number in (1, 2):
+        images = load(TEMPLATES / f"api_magnific_image_relight-{number}.webp")
+        found = pack.FaceAnonDetectFaces.execute(images, max_faces=1)[0]
+        shown.append(pack.FaceAnonCropFaces.execute(images, found, 192)[0])
+    frames = torch.full((2, 240, 240, 3), 0.5)
+    frames[:, 24:216, 24:216] = torch.cat([photo[1], shown[0]])
+    faces = pack.FaceAnonDetectFaces.execute(frames)[0]
+    faces = pack.FaceAnonCropFaces.execute(frames, faces, 192)[1]
+    assert len(faces) == 2
+    crops = torch.cat([shown[1], stranger])
+    done = pack.FaceAnonPasteFaces.execute(frames, faces, crops, verify="on")[2]
+    assert done.count() == {"anonymized": 2}, "photos of a batch have nothing to do with each other"
+    followed = tuple(dataclasses.replace(face, track=face.image_index) for face in faces)
+    faces = dataclasses.replace(faces, faces=followed)
+    done = pack.FaceAnonPasteFaces.execute(frames, faces, crops, verify="on")[2]
+    assert [entry.action for entry in done.entries] == ["redacted", "anonymized"]
+    assert done.entries[0].reason.startswith("same person: like somebody else of the clip: dlib's distance")
+
+
 def test_the_first_original_is_who_must_not_come_back(photo, stranger, fixtures):
     """Half of her over a stranger who was pasted before: another one of the picture at hand, but not of hers."""
     images, _, faces = photo
@@ -191,11 +230,10 @@ def test_the_reader_leaves_nothing_loaded(photo, stranger):
 @pytest.mark.parametrize("name", ["api_magnific_image_relight", "api_grok_imagine_image_quality_image_edit"])
 def test_one_person_in_two_pictures_is_no_stranger(name):
     """Generated people of ComfyUI's own template pictures, shown twice: in other light, with other hair and props."""
-    folder = Path(importlib.util.find_spec("comfyui_workflow_templates_media_image").origin).parent / "templates"
     network, reader = load_face_networks(), FaceReader()
     read = []
     for number in (1, 2):
-        images = load(folder / f"{name}-{number}.webp")
+        images = load(TEMPLATES / f"{name}-{number}.webp")
         faces = detect_faces(network, images)
         largest = max(faces, key=lambda face: face.size)
         read += reader.read(images, dataclasses.replace(faces, faces=(largest,)))

@@ -16,7 +16,7 @@ from face_anonymizer.modules.faces.notes import NOT_ONE_PERSON
 from face_anonymizer.modules.faces.settings import SAME_NOISE, PasteSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces, Painted
 from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
-from face_anonymizer.modules.recognition.clip_people import ClipPeople
+from face_anonymizer.modules.recognition.clip_people import ClipPeople, meet
 from face_anonymizer.modules.recognition.pairs import Pair
 from face_anonymizer.modules.recognition.verdict import NOT_MEASURABLE, SAME_PERSON, STRANGER, verify
 from face_anonymizer.modules.video.clip_jobs import Clip, ClipJobs, Machine
@@ -67,6 +67,25 @@ def test_against_a_single_other_frame_or_another_person_both_have_to_say_so():
         assert people.against(face(), pair(reading(), alone)).verdict == STRANGER
     small = face(box=np.array([0.0, 0, 30, 30]))
     assert people.against(small, pair(HIDDEN, own)).verdict == NOT_MEASURABLE, "pasted so small, nobody reads it"
+
+
+def test_people_are_met_in_the_frames_of_a_clip_also_those_who_are_kept():
+    other = reading(4.0, -1)
+    chosen = tuple(face(frame) for frame in range(3))
+    kept = tuple(face(frame, track=1) for frame in (3, 4))
+    faces = Faces(5, 64, 64, chosen, kept)
+    asked = []
+
+    def read(pictures, of):
+        frame = int(pictures[0, 0, 0, 0])
+        asked.append(frame)
+        return [reading() if frame < 3 else other for _ in of]
+
+    frames = torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 64, 64, 3)
+    people = meet(frames, faces, read)
+    assert sorted(asked) == [0, 1, 2, 3, 4], "each frame that shows a key face is read once"
+    said = people.against(chosen[0], pair(reading(), reading(4.1, -1)))
+    assert said.verdict == SAME_PERSON and said.reason.startswith("like somebody else of the clip: dlib's distance")
 
 
 def test_of_very_many_people_those_nearest_in_time_are_compared():
