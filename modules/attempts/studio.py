@@ -13,6 +13,7 @@ from ..faces.types import Face, Faces, Painted
 from ..model.engine import Engine, Progress
 from ..model.painting import Sitting
 from ..model.settings import PaintSettings
+from ..model.sources import SourceFaces
 from ..recognition.verdict import Verification
 from .loop import Chosen, Sitter, choose_attempts
 from .schedule import Attempt
@@ -20,7 +21,7 @@ from .settings import AttemptSettings
 
 # (original crops, results, the faces of both) -> what recognisers say of each; crops float [N, S, S, 3], 0..1
 Recognise = Callable[[torch.Tensor, torch.Tensor, Sequence[Face]], Sequence[Verification]]
-SourcesOf = Callable[[Sequence[int]], torch.Tensor]
+SourcesOf = Callable[[Sequence[int]], SourceFaces]
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Studio:
         faces: Sequence[Face],
         sitters: Sequence[Sitter],
         *,
-        sources: torch.Tensor | None = None,
+        sources: SourceFaces | None = None,
         is_planned: bool = True,
     ) -> list[Chosen]:
         """Choose the attempt of sitters whose crops go through the networks together.

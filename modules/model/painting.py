@@ -14,6 +14,8 @@ import torch
 from .engine import Engine, Progress
 from .references import EncodedImages, References, source_reference
 from .settings import PaintSettings, SamplerSettings
+from .sources import SourceFaces, Sources
+from .states import ImageEmbeds, ReferenceStates
 
 
 def anonymize_crops(
@@ -43,7 +45,7 @@ def anonymize_crops(
 
 def swap_crops(
     engine: Engine,
-    sources: torch.Tensor,
+    sources: torch.Tensor | Sources,
     crops: torch.Tensor,
     offsets: Sequence[int],
     settings: PaintSettings,
@@ -57,7 +59,8 @@ def swap_crops(
 
     Args:
         engine: of the model.
-        sources: aligned faces, float [M, S', S', 3 or 4], 0..1.
+        sources: aligned faces, float [M, S', S', 3 or 4], 0..1; or Sources of the crops' size, of which each face is
+            read once for all calls.
         crops, offsets, settings, progress: see anonymize_crops.
         which: N indices, which crop gets which source. None: one source serves all, or each crop has its own.
 
@@ -67,17 +70,17 @@ def swap_crops(
     Raises:
         ValueError: for another number of offsets or sources than of crops.
     """
-    sources_of = sources_for(sources, crops, which)
+    sources_of = sources_for(engine, sources, crops, which)
     return _paint(engine, crops, offsets, settings, progress=progress, sources_of=sources_of)
 
 
 def sources_for(
-    sources: torch.Tensor, crops: torch.Tensor, which: Sequence[int] | None = None
-) -> Callable[[Sequence[int]], torch.Tensor]:
+    engine: Engine, sources: torch.Tensor | Sources, crops: torch.Tensor, which: Sequence[int] | None = None
+) -> Callable[[Sequence[int]], SourceFaces]:
     """A function that gives the sources of the crops at some places.
 
     Args:
-        sources, crops, which: see swap_crops.
+        engine, sources, crops, which: see swap_crops.
 
     Raises:
         ValueError: for another number of sources than of crops.
@@ -86,13 +89,8 @@ def sources_for(
         if len(sources) not in (1, len(crops)):
             raise ValueError(f"There are {len(sources)} source faces for {len(crops)} crops: give one, or one a crop.")
         which = [0] * len(crops) if len(sources) == 1 else range(len(crops))
-    resized = _resize(sources, crops.shape[1])
-
-    def sources_of(places: Sequence[int]) -> torch.Tensor:
-        indices = [which[place] for place in places]
-        return resized[indices[:1] if len(set(indices)) == 1 else indices]  # states of one source serve all crops
-
-    return sources_of
+    faces = sources if isinstance(sources, Sources) else Sources(engine, sources, crops.shape[1])
+    return lambda places: faces.of([which[place] for place in places])
 
 
 def paint_references(
@@ -135,11 +133,11 @@ class Sitting:
         engine: of the model.
         crops: aligned faces, float [N, S, S, 3 or 4], 0..1, as many as may go through at once.
         sampler: how the latents are sampled.
-        sources: aligned faces whose identity they get, N of them or one for all; None: each crop is its own source.
+        sources: whose identity they get, N of them or one for all; None: each crop is its own source.
     """
 
     def __init__(
-        self, engine: Engine, crops: torch.Tensor, sampler: SamplerSettings, sources: torch.Tensor | None = None
+        self, engine: Engine, crops: torch.Tensor, sampler: SamplerSettings, sources: SourceFaces | None = None
     ):
         self._engine, self._crops, self._sampler, self._sources = engine, crops, sampler, sources
         self._first: References | None = None
@@ -168,22 +166,29 @@ class Sitting:
         return paint_references(self._engine, self._references(degree, which), seeds, self._sampler, on_step)
 
     def _references(self, degree: float, which: Sequence[int] | None) -> References:
-        driving, source = self._encoded
+        driving = self._driving
         if self._first is None:
-            self._first = References.of(self._engine, source, driving, degree)
+            states, embeds = self._source(degree, None)
+            driving_states = self._engine.driving_states(driving.latents, driving.embeds)
+            self._first = References(states, driving_states, embeds, driving.embeds)
         mine = self._first if which is None else self._first.part(which)
         if mine.source_embeds.degree == degree:
             return mine
-        if which is not None and source.embeds.batch > 1:
-            source = source.part(which)
-        states, embeds = source_reference(self._engine, source, degree)
+        states, embeds = self._source(degree, which)
         return replace(mine, source_states=states, source_embeds=embeds)
 
+    def _source(self, degree: float, which: Sequence[int] | None) -> tuple[ReferenceStates, ImageEmbeds]:
+        if self._sources is not None:
+            return self._sources.part(which).read(degree)
+        source = self._driving
+        if which is not None and source.embeds.batch > 1:
+            source = source.part(which)
+        return source_reference(self._engine, source, degree)
+
     @cached_property
-    def _encoded(self) -> tuple[EncodedImages, EncodedImages]:
-        """The crops as driving images, and their sources."""
-        driving = EncodedImages.of(self._engine, self._crops)
-        return driving, driving if self._sources is None else EncodedImages.of(self._engine, self._sources)
+    def _driving(self) -> EncodedImages:
+        """The crops as driving images."""
+        return EncodedImages.of(self._engine, self._crops)
 
 
 def _paint(
@@ -193,7 +198,7 @@ def _paint(
     settings: PaintSettings,
     *,
     progress: Progress | None,
-    sources_of: Callable[[Sequence[int]], torch.Tensor] | None = None,
+    sources_of: Callable[[Sequence[int]], SourceFaces] | None = None,
 ) -> torch.Tensor:
     """anonymize_crops, or swap_crops where sources_of gives the sources of a part of the crops."""
     if len(offsets) != len(crops):
@@ -208,11 +213,3 @@ def _paint(
         seeds = [settings.seed_of(offset) for offset in offsets[part]]
         painted.append(sitting.paint(seeds, settings.degree, progress.step))
     return torch.cat(painted) if painted else crops[..., :3].float()
-
-
-def _resize(images: torch.Tensor, size: int) -> torch.Tensor:
-    if images.shape[1:3] == (size, size):
-        return images
-    moved = images[..., :3].float().movedim(-1, 1)
-    moved = torch.nn.functional.interpolate(moved, (size, size), mode="bicubic", antialias=True, align_corners=False)
-    return moved.clamp(0, 1).movedim(1, -1)

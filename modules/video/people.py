@@ -20,6 +20,7 @@ from ..faces.types import Faces, Painted
 from ..model.engine import Engine
 from ..model.painting import anonymize_crops, runs, sources_for, swap_crops
 from ..model.settings import PaintSettings
+from ..model.sources import Sources
 
 
 class PeoplePainter:
@@ -67,7 +68,7 @@ class PeoplePainter:
         self._model, self._painting, self._proof = model, painting, proof
         counts = (len(best), *batches)
         self._progress = model.progress(painting, sum(runs(count, painting) for count in counts), sum(counts))
-        self._synthetic: torch.Tensor | None = None  # a crop for each person
+        self._synthetic: Sources | None = None  # a crop for each person, read once for all frames
         self._row_of_track: dict[int | None, int] = {track: row for row, track in enumerate(best)}
         self._people: dict[int | None, Painted] = {}  # of "same face", how each person was painted
         self._chosen: dict[int | None, tuple[Attempt, int]] = {}  # of "same noise", each person's attempt
@@ -120,25 +121,27 @@ class PeoplePainter:
     def _paint_people(self, crops: torch.Tensor, tracks: list[int], faces: Faces, places: list[int]) -> None:
         """Anonymize the best frame of each person."""
         if self._proof is None:
-            self._synthetic = anonymize_crops(self._model, crops, tracks, self._painting, self._progress)
+            synthetic = anonymize_crops(self._model, crops, tracks, self._painting, self._progress)
+            self._synthetic = Sources(self._model, synthetic, crops.shape[1])
             return
         alone = replace(faces, faces=tuple(faces.faces[place] for place in places))
-        self._synthetic, told = self._studio(self._proof).paint_faces(crops, alone)
+        synthetic, told = self._studio(self._proof).paint_faces(crops, alone)
+        self._synthetic = Sources(self._model, synthetic, crops.shape[1])
         self._people = {face.track: face.painted for face in told if face.painted is not None}
 
     def _swap_people(
-        self, proof: Proof, synthetic: torch.Tensor, crops: torch.Tensor, faces: Faces
+        self, proof: Proof, synthetic: Sources, crops: torch.Tensor, faces: Faces
     ) -> tuple[torch.Tensor, Faces]:
         """Put each person's synthetic face on its frames; those of a person of whom no attempt passed are NaN."""
         people = [self._people[face.track] for face in faces]
         told = [replace(face, painted=how) for face, how in zip(faces, people, strict=True)]
-        result = torch.full_like(crops[..., :3], torch.nan, dtype=torch.float32, device=synthetic.device)
+        result = torch.full_like(crops[..., :3], torch.nan, dtype=torch.float32, device=synthetic.images.device)
         fit = [place for place, how in enumerate(people) if how.kept or not how.refused]
         if fit:
             some = replace(faces, faces=tuple(faces.faces[place] for place in fit))
             swap = replace(self._painting, degree=0.0)
             studio = self._studio(replace(proof, settings=replace(proof.settings, degree_mode=FIXED)), swap)
-            sources_of = sources_for(synthetic, crops[fit], self._rows(some))
+            sources_of = sources_for(self._model, synthetic, crops[fit], self._rows(some))
             result[fit], some = studio.paint_faces(crops[fit], some, sources_of)
             for place, face in zip(fit, some, strict=True):
                 if face.painted is not None:
@@ -184,7 +187,7 @@ def swap_faces(
     if len(crops) != len(faces):
         raise ValueError(f"There are {len(crops)} crops but {len(faces)} faces: connect the faces of these crops.")
     progress = model.progress(painting, runs(len(crops), painting), len(crops))
-    return Studio(model, painting, proof, progress).paint_faces(crops, faces, sources_for(sources, crops))
+    return Studio(model, painting, proof, progress).paint_faces(crops, faces, sources_for(model, sources, crops))
 
 
 def painted_once(faces: Faces, painting: PaintSettings) -> Faces:

@@ -14,6 +14,7 @@ from face_anonymizer.modules.attempts.studio import Proof
 from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.settings import SAME_FACE, SAME_NOISE
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
+from face_anonymizer.modules.model.painting import anonymize_crops, swap_crops
 from face_anonymizer.modules.model.settings import DDPM, PaintSettings, SamplerSettings
 from face_anonymizer.modules.recognition.verdict import SAME_PERSON, STRANGER, Verification
 from face_anonymizer.modules.video.people import PeoplePainter
@@ -232,3 +233,25 @@ def test_a_person_of_a_clip_is_painted_again_as_a_whole(model, identity):
         assert [face.painted.attempts for face in told] == [1, 2, 2, 2, 1, 2]
         return
     assert torch.allclose(painted[0], alone[0], atol=2e-5)
+
+
+def test_a_synthetic_face_is_read_once_for_all_frames(model):
+    """Two people in four frames, in two batches: states of their synthetic faces stay from batch to batch."""
+    read = []
+
+    class Watched(type(model)):
+        def source_states(self, latents, embeds):
+            read.append((len(latents), embeds.degree))
+            return super().source_states(latents, embeds)
+
+    crops, tracks = face_images(4), [0, 1, 0, 1]
+    painting = PaintSettings(1.25, 7, SamplerSettings(steps=1))
+    painter = PeoplePainter(
+        Watched(*model), painting, SAME_FACE, faces_of(tracks), crops_at=lambda places: crops[places], batches=[2, 2]
+    )
+    frames = [painter.paint(crops[start : start + 2], faces_of([0, 1]))[0] for start in (0, 2)]
+    assert read == [(2, 1.25), (2, 0.0)], "each person once, and once more as the source of all frames"
+    synthetic = anonymize_crops(model, crops[:2], [0, 1], painting)
+    for start, painted in zip((0, 2), frames, strict=True):
+        anew = swap_crops(model, synthetic, crops[start : start + 2], [0, 1], replace(painting, degree=0.0))
+        assert torch.equal(painted, anew), "as when every batch reads them anew"

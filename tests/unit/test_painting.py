@@ -4,6 +4,7 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 import face_anonymizer
 from face_anonymizer.modules.model.painting import Sitting, anonymize_crops, runs, swap_crops
 from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
+from face_anonymizer.modules.model.sources import Sources
 from face_anonymizer.modules.model.states import DRIVING, SOURCE, ImageEmbeds, ReferenceStates
 
 SIDE = 4
@@ -116,7 +118,9 @@ def test_crops_that_are_painted_again_are_encoded_once():
 
 def test_one_source_serves_whichever_crops_are_painted_again():
     engine = NumberEngine()
-    sitting = Sitting(engine, crops_of(7, 8, 9), SamplerSettings(steps=1), crops_of(5))
+    sitting = Sitting(
+        engine, crops_of(7, 8, 9), SamplerSettings(steps=1), Sources(engine, crops_of(5), SIDE).of([0, 0, 0])
+    )
     assert [row[:2] for row in painted(sitting.paint([0, 1, 2], 0.0, lambda *_: None))] == [[5, 7], [5, 8], [5, 9]]
     assert painted(sitting.paint([0, 1], 1.5, lambda *_: None, [2, 0])) == [[-2.5, 9, -2.5, 0], [-2.5, 7, -2.5, 1]]
 
@@ -129,7 +133,26 @@ def test_sources_meet_their_crops():
     engine = NumberEngine()
     found = swap_crops(engine, crops_of(5), crops_of(7, 8, 9), range(3), settings)
     assert [source for source, *_ in painted(found)] == [5, 5, 5]
-    assert engine.encoded == [[7, 8], [5], [9], [5]], "one source serves all crops of a part"
+    assert engine.encoded == [[7, 8], [5], [9]] and engine.read[SOURCE] == [1], "one source is read once for all parts"
+
+
+def test_each_source_is_read_once_a_degree_for_all_parts_and_calls():
+    """As "same face" does, whose people come in every batch of a clip; and their number in memory is bounded."""
+    engine, settings = NumberEngine(), PaintSettings(0.0, 0, SamplerSettings(steps=1), faces_at_once=2)
+    people = Sources(engine, crops_of(1, 2, 3), SIDE)
+    for which in ([0, 1, 0], [1, 2, 1]):
+        found = swap_crops(engine, people, crops_of(7, 8, 9), range(3), settings, which=which)
+        assert [row[:2] for row in painted(found)] == [[which[i] + 1, 7 + i] for i in range(3)]
+    assert engine.read[SOURCE] == [2, 1] and [1, 2] in engine.encoded and [3] in engine.encoded
+    assert painted(swap_crops(engine, people, crops_of(7), [0], replace(settings, degree=2.0), which=[2]))[0][0] == -3
+    assert engine.read[SOURCE] == [2, 1, 1] and engine.encoded.count([3]) == 1, "another degree, the same latents"
+    crowd = Sources(engine, crops_of(*range(20)), SIDE)
+    states, _ = crowd.read(range(20), 0.0)
+    assert states.conditional["layer"].flatten().tolist() == list(range(20))
+    assert len(crowd._faces) == 16 and 19 in crowd._faces
+    states, embeds = crowd.read([0, 19, 0], 0.0)
+    assert states.conditional["layer"].flatten().tolist() == [0, 19, 0] == embeds.embeds.flatten().tolist()
+    assert engine.read[SOURCE][-2:] == [20, 1]
 
 
 def test_a_progress_of_the_caller_counts_all_its_jobs():
