@@ -289,6 +289,7 @@ class Client:
         timeout: float | None,
     ) -> dict:
         deadline = None if timeout is None else time.monotonic() + timeout
+        pause = 0.01  # a prompt that is soon done is not waited for longer than it takes
         try:
             while (entry := self._history(prompt_id)) is None:
                 if self.stop.is_set():
@@ -296,7 +297,8 @@ class Client:
                 if deadline is not None and time.monotonic() > deadline:
                     raise TimeoutError(f"The prompt was not done after {timeout:g} s.")
                 if messages is None or on_progress is None:
-                    time.sleep(0.2)
+                    time.sleep(pause)
+                    pause = min(1.5 * pause, 0.2)
                 else:
                     _report(messages, prompt_id, on_progress)
             if messages is not None and on_progress is not None:
