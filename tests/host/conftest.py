@@ -138,7 +138,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def _frontend(browser, server) -> Iterator[Frontend]:
-    page = Frontend(browser, server)
+    page = Frontend(browser, server, patience_ms=100)
     yield page
     page.close()
 

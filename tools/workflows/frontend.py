@@ -33,10 +33,16 @@ ARGUMENTS = [
 # Of files that a new user does not have yet, and of calls to the internet, which ComfyUI's policy refuses.
 EXPECTED_ERRORS = ("/userdata", "user.css", "Content Security Policy", "violates the document's Content Securit")
 
-# Ten pictures a second and no film: without a GPU sixty of them take a third of a core from the server's work.
+# Ten pictures a second and no film: without a GPU sixty of them take a third of a core from the server's work. And one
+# a second where nobody has asked for anything for five seconds: ten take a tenth of a core while the server computes.
 QUIET = """(() => {
     const draw = window.requestAnimationFrame.bind(window);
-    window.requestAnimationFrame = (callback) => setTimeout(() => draw(callback), 100);
+    let asked = performance.now();
+    window.stayAwake = () => { asked = performance.now(); };
+    for (const kind of ["pointerdown", "pointermove", "keydown", "wheel"])
+        document.addEventListener(kind, window.stayAwake, true);
+    window.requestAnimationFrame = (callback) =>
+        setTimeout(() => draw(callback), performance.now() - asked < 5000 ? 100 : 1000);
     document.addEventListener("play", (event) => event.target.pause(), true);
 })()"""
 READY = "() => Boolean(window.app?.vueAppReady && window.LiteGraph?.registered_node_types?.SaveImage)"
@@ -64,8 +70,12 @@ BOUNDS = """() => {
     const x = (left + dx) * scale + page.left, y = (top + dy) * scale + page.top;
     return [x, y, (right - left) * scale, (bottom - top) * scale];
 }"""
-# Two frames, so that what was asked for is on the screen; then a while for pictures and animations.
-SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 600))))"
+# Two frames, so that what was asked for is on the screen; then a while, in milliseconds.
+SETTLED = """(milliseconds) => new Promise((done) => {
+    window.stayAwake();
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, milliseconds)));
+})"""
+PATIENCE_MS = 600  # in which pictures have come and animations are over
 
 
 def find_chromium() -> str:
@@ -78,10 +88,22 @@ def find_chromium() -> str:
 
 
 class Frontend:
-    """A page of a ComfyUI server. Its settings are changed there, so let it be a server of one's own."""
+    """A page of a ComfyUI server. Its settings are changed there, so let it be a server of one's own.
 
-    def __init__(self, browser: Browser, server: Client, width: int = 1600, height: int = 1000):
+    Args:
+        browser: of `open_browser`.
+        server: the ComfyUI.
+        width: of the page, CSS pixels.
+        height: of the page, CSS pixels.
+        patience_ms: for how long a graph that was opened is waited for before anything else is done; whoever looks at
+            no picture of it needs less than there is by default.
+    """
+
+    def __init__(
+        self, browser: Browser, server: Client, width: int = 1600, height: int = 1000, patience_ms: int = PATIENCE_MS
+    ):
         self.server = server
+        self._patience_ms = patience_ms
         self._console: list[str] = []
         server.post("/settings", SETTINGS)
         self.page = browser.new_page(viewport={"width": width, "height": height})
@@ -92,7 +114,7 @@ class Frontend:
         self.page.goto(server.url)
         self.page.wait_for_function(READY, timeout=120_000)
         # The default workflow that a page opens with, and its complaints about missing models, are not of interest.
-        self.page.evaluate(SETTLED)
+        self.page.evaluate(SETTLED, PATIENCE_MS)
         self.clear()
 
     def _note(self, message: ConsoleMessage) -> None:
@@ -102,7 +124,7 @@ class Frontend:
 
     def clear(self) -> None:
         """An empty graph, and no errors."""
-        self.page.evaluate("() => { app.clean(); app.rootGraph.clear(); }")
+        self.page.evaluate("() => { window.stayAwake(); app.clean(); app.rootGraph.clear(); }")
         self._console.clear()
 
     def load(self, workflow: Mapping | Path | str) -> None:
@@ -111,7 +133,7 @@ class Frontend:
             workflow = json.loads(Path(workflow).read_text(encoding="utf-8"))
         self.clear()
         self.page.evaluate("(workflow) => app.loadGraphData(workflow)", workflow)
-        self.page.evaluate(SETTLED)
+        self.page.evaluate(SETTLED, self._patience_ms)
 
     def to_api(self) -> dict:
         """The graph as a prompt in API format, as the page would queue it."""
@@ -124,7 +146,7 @@ class Frontend:
     def queue(self) -> str:
         """Press Run; the prompt's id, for `Client.wait`. PromptFailed when the server refuses any part of it."""
         with self.page.expect_response(lambda r: r.request.method == "POST" and r.url.endswith("/prompt")) as response:
-            self.page.evaluate("() => { app.queuePrompt(0, 1); }")
+            self.page.evaluate("() => { window.stayAwake(); app.queuePrompt(0, 1); }")
         answer = response.value.json()
         if "prompt_id" not in answer or answer.get("node_errors"):
             raise refusal(answer)
@@ -136,6 +158,7 @@ class Frontend:
 
     def errors(self) -> list[str]:
         """All that is wrong since `load`: the console's errors, missing nodes, refused inputs, failures, dialogs."""
+        self.page.evaluate("() => window.stayAwake()")
         missing = [f"missing node: {node_type}" for node_type in self.missing()]
         return [*self._console, *missing, *self.page.evaluate(COMPLAINTS)]
 
@@ -148,11 +171,11 @@ class Frontend:
         # What stays in focus mode: its button back, and messages.
         hidden = page.add_style_tag(content=".comfy-menu-hamburger, .p-toast { display: none !important; }")
         try:
-            page.evaluate(SETTLED)
+            page.evaluate(SETTLED, PATIENCE_MS)
             clip = None
             if fit:
                 page.evaluate(command, "Comfy.Canvas.FitView")
-                page.evaluate(SETTLED)
+                page.evaluate(SETTLED, PATIENCE_MS)
                 clip = self._clip(margin)
             page.screenshot(path=path, clip=clip, type="jpeg" if Path(path).suffix in (".jpg", ".jpeg") else "png")
         finally:
