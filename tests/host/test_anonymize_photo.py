@@ -1,6 +1,5 @@
 """Anonymize Photo in a real ComfyUI: bit for bit what the long graph gives, and nothing is loaded or searched twice."""
 
-import queue
 from pathlib import Path
 
 import av
@@ -109,14 +108,10 @@ def run(server, prompt: dict) -> tuple[np.ndarray | None, dict, list[str]]:
     """The saved picture, the last report, and the nodes that ran, those of one node in another by their own names."""
     with server._messages() as messages:
         history = server.wait(server.queue(prompt), timeout=200)
-    ran = []
-    while True:
-        try:
-            message = messages.get(timeout=0.3)
-        except queue.Empty:
-            break
-        if message["type"] == "executing" and message["data"]["node"]:
-            ran.append(message["data"]["node"].rsplit(".", 1)[-1])
+        ran = []
+        while (message := messages.get(timeout=20))["type"] != "execution_success":
+            if message["type"] == "executing" and message["data"]["node"]:
+                ran.append(message["data"]["node"].rsplit(".", 1)[-1])
     saved = {"outputs": {key: output for key, output in history["outputs"].items() if "animated" not in output}}
     pictures = [np.asarray(picture) for number, picture in server.images(saved) if number == "3"]
     reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]

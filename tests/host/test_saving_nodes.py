@@ -433,10 +433,10 @@ def test_of_a_picture_that_is_none_of_the_reports_the_saved_report_says_so(told)
 @pytest.mark.parametrize("kind", ["frames", "file"])
 def test_a_report_is_not_saved_beside_the_film_as_it_was(told, kind, tmp_path):
     photo, changed, report = told
-    report = join_reports([report.shifted(i, 12) for i in range(12)], 12, 96, 160)
+    report = join_reports([report.shifted(i, 4) for i in range(4)], 4, 96, 160)
 
     def film(images):
-        frames = Types.VideoComponents(images=images.repeat(12, 1, 1, 1), frame_rate=Fraction(25))
+        frames = Types.VideoComponents(images=images.repeat(4, 1, 1, 1), frame_rate=Fraction(25))
         made = InputImpl.VideoFromComponents(frames)
         if kind == "frames":
             return made
