@@ -35,7 +35,7 @@ _SAME_FACE = 0.75  # correlation of two patches of one picture, from which one m
 LEAST = 0.80  # correlation with the patch at another place
 LEAST_TURNED = 0.86  # ... with the patch turned or resized: another's face agrees further where so much is tried
 MARGIN = 0.05  # ... and by so much more than at its own
-AT_PLACE = 0.90  # correlation at its own place, from which it is the face that was found there
+AT_PLACE = 0.75  # correlation at its own place, turned and resized or not, from which that face is there
 _COVERED = 3.0  # deviation in levels, below which a place shows nothing: it was covered
 
 
@@ -195,8 +195,8 @@ def _near(pitch: float) -> np.ndarray:
     return np.maximum(shifts[:, None], shifts) <= max(_HERE, round(_HERE_PIXELS / pitch))
 
 
-def _places_of(mark: Mark, others: Collection[Mark]) -> tuple[np.ndarray, np.ndarray]:
-    """The shifts at which others of the same picture stood that look like this face: rows and columns."""
+def _places_of(mark: Mark, others: Collection[Mark]) -> np.ndarray:
+    """The shifts at which others of the same picture stood that look like this face: bool [29, 29]."""
     hidden = np.zeros((2 * _REACH + 1, 2 * _REACH + 1), bool)
     index = np.arange(-_REACH, _REACH + 1)
     for other in others:
@@ -206,7 +206,7 @@ def _places_of(mark: Mark, others: Collection[Mark]) -> tuple[np.ndarray, np.nda
         shift = (np.array(other.corner) - mark.corner + (other.side - mark.side) / 2) * SIDE / mark.side
         reach = max(2.0, 0.12 * SIDE)  # cells: two boxes of one face differ so far
         hidden |= (np.abs(index - shift[1]) <= reach)[:, None] & (np.abs(index - shift[0]) <= reach)
-    return np.nonzero(hidden)
+    return hidden
 
 
 def _alike(squares: np.ndarray, cells: np.ndarray, count: int | None = None) -> np.ndarray:
