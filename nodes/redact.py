@@ -98,6 +98,8 @@ class FaceAnonRedactFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         settings = RedactSettings(mode, shape, detail, margin, keep)
         look = Look(REDACTED, find=looker())
-        *redacted, done = cover_and_look(image, faces, settings, look=look, progress=step_progress(len(image)))
+        *redacted, done = cover_and_look(
+            image, faces, settings, look=look, earlier=report, progress=step_progress(len(image))
+        )
         done = done.noting(*note_on_numbers(faces, keep, "keep")).continued(report, image, redacted[0])
         return io.NodeOutput(*redacted, done, ui=show_report(cls, done))

@@ -10,6 +10,7 @@ from typing import Any
 ANOTHER_PERSON = "another person"  # a result shows somebody else of the picture, or a frame shows the original
 NOT_ONE_PERSON = "not one person"  # results are one person that were several, or several that were one
 NOT_COMPARED = "not compared"  # what was saved is not what the report speaks of, as far as can be told
+NOT_AT_PLACE = "not at its place"  # where faces were found the picture shows something else
 ORIGINAL_LATER = "original later"  # after the last look the original went into the picture once more
 PARTS_KEPT = "parts kept"  # parts of the original stay in every face
 Key = tuple[int, tuple[float, float, float, float]]  # number of the picture, and box: as in traces.py

@@ -274,7 +274,9 @@ class ClipJobs:
         look, find = Look(REDACTED, every=_LOOK_EVERY), self.machine.looker()
 
         def change(frames: torch.Tensor, part: Faces, first: int) -> tuple[torch.Tensor, Report]:
-            covered, _, report = cover_and_look(frames, part, redaction, look=replace(look, find=find, first=first))
+            covered, _, report = cover_and_look(
+                frames, part, redaction, look=replace(look, find=find, first=first), earlier=clip.earlier
+            )
             return covered, report
 
         return self._rewrite(clip, target, faces, change, progress)

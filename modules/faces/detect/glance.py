@@ -4,7 +4,7 @@ elsewhere? A tenth of the work of finding them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,11 +37,13 @@ class Glance:
         scores: one a listed face: the best score at its place, 0..1.
         elsewhere: faces where none was listed, as faces of that one picture.
         seen: one a listed face: what the detector saw at its place, as a box; None where it saw nothing.
+        found: all that it saw.
     """
 
     scores: tuple[float, ...]
     elsewhere: tuple[Face, ...]
     seen: tuple[Face | None, ...] = ()
+    found: tuple[Face, ...] = ()
 
 
 def glance(networks: FaceNetworks, picture: torch.Tensor, faces: Faces, painted: Collection[int]) -> Glance:
@@ -70,7 +72,23 @@ def glance(networks: FaceNetworks, picture: torch.Tensor, faces: Faces, painted:
     for i in missing[_CLOSE_LOOKS:]:
         scores[i] = LEAST
     at_places = tuple(_seen_at(face, boxes, seen.scores) for face in faces)
-    return Glance(tuple(scores), _elsewhere(faces, boxes, seen.scores), at_places)
+    found = tuple(_as_face(box, score) for box, score in zip(boxes, seen.scores, strict=True))
+    return Glance(tuple(scores), _elsewhere(faces, boxes, seen.scores), at_places, found)
+
+
+def is_same(face: Face, others: Sequence[Face]) -> bool:
+    """Whether a face that was seen is one of some others, by its place."""
+    boxes = np.array([other.box for other in others]).reshape(-1, 4)
+    return bool(len(boxes)) and bool(box_math.overlapping(face.box[None], boxes, _SAME, _INSIDE)[0])
+
+
+def is_sure(face: Face) -> bool:
+    """Whether what was seen counts as a face where nobody listed one."""
+    return face.score >= _LEAST_ELSEWHERE
+
+
+def _as_face(box: np.ndarray, score: float) -> Face:
+    return Face(0, box, float(score), np.zeros((0, 2)), BOX_ONLY, _SOURCE)
 
 
 def _score_at(face: Face, boxes: np.ndarray, scores: np.ndarray) -> float:
@@ -84,7 +102,7 @@ def _seen_at(face: Face, boxes: np.ndarray, scores: np.ndarray) -> Face | None:
     if not same.any():
         return None
     i = max(np.flatnonzero(same), key=lambda i: float(np.prod(boxes[i, 2:] - boxes[i, :2])))
-    return Face(0, boxes[i], float(scores[i]), np.zeros((0, 2)), BOX_ONLY, _SOURCE)
+    return _as_face(boxes[i], scores[i])
 
 
 def _elsewhere(faces: Faces, boxes: np.ndarray, scores: np.ndarray) -> tuple[Face, ...]:
@@ -94,7 +112,7 @@ def _elsewhere(faces: Faces, boxes: np.ndarray, scores: np.ndarray) -> tuple[Fac
     listed = np.array([face.box for face in (*faces, *faces.kept)]).reshape(-1, 4)
     if len(listed):
         new &= ~box_math.overlapping(boxes, listed, 0.1, 0.4)
-    return tuple(Face(0, boxes[i], float(scores[i]), np.zeros((0, 2)), BOX_ONLY, _SOURCE) for i in np.flatnonzero(new))
+    return tuple(_as_face(boxes[i], scores[i]) for i in np.flatnonzero(new))
 
 
 def _look_closely(networks: FaceNetworks, levels: torch.Tensor, picture: torch.Tensor, face: Face) -> float:

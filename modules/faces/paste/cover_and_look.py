@@ -14,6 +14,7 @@ from ..outcomes import AS_SEEN, KEPT, KEPT_BY_USER, OVAL_TOO, REDACTED, Outcome
 from ..report import Report, entries_elsewhere, report_faces
 from ..settings import RedactSettings
 from ..types import Face, Faces
+from .at_place import changed_before, doubt_of, half_open, open_beside, who_is_there
 from .coverage import LEAST, covered_share
 from .look import STILL_FOUND, Look, faces_seen, judge_glance, judge_seen
 from .masks import FaceShapes
@@ -26,19 +27,22 @@ def cover_and_look(
     settings: RedactSettings = RedactSettings(),
     *,
     look: Look = Look(REDACTED),
+    earlier: Report | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, Report]:
     """The images with every face covered, where, and the report of it.
 
     A shape that covers less than nine tenths of a face's oval, as an ellipse without margin, is followed by the oval
     itself, and the report says so; where settings.keep_faces names the face, it stays as the shape left it. After
-    "solid" no detector may find the face; a mosaic or blur that it finds is only reported.
+    "solid" no detector may find the face; a mosaic or blur that it finds is only reported. Where a place shows
+    something else than where its face was found, what a detector sees at it and half beside it is covered too.
 
     Args:
         images: float [B, H, W, C], 0..1. Never modified.
         faces: of these images.
         settings: how they are covered.
         look: who looks.
+        earlier: the report of the steps before: the places of faces that those changed show something else.
         progress: called with (pictures done, all) after each.
 
     Returns:
@@ -53,6 +57,7 @@ def cover_and_look(
     mask = torch.zeros(images.shape[:3], dtype=torch.float32, device=images.device)
     outcomes: dict[int, Outcome] = {}
     elsewhere: list[Face] = []
+    doubtful: list[tuple[int, Face]] = []
     for index in range(faces.image_count):
         alone, places = of_one_picture(faces, index)
         shapes = {i: FaceShapes(faces.faces[i]) for i in places}
@@ -75,9 +80,17 @@ def cover_and_look(
                     _cover_ovals(result[index], mask[index], {i: FaceShapes(seen)}, settings)
                     why = f"{verdict.why}: what it sees was covered too"
                     outcomes[i] = Outcome(look.action, why, AS_SEEN, 1.0)
-        if look.find is not None and places and (look.looks_at(index) or low):
+        present = who_is_there(look.find, images[index], alone, changed_before(alone, earlier, look.first + index))
+        doubtful += [(places[i], faces.faces[places[i]]) for i in present.doubtful]
+        for number, there in present.near.items():
+            open_, why = half_open(there, mask[index])
+            if open_ and (i := places[number]) not in kept:
+                _cover_ovals(result[index], mask[index], dict(enumerate(open_)), settings)
+                outcomes[i] = Outcome(look.action, why, AS_SEEN, 1.0)
+        if look.find is not None and places and (look.looks_at(index) or low or present.near):
             found = look.find(result[index], alone, ())
-            elsewhere += [replace(face, image_index=index) for face in found.elsewhere]
+            seen = (*found.elsewhere, *open_beside(found.found, alone, mask[index]))
+            elsewhere += [replace(face, image_index=index) for face in seen]
             for i, score in zip(places, found.scores, strict=True):
                 verdict = judge_glance(score, STILL_FOUND, painted=False)
                 if verdict.refused and outcomes[i].action == look.action:
@@ -91,6 +104,8 @@ def cover_and_look(
     # who was covered is still somebody whom a later step's results may not show; of a film, in some frames
     known = remember_faces(images, replace(faces, faces=tuple(f for f in faces if look.looks_at(f.image_index))))
     report = report_faces(faces, look.action, reasons=outcomes).traced(images, result, look.looks_at, known)
+    if doubtful:
+        report = report.noting(doubt_of(doubtful, sorted({face.image_index for _, face in doubtful})))
     return result, mask, replace(report, elsewhere=entries_elsewhere(elsewhere))
 
 

@@ -14,16 +14,17 @@ from ..outcomes import KEPT_BY_USER, REDACTED, Outcome
 from ..report import Report, entries_elsewhere, report_faces
 from ..settings import KEEP, MOST_FEATHER, PasteSettings, RedactSettings
 from ..types import Face, Faces
+from .at_place import half_open, open_beside, who_is_there
 from .compositing import check_protect, paste_into, shield_of
 from .edge import Edge
 from .exchange import Originals
-from .look import Find, Look, faces_seen, judge_glance, judge_seen, look_at_crop, look_at_faces
+from .look import LEAST_OF_SEEN, Find, Look, faces_seen, judge_glance, judge_seen, look_at_crop, look_at_faces
 from .masks import FaceShapes
 from .painted import judge_painted, with_what_holds
 from .placement import Placement, check_crops, placements_in
 from .redaction import cover
 from .repaint import judge_of_repaints, painted_already, with_originals
-from .verdicts import Verdict
+from .verdicts import PARTLY, Verdict
 
 
 def replace_faces(
@@ -153,10 +154,11 @@ class _Picture:
         """Let the detector look at the finished picture; gives the faces elsewhere, of that picture of the batch."""
         alone, places = of_one_picture(faces, index)
         # the picture is not the one that they were found in, or was changed since
+        came = next(iter(self.placements.values())).image
         moved = [i for i, placement in self.placements.items() if placement.first is not None]
-        self._cover_what_is_seen(
-            faces_seen(find, next(iter(self.placements.values())).image, alone, places, moved), moved
-        )
+        self._cover_what_is_seen(faces_seen(find, came, alone, places, moved), moved)
+        near = who_is_there(find, came, alone).beside(alone)
+        self._cover_who_is_beside({places[i]: there for i, there in near.items()})
         pasted = self._pasted()
         found = find(self.image, alone, [places.index(i) for i in pasted])
         scores = dict(zip(places, found.scores, strict=True))
@@ -169,7 +171,8 @@ class _Picture:
             seen = self.verdicts[i]
             missed = judge_glance(scores[i], LEAST, painted=True)
             self.verdicts[i] = replace(missed, covered=seen.covered, verification=seen.verification)
-        return [replace(face, image_index=index) for face in found.elsewhere]
+        seen = (*found.elsewhere, *open_beside(found.found, alone, self.mask))
+        return [replace(face, image_index=index) for face in seen]
 
     def user_keeps(self, i: int) -> bool:
         """Whether a refused face stays because the user named it."""
@@ -189,6 +192,15 @@ class _Picture:
         if covered:
             cover(self.image, self.mask, covered, RedactSettings(self.settings.fallback))
             self._cover()
+
+    def _cover_who_is_beside(self, near: dict[int, list[Face]]) -> None:
+        """Cover faces that stand half beside the places of listed ones: the picture is another shot."""
+        for i, there in near.items():
+            open_, why = half_open(there, self.mask, LEAST_OF_SEEN)
+            if open_ and not self._stays(i):
+                cover(self.image, self.mask, open_, RedactSettings(self.settings.fallback))
+                self.verdicts[i] = self.verdicts[i] if self.verdicts[i].refused else Verdict(PARTLY, why)
+                self._cover()
 
     def _stays(self, i: int) -> bool:
         return self.user_keeps(i) or self.settings.fallback == KEEP
