@@ -23,6 +23,7 @@ LEAST = 0.90  # correlation outside of the faces
 LEAST_INSIDE = 0.60  # ... and outside of their boxes alone, where their crops leave too little of the picture
 _LEAST_CELLS = 64
 GROWN = 0.45  # face sizes around a box that a paste or a redaction may have changed
+_OF_COVER = 0.6  # of the cells that boxes touch: a cover of an ellipse leaves the corners
 _FLAT = 1.5  # levels; what deviates less has nothing to compare
 _TRIMMED, _ROUNDS = 0.15, 4  # the share of cells that may be anything (a caption, a bar), and rounds to find it
 
@@ -103,8 +104,31 @@ def cells_agreement(
     for left_out, least in ((crops, LEAST), (boxes, LEAST_INSIDE)):
         compared = ~left_out
         if compared.sum() >= _LEAST_CELLS:
-            return correlation(now[compared], then[compared]), least
-    return whole, LEAST_INSIDE
+            value = correlation(now[compared], then[compared])
+            return (value, least) if value >= least else _beside_cover(now, then, crops, boxes) or (value, least)
+    return _beside_cover(now, then, crops, boxes) or (whole, LEAST_INSIDE)
+
+
+def _beside_cover(
+    now: np.ndarray, then: np.ndarray, crops: np.ndarray, boxes: np.ndarray
+) -> tuple[float, float] | None:
+    """As cells_agreement, where one colour lies over the faces: a cover reaches out of their boxes, and around a face
+    that fills its picture little else is left, or nothing. None where that decides nothing.
+    """
+    from scipy.ndimage import binary_dilation  # here, as commands are to start at once
+
+    if not boxes.any():
+        return None
+    cover = np.abs(now - np.median(now[boxes])) <= _FLAT
+    if cover[boxes].mean() < _OF_COVER:
+        return None
+    compared = ~binary_dilation(cover, np.ones((3, 3), bool))
+    if compared.sum() < _LEAST_CELLS:  # the cover of a crop hides the whole picture: there is nothing to tell
+        return (1.0, LEAST) if (~crops).sum() < _LEAST_CELLS and cover.mean() >= LEAST else None
+    if then[compared].std() < _FLAT:
+        return None
+    value = correlation(now[compared], then[compared])
+    return (value, LEAST) if value >= LEAST else None
 
 
 def touched_cells(box: np.ndarray, grown: float, height: int, width: int) -> np.ndarray:

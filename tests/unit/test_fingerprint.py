@@ -12,8 +12,8 @@ from face_anonymizer.modules.faces.alignment import check_faces, crop_faces
 from face_anonymizer.modules.faces.fingerprint import join_fingerprints, take_fingerprint
 from face_anonymizer.modules.faces.paste.compositing import paste_faces
 from face_anonymizer.modules.faces.paste.redaction import redact_faces
-from face_anonymizer.modules.faces.settings import MODES, RedactSettings
-from face_anonymizer.modules.faces.types import FIVE_POINTS, Face, Faces
+from face_anonymizer.modules.faces.settings import MODES, SHAPES, RedactSettings
+from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
 
 POINTS = np.array([(202.6, 101.8), (247.0, 104.6), (223.0, 126.0), (203.4, 142.4), (240.6, 144.9)])
 BOX = np.array([182.0, 58, 270, 178])
@@ -105,10 +105,26 @@ def test_a_portrait_that_fills_its_picture_is_known_too(scene):
     face = dataclasses.replace(faces.faces[0], box=BOX - [155, 50, 155, 50], points=POINTS - [155, 50])
     faces = Faces(1, 140, 140, (face,), fingerprint=take_fingerprint(close))
     check_faces(close**0.7, faces)
-    check_faces(redact_faces(close, faces)[0], faces)
+    for shape in SHAPES:
+        check_faces(redact_faces(close, faces, RedactSettings("solid", shape, margin=0.3))[0], faces)
     stranger = torch.nn.functional.interpolate(other[:, 150:400, 60:310].movedim(-1, 1), (140, 140)).movedim(1, -1)
     with pytest.raises(ValueError, match=r"0\.60 is the least"):
         check_faces(stranger, faces)
+    # somebody else's portrait that is covered at that place
+    with pytest.raises(ValueError, match=r"0\.60 is the least"):
+        check_faces(redact_faces(stranger, dataclasses.replace(faces, fingerprint=None))[0], faces)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_packs_own_portrait_is_known_under_its_cover(request, shape):
+    """More of it is face and hair than the box, and a cover reaches out of that."""
+    images = to_tensor(Image.open(request.config.rootpath / "assets" / "synthetic_portrait.jpg"))
+    box = np.array([84.4, 64.0, 295.6, 332.0])  # as the pack's detector finds it
+    face = Face(0, box, 0.9, np.zeros((0, 2)), BOX_ONLY, "test")
+    faces = Faces(1, 384, 384, (face,), fingerprint=take_fingerprint(images))
+    check_faces(saved(redact_faces(images, faces, RedactSettings("solid", shape))[0]), faces)
+    with pytest.raises(ValueError, match="Picture 1 is not the one"):
+        check_faces(images.flip(1), faces)
 
 
 def test_batches_windows_and_clips(scene):
