@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class PhotoPair(NamedTuple):
     """A photo and its result.
 
     Attributes:
-        name: of the original, without its suffix.
+        name: of the original, without its suffix; with it where another original is called so too.
         original: its file.
         result: the file of the result.
     """
@@ -35,9 +35,11 @@ class PhotoPair(NamedTuple):
 def pair_files(
     originals: Path, results: Path, suffixes: Collection[str] = PHOTO_SUFFIXES, what: str = "picture"
 ) -> tuple[list[PhotoPair], list[str]]:
-    """Pair the pictures of two folders by name.
+    """Pair the pictures of two folders by name, as folder runs call their results (runs/jobs.py).
 
-    The result of NAME.* is NAME.*, NAME_anonymized.*, NAME_redacted.* or NAME_swapped.*, the first that exists.
+    The result of NAME.* is NAME.*, NAME_anonymized.*, NAME_redacted.* or NAME_swapped.*, the first that exists. Where
+    there are a NAME.jpg and a NAME.png, theirs are NAME.jpg_anonymized.* and NAME.png_anonymized.*; one of the two that
+    was done alone may have the shorter name.
 
     Args:
         originals: folder of the photos as they were.
@@ -49,16 +51,25 @@ def pair_files(
         Pairs, sorted by name, and the names of originals without a result.
 
     Raises:
-        ValueError: a folder is missing or has no picture, two files of one folder have one name, or nothing fits.
+        ValueError: a folder is missing or has no picture, an original has two results, or nothing fits.
     """
     before, after = _pictures(originals, suffixes, what), _pictures(results, suffixes, what)
+    found: dict[Path, Path | None] = {}
+    for name, files in before.items():
+        # by its whole name first, which no other original has
+        own = {file: _result_of(file.relative_to(originals).as_posix(), name, results, after) for file in files}
+        left = [file for file in files if own[file] is None]
+        if len(left) == 1:
+            own[left[0]] = _ending_with(name, after, set(own.values()))
+        found |= own
     pairs, alone = [], []
-    for name, original in sorted(before.items()):
-        found = next((after[name + ending] for ending in _ENDINGS if name + ending in after), None)
-        if found is None:
-            alone.append(name)
-        else:
-            pairs.append(PhotoPair(name, original, found))
+    for name, files in sorted(before.items()):
+        for file in files:
+            told, result = name if len(files) == 1 else file.relative_to(originals).as_posix(), found[file]
+            if result is None:
+                alone.append(told)
+            else:
+                pairs.append(PhotoPair(told, file, result))
     if not pairs:
         raise ValueError(
             f"No {what} in {results} belongs to one in {originals}: results are called like their originals, or "
@@ -67,15 +78,36 @@ def pair_files(
     return pairs, alone
 
 
-def _pictures(folder: Path, suffixes: Collection[str], what: str) -> dict[str, Path]:
+def _result_of(whole: str, name: str, results: Path, after: Mapping[str, list[Path]]) -> Path | None:
+    """The result that is called as an original is, with its suffix; None where there is none.
+
+    Args:
+        whole: of the original below its folder.
+        name: the same without suffix.
+        results: folder of the results.
+        after: names without suffix -> results.
+    """
+    return results / whole if results / whole in after.get(name, ()) else _ending_with(whole, after)
+
+
+def _ending_with(name: str, after: Mapping[str, list[Path]], taken: Collection[Path | None] = ()) -> Path | None:
+    """The result whose name is this one with an ending, and is no other original's; None where there is none."""
+    for ending in _ENDINGS:
+        fitting = [path for path in after.get(name + ending, ()) if path not in taken]
+        if len(fitting) > 1:
+            raise ValueError(f"{fitting[0]} and {fitting[1]} have one name: rename or move one of them.")
+        if fitting:
+            return fitting[0]
+    return None
+
+
+def _pictures(folder: Path, suffixes: Collection[str], what: str) -> dict[str, list[Path]]:
+    """Name below the folder, without suffix -> the files that are called so."""
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder.")
-    found: dict[str, Path] = {}
+    found: dict[str, list[Path]] = {}
     for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()):
-        name = file.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise ValueError(f"{found[name]} and {file} have one name: rename or move one of them.")
-        found[name] = file
+        found.setdefault(file.relative_to(folder).with_suffix("").as_posix(), []).append(file)
     if not found:
         raise ValueError(f"There is no {what} in {folder}: {', '.join(sorted(suffixes))} are read.")
     return found
@@ -85,7 +117,7 @@ def identities_of(names: Sequence[str], labels: Path) -> list[str]:
     """Who each of these pictures shows.
 
     Args:
-        names: of pictures, as pair_files gives them: without suffix.
+        names: of pictures, as pair_files gives them.
         labels: a list as runs.labels reads it; its files may have a suffix or none.
 
     Raises:
@@ -98,7 +130,9 @@ def identities_of(names: Sequence[str], labels: Path) -> list[str]:
     known = {}
     for name, identity in read.items():
         path = Path(name)
-        known[path.with_suffix("").as_posix() if path.suffix.lower() in PHOTO_SUFFIXES else name] = identity
+        known[name] = identity
+        if path.suffix.lower() in PHOTO_SUFFIXES:
+            known.setdefault(path.with_suffix("").as_posix(), identity)
     missing = [name for name in names if name not in known]
     if missing:
         raise ValueError(f"{labels} does not say who is in {len(missing)} pictures, such as {missing[0]}: add them.")

@@ -170,6 +170,26 @@ def test_photos_are_paired_by_name(tmp_path):
     assert pairs[2].result.name == "two_anonymized.png"
 
 
+@pytest.mark.parametrize(
+    ("results", "paired", "left"),
+    [
+        (("a.jpg_redacted.png", "a.png_redacted.png"), ("a.jpg", "a.png"), []),  # of one run
+        (("a_anonymized.png", "a.png_anonymized.png"), ("a.jpg", "a.png"), []),  # a.png came later
+        (("a.png", "a.jpg"), ("a.jpg", "a.png"), []),
+        (("a.png",), ("a.png",), ["a.jpg"]),
+        (("a_anonymized.png", "b.png"), ("b",), ["a.jpg", "a.png"]),  # of whichever of the two
+    ],
+)
+def test_originals_of_one_stem_are_paired_as_folder_runs_name_their_results(tmp_path, results, paired, left):
+    before = make(tmp_path / "a", "a.jpg", "a.png", "b.jpg")
+    after = make(tmp_path / "b", *results)
+    pairs, alone = folder_pairs.pair_files(before, after)
+    assert tuple(pair.name for pair in pairs) == paired and [name for name in alone if name != "b"] == left
+    assert all(pair.result.name in results for pair in pairs) and len({pair.result for pair in pairs}) == len(pairs)
+    if pairs[0].name == "a.jpg":
+        assert pairs[1].result.name.startswith("a.png")
+
+
 def test_folders_that_do_not_fit_are_refused(tmp_path):
     before, after = make(tmp_path / "a", "one.jpg"), make(tmp_path / "b", "two.jpg")
     (tmp_path / "empty").mkdir()
@@ -177,7 +197,7 @@ def test_folders_that_do_not_fit_are_refused(tmp_path):
         (before, after, "belongs to one in"),
         (before, tmp_path / "empty", "no picture in"),
         (tmp_path / "nowhere", after, "is no folder"),
-        (make(tmp_path / "c", "one.jpg", "one.png"), after, "have one name"),
+        (before, make(tmp_path / "c", "one.webp", "one.png"), "have one name"),
     ):
         with pytest.raises(ValueError, match=message):
             folder_pairs.pair_files(first, second)
@@ -188,7 +208,7 @@ def test_labels_say_who_is_who(tmp_path, name):
     file = tmp_path / name
     rows = {"one.jpg": "Ann", "two": "Bob"}
     file.write_text(json.dumps(rows) if name.endswith("json") else "".join(f"{k},{v}\n" for k, v in rows.items()))
-    assert folder_pairs.identities_of(["two", "one"], file) == ["Bob", "Ann"]
+    assert folder_pairs.identities_of(["two", "one", "one.jpg"], file) == ["Bob", "Ann", "Ann"]
     with pytest.raises(ValueError, match=r"who is in 1 pictures, such as three"):
         folder_pairs.identities_of(["one", "three"], file)
 
