@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 _COVERED = "covered"  # nothing was said, as nothing shows
+_NEW_FACE = "no face found in the original, but one in the result: are the two exchanged?"
 
 
 class PairsRefused(ValueError):
@@ -30,8 +31,9 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
         say: takes the lines of each pair.
 
     Returns:
-        Whether there are faces, all have a result, and each is a stranger's there, or covered by one colour; of a video
-        each person in some frame, and in no frame anybody else.
+        Whether there are faces, all files have a result, and each face is a stranger's there, or covered by one colour;
+        of a video each person in some frame, and in no frame anybody else. A file without a face, in whose result there
+        is none either, counts for nothing.
 
     Raises:
         PairsRefused: a path is missing, one is a file and the other a folder, or nothing fits.
@@ -47,23 +49,28 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
     from ..photos.reading import UnreadablePhoto, read_photo
 
     pairs, missing = _pairs(before, after)
-    anonymizer, all_strangers = Anonymizer(), not missing
+    anonymizer, is_good, with_faces = Anonymizer(), not missing, 0
+
+    def look(original: Path, result: Path) -> Report:
+        if _is_video(original):
+            return anonymizer.verify_video(original, result)
+        return anonymizer.verify(*(read_photo(file.read_bytes()).seen for file in (original, result)))
+
     for pair in pairs:
         try:
-            if _is_video(pair.original):
-                report = anonymizer.verify_video(pair.original, pair.result)
-            else:
-                original, result = (read_photo(file.read_bytes()).seen for file in (pair.original, pair.result))
-                report = anonymizer.verify(original, result)
+            report = look(pair.original, pair.result)
+            # as where before and after are exchanged, and the faces were covered
+            is_new = not report.entries and bool(look(pair.result, pair.result).entries)
         except (OSError, UnreadablePhoto, ValueError) as error:
             say(f"{pair.name}: {error}")
-            all_strangers = False
+            is_good = False
             continue
-        all_strangers &= _are_strangers(report)
-        say(f"{pair.name}: {report.to_text()}")
+        with_faces += bool(report.entries)
+        is_good &= not is_new and (not report.entries or _are_strangers(report))
+        say(f"{pair.name}: {_NEW_FACE if is_new else report.to_text()}")
     for line in missing:
         say(line)
-    return all_strangers
+    return is_good and with_faces > 0
 
 
 def _is_video(path: Path) -> bool:
@@ -107,4 +114,4 @@ def _are_strangers(report: Report) -> bool:
     doubted = any(isinstance(note, Doubt) for note in report.notes)
     good, rest = {STRANGER, _COVERED}, {NOT_MEASURABLE}
     passed = all(words & good and words <= good | rest for words in said.values())
-    return bool(said) and passed and not doubted
+    return passed and not doubted

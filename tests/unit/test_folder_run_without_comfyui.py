@@ -225,8 +225,16 @@ def test_verify_says_who_is_a_stranger(sources, tmp_path, capsys):
     assert "a: 1 person" in said and "3 same person" in said and "There is no picture in" in said
     (results / "a_anonymized.mp4").unlink()
     assert command.main(["redact", str(films), "--output", str(results)]) == 0
+    Image.new("RGB", (96, 64), (90, 120, 60)).save(films / "meadow.png")
+    Image.new("RGB", (96, 64), (90, 120, 60)).save(results / "meadow.png")
     assert command.main(["verify", str(films), str(results)]) == 0
     assert capsys.readouterr().out.count("covered") >= 2
+    covered = Image.open(ROOT / "assets" / "astronaut.jpg").convert("RGB")
+    covered.paste((0, 0, 0), (150, 30, 300, 220))
+    covered.save(results / "covered.png")
+    assert command.main(["verify", str(results / "covered.png"), str(ROOT / "assets" / "astronaut.jpg")]) == 1
+    assert "are the two exchanged?" in capsys.readouterr().out
+    assert command.main(["verify", str(results / "meadow.png"), str(results / "meadow.png")]) == 1, "nobody to verify"
     assert command.main(["verify", str(films / "a.mov"), photo]) == 2
     assert "a video and a photo" in capsys.readouterr().err
 
