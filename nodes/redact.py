@@ -58,7 +58,7 @@ class FaceAnonRedactFaces(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="FaceAnonRedactFaces",
-            display_name="Redact Faces",
+            display_name="Redact Faces (pixelate, mask faces)",
             category=PHOTO,
             description="Covers faces, without any model. solid, the default, leaves nothing. A blur that is weak for "
             "the face's size can be undone by machines: here its strength follows the face.",

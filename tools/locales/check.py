@@ -108,6 +108,9 @@ def _named(theirs: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, set[
         is_socket = key.endswith(".name") and ("_" in text or text == "verify")
         if (is_node or is_socket) and key in ours:
             named.setdefault(text, set()).add(ours[key])
+            if not text.endswith("(clean)"):  # without it, it would be ComfyUI's
+                # texts name a node without the words behind it in brackets, by which it is found
+                named.setdefault(text.partition(" (")[0], set()).add(re.split(r" ?[(（]", ours[key])[0])
     return named
 
 
