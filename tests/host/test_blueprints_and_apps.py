@@ -1,6 +1,7 @@
 """Blueprints and apps in the real page: found, added, opened, and run."""
 
 import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,10 @@ QUICKLY = """async () => {
 }"""
 
 
+LOADED = """() => app.rootGraph.nodes.filter((node) => node.type === "LoadImage")
+    .map((node) => node.widgets.find((widget) => widget.name === "image").value)"""
+
+
 def test_a_blueprint_runs_as_one_node(frontend, server):
     """Without the thorough search, which its widget, one of a node inside, turns off."""
     frontend.page.evaluate(ADD, "Cover Faces")
@@ -93,9 +98,8 @@ def own_page(browser, server) -> Iterator[Frontend]:
 
 @pytest.mark.parametrize("name", APPS)
 def test_an_app_opens_as_a_form_of_a_picture_a_few_settings_and_run(own_page, server, name):
-    """With the user's photo in the place of the picture that every ComfyUI has. The one that covers is run, too."""
+    """With a sample, which the page puts into the input folder, so that Run shows something; one of them is run."""
     page, spec = own_page.page, APPS[name]
-    server.upload(ROOT / "assets" / "synthetic_portrait.jpg", name="example.png")
     graph = json.loads((ROOT / "workflows" / f"{name}.app.json").read_text(encoding="utf-8"))
     page.evaluate("([graph, name]) => app.loadGraphData(graph, true, true, name)", [graph, f"{name}.app"])
     page.get_by_text("Build an app").wait_for(timeout=20_000)
@@ -107,9 +111,15 @@ def test_an_app_opens_as_a_form_of_a_picture_a_few_settings_and_run(own_page, se
     lines = page.locator("body").inner_text().splitlines()
     assert lines.index(name, lines.index("Build an app")) < lines.index("image") < lines.index(spec["form"][-1][1])
     assert all(widget in lines for _, widget in spec["form"])
+    (loaded,) = page.evaluate(LOADED)
+    with urllib.request.urlopen(f"{server.url}/view?filename={loaded}&type=input") as answer:
+        assert answer.read() == (ROOT / "assets" / "synthetic_group.jpg").read_bytes()
     if name.startswith("Cover"):
+        page.evaluate(QUICKLY)
         with page.expect_response(lambda r: r.request.method == "POST" and r.url.endswith("/prompt")) as response:
             run.click()
         history = server.wait(response.value.json()["prompt_id"], timeout=100)
         assert any("images" in output and "text" not in output for output in history["outputs"].values())
+        reports = [one["face_anon_report"][0] for one in history["outputs"].values() if "face_anon_report" in one]
+        assert reports[-1]["actions"] == {"redacted": 5}
     assert own_page.errors() == []

@@ -108,8 +108,8 @@ def test_each_has_a_name_that_a_person_reads_and_a_prompt_and_the_simple_ones_ar
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_opens_without_a_complaint_to_be_read_and_its_api_export_is_current(frontend, path):
-    """At 1600x1000: all of it in the page, its text as large as it is drawn."""
-    frontend.load(path)
+    """From the dialog of templates, at 1600x1000: all of it in the page, its text as large as it is drawn."""
+    frontend.load(path, source="template")
     spec = GRAPHS[path.stem]
     exported = json.loads((path.parent / "api" / f"{spec['api']}.json").read_text())
     assert for_servers(frontend.to_api()) == exported, "run tools/workflows/make.py"
@@ -127,6 +127,23 @@ def test_opens_without_a_complaint_to_be_read_and_its_api_export_is_current(fron
         more = path.stem == "Swap a face"  # whose face: a second picture
         assert frontend.page.evaluate(LINKS) == [3 + more, 3 + more]
     assert frontend.errors() == []
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1280, 800)])
+def test_the_widest_graph_opens_whole_on_other_screens_and_a_view_that_was_moved_stays(frontend, size):
+    try:
+        frontend.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+        frontend.load(ROOT / "workflows" / "Anonymize and verify.json", source="template")
+        left, top, right, bottom, scale = frontend.page.evaluate(VIEW)
+        assert scale >= 0.7 * min(size[0] / 1600, size[1] / 1000) - 0.03 and scale <= 1
+        assert left >= 70 and top >= 60 and right <= size[0] and bottom <= size[1]
+        frontend.page.evaluate("() => { app.canvas.ds.scale = 0.5; app.canvas.ds.offset = [10, 20]; }")
+        moved = frontend.serialize()
+        moved["extra"]["ds"] = {"scale": 0.5, "offset": [10, 20]}
+        frontend.load(moved)
+        assert frontend.page.evaluate("() => [app.canvas.ds.scale, ...app.canvas.ds.offset]") == [0.5, 10, 20]
+    finally:
+        frontend.page.set_viewport_size({"width": 1600, "height": 1000})
 
 
 @pytest.mark.parametrize(

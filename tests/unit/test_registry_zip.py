@@ -6,13 +6,15 @@ from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from face_anonymizer.modules.photos.sample_files import PICTURES
+
 ROOT = Path(__file__).resolve().parents[2]
 MOST = 75e6  # bytes
 # Every file that ships is of one of these, and of each there is one. "*" holds no further folder.
 _LISTED = """
 CHANGELOG.md CONTRIBUTING.md LICENSE NOTICE README.md __init__.py pyproject.toml requirements.txt
 nodes/*.py modules/*.py modules/*/*.py modules/*/*/*.py scripts/*.py locales/*/*.json
-web/docs/*.md web/js/*.js workflows/*.json workflows/*.jpg workflows/api/*.json subgraphs/*.json
+web/docs/*.md web/js/*.js web/samples/*.jpg workflows/*.json workflows/*.jpg workflows/api/*.json subgraphs/*.json
 assets/*.jpg assets/*.mp4 docs/*.md docs/*.ipynb docs/*.webp docs/*/*.webp docs/*/*.jpg docs/*/*.png docs/*/*.jsonl
 models/*.safetensors models/face_anon/demo/*.json models/face_anon/demo/*/*.json models/face_anon/demo/*/*.safetensors
 """
@@ -36,6 +38,10 @@ def test_the_zip_holds_what_is_listed_and_is_small_enough():
     kinds = Counter(next((kind for kind in SHIPS if fits(name, kind)), f"not listed: {name}") for name in files)
     assert set(kinds) == set(SHIPS)
     assert sum((ROOT / name).stat().st_size for name in files) <= MOST, "as large as without any compression"
+
+
+def test_the_page_s_sample_is_the_sample():
+    assert (ROOT / "web/samples/synthetic_group.jpg").read_bytes() == (ROOT / PICTURES["group"]).read_bytes()
 
 
 def test_what_the_registry_s_scan_warns_of_is_nowhere():

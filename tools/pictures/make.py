@@ -9,6 +9,7 @@ demo_loss.jpg, the curves of demo_log.jsonl (it needs matplotlib).
 import argparse
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from face_anonymizer.tools.pictures.synthetic_group import make_group, make_port
 ASSETS = PACK / "assets"
 TRAINING = PACK / "docs" / "training"
 GROUP = ASSETS / "synthetic_group.jpg"
+WEB = PACK / "web" / "samples"  # where the page has it from, for the apps
 PART = (96, 0, 352, 256)  # head and shoulders
 LABEL_HEIGHT = 26
 PORTRAIT_SIDE = 384
@@ -109,4 +111,6 @@ def main() -> None:
             continue
         make, folder = PICTURES[name]
         make().save(folder / f"{name}.jpg", quality=88)
+        if name == "synthetic_group":
+            shutil.copy(GROUP, WEB)
         print(folder / f"{name}.jpg")

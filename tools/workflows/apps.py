@@ -1,6 +1,6 @@
 """Apps: graphs that ComfyUI opens as a form (workflows/NAME.app.json), with one's own picture, few settings, Run."""
 
-from face_anonymizer.tools.workflows.graph_parts import EXAMPLE, MODEL, cover, detect, save_image
+from face_anonymizer.tools.workflows.graph_parts import MODEL, SAMPLE_FILE, cover, detect, save_image
 
 
 def _app(changes: dict, last: str, form: tuple[tuple[str, str], ...], thumbnail: str, painted: bool = True) -> dict:
@@ -14,7 +14,7 @@ def _app(changes: dict, last: str, form: tuple[tuple[str, str], ...], thumbnail:
         painted: whether a model paints.
     """
     nodes = {
-        "photo": {"type": "LoadImage", "pos": [0, 80], "width": 300, "widgets": {"image": EXAMPLE}},
+        "photo": {"type": "LoadImage", "pos": [0, 80], "width": 300, "widgets": {"image": SAMPLE_FILE}},
         **changes,
         "save": save_image([1100, 80], (last, 0), (last, 4 if painted else 2), "anonymized", painted=painted),
     }

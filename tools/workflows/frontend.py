@@ -127,12 +127,20 @@ class Frontend:
         self.page.evaluate("() => { window.stayAwake(); app.clean(); app.rootGraph.clear(); }")
         self._console.clear()
 
-    def load(self, workflow: Mapping | Path | str) -> None:
-        """Open a workflow, given as JSON's content or as a file of it, and forget earlier errors."""
+    def load(self, workflow: Mapping | Path | str, source: str | None = None) -> None:
+        """Open a workflow and forget earlier errors.
+
+        Args:
+            workflow: JSON's content, or a file of it.
+            source: "template" as the dialog of templates opens it, which fits the view its own way.
+        """
         if not isinstance(workflow, Mapping):
             workflow = json.loads(Path(workflow).read_text(encoding="utf-8"))
         self.clear()
-        self.page.evaluate("(workflow) => app.loadGraphData(workflow)", workflow)
+        options = {"openSource": source} if source else {}
+        self.page.evaluate(
+            "([graph, options]) => app.loadGraphData(graph, true, true, null, options)", [workflow, options]
+        )
         self.page.evaluate(SETTLED, self._patience_ms)
 
     def to_api(self) -> dict:

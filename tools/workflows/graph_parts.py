@@ -13,6 +13,7 @@ MODEL = checkpoint.DEMO
 OWN = checkpoint.read_settings(checkpoint.PACK_MODELS / MODEL)
 EXAMPLE = "example.png"  # stands in the input folder of every ComfyUI: what prompts for servers load
 EXAMPLE_VIDEO = "example.mp4"
+SAMPLE_FILE = "face_anonymizer_sample.jpg"  # which the page puts there for the apps (web/js/opening.js)
 SOURCE_TITLE = "Source: whose face"
 ALIGNED_TITLE = "Aligned face"
 NOT_PASSED_TITLE = "Cover what did not pass"

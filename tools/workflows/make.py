@@ -24,7 +24,7 @@ from face_anonymizer.tools.pictures.sample_clip import first_frame
 from face_anonymizer.tools.workflows.apps import APPS, as_app
 from face_anonymizer.tools.workflows.blueprints import BLUEPRINTS, build
 from face_anonymizer.tools.workflows.frontend import Frontend, open_browser
-from face_anonymizer.tools.workflows.graph_parts import EXAMPLE, MODEL, PICTURE, checkpoint, for_servers
+from face_anonymizer.tools.workflows.graph_parts import MODEL, PICTURE, SAMPLE_FILE, checkpoint, for_servers
 from face_anonymizer.tools.workflows.graphs import GRAPHS
 
 WORKFLOWS = PACK / "workflows"
@@ -125,7 +125,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as temporary, Server() as server, open_browser() as browser:
         names = options.names or [*GRAPHS, *APPS, *BLUEPRINTS]
-        server.upload(PACK / PICTURES["group"], name=EXAMPLE)  # for the apps; every ComfyUI has a picture of that name
+        server.upload(
+            PACK / PICTURES["group"], name=SAMPLE_FILE
+        )  # for the apps: their page brings it, web/js/opening.js
         for name in set(names) & {*APPS, *BLUEPRINTS}:
             page = Frontend(browser, server)
             if name in APPS:
@@ -144,7 +146,9 @@ def main() -> None:
             page.page.evaluate(BUILD, spec)
             page.load(page.serialize())  # as a user opens it
             graph = page.serialize()
-            graph.setdefault("extra", {})["ds"] = view_of(graph)
+            view = view_of(graph)
+            # the second one tells the page (web/js/opening.js) that nobody has moved it yet
+            graph.setdefault("extra", {}).update({"ds": view, "face_anonymizer_view": view})
             write_graph(WORKFLOWS / f"{name}.json", graph)
             write_json(WORKFLOWS / "api" / f"{spec['api']}.json", for_servers(page.to_api()))
             print(f"{name}: opens at {graph['extra']['ds']['scale']}")

@@ -1,0 +1,73 @@
+// How the shipped graphs open: whole and as large as the page allows, and the forms with a picture that can be run.
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+
+const VIEW = "face_anonymizer_view"; // in a graph's extra: the view that it was shipped with
+const SAMPLE = "face_anonymizer_sample.jpg"; // what Load Image of the forms names
+const MENUS = [70, 60]; // CSS pixels at the left and at the top, as in tools/workflows/make.py
+const MARGIN = 20;
+
+let fresh = false; // nobody has moved this graph yet
+let brought = null; // the name under which the sample lies in the input folder
+
+// Templates open with a quarter of the page left free on purpose, where the text of large graphs is not drawn any more.
+function fit(canvas, graph) {
+    const boxes = [...graph.nodes, ...(graph.groups ?? [])].map((one) => one.boundingRect ?? one._bounding);
+    if (!boxes.length) return;
+    const first = [0, 1].map((axis) => Math.min(...boxes.map((box) => box[axis])));
+    const last = [0, 1].map((axis) => Math.max(...boxes.map((box) => box[axis] + box[axis + 2])));
+    const page = canvas.canvas.getBoundingClientRect();
+    const room = [page.width, page.height].map((side, axis) => side - MENUS[axis] - 2 * MARGIN);
+    const scale = Math.min(1, ...room.map((side, axis) => side / (last[axis] - first[axis])));
+    if (!(scale > 0)) return;
+    canvas.ds.scale = scale;
+    canvas.ds.offset = first.map((start, axis) => (MENUS[axis] + MARGIN) / scale - start);
+    canvas.setDirty(true, true);
+}
+
+function namesSample(node) {
+    return node.type === "LoadImage" && node.widgets_values?.[0] === SAMPLE;
+}
+
+// Puts the pack's sample into ComfyUI's input folder, where Load Image looks; a file of that name stays as it is.
+async function bring() {
+    const picture = await fetch(new URL("../samples/synthetic_group.jpg", import.meta.url));
+    if (!picture.ok) throw new Error(`${picture.status} ${picture.url}`);
+    const body = new FormData();
+    body.append("image", new File([await picture.blob()], SAMPLE, { type: "image/jpeg" }));
+    body.append("type", "input");
+    const answer = await api.fetchApi("/upload/image", { method: "POST", body });
+    if (!answer.ok) throw new Error(`${answer.status} of /upload/image`);
+    return (await answer.json()).name;
+}
+
+app.registerExtension({
+    name: "FaceAnonymizer.Opening",
+    async beforeConfigureGraph(graph) {
+        const { ds, [VIEW]: shipped } = graph.extra ?? {};
+        fresh = Boolean(ds && shipped) && JSON.stringify(ds) === JSON.stringify(shipped);
+        const loaders = (graph.nodes ?? []).filter(namesSample);
+        if (!loaders.length) return;
+        try {
+            brought = await bring();
+            for (const node of loaders) {
+                node.widgets_values[0] = brought;
+                if (node.widgets_values_named) node.widgets_values_named.image = brought;
+            }
+        } catch (error) {
+            console.warn("Face Anonymizer: the sample picture could not be put into the input folder:", error);
+        }
+    },
+    loadedGraphNode(node) {
+        const widget = node.type === "LoadImage" && node.widgets?.find((one) => one.name === "image");
+        const values = widget?.options?.values;
+        // the page has asked for the list of files before this one was there
+        if (brought && widget?.value === brought && Array.isArray(values) && !values.includes(brought)) {
+            values.push(brought);
+        }
+    },
+    afterConfigureGraph() {
+        if (fresh) fit(app.canvas, app.rootGraph ?? app.graph);
+        fresh = false;
+    },
+});
