@@ -9,8 +9,10 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.notes import PARTS_KEPT
 from face_anonymizer.modules.faces.paste import compositing, masks
 from face_anonymizer.modules.faces.paste.compositing import paste_faces
+from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
 from face_anonymizer.modules.faces.settings import PARTS, REGIONS, PasteSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
 
@@ -153,6 +155,16 @@ def test_what_is_kept_of_one_face_is_kept_under_its_neighbour(astronaut):
     result, _ = paste_faces(astronaut, 1 - crops, faces, PasteSettings(keep=("eyes",)))
     for x, y in POINTS[:2].round().astype(int):
         assert torch.equal(result[0, y, x], astronaut[0, y, x])
+
+
+def test_only_pictures_whose_faces_were_pasted_keep_parts(astronaut):
+    images = torch.cat([astronaut, astronaut, astronaut])
+    members = [dataclasses.replace(face_at(), image_index=i) for i in (0, 1)]
+    crops, faces = prepare(images, *members, size=64)
+    crops = torch.cat([torch.full_like(crops[:1], torch.nan), 1 - crops[1:]])
+    report = replace_faces(images, crops, faces, PasteSettings(keep=("eyes",), keep_faces="2"))[2]
+    (doubt,) = report.notes
+    assert (doubt.kind, doubt.images, [image for image, _ in doubt.faces]) == (PARTS_KEPT, (1,), [1])
 
 
 def test_protected_pixels_stay(astronaut):

@@ -100,7 +100,8 @@ def replace_faces(
         why = f"of every face that was pasted the original's {parts} stay: they help to recognise a person"
         shown = (look.action, KEPT_BY_USER)
         pasted = [(entry.image, entry.box) for entry in report.entries if entry.action in shown]
-        notes.insert(0, Doubt(why, PARTS_KEPT, faces=pasted) if pasted else why)
+        shows = sorted({image for image, _ in pasted})
+        notes.insert(0, Doubt(why, PARTS_KEPT, shows, pasted) if pasted else why)
     return result, mask, replace(report, elsewhere=entries_elsewhere(elsewhere), notes=tuple(notes))
 
 
