@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from face_anonymizer.modules.faces.detect import centerface
+from face_anonymizer.modules.faces.detect import centerface, in_parts
 
 OUTPUTS = ("heatmap", "scale", "offset", "landmarks")
 
@@ -93,3 +94,46 @@ def test_outputs_equal_the_published_onnx(network, height, width):
     for output, reference in zip(run(network, levels), expected, strict=True):
         # measured on noise and photos up to 1280x736: 1.9e-5
         torch.testing.assert_close(output, torch.from_numpy(reference), rtol=0, atol=3e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "part_bytes"),
+    [((2, 96, 160), 1), ((1, 160, 96), 1), ((1, 352, 320), 4e4), ((1, 32, 640), 2e4), ((1, 640, 32), 3e5)],
+)
+def test_computed_in_parts_it_is_the_same(network, monkeypatch, size, part_bytes):
+    count, height, width = size
+    pictures = torch.rand((count, 3, height, width), generator=torch.Generator().manual_seed(height)) * 255
+    calls: list[int] = []
+    counted = centerface.in_parts
+    with torch.inference_mode():
+        whole = network(pictures)
+        monkeypatch.setattr(in_parts, "_WHOLE_BYTES", 0)
+        monkeypatch.setattr(in_parts, "_PART_BYTES", part_bytes)
+
+        def count_parts(chain, x, **options):
+            def apply(part, original=chain.apply):
+                calls.append(part.shape[2] * part.shape[3])
+                return original(part)
+
+            return counted(replace(chain, apply=apply), x, **options)
+
+        monkeypatch.setattr(centerface, "in_parts", count_parts)
+        parts = network(pictures)
+    assert len(calls) > 25 * count, "every large block has several parts"
+    for one, other in zip(whole, parts, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("cells", [64, 100, 333, 5000])
+@pytest.mark.parametrize(("rows", "columns"), [(23, 40), (184, 320), (8, 600), (600, 8), (92, 160)])
+def test_parts_cover_every_cell_once(stride, cells, rows, columns):
+    chain = in_parts.Chain(lambda part: part, 1, stride, 2, 1, 4)
+    high, wide = in_parts._part_size(rows, columns, cells, chain)
+    for length, size in ((rows, high), (columns, wide)):
+        spans = list(in_parts._spans(length, size, chain))
+        assert [cell for _, first, end in spans for cell in range(first, end)] == list(range(length))
+        for start, first, end in spans:
+            assert start >= 0 and start + size <= length
+            assert start == 0 or first - start >= chain.before
+            assert start + size == length or start + size - end >= chain.after

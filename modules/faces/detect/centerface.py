@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .in_parts import Chain, in_parts
 from .weights import MODELS, load_weights
 
 WEIGHTS = MODELS / "centerface.safetensors"
@@ -29,6 +30,10 @@ _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3
 _TAPS = (1, 2, 4, 6)  # the last stage of strides 4, 8, 16 and 32
 
 
+def _is_fused(x: torch.Tensor) -> bool:
+    return _FUSES and x.device.type in _CHANNELS_LAST and not torch.is_grad_enabled() and x.dtype == torch.float32
+
+
 def _filter(layer: nn.Conv2d, x: torch.Tensor, *, relu: bool = False, onto: torch.Tensor | None = None) -> torch.Tensor:
     """A convolution, and what follows it.
 
@@ -38,7 +43,7 @@ def _filter(layer: nn.Conv2d, x: torch.Tensor, *, relu: bool = False, onto: torc
         relu: cut off below 0.
         onto: the result is added to it, in place.
     """
-    if not _FUSES or x.device.type not in _CHANNELS_LAST or torch.is_grad_enabled() or x.dtype != torch.float32:
+    if not _is_fused(x):
         y = layer(x)
         return F.relu_(y) if relu else y if onto is None else onto.add_(y)
     shape = list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups
@@ -61,9 +66,20 @@ class _InvertedResidual(nn.Module):
         self.residual = stride == 1 and width_in == width_out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = x if self.expand is None else _filter(self.expand, x, relu=True)
-        y = _filter(self.depthwise, y, relu=True)
+        if _is_fused(x):
+            wide, stride = self.depthwise.out_channels, self.depthwise.stride[0]
+            after = 1 if stride == 1 else 0  # with a stride of 2 the last filter ends at the part's last row
+            chain = Chain(self._filtered, self.project.out_channels, stride, 1, after, 4 * wide * stride**2)
+            return in_parts(chain, x, residual=self.residual)
+        y = self._widened(x)
         return _filter(self.project, y, onto=x if self.residual else None)
+
+    def _widened(self, x: torch.Tensor) -> torch.Tensor:
+        y = x if self.expand is None else _filter(self.expand, x, relu=True)
+        return _filter(self.depthwise, y, relu=True)
+
+    def _filtered(self, x: torch.Tensor) -> torch.Tensor:
+        return _filter(self.project, self._widened(x))
 
 
 class _Merge(nn.Module):
@@ -123,10 +139,10 @@ class CenterFace(nn.Module):
             )
         if x.device.type in _CHANNELS_LAST:
             x = x.contiguous(memory_format=torch.channels_last)
-        y = _filter(self.stem, x, relu=True)
+        y = self._first_stage(x)
         taps = []
         for index, stage in enumerate(self.stages):
-            y = stage(y)
+            y = stage(y) if index else y
             if index in _TAPS:
                 taps.append(y)
         y = _filter(self.top, taps.pop(), relu=True)
@@ -136,6 +152,18 @@ class CenterFace(nn.Module):
         heads = (_filter(head, y) for head in (self.heatmap, self.scale, self.offset, self.landmarks))
         heatmap, scale, offset, landmarks = heads
         return torch.sigmoid(heatmap), scale, offset, landmarks
+
+    def _first_stage(self, x: torch.Tensor) -> torch.Tensor:
+        """The stem and the one block that follows it, which has no residual."""
+        (block,) = self.stages[0]
+
+        def apply(part: torch.Tensor) -> torch.Tensor:
+            return block(_filter(self.stem, part, relu=True))
+
+        if not _is_fused(x):
+            return apply(x)
+        width = self.stem.out_channels
+        return in_parts(Chain(apply, block.project.out_channels, 2, 2, 1, 4 * width), x)
 
 
 def load_centerface(path: str | Path = WEIGHTS) -> CenterFace:
