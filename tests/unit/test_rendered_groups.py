@@ -7,7 +7,7 @@ from face_anonymizer.modules.synthetic.groups import group_pictures, picture_par
 from face_anonymizer.modules.synthetic.renderer import render
 from face_anonymizer.tools.demo_model.rendered import BLOCK, SIDE, EncodedGroups, render_groups
 
-SIZE = 96
+SIZE = 64
 
 
 @pytest.fixture(scope="module")
