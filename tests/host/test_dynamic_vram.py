@@ -156,7 +156,7 @@ def exact(images) -> torch.Tensor:
 
 
 # bf16 is as fp16, and in the plain mode it has its row in test_nodes.py
-@pytest.mark.parametrize("weight_dtype", ["fp32", "fp16", "fp8_e4m3fn"])
+@pytest.mark.parametrize("weight_dtype", ["fp32", pytest.param("fp16", marks=pytest.mark.long), "fp8_e4m3fn"])
 def test_weight_dtypes_are_as_near_to_full_precision_as_in_the_plain_mode(images, exact, weight_dtype):
     """Not equal: the file's weights stay as they are, in half precision, and some are used without being rounded."""
     expected = swap(pipeline.load_least(weight_dtype), images)

@@ -19,8 +19,6 @@ FULL_SIZE = {  # what hangs on how much memory a card has
 }
 FULL_WIDTH = {  # the same sizes of tensors, of fewer layers
     "fp32": (Card(gib=24), "fp32"),
-}
-BETWEEN = {  # smaller than that of fp32, on cards that hold less
     "fp16, gpu-only": (Card(gib=12, gpu_only=True), "fp16"),
     "fp8": (Card(gib=6), "fp8_e4m3fn"),
     "Apple": (Card(gib=16, kind="mps"), "default"),
@@ -38,9 +36,10 @@ def test_the_whole_way_at_full_size(case):
     check_whole_way(*FULL_SIZE[case], steps=1)
 
 
-@pytest.mark.parametrize("case", [*FULL_WIDTH, *(pytest.param(case, marks=pytest.mark.long) for case in BETWEEN)])
+@pytest.mark.long
+@pytest.mark.parametrize("case", FULL_WIDTH)
 def test_the_whole_way_at_full_width(case):
-    check_whole_way(*(FULL_WIDTH | BETWEEN)[case], folder=model_folder(fewer_layers=True), steps=1)
+    check_whole_way(*FULL_WIDTH[case], folder=model_folder(fewer_layers=True), steps=1)
 
 
 @pytest.mark.parametrize("case", LEAST)
