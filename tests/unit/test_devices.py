@@ -199,8 +199,8 @@ def test_drawing_and_selection(found):
         assert [len(part) for part in select_faces(found, mask=put(mask))] == [len(selected), len(rest)]
 
 
-@pytest.mark.parametrize("where", ["pictures on the CPU", "all on the card"])
-def test_faces_are_read_and_judged(found, where):
+def test_faces_are_read_and_judged(found):
+    """The networks on the card, and then the pictures, too."""
     images, networks = smooth(200, 300), ReaderNetworks()
     crops, faces = crop_faces(images, replace(found, faces=found.faces[:1]), 64)
     settings = ReaderSettings(min_size=0, max_yaw=180, max_pitch=180, min_certainty=0, max_unsteady=9)
@@ -214,8 +214,8 @@ def test_faces_are_read_and_judged(found, where):
     assert expected[1]["faces"][0]["verification"] is not None and expected[0][0].difference is not None
     with pretended_device() as put:
         put(networks)
-        put_picture = put if where == "all on the card" else lambda pictures: pictures
-        assert judged(put_picture(images), put_picture(crops.roll(32, 1))) == expected
+        assert judged(images, crops.roll(32, 1)) == expected
+        assert judged(put(images), put(crops.roll(32, 1))) == expected
 
 
 def test_pictures_and_clips_are_written(tmp_path):
