@@ -2,14 +2,12 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from face_anonymizer.tools.workflows.apps import APPS
 from face_anonymizer.tools.workflows.blueprints import BLUEPRINTS
-from face_anonymizer.tools.workflows.frontend import Frontend
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = 'document.querySelector("#vue-app").__vue_app__.config.globalProperties.$pinia._s'
@@ -88,18 +86,10 @@ def test_every_file_is_one_of_those_that_are_made():
         assert graph["definitions"]["subgraphs"][0]["description"] == spec["text"]
 
 
-@pytest.fixture(scope="module")
-def own_page(browser, server) -> Iterator[Frontend]:
-    """A page of its own: that of the other tests stays a graph."""
-    page = Frontend(browser, server)
-    yield page
-    page.close()
-
-
 @pytest.mark.parametrize("name", APPS)
-def test_an_app_opens_as_a_form_of_a_picture_a_few_settings_and_run(own_page, server, name):
+def test_an_app_opens_as_a_form_of_a_picture_a_few_settings_and_run(frontend, server, name):
     """With a sample, which the page puts into the input folder, so that Run shows something; one of them is run."""
-    page, spec = own_page.page, APPS[name]
+    page, spec = frontend.page, APPS[name]
     graph = json.loads((ROOT / "workflows" / f"{name}.app.json").read_text(encoding="utf-8"))
     page.evaluate("([graph, name]) => app.loadGraphData(graph, true, true, name)", [graph, f"{name}.app"])
     page.get_by_text("Build an app").wait_for(timeout=20_000)
@@ -122,4 +112,7 @@ def test_an_app_opens_as_a_form_of_a_picture_a_few_settings_and_run(own_page, se
         assert any("images" in output and "text" not in output for output in history["outputs"].values())
         reports = [one["face_anon_report"][0] for one in history["outputs"].values() if "face_anon_report" in one]
         assert reports[-1]["actions"] == {"redacted": 5}
-    assert own_page.errors() == []
+    assert frontend.errors() == []
+    # the page of the other tests is one of graphs again
+    frontend.load(ROOT / "workflows" / "Anonymize a photo.json")
+    assert not page.get_by_text("Build an app").is_visible() and frontend.errors() == []
