@@ -15,6 +15,8 @@ from .settings import ReaderSettings
 
 STRANGER, SAME_PERSON, NOT_MEASURABLE, FAILED = VERDICTS = "stranger", "same person", "not measurable", "failed"
 
+_DIGITS = 15  # after the point, at most: as many as a number of 64 bits has
+
 
 class Opinion(NamedTuple):
     """What one recogniser says of two faces.
@@ -50,7 +52,7 @@ def apart(value: float, limit: float, digits: int) -> str:
     """A figure with so many digits after the point, or more where it would else read as the limit that it misses."""
     if value == limit or not math.isfinite(value):
         return f"{value:.{digits}f}"
-    while digits < 9 and float(f"{value:.{digits}f}") == float(f"{limit:.{digits}f}"):
+    while digits < _DIGITS and float(f"{value:.{digits}f}") == float(f"{limit:.{digits}f}"):
         digits += 1
     return f"{value:.{digits}f}"
 
@@ -104,7 +106,7 @@ class Verification:
         }
 
 
-def _told(figure: float, digits: int = 9) -> float | None:
+def _told(figure: float, digits: int = _DIGITS) -> float | None:
     """A rounded figure as JSON may have it: None where it is no number."""
     return round(figure, digits) if math.isfinite(figure) else None
 

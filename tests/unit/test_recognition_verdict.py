@@ -8,7 +8,7 @@ import pytest
 
 from face_anonymizer.modules.recognition.reading import COVERED, TOO_SMALL, Reading
 from face_anonymizer.modules.recognition.settings import ReaderSettings
-from face_anonymizer.modules.recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER, verify
+from face_anonymizer.modules.recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER, apart, verify
 
 
 def reading(distance=0.0, cosine=1.0, **more) -> Reading:
@@ -78,3 +78,11 @@ def test_the_report_holds_figures_and_no_descriptor():
         "drift": {"pose": 0.0, "gaze": None, "expression": 1.0, "age": -4.0, "man": 0.05},
     }
     assert "0.8312" not in repr(verify(reading(), after).to_dict())
+
+
+@pytest.mark.parametrize("beyond", [1e-4, 1e-7, 1e-10])
+def test_a_figure_that_misses_its_limit_never_reads_as_the_limit(beyond):
+    found = json.loads(json.dumps(verify(reading(), reading(0.6 - beyond, 0.6 + beyond)).to_dict()))
+    for one, limit in zip(found["recognisers"], (0.6, 0.6), strict=True):
+        assert one["same"] and one["value"] != limit and f"{one['value']}"[:8] in found["reason"]
+        assert float(apart(one["value"], limit, 3)) != limit
