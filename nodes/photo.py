@@ -22,6 +22,8 @@ from .presets import (
     check_choices,
     choose,
     first_inputs,
+    kept_of_chosen,
+    last_inputs,
     later_inputs,
     load,
     painting_of,
@@ -82,6 +84,7 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
                     lazy=True, raw_link=True, tooltip="A model that is loaded already, in place of the one named here."
                 ),
                 face_seeds_input(),
+                *last_inputs(),
             ],
             outputs=[
                 io.Image.Output(tooltip="The finished pictures."),
@@ -128,6 +131,9 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
         if_no_face=PASS,
         face_anon_model=None,
         face_seeds="",
+        keep_traits=_ATTEMPTS.traits,
+        degree_mode=_ATTEMPTS.degree_mode,
+        keep=_PASTE.keep_faces,
     ) -> io.NodeOutput:
         check_choices(what, WHAT, who, numbers)
         if what == SWAP and source is None:
@@ -154,7 +160,10 @@ class FaceAnonAnonymizePhoto(io.ComfyNode):
                 "paint",
                 **{"crops": crop.out(0), "faces": crop.out(1), "seed": seed, **painting},
                 **{"verify": verify, "attempts": attempts, "face_anon_model": loaded},
+                **{"keep_traits": keep_traits, "degree_mode": degree_mode},
+                # people of a clip keep their numbers
                 face_seeds=face_seeds if batch_is == CLIP else seeds_of_chosen(face_seeds, who, numbers),
+                keep=keep if batch_is == CLIP else kept_of_chosen(keep, who, numbers),
             )
             faces = paint.out(1)
             done = graph.node(

@@ -5,19 +5,21 @@ from typing import NamedTuple
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
-from ..modules.faces.numbers import parse_numbers, parse_seeds, rank
+from ..modules.faces.numbers import as_ranges, parse_numbers, parse_seeds, rank
 from ..modules.faces.settings import MODES, REGIONS, PasteSettings, RedactSettings
 from ..modules.model.loading import FROM_MODEL_FOLDER
 from ..modules.model.own import OWN_GUIDANCE, OWN_STEPS
 from ..modules.model.settings import DDPM, PaintSettings
 from ..modules.recognition.settings import AUTO
 from .model import model_choice
-from .painting_inputs import attempts_input, degree_input, seed_input, verify_input
+from .painting_inputs import attempts_input, choice_inputs, degree_input, seed_input, verify_input
 from .types import COVER, STRANGERS, SWAP
 
 ALL, LARGEST, LISTED = WHO = ("all", "largest", "list")
 FAST, BALANCED, PAPER = PRESETS = ("fast", "balanced", "paper")
 _FAST_STEPS = 12
+_MOST_KEPT = 10_000  # faces of a range that are counted anew
+_INSTEAD = {"face_seeds": ", or change seed", "keep": ""}
 _PAINT, _PASTE, _REDACT = PaintSettings(), PasteSettings(), RedactSettings()
 
 
@@ -106,6 +108,21 @@ def later_inputs() -> list:
     ]
 
 
+def last_inputs() -> list:
+    """Which of a face's paintings leaves: the last inputs of a node."""
+    return [
+        *choice_inputs(),
+        io.String.Input(
+            "keep",
+            default=_PASTE.keep_faces,
+            optional=True,
+            advanced=True,
+            tooltip='With verify: numbers of the preview, such as "1, 3-5". The best attempt of these faces leaves '
+            "although none passed: the report says kept by the user. Empty: none.",
+        ),
+    ]
+
+
 def check_choices(what: str, choices: tuple[str, ...], who: str, listed: str) -> None:
     """Raise ValueError where a choice came by a wire that there is not, or a list is asked for and is empty."""
     if what not in choices or who not in WHO:
@@ -143,10 +160,32 @@ def seeds_of_chosen(face_seeds: str, who: str, listed: str) -> str:
     seeds = parse_seeds(face_seeds)
     if not seeds or who == ALL:
         return face_seeds
-    if who == LARGEST:
-        raise ValueError("face_seeds goes by the numbers of the preview: choose who all or list, or change seed.")
-    ranges = parse_numbers(listed, "numbers")
+    ranges = _chosen_numbers("face_seeds", who, listed)
     return ", ".join(f"{rank(number, ranges)}: {seed}" for number, seed in seeds.items())
+
+
+def kept_of_chosen(keep: str, who: str, listed: str) -> str:
+    """Numbers of faces that are kept, by their numbers among the chosen ones, as seeds_of_chosen.
+
+    Args:
+        keep: by the numbers of the preview.
+        who, listed: as of seeds_of_chosen.
+
+    Raises:
+        ValueError: as seeds_of_chosen.
+    """
+    asked = parse_numbers(keep, "keep")
+    if not asked or who == ALL:
+        return keep
+    ranges = _chosen_numbers("keep", who, listed)
+    numbers = {number for some in asked for number in some[:_MOST_KEPT]}
+    return as_ranges(rank(number, ranges, "keep names it") for number in numbers)
+
+
+def _chosen_numbers(name: str, who: str, listed: str) -> list[range]:
+    if who == LARGEST:
+        raise ValueError(f"{name} goes by the numbers of the preview: choose who all or list{_INSTEAD[name]}.")
+    return parse_numbers(listed, "numbers")
 
 
 def load(graph: GraphBuilder, model: str):

@@ -17,6 +17,7 @@ from .presets import (
     check_choices,
     choose,
     first_inputs,
+    last_inputs,
     later_inputs,
     load,
     painting_of,
@@ -56,6 +57,7 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
                     lazy=True, raw_link=True, tooltip="A model that is loaded already, in place of the one named here."
                 ),
                 face_seeds_input(),
+                *last_inputs(),
             ],
             outputs=[
                 io.Video.Output(tooltip="For Save Video (clean)."),
@@ -91,6 +93,9 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
         if_no_face=PASS,
         face_anon_model=None,
         face_seeds="",
+        keep_traits=_ATTEMPTS.traits,
+        degree_mode=_ATTEMPTS.degree_mode,
+        keep=_PASTE.keep_faces,
     ) -> io.NodeOutput:
         check_choices(what, (STRANGERS, COVER), who, numbers)
         video = link_or_value(cls, "video", video)
@@ -108,5 +113,6 @@ class FaceAnonAnonymizeVideoFile(io.ComfyNode):
                 **{"video": video, "faces": faces, "degree": degree, "seed": seed, **painting_of(preset)._asdict()},
                 **{"identity": identity, "region": region, "fallback": cover_with, "verify": verify},
                 **{"attempts": attempts, "face_anon_model": loaded, "face_seeds": face_seeds},
+                **{"keep_traits": keep_traits, "degree_mode": degree_mode, "keep": keep},
             )
         return io.NodeOutput(done.out(0), faces, done.out(1), expand=graph.finalize())

@@ -69,14 +69,19 @@ def parse_seeds(text: str, name: str = "face_seeds") -> dict[int, int]:
     return seeds
 
 
-def rank(number: int, ranges: list[range]) -> int:
+def rank(number: int, ranges: list[range], why: str = "it has a seed of its own") -> int:
     """The number, from 1, that a face has among those that ranges name, when they alone go on.
+
+    Args:
+        number: of the face.
+        ranges: that go on.
+        why: it is asked for, for the message.
 
     Raises:
         ValueError: the ranges do not name it.
     """
     if not any(number in one for one in ranges):
-        raise ValueError(f"Face {number} has a seed of its own, but is not among the numbers that change.")
+        raise ValueError(f"Face {number} is not among the numbers that change, but {why}.")
     below, counted = 0, 0  # a range may be of any length, and overlap others
     for one in sorted(ranges, key=lambda one: one.start):
         start = max(one.start, counted + 1)

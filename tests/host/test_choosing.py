@@ -149,7 +149,7 @@ def test_the_numbers_of_chosen_faces_are_counted_anew():
     ranges = parse_numbers("5, 1-3, 2-4, 9")
     assert [rank(number, ranges) for number in (1, 2, 3, 4, 5, 9)] == [1, 2, 3, 4, 5, 6]
     assert rank(10**9, parse_numbers(f"3-{10**12}")) == 10**9 - 2
-    with pytest.raises(ValueError, match="Face 6 has a seed"):
+    with pytest.raises(ValueError, match="Face 6 is not among the numbers that change, but it has a seed"):
         rank(6, ranges)
 
 

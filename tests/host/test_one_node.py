@@ -73,6 +73,25 @@ def test_who_and_how():
     assert "load" not in given and given["paint"]["inputs"]["face_anon_model"] == ("5", 5)
 
 
+def test_which_painting_leaves_is_said_in_one_node_too():
+    chosen = {"keep_traits": "expression and pose", "degree_mode": "auto", "keep": "2, 4"}
+    usual = {"keep_traits": "none", "degree_mode": "fixed", "keep": ""}
+    film = expanded(pack.FaceAnonAnonymizeVideoFile, video=LINK, **chosen)["paint"]["inputs"]
+    for asked, inputs in (
+        (chosen, photo(**chosen)["paint"]["inputs"]),
+        (chosen, film),
+        (usual, photo()["paint"]["inputs"]),
+    ):
+        assert {name: inputs[name] for name in asked} == asked
+    listed = {"who": "list", "numbers": "2-5"}
+    assert photo(**listed, keep="2, 4")["paint"]["inputs"]["keep"] == "1, 3", "by their numbers among the chosen ones"
+    assert photo(**listed, keep="2, 4", batch_is="frames of a clip")["paint"]["inputs"]["keep"] == "2, 4"
+    with pytest.raises(ValueError, match="Face 1 is not among the numbers that change, but keep names it"):
+        photo(**listed, keep="1")
+    with pytest.raises(ValueError, match="keep goes by the numbers of the preview"):
+        photo(who="largest", keep="1")
+
+
 def test_a_video_is_painted_as_it_is_set():
     node = pack.FaceAnonAnonymizeVideoFile
     graph = expanded(node, video=LINK, identity="same face", verify="off", attempts=2, region="box", if_no_face="error")

@@ -21,6 +21,7 @@ CONTRACT = {
         [
             *("image", "what", "model", "degree", "seed", "preset", "who", "numbers", "source", "cover_with", "region"),
             *("verify", "attempts", "min_score", "thorough", "batch_is", "if_no_face", "face_anon_model", "face_seeds"),
+            *("keep_traits", "degree_mode", "keep"),
         ],
         ["IMAGE", "MASK", "FACE_ANON_FACES", "IMAGE", "FACE_ANON_REPORT"],
     ),
@@ -28,6 +29,7 @@ CONTRACT = {
         [
             *("video", "what", "model", "degree", "seed", "preset", "who", "numbers", "cover_with", "region"),
             *("verify", "attempts", "min_score", "thorough", "identity", "if_no_face", "face_anon_model", "face_seeds"),
+            *("keep_traits", "degree_mode", "keep"),
         ],
         ["VIDEO", "FACE_ANON_FACES", "FACE_ANON_REPORT"],
     ),
