@@ -98,6 +98,34 @@ def test_a_click_leaves_faces_of_pictures_that_are_not_shown_as_they_were(fronte
     assert frontend.page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")["numbers"] == "1-2, 4-45"
 
 
+def test_of_a_list_of_photos_the_node_says_that_nobody_is_chosen_by_a_click(frontend, server):
+    """A number would mean a face of each photo: to leave somebody as he is would leave others, too."""
+    graph = photo_graph()
+    for id, kind, name, value, links in (
+        (4, "RepeatImageBatch", "image", 2, [3]),
+        (5, "RebatchImages", "images", 1, [4]),
+    ):
+        graph["nodes"].append({
+            "id": id, "type": kind, "pos": [200, 200 * id], "size": [200, 80], "widgets_values": [value],
+            "inputs": [{"name": name, "type": "IMAGE", "link": id - 3 if id == 4 else 3}],
+            "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": links}],
+        })  # fmt: skip
+    graph["links"] = [[1, 1, 0, 4, 0, "IMAGE"], [2, 2, 4, 3, 0, "FACE_ANON_REPORT"], [3, 4, 0, 5, 0, "IMAGE"],
+                      [4, 5, 0, 2, 0, "IMAGE"]]  # fmt: skip
+    graph["nodes"][1]["inputs"][0]["link"] = 4
+    frontend.load(graph)
+    frontend.page.evaluate("""() => {
+        const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonAnonymizePhoto");
+        const set = { what: "cover", thorough: false, control_after_generate: "fixed", seed: 5 };
+        for (const widget of node.widgets) if (widget.name in set) widget.value = set[widget.name];
+    }""")
+    run(frontend, server)
+    frontend.page.wait_for_function("() => document.querySelector('.face-anon-choose p')", timeout=20_000)
+    assert "A list of photos" in frontend.page.evaluate("() => document.querySelector('.face-anon-choose').innerText")
+    assert frontend.page.evaluate(BUTTONS) == []
+    assert frontend.page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")["who"] == "all"
+
+
 def test_another_seed_after_the_run_is_taken_back(frontend, server):
     """Where the page draws a new seed after each run, "anew" is of the picture that is seen."""
     page = frontend.page

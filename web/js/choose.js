@@ -5,9 +5,14 @@ import { app } from "../../../scripts/app.js";
 const WIDGET = "face_anon_choose";
 const QUEUED = Symbol("the seed of the last run");
 const NUMBERS = ["indices", "numbers"]; // of Select Faces; of the nodes that do it all
+const OF_A_LIST =
+    "A list of photos: a number means a face of each of them, so faces are not chosen by a click here. Load one photo, or " +
+    "photos of one size as a batch.";
+const calls = new Map(); // node -> its last prompt, and how often that has called it: once for each photo of a list
 const STYLE = `
 .face-anon-choose { display: flex; flex-direction: column; gap: 4px; overflow: auto; font: 12px sans-serif; color: #ddd; }
 .face-anon-choose > div { position: relative; }
+.face-anon-choose p { margin: 4px; }
 .face-anon-choose img { display: block; width: 100%; }
 .face-anon-choose button { position: absolute; padding: 0; cursor: pointer; background: transparent; color: #fff; }
 .face-anon-choose .face { border: 2px solid #40e060; border-radius: 4px; }
@@ -99,9 +104,15 @@ function button(name, title, click) {
     return made;
 }
 
-function draw(node, element, { places, images, known }) {
+function draw(node, element, { places, images, known, isList }) {
     const pictures = new Map();
     element.replaceChildren();
+    if (isList) {
+        const said = document.createElement("p");
+        said.textContent = OF_A_LIST;
+        element.append(said);
+        return;
+    }
     for (const { number, picture, box } of places) {
         if (!images[picture]) continue;
         if (!pictures.has(picture)) {
@@ -181,6 +192,16 @@ function show(node, shown) {
     draw(node, widget.element, shown);
 }
 
+// Whether what has run is a node's second photo of one prompt; a node that puts others in its place gives them ids such as
+// "7.1.0.detect": of its second call.
+function isSecondCall({ node, display_node: shownAt, prompt_id: prompt }) {
+    const place = String(shownAt ?? node);
+    if (calls.get(place)?.prompt !== prompt) calls.set(place, { prompt, seen: new Set() });
+    const { seen } = calls.get(place);
+    seen.add(String(node).replace(/\.[^.]*$/, ""));
+    return seen.size > 1;
+}
+
 // The buttons follow what is typed.
 function follow(node, name, widget) {
     const typed = widgetOf(node, [name]);
@@ -206,11 +227,13 @@ app.registerExtension({
         document.head.append(style);
         api.addEventListener("executed", ({ detail }) => {
             const { face_anon_places: places, face_anon_numbers: numbers, images } = detail.output ?? {};
-            // of a list of photos each begins at 1: a number means nobody of them
-            if (!places?.length || !images?.length || numbers?.length !== 1) return;
+            if (!places?.length || !images?.length || !numbers?.length) return;
+            // in each photo of a list the numbers begin at 1
+            const isList = isSecondCall(detail) || numbers.length > 1;
             const node = find(detail.display_node ?? detail.node);
             if (!node) return;
-            for (const taker of takers(node)) show(taker, { places, images, known: expand(numbers[0]) });
+            const known = isList ? [] : expand(numbers[0]);
+            for (const taker of takers(node)) show(taker, { places, images, known, isList });
         });
     },
 });
