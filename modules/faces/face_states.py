@@ -91,9 +91,7 @@ def _judge(trace: Trace, now: np.ndarray, rather: float, side: float) -> str:
     if not shows.any():
         return COVERED if after.std() < FLAT else UNCLEAR
     mixture = find_mixture(trace.before, trace.after, now[shows])
-    now = now[shows] - now[shows].mean(1, keepdims=True)
-    by_before, by_after = (_unexplained(now, state, spread[shows]) for state in (before, after))
-    by_before = min(by_before, _unexplained(-now, before, spread[shows]))  # its negative shows the person as well
+    by_before, by_after = _left_unexplained(before, after, now[shows], spread[shows])
     if by_before < SURE and by_before < rather * by_after:
         return OPEN
     if mixture.shows_original:
@@ -115,14 +113,21 @@ def _judge_part(trace: Trace, now: np.ndarray, inside: np.ndarray, side: float) 
     shows = spread >= FLAT
     if not shows.any():
         return COVERED if after.std() < FLAT else UNCLEAR
-    now = now[shows] - now[shows].mean(1, keepdims=True)
-    by_before, by_after = (_unexplained(now, state, spread[shows]) for state in (before, after))
-    by_before = min(by_before, _unexplained(-now, before, spread[shows]))
+    by_before, by_after = _left_unexplained(before, after, now[shows], spread[shows])
     if by_before < SURE and by_before < _RATHER * by_after:
         return OPEN
     if by_after < SURE or (after.std() < FLAT and not shows.all()):
         return CHANGED
     return UNKNOWN if side >= _LEAST_SIZE else UNCLEAR
+
+
+def _left_unexplained(
+    before: np.ndarray, after: np.ndarray, now: np.ndarray, spread: np.ndarray
+) -> tuple[float, float]:
+    """What the original and the result leave unexplained, see _unexplained; of samples [N, n] that show something."""
+    now = now - now.mean(1, keepdims=True)
+    by_before, by_after = (_unexplained(now, state, spread) for state in (before, after))
+    return min(by_before, _unexplained(-now, before, spread)), by_after  # its negative shows the person as well
 
 
 def _unexplained(now: np.ndarray, known: np.ndarray, spread: np.ndarray) -> float:
