@@ -18,7 +18,7 @@ from ..modules.host.detector import looker
 from ..modules.host.reader import face_reader
 from ..modules.recognition.covers import not_covered, uncovered
 from ..modules.recognition.verdict import STRANGER, Verification, drift_words
-from ..modules.recognition.verifying import Verified, verify_faces
+from ..modules.recognition.verifying import Told, Verified, verify_faces
 from .graph import ASKED
 from .model import drawn_faces_note, models_upstream
 from .reporting import show_pictures, show_report, step_progress
@@ -68,9 +68,7 @@ class FaceAnonVerifyFaces(io.ComfyNode):
         shown = {} if traces is None else uncovered(before, after, faces, covered, traces=traces, find=looker())
         verified = verify_faces(
             *(before, after, faces, face_reader()),
-            covered=covered - shown.keys(),
-            swapped=_places(actions, SWAPPED),
-            earlier=traces or (),
+            told=Told(covered - shown.keys(), _places(actions, SWAPPED), traces or ()),
             progress=step_progress(len(before)),
         )
         verified = not_covered(verified, shown)

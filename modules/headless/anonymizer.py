@@ -42,7 +42,7 @@ from ..recognition.pixels import one_colour
 from ..recognition.reader import FaceReader
 from ..recognition.recognisers import on_drawn_faces
 from ..recognition.settings import AUTO, OFF
-from ..recognition.verifying import verify_faces
+from ..recognition.verifying import Told, verify_faces
 from ..terminal import shown
 from ..video.clip_jobs import Clip, ClipJobs
 from ..video.files import WHOLE
@@ -213,7 +213,7 @@ class Anonymizer:
         originals, results = as_batch(before)[0], as_batch(after)[0]
         faces = self._detect(originals, DetectSettings()) if faces is None else faces
         covered = one_colour(results, faces, originals) if len(faces) and originals.shape == results.shape else ()
-        verified = verify_faces(originals, results, faces, self._reader.read, covered=covered)
+        verified = verify_faces(originals, results, faces, self._reader.read, told=Told(covered))
         found = [None if one is None else one.to_dict() for one in verified.verifications]
         return report_faces(faces, FOUND).verified(faces, found, verified.with_covers())
 

@@ -26,6 +26,22 @@ _AT_ONCE = 4  # pictures whose faces are read together
 
 
 @dataclass(frozen=True)
+class Told:
+    """What a report says of faces before they are looked at.
+
+    Args:
+        covered: places of faces that were covered on purpose: one that cannot be measured any more is no failure.
+        swapped: places of faces that got another person's on purpose: several may have one.
+        earlier: what the reports of earlier steps remember of these pictures: where `before` shows already what became
+            of a face, it is still somebody whom no result may show.
+    """
+
+    covered: Collection[int] = ()
+    swapped: Collection[int] = ()
+    earlier: Sequence[Trace] = ()
+
+
+@dataclass(frozen=True)
 class Verified:
     """What the recognisers say of the faces of pictures.
 
@@ -55,9 +71,7 @@ def verify_faces(
     read: Read,
     settings: ReaderSettings = ReaderSettings(),
     *,
-    covered: Collection[int] = (),
-    swapped: Collection[int] = (),
-    earlier: Sequence[Trace] = (),
+    told: Told = Told(),
     progress: Callable[[int, int], None] | None = None,
 ) -> Verified:
     """Verify the faces of pictures, or of the frames of a clip.
@@ -74,10 +88,7 @@ def verify_faces(
         faces: of the originals.
         read: the reader.
         settings: the thresholds.
-        covered: places of faces that were covered on purpose: one that cannot be measured any more is no failure.
-        swapped: places of faces that got another person's on purpose: several may have one.
-        earlier: what the reports of earlier steps remember of these pictures: where `before` shows already what became
-            of a face, it is still somebody whom no result may show.
+        told: what is known of the faces before they are looked at.
         progress: called with (pictures done, all).
 
     Raises:
@@ -87,9 +98,9 @@ def verify_faces(
     if not len(faces):
         return Verified()
     known: dict[int, Pair] = {}
-    look = _Look(len(faces), covered, swapped)
+    look = _Look(len(faces), told.covered, told.swapped)
     bystanders: list[Somebody] = []
-    before_that = EarlierPeople([trace for trace in earlier if not _is_seen(before, trace)], read, settings)
+    before_that = EarlierPeople([trace for trace in told.earlier if not _is_seen(before, trace)], read, settings)
     unmarked = replace(faces, fingerprint=None)  # it was looked at already
     for start in range(0, faces.image_count, _AT_ONCE):
         stop = min(start + _AT_ONCE, faces.image_count)
@@ -110,12 +121,12 @@ def verify_faces(
         if progress is not None:
             progress(stop, faces.image_count)
     pairs = [known[i] for i in range(len(faces))]
-    shown = [i for i, pair in enumerate(pairs) if i not in covered or pair.results]
+    shown = [i for i, pair in enumerate(pairs) if i not in told.covered or pair.results]
     verified, notes = verify_tracks(faces, pairs, shown, settings)
     verified = [as_exchanged(one, pair) for one, pair in zip(verified, pairs, strict=True)]
-    persons, more = compare_faces(faces, pairs, shown, settings, bystanders=bystanders, swapped=swapped)
+    persons, more = compare_faces(faces, pairs, shown, settings, bystanders=bystanders, swapped=told.swapped)
     elsewhere, others = compare_with_clip(
-        faces, pairs, shown, settings, bystanders=bystanders, left_out={*persons, *swapped}
+        faces, pairs, shown, settings, bystanders=bystanders, left_out={*persons, *told.swapped}
     )
     persons, more = elsewhere | persons, (*more, *others)
     originals = look.end()
@@ -128,7 +139,7 @@ class _Look:
 
     Args:
         count: faces in all. Of many each is compared with the originals of its own few pictures alone.
-        covered, swapped: as for verify_faces.
+        covered, swapped: as of Told.
     """
 
     def __init__(self, count: int, covered: Collection[int], swapped: Collection[int]):

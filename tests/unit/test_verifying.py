@@ -29,7 +29,7 @@ from face_anonymizer.modules.recognition.pixels import one_colour
 from face_anonymizer.modules.recognition.reader import FaceReader
 from face_anonymizer.modules.recognition.settings import ReaderSettings
 from face_anonymizer.modules.recognition.verdict import FAILED, NOT_MEASURABLE, SAME_PERSON, STRANGER, verify
-from face_anonymizer.modules.recognition.verifying import verify_faces
+from face_anonymizer.modules.recognition.verifying import Told, verify_faces
 
 # Most tests here search the same pictures; none of them is about the network.
 pytestmark = pytest.mark.usefixtures("remembered_looks")
@@ -278,7 +278,7 @@ def test_a_result_that_is_somebody_of_other_frames_does_not_pass():
     assert [one.verdict for one in found.verifications] == [STRANGER, SAME_PERSON, STRANGER, STRANGER]
     assert found.verifications[1].reason.startswith("as person 2 in other frames: dlib's distance is 0.1")
     assert any(note.startswith("the result of person 1 is person 2, who is in other frames") for note in found.notes)
-    swapped = verify_faces(before, after, faces, stand_in(originals, results), swapped=[1])
+    swapped = verify_faces(before, after, faces, stand_in(originals, results), told=Told(swapped=[1]))
     assert swapped.verifications[1].passed
     unselected = replace(faces, faces=faces.faces[:2], kept=faces.faces[2:])
     found = verify_faces(before, after, unselected, stand_in(originals, results))
@@ -307,7 +307,7 @@ def test_a_face_that_shows_one_colour_is_covered_whoever_did_it(reader, photo):
     for picture in (blurred, photo.convert("L")):
         assert one_colour(tensor(picture), FACES, tensor(photo)) == []
     covered = one_colour(tensor(solid), FACES, tensor(photo))
-    found = verify_faces(tensor(photo), tensor(solid), FACES, reader.read, covered=covered)
+    found = verify_faces(tensor(photo), tensor(solid), FACES, reader.read, told=Told(covered=covered))
     assert found.verifications == (None,) and found.with_covers() == ("1 face is covered",)
 
 
@@ -316,12 +316,12 @@ def test_what_was_covered_is_no_failure_and_swaps_to_one_person_are_no_accident(
     two = replace(faces, faces=(faces.faces[0], replace(faces.faces[0], score=0.11)))
     hidden, stranger = reading(reason="no clear face"), reading(0.9, 0.1)
     read = stand_in({0: reading(), 1: reading(1.9, -0.5)}, {0: hidden, 1: hidden})
-    found = verify_faces(before, after, two, read, covered=[1])
+    found = verify_faces(before, after, two, read, told=Told(covered=[1]))
     assert [one and one.verdict for one in found.verifications] == [FAILED, None] and found.failed == (0,)
     read = stand_in({0: reading(), 1: reading(1.9, -0.5)}, {0: stranger, 1: stranger})
     (note,) = verify_faces(before, after, two, read).notes
     assert note.startswith("the results of faces 1 and 2 are one person: dlib's distance is 0.000")
-    assert verify_faces(before, after, two, read, swapped=[0, 1]).notes == ()
+    assert verify_faces(before, after, two, read, told=Told(swapped=[0, 1])).notes == ()
 
 
 def test_many_notes_are_cut():
@@ -462,7 +462,7 @@ def test_who_was_covered_or_painted_in_a_first_step_is_somebody_all_the_same():
     assert entry.reason.startswith("same person: as a face that an earlier step changed: dlib's distance is 0.000")
     pasted = replace_faces(covered, shows_second, left, PasteSettings())[0]
     for earlier, passed in (((), True), (report.traces, False)):
-        found = verify_faces(covered, pasted, left, read, earlier=earlier)
+        found = verify_faces(covered, pasted, left, read, told=Told(earlier=earlier))
         assert found.verifications[0].passed == passed, found.verifications[0].reason
     assert report.traces[0].original is not None and not {"original", "traces"} & report.to_dict().keys()
 
