@@ -17,10 +17,11 @@ from ..modules.host.reader import face_reader
 from ..modules.model.comfy_engine import FaceAnonModel
 from ..modules.model.own import OWN_SIZE, with_own
 from ..modules.model.settings import PaintSettings, SamplerSettings
-from ..modules.model.vae_fit import check_vae
+from ..modules.model.vae_fit import check_vae, first_sdxl
+from ..modules.output.upstream import weights_upstream
 from ..modules.recognition.settings import AUTO, OFF, VERIFY
 from ..modules.video.people import PeoplePainter, swap_faces
-from .graph import SHOWN
+from .graph import ASKED, graph_of
 from .painting_inputs import (
     MOST_DEGREE,
     WHOLE,
@@ -67,11 +68,18 @@ def missing_parts(connected: Mapping[str, Any]) -> list[str]:
     return [name for name in wanted if name in connected and connected[name] is None]
 
 
-def model_of(whole: FaceAnonModel | None, *parts: Any) -> FaceAnonModel:
+def vae_by_wire(node: type[io.ComfyNode]) -> str:
+    """The file of the VAE that is connected to a node by itself, where it is called as those of another family are."""
+    prompt, number = graph_of(node)
+    return first_sdxl(weights_upstream(prompt, number, "vae")) if prompt else ""
+
+
+def model_of(whole: FaceAnonModel | None, *parts: Any, vae_name: str = "") -> FaceAnonModel:
     """What paints: all that a loader gave, with the parts that are connected by themselves.
 
     Args:
         whole: what comes by face_anon_model; None: nothing.
+        vae_name: of the file of the VAE that is connected by itself, where that tells its family.
         parts: the five of model_inputs, in their order; None for those that are not connected.
 
     Raises:
@@ -87,7 +95,7 @@ def model_of(whole: FaceAnonModel | None, *parts: Any) -> FaceAnonModel:
     given = whole if whole is not None else FaceAnonModel(*parts)
     model = FaceAnonModel(*(own if part is None else part for part, own in zip(parts, given, strict=True)))
     latents = model.source_reference_net.patcher.model.latent_format  # a MODEL may be patched, or compiled
-    check_vae(model.vae, latents.latent_channels, latents.spacial_downscale_ratio)
+    check_vae(model.vae, latents.latent_channels, latents.spacial_downscale_ratio, vae_name)
     return model
 
 
@@ -180,7 +188,7 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
                     display_name="faces", tooltip="For Paste Faces: attempts, degrees and verdicts, for its report."
                 ),
             ],
-            hidden=SHOWN,
+            hidden=ASKED,
         )
 
     @classmethod
@@ -218,7 +226,8 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
     ) -> io.NodeOutput:
         if not len(crops) and not len(faces):
             return io.NodeOutput(crops[..., :3].float(), faces)
-        parts = model_of(face_anon_model, model, source_reference_net, driving_reference_net, clip_vision, vae)
+        given = (model, source_reference_net, driving_reference_net, clip_vision, vae)
+        parts = model_of(face_anon_model, *given, vae_name=vae_by_wire(cls))
         check_degree(degree)
         check_crops(parts, crops)
         parts = watched(cls, parts)

@@ -19,8 +19,8 @@ from ..modules.terminal import shown
 from ..modules.video.glimpses import Glimpses
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, thorough_input
-from .graph import SHOWN
-from .painting import check_degree, model_of, own_seeds, proof_of
+from .graph import ASKED, SHOWN
+from .painting import check_degree, model_of, own_seeds, proof_of, vae_by_wire
 from .painting_inputs import (
     attempts_input,
     choice_inputs,
@@ -124,7 +124,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
                 face_seeds_input(),
             ],
             outputs=video_outputs(),
-            hidden=SHOWN,
+            hidden=ASKED,
         )
 
     @classmethod
@@ -161,7 +161,8 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         guidance_to=_PAINT.sampler.guidance_to,
         face_seeds="",
     ) -> io.NodeOutput:
-        parts = model_of(face_anon_model, model, source_reference_net, driving_reference_net, clip_vision, vae)
+        given = (model, source_reference_net, driving_reference_net, clip_vision, vae)
+        parts = model_of(face_anon_model, *given, vae_name=vae_by_wire(cls))
         check_degree(degree)
         sampler = SamplerSettings(sampler_name, scheduler, steps, guidance_scale, guidance_from, guidance_to)
         painting = PaintSettings(

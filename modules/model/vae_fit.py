@@ -5,6 +5,11 @@ Another family's latents mean something else: the model would paint noise, or no
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from pathlib import PureWindowsPath
+
+_SDXL = re.compile(r"(?i:sd[-_ ]?xl)|XL(?![a-z])|(?<![A-Za-z])xl(?![A-Za-z])")
 _NEXT = "Connect the VAE of Load Face Anonymizer Model, or choose a Stable Diffusion 1 or 2 VAE, such as sd-vae-ft-mse."
 
 
@@ -15,7 +20,7 @@ def check_vae(vae, channels: int, downscale: int, name: str = "") -> None:
         vae: of the host.
         channels: of the latents that the UNet takes.
         downscale: how many pixels of a picture's side are one of its latent's.
-        name: of its file or folder; "" where it came by a wire.
+        name: of its file or folder, or of the file of the wire that it came by; "" where that is not known.
     """
     named = f"The VAE {name}" if name else "This VAE"
     if vae.latent_dim != 2:
@@ -26,5 +31,16 @@ def check_vae(vae, channels: int, downscale: int, name: str = "") -> None:
         raise ValueError(
             f"{named} makes a latent pixel of {found}x{found} pixels, the UNet takes {downscale}x{downscale}. {_NEXT}"
         )
-    if "sdxl" in name.lower():  # of the same shape in all, and another scale
+    if is_named_sdxl(name):  # of the same shape in all, and another scale
         raise ValueError(f"{named} is one for SDXL, whose latents are scaled otherwise. {_NEXT}")
+
+
+def is_named_sdxl(name: str) -> bool:
+    """Whether a file, or the folder in which it lies, is called as those of SDXL are: nothing else tells them apart."""
+    path = PureWindowsPath(name)  # which takes both kinds of slashes
+    return path.suffix != "" and any(_SDXL.search(part) for part in (path.stem, path.parent.name))
+
+
+def first_sdxl(names: Iterable[str]) -> str:
+    """The first of some names of files that is called so; "" where none is."""
+    return next((name for name in sorted(names) if is_named_sdxl(name)), "")

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 Prompt = Mapping[str, Mapping]
 T = TypeVar("T")
+_WEIGHTS = ("vae_name", "ckpt_name", "vae")  # inputs that name a file with a VAE
 _FILES = ("image", "video", "file", "url", "path")  # inputs that name a picture's origin
 
 
@@ -80,6 +81,16 @@ def files_named(prompt: Prompt, number: str) -> set[str]:
     inputs = prompt[number].get("inputs", {})
     named = (inputs.get(key) for key in _FILES)
     return {name.removesuffix(" [input]").strip() for name in named if isinstance(name, str)}
+
+
+def weights_upstream(prompt: Prompt, node_id: str, input_name: str) -> set[str]:
+    """The files of weights that the nodes load that a node's input comes from, as their inputs name them.
+
+    Args:
+        prompt, node_id, input_name: as for numbers_upstream.
+    """
+    inputs = (prompt[number].get("inputs", {}) for number in nodes_upstream(prompt, node_id, input_name))
+    return {name for each in inputs for key in _WEIGHTS if isinstance(name := each.get(key), str)}
 
 
 def linked(prompt: Prompt, value) -> str | None:

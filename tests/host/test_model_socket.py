@@ -1,6 +1,7 @@
 """The whole model in one wire, and values that a graph leaves to its model."""
 
 import copy
+from types import SimpleNamespace
 
 import pipeline
 import pytest
@@ -11,7 +12,7 @@ from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 from face_anonymizer.modules.model import checkpoint
 from face_anonymizer.modules.model.own import OWN_GUIDANCE, OWN_STEPS, own_settings, with_own
 from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
-from face_anonymizer.modules.model.vae_fit import check_vae
+from face_anonymizer.modules.model.vae_fit import check_vae, is_named_sdxl
 
 DEMO = str(checkpoint.PACK_MODELS / checkpoint.DEMO)
 FIVE = ("model", "source_reference_net", "driving_reference_net", "clip_vision", "vae")
@@ -141,3 +142,37 @@ def test_a_vae_of_sdxl_is_known_by_its_name_alone(model):
     check_vae(model.vae, 4, 8, "models/vae/sd-vae-ft-mse.safetensors")
     with pytest.raises(ValueError, match=r"The VAE .*SDXL_vae_fp16[.]safetensors is one for SDXL"):
         check_vae(model.vae, 4, 8, "models/vae/SDXL_vae_fp16.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_sdxl"),
+    [
+        *(
+            (name, True)
+            for name in ("sdxl_vae.safetensors", "sd_xl_base_1.0.safetensors", "juggernautXL_v9.safetensors")
+        ),
+        *((name, True) for name in ("ponyDiffusionV6XL.safetensors", "SDXL/vae.safetensors", "xl\\fixed.safetensors")),
+        *((name, False) for name in ("vae-ft-mse-840000-ema-pruned.safetensors", "pixlart.safetensors", "v1-5.ckpt")),
+        *((name, False) for name in ("from model folder", "models/face_anon/my_sdxl_test/vae", "")),
+    ],
+)
+def test_names_of_sdxl(name, is_sdxl):
+    assert is_named_sdxl(name) == is_sdxl
+
+
+@pytest.mark.parametrize("loader", ["VAELoader", "CheckpointLoaderSimple"])
+def test_a_vae_of_sdxl_is_refused_by_its_wire_too(model, face, loader):
+    """By the file that the graph loads it from; a checkpoint that made the picture is none of its business."""
+    crops, faces = pack.FaceAnonCropFaces.execute(*face, size=128).result
+    file = {"VAELoader": {"vae_name": "sdxl_vae.safetensors"}}.get(loader, {"ckpt_name": "sd_xl_base_1.0.safetensors"})
+    prompt = {
+        "1": {"class_type": loader, "inputs": file},
+        "2": {"class_type": "FaceAnonAnonymizeCrops", "inputs": {"crops": ["1", 0], "vae": ["1", 2]}},
+    }
+    node = pack.FaceAnonAnonymizeCrops.PREPARE_CLASS_CLONE(None)
+    node.hidden = SimpleNamespace(unique_id="2", prompt=prompt, dynprompt=None)
+    inputs = {"crops": crops, "faces": faces, "seed": 7, "steps": 1, "vae": model.vae, "face_anon_model": model}
+    with pytest.raises(ValueError, match=r"The VAE sd.*xl.*[.]safetensors is one for SDXL"):
+        node.execute(**inputs)
+    del prompt["2"]["inputs"]["vae"]
+    assert node.execute(**inputs)[0].shape == crops.shape
