@@ -1,17 +1,24 @@
 """The benchmark of the sampler's settings in a real ComfyUI: what all settings share is computed once."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
-from pipeline import LEAST_SIZE, face_images, load_least
+from PIL import Image
+from pipeline import LEAST_SIZE, face_images, least_folder, load_least
 
 from face_anonymizer.modules.evaluation.conditions import Condition
 from face_anonymizer.modules.evaluation.painting import Painter
 from face_anonymizer.modules.evaluation.store import PictureStore
 from face_anonymizer.modules.evaluation.synthetic_set import to_levels
 from face_anonymizer.modules.model.settings import SamplerSettings
+from face_anonymizer.tools.benchmarks import quality_against_cost
+from face_anonymizer.tools.benchmarks.curve import MEASURES
 from face_anonymizer.tools.benchmarks.curve_painting import SharedPainter
 from face_anonymizer.tools.benchmarks.shortcuts import SHORTCUTS
 
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
 PLAN = [Condition("swap", 0.0, swaps=True), Condition("anonymized_1.25", 1.25)]
 FAST = SamplerSettings("euler", "sgm_uniform", 2, guidance_scale=2.0)
 
@@ -77,3 +84,34 @@ def test_shortcuts_take_less_and_stay_near(model, pictures, tmp_path, shortcut):
     whole, halves = {"pooled": (24, 24), "deep": (12, 24)}.get(shortcut, (works[1].halves, works[1].halves))
     assert (works[1].whole, works[1].halves) == (whole, halves) and works[1].halves <= 24
     assert 0 < np.abs(short - plain).mean() < 20
+
+
+def test_photos_of_a_folder_with_a_model_of_ones_own(tmp_path, capsys):
+    """What an owner of the published weights runs; it goes on where it was stopped, and knows other photos."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    portrait = Image.open(ASSETS / "astronaut.jpg").convert("RGB").crop((160, 20, 320, 180))
+    portrait.save(photos / "a.png")
+    portrait.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(photos / "b.jpg", quality=95)
+    Image.new("RGB", (64, 64)).save(photos / "c.png")  # nobody
+    command = [str(out), "--model", str(least_folder()), "--originals", str(photos), "--no-plot", "--device", "cpu"]
+    settings = ["--settings", "euler:sgm_uniform:1", "dpmpp_2m:karras:2"]
+    few = ["--reference-people", "1", "--reference", "dpmpp_2m:karras:2"]
+    assert quality_against_cost.main([*command, *few, "--settings", "euler:sgm_uniform:1"]) == 0
+    assert quality_against_cost.main([*command, *few, *settings]) == 0
+    printed = capsys.readouterr()
+    assert "dpmpp_2m:karras:2 (1 of 1 that are left)" in printed.err
+    assert "Worse than dpmpp_2m:karras:2, person by person" in printed.out
+    results = json.loads((out / "results.json").read_text())["settings"]
+    assert list(results) == settings[1:]
+    cheap, dear = (one["values"] for one in results.values())
+    for values in (cheap, dear):
+        assert {measure: len(one) for measure, one in values.items()} == dict.fromkeys(MEASURES, 2)
+    assert cheap["background"] == [None, None] and None not in cheap["sharpness"]
+    assert [value is None for value in dear["sharpness"]] == [False, True]
+    Image.new("RGB", (64, 64)).save(photos / "a.png")
+    with pytest.raises(ValueError, match="3 photos, of which 1 show a face"):
+        quality_against_cost.main([*command, *settings])
+    portrait.save(photos / "a.jpg")
+    with pytest.raises(ValueError, match="other people, or of another model"):
+        quality_against_cost.main([*command, *settings])

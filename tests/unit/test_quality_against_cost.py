@@ -40,6 +40,20 @@ def test_equal_is_within_5_percent_or_one_point():
     assert not is_equal(point("b", 1, sharpness=-0.2), reference, "sharpness")
 
 
+def test_few_people_decide_little():
+    """Neither equal nor worse where the interval is wider than what is allowed; four times the people halve it."""
+    reference, other = point("a:-:200", 100), point("b:-:10", 10)
+    swings = torch.linspace(-1, 1, PEOPLE, dtype=torch.float64)
+    other.values["pose"].add_(swings)
+    assert not is_equal(other, reference, "pose") and not curve.is_worse(other, reference, "pose")
+    assert curve.is_worse(point("b", 1, pose=0.2), reference, "pose")
+    assert not curve.is_worse(point("b", 1, pose=0.01), reference, "pose")
+    found = harm(other, reference, "pose")
+    many = curve.people_needed(other, reference, "pose")
+    assert many == pytest.approx(PEOPLE * ((found.high - found.low) / (2 * curve.allowed(reference, "pose"))) ** 2)
+    assert many > PEOPLE and curve.people_needed(reference, reference, "pose") == 0
+
+
 def test_only_what_nothing_cheaper_reaches_is_on_the_front():
     points = [point("a", 3, pose=0.1), point("b", 1, pose=0.5), point("c", 2, pose=0.6), point("d", 4, pose=0.1)]
     assert [one.name for one in front(points, "pose")] == ["b", "a"]
@@ -50,7 +64,7 @@ def test_what_is_not_measurable_is_left_out(tmp_path):
     faceless = point("a:-:10", 1)
     faceless.values["pose"][:] = torch.nan
     text = curve.as_markdown([faceless, point("b:-:20", 2)], faceless)
-    assert text.count("not measurable") == 3  # its value, its difference and that of the other
+    assert text.count("not measurable") == 2  # its value, and the difference of the other
     curve.save_plot(tmp_path / "curve.png", [point("a:-:10", 1), point("b:-:20", 2)])
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 

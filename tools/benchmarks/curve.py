@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +73,27 @@ def harm(point: Point, reference: Point, measure: str) -> Interval:
     return mean(sign * (point.values[measure] - reference.values[measure]))
 
 
+def allowed(reference: Point, measure: str) -> float:
+    """By how much a setting may be worse than the reference, in the measure's unit."""
+    points = MEASURES[measure].points
+    return SHARE * abs(reference.mean(measure).value) if points is None else points
+
+
 def is_equal(point: Point, reference: Point, measure: str) -> bool:
     """Whether the upper end of the interval of the harm is within what is allowed."""
-    points = MEASURES[measure].points
-    allowed = SHARE * abs(reference.mean(measure).value) if points is None else points
-    return harm(point, reference, measure).high <= allowed
+    return harm(point, reference, measure).high <= allowed(reference, measure)
+
+
+def is_worse(point: Point, reference: Point, measure: str) -> bool:
+    """Whether its lower end is not: shown to be worse. Neither equal nor worse: so few people do not decide it."""
+    return harm(point, reference, measure).low > allowed(reference, measure)
+
+
+def people_needed(point: Point, reference: Point, measure: str) -> float:
+    """So many would make the interval of the harm as narrow as what is allowed; NaN where there is none."""
+    found = harm(point, reference, measure)
+    most = allowed(reference, measure)
+    return found.count * ((found.high - found.low) / 2 / most) ** 2 if most > 0 else math.nan
 
 
 def front(points: Sequence[Point], measure: str) -> list[Point]:
@@ -99,13 +116,24 @@ def as_markdown(points: Sequence[Point], reference: Point) -> str:
     for point in ordered:
         cells = [_text(point.mean(measure)) for measure in MEASURES]
         lines.append(f"| {point.name} | {point.tflop:.1f} | {point.seconds:.2f} | {' | '.join(cells)} |")
-    lines += ["", f"Worse than {reference.name}, person by person (below 0: better; **bold**: within what is allowed):"]
-    lines += ["", f"| setting | TFLOP a face | {' | '.join(m.title for m in MEASURES.values())} | equal in |"]
+    lines += ["", f"Worse than {reference.name}, person by person (below 0: better; **bold**: within what is allowed;"]
+    lines += ["*slanted*: beyond it, whatever the people; plain: so few people do not decide it):", ""]
+    lines.append(f"| setting | TFLOP a face | {' | '.join(m.title for m in MEASURES.values())} | equal, worse in |")
     lines.append("|---|--:|" + "--:|" * (len(heads) + 1))
     for point in ordered:
+        if point is reference:
+            continue
         equal = [measure for measure in MEASURES if is_equal(point, reference, measure)]
-        cells = [_text(harm(point, reference, measure), measure in equal) for measure in MEASURES]
-        lines.append(f"| {point.name} | {point.tflop:.1f} | {' | '.join(cells)} | {len(equal)} of {len(MEASURES)} |")
+        worse = [measure for measure in MEASURES if is_worse(point, reference, measure)]
+        marks = ["**" if measure in equal else "*" if measure in worse else "" for measure in MEASURES]
+        cells = [_text(harm(point, reference, measure), mark) for measure, mark in zip(MEASURES, marks, strict=True)]
+        counts = f"{len(equal)}, {len(worse)} of {len(MEASURES)}"
+        lines.append(f"| {point.name} | {point.tflop:.1f} | {' | '.join(cells)} | {counts} |")
+    others = [point for point in points if point is not reference]
+    needed = [[people_needed(point, reference, measure) for point in others] for measure in MEASURES]
+    middle = [statistics.median([one for one in ones if math.isfinite(one)] or [math.nan]) for ones in needed]
+    cells = ["not known" if math.isnan(one) else f"{one:.0f}" for one in middle]
+    lines.append(f"| people that would decide it, in the middle | | {' | '.join(cells)} | |")
     lines += ["", "On the front, where nothing cheaper is equal or better:", "", "| measure | settings |", "|---|---|"]
     for measure, described in MEASURES.items():
         lines.append(f"| {described.title} | {', '.join(point.name for point in front(points, measure))} |")
@@ -147,9 +175,9 @@ def save_plot(file: Path, points: Sequence[Point]) -> None:
     plots.save_figure(figure, file)
 
 
-def _text(value: Interval, is_bold: bool = False) -> str:
+def _text(value: Interval, mark: str = "") -> str:
     if math.isnan(value.value):
         return "not measurable"
     digits = max(0, 2 - math.floor(math.log10(max(abs(value.value), abs(value.high - value.low), 1e-3))))
     text = f"{value.value:.{digits}f} ({value.low:.{digits}f} .. {value.high:.{digits}f})"
-    return f"**{text}**" if is_bold else text
+    return f"{mark}{text}{mark}"

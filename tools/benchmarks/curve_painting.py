@@ -16,7 +16,7 @@ from face_anonymizer.modules.evaluation.synthetic_set import swap_sources, to_le
 from face_anonymizer.modules.model.painting import paint_references
 from face_anonymizer.modules.model.references import EncodedImages, References, source_reference
 from face_anonymizer.modules.model.settings import SamplerSettings
-from face_anonymizer.tools.benchmarks.shortcuts import references_read, with_shortcut
+from face_anonymizer.tools.benchmarks.shortcuts import runs_by, with_shortcut
 
 if TYPE_CHECKING:
     from face_anonymizer.modules.model.comfy_engine import FaceAnonModel
@@ -74,7 +74,8 @@ class SharedPainter:
     ):
         self._engine, self._originals, self._conditions = engine, originals, conditions
         self._batch, self._clock = batch, clock
-        self._kept: dict[int, dict[str, References]] = {}  # first person of a batch -> condition -> references
+        # first person of a batch -> by condition its references, and its latents
+        self._kept: dict[int, tuple[dict[str, References], torch.Tensor]] = {}
         self._bytes = 0
         self._shared_seconds: list[float] = []
 
@@ -83,19 +84,22 @@ class SharedPainter:
         """What encoding a face and reading its references takes, whichever setting paints it; NaN before the first."""
         return float(np.mean(self._shared_seconds)) if self._shared_seconds else float("nan")
 
-    def paint(self, setting: SamplerSettings, store: PictureStore, shortcut: str = "") -> Work:
+    def paint(
+        self, setting: SamplerSettings, store: PictureStore, shortcut: str = "", people: int | None = None
+    ) -> Work:
         """Paint what a store lacks, batch by batch, so that it may be killed at any time.
 
         Args:
             setting: of the sampler.
             store: of the pictures of this setting.
             shortcut: one of shortcuts.SHORTCUTS, or "" for none.
+            people: the first so many; None: all.
 
         Returns:
             What it took; of no face where the store lacked none.
         """
         work = Work()
-        for start, condition, numbers in self._missing(store):
+        for start, condition, numbers in self._missing(store, people or len(self._originals)):
             pictures = self._paint(start, condition, numbers, work, _How(setting, shortcut))
             for number, picture in zip(numbers, pictures, strict=True):
                 store.write(condition.name, number, picture)
@@ -111,16 +115,18 @@ class SharedPainter:
         self._paint(0, self._conditions[-1], [0], work, _How(setting, shortcut))
         return work
 
-    def _missing(self, store: PictureStore) -> Iterator[tuple[int, Condition, list[int]]]:
-        for start in range(0, len(self._originals), self._batch):
-            rows = range(start, min(start + self._batch, len(self._originals)))
+    def _missing(self, store: PictureStore, people: int) -> Iterator[tuple[int, Condition, list[int]]]:
+        for start in range(0, people, self._batch):
+            rows = range(start, min(start + self._batch, people))
             for condition in self._conditions:
                 numbers = [number for number in rows if not store.has(condition.name, number)]
                 if numbers:
                     yield start, condition, numbers
 
     def _paint(self, start: int, condition: Condition, numbers: list[int], work: Work, how: _How) -> np.ndarray:
-        references = self._references(start)[condition.name].part([number - start for number in numbers])
+        rows = [number - start for number in numbers]
+        every, latents = self._read(start)
+        references = every[condition.name].part(rows)
         seeds = [condition.seed_offset(number) for number in numbers]
         engine = self._engine._replace(unet=self._watched(with_shortcut(self._engine.unet, how.shortcut), work))
         network = self._engine.unet.model.diffusion_model
@@ -128,7 +134,7 @@ class SharedPainter:
         counts.append(network.middle_block[0].register_forward_hook(lambda _, given, __: work.add(0, len(given[0]))))
         begun = self._clock()
         try:
-            with references_read(how.shortcut):
+            with runs_by(how.shortcut, latents[rows]):
                 painted = paint_references(engine, references, seeds, how.setting, lambda *_: None)
         finally:
             for count in counts:
@@ -149,8 +155,8 @@ class SharedPainter:
         unet.set_model_unet_function_wrapper(watch)
         return unet
 
-    def _references(self, start: int) -> dict[str, References]:
-        """Of one batch, by condition."""
+    def _read(self, start: int) -> tuple[dict[str, References], torch.Tensor]:
+        """References of one batch, by condition; and the latents of its pictures."""
         if start in self._kept:
             return self._kept[start]
         begun = self._clock()
@@ -168,9 +174,9 @@ class SharedPainter:
         self._shared_seconds.append((self._clock() - begun) / (len(rows) * len(self._conditions)))
         size = _size(found.values())
         if self._bytes + size <= _KEPT_BYTES:
-            self._kept[start] = found
+            self._kept[start] = found, driving.latents
             self._bytes += size
-        return found
+        return found, driving.latents
 
 
 def _images(pictures: np.ndarray) -> torch.Tensor:

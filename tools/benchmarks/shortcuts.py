@@ -1,4 +1,4 @@
-"""Approximations that take less of a step than all of it, tried on the curve. Touches the host: wraps its UNet.
+"""Ways of sampling that the pack does not have, tried on the curve. Touches the host: wraps its UNet.
 
 None of them is in the pack: each has to beat fewer steps at equal cost first (docs/curve.md).
 
@@ -6,6 +6,8 @@ None of them is in the pack: each has to beat fewer steps at equal cost first (d
 - deep: in every second step only the finest level runs, on what the levels below gave in the step before. Ma et al.,
   "DeepCache: Accelerating Diffusion Models for Free" (CVPR 2024, arXiv 2312.00858).
 - easycache: ComfyUI's node, which leaves out whole steps.
+- picture: sampling starts from the noised picture, as in training, where the last timestep still holds 7 % of it, and
+  not from noise alone. Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed" (arXiv 2305.08891).
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-POOLED, DEEP, EASYCACHE = SHORTCUTS = ("pooled", "deep", "easycache")
+POOLED, DEEP, EASYCACHE, PICTURE = SHORTCUTS = ("pooled", "deep", "easycache", "picture")
 _KEY = "face_anonymizer_shortcut"
 
 
 def with_shortcut(unet, name: str):
-    """A clone of a MODEL that takes it, where it is one of the UNet's; POOLED is one of the references'.
+    """A clone of a MODEL that takes it, where it is one of the UNet's; the others are those of `runs_by`.
 
     Args:
         unet: the MODEL.
@@ -38,21 +40,33 @@ def with_shortcut(unet, name: str):
     return unet
 
 
-def references_read(name: str) -> AbstractContextManager:
-    """A block in which runs read the references as the shortcut does."""
-    return _pooled() if name == POOLED else nullcontext()
+def runs_by(name: str, latents: torch.Tensor) -> AbstractContextManager:
+    """A block in which runs read the references, or start, as the shortcut does.
+
+    Args:
+        name: one of SHORTCUTS, or "" for none.
+        latents: of the driving images, as the VAE gives them.
+    """
+    from face_anonymizer.modules.model import sampling
+
+    apply = sampling.apply_references
+
+    def from_picture(model, references, *more):
+        return apply(model, references, *more)._replace(latent={"samples": latents})
+
+    if name == POOLED:
+        return _replaced(sampling, "ReferenceAttention", pooled_attention())
+    return _replaced(sampling, "apply_references", from_picture) if name == PICTURE else nullcontext()
 
 
 @contextmanager
-def _pooled() -> Iterator[None]:
-    from face_anonymizer.modules.model import sampling
-
-    usual = sampling.ReferenceAttention
-    sampling.ReferenceAttention = pooled_attention()
+def _replaced(module, name: str, other) -> Iterator[None]:
+    usual = getattr(module, name)
+    setattr(module, name, other)
     try:
         yield
     finally:
-        sampling.ReferenceAttention = usual
+        setattr(module, name, usual)
 
 
 def pooled_attention() -> type:
