@@ -1,6 +1,7 @@
 """Find faces and choose among them."""
 
 import logging
+from functools import partial
 from typing import Any
 
 from comfy_api.latest import io
@@ -16,13 +17,14 @@ from ..modules.faces.settings import MASK_MODES, POSITIONS, DetectSettings, Sele
 from ..modules.faces.types import Faces
 from ..modules.host.detector import detect
 from .graph import SHOWN
-from .reporting import preview_faces, show_report, step_progress, warn
+from .reporting import preview_faces, show_report, step_progress, teller, warn
 from .types import PHOTO, FaceLandmarksSocket, FacesSocket
 
 logger = logging.getLogger("face_anonymizer")
 
 PASS, STOP, ERROR = IF_NO_FACE = ("pass unchanged", "stop", "error")
 _UNCHANGED = "the picture goes on as it is"
+_LONG = 15  # seconds of a search from which on a user is told before it starts
 _LOOK_CLOSER = "Look at the picture: a lower min_score or thorough finds more faces."
 _DETECT = DetectSettings()
 _SELECT = SelectSettings()
@@ -76,6 +78,17 @@ def answer_no_face(node: type[io.ComfyNode], if_no_face: str, *outputs: Any) -> 
         raise ValueError(f"No face found. {_LOOK_CLOSER}")
     warn(node, f"No face found: {'the run stops here' if if_no_face == STOP else _UNCHANGED}. {_LOOK_CLOSER}")
     return outputs if if_no_face == PASS else tuple(ExecutionBlocker(None) for _ in outputs)
+
+
+def _foretell(node: type[io.ComfyNode], seconds: float) -> None:
+    """Say on the node how long the search that begins will take, where that is long."""
+    if seconds < _LONG:
+        return
+    about = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    text = f"thorough, on the CPU: about {about}. Without thorough it takes seconds."
+    logger.info("Detect Faces: %s", text)
+    if (tell := teller(node)) is not None:
+        tell(text)
 
 
 def _behind(optional: bool) -> dict:
@@ -149,7 +162,8 @@ class FaceAnonDetectFaces(io.ComfyNode):
         elif bboxes is not None:
             faces = faces_from_boxes(bboxes, batch, height, width)
         else:
-            faces = detect(image, DetectSettings(min_score, max_faces, thorough), step_progress(batch))
+            settings = DetectSettings(min_score, max_faces, thorough)
+            faces = detect(image, settings, step_progress(batch), partial(_foretell, cls))
         if faces.fingerprint is None:  # of another node's faces
             faces = know(image, faces)
         preview, shown = preview_faces(cls, image, faces)

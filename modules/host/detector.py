@@ -12,11 +12,14 @@ import torch
 
 from ..faces.detect.clip_search import ClipSearch
 from ..faces.detect.detection import detect_faces, load_face_networks
+from ..faces.detect.duration import thorough_seconds
 from ..faces.detect.glance import glance
 from ..faces.marks import know
 from ..faces.paste.look import Find
 from ..faces.settings import DetectSettings
 from ..faces.types import Faces
+
+_MUCH = 1e6  # pixels; less is searched in some seconds
 
 
 @contextlib.contextmanager
@@ -76,6 +79,7 @@ def detect(
     images: torch.Tensor,
     settings: DetectSettings = DetectSettings(),
     progress: Callable[[float, int], None] | None = None,
+    foretell: Callable[[float], None] | None = None,
 ) -> Faces:
     """Find the faces of one batch of pictures on the host's device.
 
@@ -83,6 +87,7 @@ def detect(
         images: float [B, H, W, C], 0..1, C = 1, 3 or 4, any size.
         settings: what counts as a face.
         progress: called with (pictures done, all), see detect_faces.
+        foretell: called before a thorough search of much on the CPU with the seconds that it will take, about.
 
     Returns:
         Faces with five points each, in each picture in reading order, and with the fingerprint of the pictures.
@@ -91,4 +96,10 @@ def detect(
         ValueError: images of another shape.
     """
     with detector() as find:
+        networks = find.args[0]
+        device = comfy.model_management.get_torch_device()
+        if foretell is not None and settings.thorough and device.type == "cpu" and images.ndim == 4:
+            count, height, width = images.shape[:3]
+            if count * height * width >= _MUCH:
+                foretell(count * thorough_seconds(networks.centerface, height, width))
         return know(images, find(images, settings, progress=progress))

@@ -13,6 +13,7 @@ from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.outcomes import FOUND
 from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
+from face_anonymizer.modules.host import detector
 from face_anonymizer.nodes import reporting
 
 # Most tests here search one photo; none of them is about the network.
@@ -57,6 +58,23 @@ def test_the_preview_is_whole_whatever_is_connected(prompt, monkeypatch):
         called.hidden = SimpleNamespace(unique_id="7", prompt=prompt, extra_pnginfo=None)
         output = called.execute(*inputs)
         assert output[slot].shape == clip.shape and len(output.ui["images"]) == 8
+
+
+def test_a_thorough_search_on_the_cpu_says_before_it_starts_how_long_it_takes(photo, caplog, monkeypatch):
+    said = []
+
+    def search(*_, **__):
+        said.extend(record.getMessage() for record in caplog.records)
+        raise InterruptedError
+
+    monkeypatch.setattr(detector, "detect_faces", search)
+    caplog.set_level("INFO", "face_anonymizer")
+    monkeypatch.setattr(comfy.model_management, "get_torch_device", lambda: torch.device("cpu"))
+    for height, width, thorough, times in ((3375, 6000, True, 1), (3375, 6000, False, 0), (512, 512, True, 0)):
+        said.clear(), caplog.clear()
+        with pytest.raises(InterruptedError):
+            pack.FaceAnonDetectFaces.execute(torch.zeros(1, 1, 1, 3).expand(1, height, width, 3), thorough=thorough)
+        assert len(said) == times and all("thorough, on the CPU: about " in line for line in said), said
 
 
 def test_the_detector_leaves_nothing_loaded(photo):
