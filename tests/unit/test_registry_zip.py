@@ -6,6 +6,8 @@ from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from PIL import Image
+
 from face_anonymizer.modules.photos.sample_files import PICTURES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +40,20 @@ def test_the_zip_holds_what_is_listed_and_is_small_enough():
     kinds = Counter(next((kind for kind in SHIPS if fits(name, kind)), f"not listed: {name}") for name in files)
     assert set(kinds) == set(SHIPS)
     assert sum((ROOT / name).stat().st_size for name in files) <= MOST, "as large as without any compression"
+
+
+def test_icon_and_banner_are_as_the_registry_takes_them():
+    told = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    home = re.search(r'^Repository = "https://github\.com/(.+)"$', told, re.MULTILINE)[1]
+    sizes = []
+    for name in ("Icon", "Banner"):
+        address = re.search(rf'^{name} = "(.+)"$', told, re.MULTILINE)[1]
+        root = f"https://raw.githubusercontent.com/{home}/main/"
+        assert address.startswith(root)
+        with Image.open(ROOT / address.removeprefix(root)) as picture:
+            sizes.append(picture.size)
+    (width, height), (wide, high) = sizes
+    assert width == height <= 400 and 9 * wide == 21 * high
 
 
 def test_the_page_s_sample_is_the_sample():

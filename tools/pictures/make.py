@@ -1,9 +1,9 @@
 """Make the pictures that no graph makes: `python scripts/with_env.py tools/run.py pictures.make [NAME ...]`.
 
 In assets/: synthetic_group.jpg, synthetic_portrait.jpg and the clip synthetic_clip.mp4, which the sample nodes give:
-people of modules/synthetic. demo.jpg: the same, and what scripts/anonymize.py makes of
-it with the demo model (it starts ComfyUI). redaction.jpg: the sample photo, covered in five ways. In docs/training/:
-demo_loss.jpg, the curves of demo_log.jsonl (it needs matplotlib).
+people of modules/synthetic. demo.jpg: the same, and what scripts/anonymize.py makes of it with the demo model, in a
+ComfyUI. icon.jpg and banner.jpg: parts of it, for the registry. redaction.jpg: the sample photo, covered in five ways.
+In docs/training/: demo_loss.jpg, the curves of demo_log.jsonl (it needs matplotlib).
 """
 
 import argparse
@@ -33,6 +33,8 @@ GROUP = ASSETS / "synthetic_group.jpg"
 WEB = PACK / "web" / "samples"  # where the page has it from, for the apps
 PART = (96, 0, 352, 256)  # head and shoulders
 LABEL_HEIGHT = 26
+ICON, BANNER = 400, (1260, 540)  # what the registry takes: a square of at most 400 pixels, and 21 to 9
+FACE = (229, 270, 449, 490)  # of the woman in front, with her hair
 PORTRAIT_SIDE = 384
 CLIP = "synthetic_clip"
 
@@ -47,6 +49,33 @@ def make_demo() -> Image.Image:
     pair.paste(before)
     pair.paste(after, (before.width, 0))
     return pair
+
+
+def make_banner() -> Image.Image:
+    """Before and after side by side, 21 to 9 as the registry shows it, of demo.jpg."""
+    width, height = BANNER
+    banner = Image.new("RGB", BANNER)
+    for i, half in enumerate(_halves_of_demo()):
+        side = round(half.height * width / 2 / height)
+        left = (half.width - side) // 2
+        cut = half.crop((left, 0, left + side, half.height))
+        banner.paste(cut.resize((width // 2, height), Image.Resampling.LANCZOS), (i * width // 2, 0))
+    ImageDraw.Draw(banner).line((width / 2, 0, width / 2, height), fill="white", width=4)
+    return banner
+
+
+def make_icon() -> Image.Image:
+    """One face of demo.jpg, at the left as it was and at the right as it was painted."""
+    before, after = (half.crop(FACE).resize((ICON, ICON), Image.Resampling.LANCZOS) for half in _halves_of_demo())
+    before.paste(after.crop((ICON // 2, 0, ICON, ICON)), (ICON // 2, 0))
+    ImageDraw.Draw(before).line((ICON / 2, 0, ICON / 2, ICON), fill="white", width=4)
+    return before
+
+
+def _halves_of_demo() -> list[Image.Image]:
+    pair = Image.open(ASSETS / "demo.jpg").convert("RGB")
+    half = pair.width // 2
+    return [pair.crop((left, 0, left + half, pair.height)) for left in (0, half)]
 
 
 def make_redaction() -> Image.Image:
@@ -90,6 +119,8 @@ PICTURES = {
     "synthetic_group": (make_group, ASSETS),
     "synthetic_portrait": (partial(make_portrait, PORTRAIT_SIDE), ASSETS),
     "demo": (make_demo, ASSETS),
+    "icon": (make_icon, ASSETS),
+    "banner": (make_banner, ASSETS),
     "redaction": (make_redaction, ASSETS),
     "demo_loss": (make_loss, TRAINING),
 }
