@@ -4,7 +4,8 @@ A saved graph has the values of its widgets by position, so a widget added in th
 nothing says so. Hence the rule: new widgets come after all old ones, optional, with a default that changes nothing.
 
 Each graph lies here as that version's page saved it (ui) and as it exported it for servers (api), which names each
-value. None is ever made anew; graphs of a later version get a folder of their own.
+value. None is ever made anew; graphs of a later version get a folder of their own. Those of 0.1 are opened in the page.
+From 0.2 on a graph names its widgets, so that their order is compared without a page.
 """
 
 import asyncio
@@ -22,12 +23,17 @@ from face_anonymizer.modules.runs.client import refusal
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAPHS = sorted((ROOT / "tests" / "fixtures" / "graphs").glob("*/ui/*.json"))
+OPENED = [path for path in GRAPHS if path.parts[-3] == "0.1.0"]
+NAMED = [path for path in GRAPHS if path not in OPENED]
 CORE = ("nodes_primitive.py", "nodes_video.py")  # of comfy_extras, which only a server loads by itself
+OF_THE_PAGE = ("control_after_generate",)  # widgets that the page adds to nodes' own
 # The names of the widgets whose values a graph saves, in their order.
 WIDGETS = """() => Object.fromEntries(app.rootGraph.nodes.map((node) =>
     [node.id, (node.widgets ?? []).filter((widget) => widget.serialize !== false).map((widget) => widget.name)]))"""
 
-each_graph = pytest.mark.parametrize("path", GRAPHS, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
+
+def each_of(graphs: list[Path]):
+    return pytest.mark.parametrize("path", graphs, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
 
 
 def read_json(path: Path) -> dict:
@@ -84,6 +90,25 @@ def find_shifts(graph: Mapping, widgets: Mapping) -> list[str]:
     return faults
 
 
+def find_moves(graph: Mapping, info: Mapping) -> list[str]:
+    """Which of our nodes no longer have the widgets of a graph, in its order, before all others; info: /object_info."""
+    faults = []
+    for node in graph["nodes"]:
+        if not node["type"].startswith("FaceAnon"):
+            continue
+        inputs = info[node["type"]]["input"]
+        now = [*inputs.get("required", {}), *inputs.get("optional", {})]
+        sockets = {each["name"] for each in node.get("inputs", []) if "widget" not in each}
+        then = [name for name in node.get("widgets_values_named", {}) if name in now]
+        gone = set(node.get("widgets_values_named", {})) - {*now, *OF_THE_PAGE}
+        read = [name for name in now if name not in sockets][: len(then)]
+        if gone or read != then:
+            faults.append(
+                f"{node['type']} (node {node['id']}): {', '.join(then)} are now {', '.join(read)}; gone: {gone}"
+            )
+    return faults
+
+
 @pytest.fixture(scope="module")
 def validate(comfyui, host_nodes, short_clip, tmp_path_factory) -> Iterator:
     """A function that checks a prompt as POST /prompt does, in this process, where nothing runs it afterwards."""
@@ -103,7 +128,7 @@ def validate(comfyui, host_nodes, short_clip, tmp_path_factory) -> Iterator:
 
 
 def test_every_graph_has_its_prompt():
-    assert len(GRAPHS) >= 9 and all(read_prompt(path) for path in GRAPHS)
+    assert len(OPENED) == 9 and len(NAMED) >= 16 and all(read_prompt(path) for path in GRAPHS)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +139,25 @@ def info(server, short_clip) -> dict:
     return server.object_info()
 
 
-@each_graph
+@each_of(NAMED)
+def test_an_old_graph_s_widgets_stand_where_they_stood(info, path):
+    faults = find_moves(read_json(path), info)
+    assert not faults, "\n".join(["New widgets come after all old ones, optional, with a default:", *faults])
+
+
+def test_a_widget_in_the_middle_and_one_that_is_gone_are_found(info):
+    graph = read_json(next(path for path in NAMED if path.stem == "photo_in_one_node"))
+    node = info["FaceAnonAnonymizePhoto"]["input"]
+    for optional in (
+        {"new": ["INT", {}], **node["optional"]},
+        {name: value for name, value in node["optional"].items() if name != "numbers"},
+    ):
+        required = {name: value for name, value in node["required"].items() if name != "numbers"}
+        changed = {"FaceAnonAnonymizePhoto": {"input": {"required": required, "optional": optional}}}
+        assert find_moves(graph, {**info, **changed})
+
+
+@each_of(OPENED)
 def test_an_old_graph_means_what_it_meant(frontend, info, path):
     frontend.load(path)
     faults = find_differences(frontend.to_api(), read_prompt(path), info)
@@ -123,7 +166,7 @@ def test_an_old_graph_means_what_it_meant(frontend, info, path):
     assert frontend.errors() == []
 
 
-@each_graph
+@each_of(GRAPHS)
 def test_an_old_prompt_is_accepted(validate, path):
     accepted, error, _, faults = validate(read_prompt(path))
     assert accepted and not faults, str(refusal({"error": error, "node_errors": faults}))
