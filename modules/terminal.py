@@ -1,17 +1,22 @@
 """Names and messages as a terminal may get them: what would move its cursor, change its colours or turn text around is
-written out. Only the standard library.
+written out, and what is secret in an address is left out. Only the standard library.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Control characters (ESC, BEL, tabs), those that turn text around or hide it, and halves of characters that are none.
 _WRITTEN_OUT = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# as in s3://key:secret@bucket; what begins like a port is none
+_PASSWORD = re.compile(r"(://[^\s/?#:@]*:)(?!\d+(?:[/?#\s]|$))\S*@")
 
 
 def shown(text: object, keep: str = "") -> str:
     """A text in which no character does anything but stand there: ESC is \\x1b, a line break in a name \\n.
+
+    The password of an address is "...": terminals are logged, and shown to others.
 
     Args:
         text: a name, or a whole message.
@@ -21,5 +26,5 @@ def shown(text: object, keep: str = "") -> str:
         character
         if character in keep or unicodedata.category(character) not in _WRITTEN_OUT
         else character.encode("unicode_escape").decode("ascii")
-        for character in str(text)
+        for character in _PASSWORD.sub(r"\1...@", str(text))
     )

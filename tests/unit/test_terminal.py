@@ -27,3 +27,17 @@ def test_the_table_of_a_run_shows_names_so():
     files = [{"source": "a\x1b[2J\n.jpg", **done}, {"source": "b\u202e.jpg", **failed}]
     lines = reports.format_table(reports.make_report({}, files)).splitlines()
     assert lines[2].startswith(r"a\x1b[2J\n.jpg ") and lines[3].startswith(r"b\u202e.jpg ")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Cannot write into s3://key:se+cr/et@bucket/a: 403", "Cannot write into s3://key:...@bucket/a: 403"),
+        ("https://me:p%40ss@host:8188/a?b=1", "https://me:...@host:8188/a?b=1"),
+        ("two of them: s3://a:b@c and ftp://d:e@f/g", "two of them: s3://a:...@c and ftp://d:...@f/g"),
+        ("abfs://box@account.dfs.core.windows.net/a:b@c", "abfs://box@account.dfs.core.windows.net/a:b@c"),
+        ("http://127.0.0.1:8188/view?name=a@b", "http://127.0.0.1:8188/view?name=a@b"),
+    ],
+)
+def test_no_password_of_an_address_is_shown(text, expected):
+    assert shown(text) == expected
