@@ -12,6 +12,7 @@ from comfy_api.latest import io, ui
 from ..modules.faces.comparing import Comparison
 from ..modules.faces.report import Report
 from ..modules.files import replace_whole, write_whole
+from ..modules.host.detector import turned_looker
 from ..modules.output.dates import with_dates
 from ..modules.output.formats import EXTENSIONS, FORMATS, QUALITY
 from ..modules.output.pictures import save_image
@@ -159,7 +160,7 @@ class FaceAnonSaveVideo(io.ComfyNode):
         report_page=False,
     ) -> io.NodeOutput:
         if isinstance(report, Report):
-            report = compare_film(report, video)
+            report = compare_film(report, video, turned_looker())
         folder = _Folder(filename_prefix, *video.get_dimensions())
         extension = ".mp4" if format == "auto" else f".{format}"
         shown = without_hidden(cls, video)
@@ -279,7 +280,7 @@ def _compared(report, images):
     """
     if not isinstance(report, Report):
         return report
-    comparison = Comparison(report, len(images))
+    comparison = Comparison(report, len(images), find=turned_looker())
     for number, image in enumerate(images):
         comparison.look_at(number, image)
     return comparison.judged()

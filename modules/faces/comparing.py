@@ -3,13 +3,13 @@
 The picture as it was may come by another wire, and resized, mirrored, turned or cropped on its way. Where a picture is
 of the report's size and shows at every face what became of it, its place is known. Else it is searched for in the
 report's pictures (placing.py), and every face is looked at where it is now. At last faces as they were are looked for
-anywhere else in it (insets.py).
+anywhere else in it (insets.py), and where a detector sees faces in any direction (turned_insets.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,13 +18,15 @@ from .boxes import iou
 from .face_states import CHANGED, COVERED, MIXED, OPEN, UNCLEAR, UNKNOWN, look_up, state_at, state_in, state_of
 from .fingerprint import GROWN, cells_agreement, take_fingerprint, touched_cells
 from .fingerprint import SIDE as CELLS
-from .insets import find_insets
+from .insets import Inset, find_insets
 from .notes import NOT_COMPARED, Doubt
 from .outcomes import counted
 from .placing import DIRECTIONS, SIDE, Place, find_place, luma_of, oriented, resized, to_square
 from .report import Report
 from .report_checks import refuse_originals
 from .traces import Key, Trace, View, by_image
+from .turned_insets import find_turned_insets
+from .types import Face
 
 _RANKED = 4096  # pictures of a report among which one is looked for by its cells
 _TRIED = 3  # of them that are compared
@@ -35,6 +37,9 @@ _KNOWN = 0.3  # intersection over union, from which two places are one face
 _NOTHING = {UNKNOWN, UNCLEAR}
 
 
+FindAnyway = Callable[[torch.Tensor], Sequence[Face]]  # all that may be a face of a picture [H, W, C]
+
+
 class Comparison:
     """The pictures of a batch or film, one after the other, compared with a report.
 
@@ -43,6 +48,7 @@ class Comparison:
         count: pictures that there are in all; as many as the report has are taken to be in its order.
         searches: for how many pictures it is asked where they lie in the report's; all others are taken to lie as the
             last one that was found.
+        find: gives all that may be a face of a picture, in any direction; None: nobody looks for turned faces.
 
     Attributes:
         open_faces: that were seen as they were, by picture and box of the report.
@@ -51,13 +57,14 @@ class Comparison:
             mixed, or something else.
     """
 
-    def __init__(self, report: Report, count: int, searches: int = _SEARCHES):
+    def __init__(self, report: Report, count: int, searches: int = _SEARCHES, find: FindAnyway | None = None):
         self._report = report
         self._traces = by_image(report.traces)
         self._views = {view.image: view for view in report.views}
         self._in_order = count == report.images
         self._last: Place | None = None
         self._searches = searches
+        self._find = find
         self._insets = math.ceil(searches / 2)
         self._ranking: tuple[np.ndarray, np.ndarray] | None = None
         self.open_faces: set[Key] = set()
@@ -120,15 +127,25 @@ class Comparison:
         traces = {trace.key: trace for trace in self._traces.get(view.image, ())}
         # faces that the report knows: what became of them it tells, such as that one is kept
         known = np.array([entry.box for entry in self._report.entries if is_own and entry.image == number])
-        for inset in find_insets(picture, view.faces, scale, is_own):
-            if len(known) and iou(np.array([inset.place]), known).max() > _KNOWN:
-                continue
-            if self._was_there(view, picture, inset.place):
-                continue
-            trace = traces.get((view.image, inset.box))
-            # a copy of the result, where that is near to the original, such as a fine mosaic
-            if trace is None or state_in(trace, inset.place, luma) not in {CHANGED, COVERED}:
-                self.open_faces.add((view.image, inset.box))
+
+        def keep_open(insets: Iterable[Inset]) -> None:
+            for inset in insets:
+                if len(known) and iou(np.array([inset.place]), known).max() > _KNOWN:
+                    continue
+                if self._was_there(view, picture, inset.place):
+                    continue
+                trace = traces.get((view.image, inset.box))
+                # a copy of the result, where that is near to the original, such as a fine mosaic
+                if trace is None or state_in(trace, inset.place, luma) not in {CHANGED, COVERED}:
+                    self.open_faces.add((view.image, inset.box))
+
+        before = len(self.open_faces)
+        keep_open(find_insets(picture, view.faces, scale, is_own))
+        if self._find is not None and view.faces and len(self.open_faces) == before:
+            seen = self._find(picture)
+            if len(known):
+                seen = [face for face in seen if iou(face.box[None], known).max() <= _KNOWN]
+            keep_open(find_turned_insets(picture, view.faces, seen))
 
     def _was_there(self, view: View, picture: torch.Tensor, box: tuple[float, float, float, float]) -> bool:
         """Whether a picture shows at a place what the report's showed there before: patterns repeat themselves."""

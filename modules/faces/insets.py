@@ -93,8 +93,8 @@ def find_insets(picture: torch.Tensor, squares: Sequence[FaceSquare], scale: flo
     settled = []
     for _, number, left, top, side in found[:_LOOKS]:
         shown, visible = read_square(picture, _matrix(left, top, side), CELLS)
-        fixed, moving = (_banded(halved(cells), _CLOSE) for cells in (befores[number], halved(luma_of(shown))))
-        agreement, _ = register(fixed, moving, _small_weights() * halved(squares[number].seen), _STEPS)
+        fixed, moving = (banded(halved(cells)) for cells in (befores[number], halved(luma_of(shown))))
+        agreement, _ = register(fixed, moving, inner_weights() * halved(squares[number].seen), _STEPS)
         settled.append((agreement, number, left, top, side, shown, visible))
     settled.sort(key=lambda one: -one[0])
     for agreement, number, left, top, side, shown, visible in settled[:_CLOSE_LOOKS]:
@@ -165,9 +165,9 @@ def _places(
 def _pattern(face: FaceSquare) -> tuple[np.ndarray, np.ndarray, float]:
     """What is looked for of a face, [16, 16], weighted, its weights, and its energy."""
     small, seen = (_reduced(cells.astype(np.float32)) for cells in (face.cells, face.seen))
-    weights, banded = _reduced(inner_face()) * seen, _banded(small / 255, _BAND)
-    banded = banded - (weights * banded).sum() / max(weights.sum(), 1e-6)
-    return weights * banded, weights, float((weights * banded * banded).sum())
+    weights, detail = _reduced(inner_face()) * seen, banded(small / 255, _BAND)
+    detail = detail - (weights * detail).sum() / max(weights.sum(), 1e-6)
+    return weights * detail, weights, float((weights * detail * detail).sum())
 
 
 def _reduced(cells: np.ndarray) -> np.ndarray:
@@ -193,12 +193,18 @@ def _agreement(luma: np.ndarray, patterns: Sequence[tuple[np.ndarray, np.ndarray
         yield np.abs(agreement) / np.sqrt(inside[1] * max(energy, 1e-9))
 
 
-def _banded(cells: np.ndarray, band: tuple[float, float]) -> np.ndarray:
+def banded(cells: np.ndarray, band: tuple[float, float] = _CLOSE) -> np.ndarray:
+    """Luma [S, S] in one band of detail.
+
+    Args:
+        cells: of a square.
+        band: deviations of the two Gaussians whose difference it is, in cells.
+    """
     return smooth(cells, band[0]) - smooth(cells, band[1])
 
 
 @lru_cache(maxsize=1)
-def _small_weights() -> np.ndarray:
+def inner_weights() -> np.ndarray:
     """float32 [40, 40], 0..1: the inner face."""
     return halved(inner_face())
 

@@ -11,13 +11,13 @@ import comfy.model_patcher
 import torch
 
 from ..faces.detect.clip_search import ClipSearch
-from ..faces.detect.detection import detect_faces, load_face_networks
+from ..faces.detect.detection import FaceNetworks, detect_faces, load_face_networks
 from ..faces.detect.duration import thorough_seconds
-from ..faces.detect.glance import glance
+from ..faces.detect.glance import glance, glance_turned
 from ..faces.marks import know
 from ..faces.paste.look import Find
 from ..faces.settings import DetectSettings
-from ..faces.types import Faces
+from ..faces.types import Face, Faces
 
 _MUCH = 1e6  # pixels; less is searched in some seconds
 
@@ -56,16 +56,28 @@ def looker() -> Find:
     The networks are read at the first picture, and are put on the host's device for each, as other models may have
     taken their place in between.
     """
+    networks = _networks()
+    return lambda picture, faces, painted: glance(networks(), picture, faces, painted)
+
+
+def turned_looker() -> Callable[[torch.Tensor], tuple[Face, ...]]:
+    """As looker, what looks for all that may be a face of a picture in any direction."""
+    networks = _networks()
+    return lambda picture: glance_turned(networks(), picture)
+
+
+def _networks() -> Callable[[], FaceNetworks]:
+    """Gives the networks on the host's device, as often as they are needed."""
     patchers: list[comfy.model_patcher.CoreModelPatcher] = []
 
-    def find(picture, faces, painted):
+    def networks() -> FaceNetworks:
         if not patchers:
             patchers.append(_patcher())
         comfy.model_management.load_models_gpu(patchers)
         patchers[0].model.to(patchers[0].load_device)
-        return glance(patchers[0].model, picture, faces, painted)
+        return patchers[0].model
 
-    return find
+    return networks
 
 
 def _patcher() -> comfy.model_patcher.CoreModelPatcher:

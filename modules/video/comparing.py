@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from comfy_api.latest import InputImpl
 
-from ..faces.comparing import Comparison
+from ..faces.comparing import Comparison, FindAnyway
 from ..faces.report import Report
 from .files import probe, read_frames
 
@@ -15,7 +15,7 @@ _LOOKED_AT = 64  # frames of a film, evenly over those with faces; the first one
 _SEARCHES = 16  # of them are searched for in the report's; the others lie as the last one
 
 
-def compare_film(report: Report, video) -> Report:
+def compare_film(report: Report, video, find: FindAnyway | None = None) -> Report:
     """Look at some frames of a film, and compare them with the report that is saved beside it.
 
     What stands between them is decoded, not looked at: some milliseconds a frame.
@@ -23,6 +23,7 @@ def compare_film(report: Report, video) -> Report:
     Args:
         report: of the film, or of another one.
         video: ComfyUI's VideoInput.
+        find: as Comparison has it.
 
     Returns:
         The report, with a note where the frames are none of its own, as far as anybody can tell.
@@ -33,7 +34,7 @@ def compare_film(report: Report, video) -> Report:
     if not report.traces:
         return report
     count, frames = _frames(report, video)
-    comparison = Comparison(report, count, _SEARCHES)
+    comparison = Comparison(report, count, _SEARCHES, find)
     for number, frame in frames:
         comparison.look_at(number, frame)
     return comparison.judged()

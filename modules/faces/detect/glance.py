@@ -17,10 +17,12 @@ from ..types import BOX_ONLY, FIVE_POINTS, Face, Faces
 from .detection import FaceNetworks
 from .first_look import first_look
 from .refinement import best_probability
+from .turned import find_turned
 
 LEAST = 0.3  # score or probability from which something counts as a face that was painted or left
 _LEAST_ELSEWHERE = 0.5  # a face that nobody listed: fewer false alarms
 _LONG_SIDE = 512  # pixels to which a picture is reduced
+_TURNED_LONG_SIDE = 352  # ... where it is looked at in the other three directions
 _SAME = 0.25  # intersection over union with a listed face from which it is that face
 _INSIDE = 0.6  # or this share of the smaller box
 _PATCH = 128  # pixels of an aligned crop that is looked at by itself
@@ -56,15 +58,9 @@ def glance(networks: FaceNetworks, picture: torch.Tensor, faces: Faces, painted:
         painted: indices of faces that were painted: one that is not found at once is looked for in its crop.
     """
     levels = torch.nan_to_num(picture[..., :3].permute(2, 0, 1)[None].float()).clamp(0, 1)
-    height, width = picture.shape[:2]
-    scale = min(1.0, _LONG_SIDE / max(height, width))
-    small = levels
-    if scale < 1:
-        size = [max(1, round(side * scale)) for side in (height, width)]
-        # on the CPU: not every device has the antialiasing filter
-        small = F.interpolate(levels.cpu(), size=size, mode="bilinear", align_corners=False, antialias=True)
+    small, per_pixel = _reduced(levels, _LONG_SIDE)
     seen = first_look(networks.centerface, small, LEAST)
-    boxes = seen.boxes * np.tile([width / small.shape[3], height / small.shape[2]], 2)
+    boxes = seen.boxes * np.tile(per_pixel, 2)
     scores = [_score_at(face, boxes, seen.scores) for face in faces]
     missing = sorted((i for i in painted if scores[i] < LEAST), key=lambda i: -faces.faces[i].size)
     for i in missing[:_CLOSE_LOOKS]:
@@ -74,6 +70,37 @@ def glance(networks: FaceNetworks, picture: torch.Tensor, faces: Faces, painted:
     at_places = tuple(_seen_at(face, boxes, seen.scores) for face in faces)
     found = tuple(_as_face(box, score) for box, score in zip(boxes, seen.scores, strict=True))
     return Glance(tuple(scores), _elsewhere(faces, boxes, seen.scores), at_places, found)
+
+
+def glance_turned(networks: FaceNetworks, picture: torch.Tensor) -> tuple[Face, ...]:
+    """All that may be a face of a finished picture, in any direction, be it ever so little of one.
+
+    Args:
+        networks: FaceNetworks, on any device.
+        picture: float [H, W, C], 0..1, C = 1, 3 or 4.
+    """
+    levels = torch.nan_to_num(picture[..., :3].permute(2, 0, 1)[None].float()).clamp(0, 1)
+    small, per_pixel = _reduced(levels, _LONG_SIDE)
+    size = small.shape[2], small.shape[3]
+    factor = min(1.0, _TURNED_LONG_SIDE / max(size))
+    smaller = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+    views = [(size, 0), *((smaller, quarters) for quarters in (1, 2, 3))]
+    found = find_turned(networks.centerface, small, views)
+    return tuple(
+        _as_face(box, score) for box, score in zip(found.boxes * np.tile(per_pixel, 2), found.scores, strict=True)
+    )
+
+
+def _reduced(levels: torch.Tensor, long_side: int) -> tuple[torch.Tensor, np.ndarray]:
+    """A picture [1, C, H, W] of a long side of so many pixels at most, and its pixels a pixel of that, x and y."""
+    height, width = levels.shape[2:]
+    scale = min(1.0, long_side / max(height, width))
+    small = levels
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in (height, width)]
+        # on the CPU: not every device has the antialiasing filter
+        small = F.interpolate(levels.cpu(), size=size, mode="bilinear", align_corners=False, antialias=True)
+    return small, np.array([width / small.shape[3], height / small.shape[2]])
 
 
 def is_same(face: Face, others: Sequence[Face]) -> bool:
