@@ -35,6 +35,7 @@ LEAST_SIDE = 48  # pixels of the crop's square in the picture; in fewer even str
 _MIDDLE = (slice(32, 128), slice(32, 128))  # the cells around the inner face
 _LEAST_VISIBLE = 0.25  # of the inner face
 _SAME = 1.5 / 255  # difference of a cell that is the original's
+_CHANCE = 1.3  # times what pictures of nothing in common have: faces are light and dark in the same places
 _SLOPE = 2.0 / 255  # of luma a cell, from which it is no chance that a cell is the same
 _LEAST_TEXTURED = 0.1  # of the inner face
 _FLOOR = 0.02  # of the mean energy, below which a place shows nothing
@@ -130,7 +131,22 @@ def compare_pixels(cut: np.ndarray, crop: np.ndarray) -> Detail | None:
         return None
     difference = np.abs(cut - crop).max(-1)[steep]
     same, near = (difference < _SAME).sum(), ((difference >= _SAME) & (difference < 3 * _SAME)).sum()
-    return Detail(_OF_IT.format("crop's pixels"), float((same - near / 2) / total), _CROP_PIXELS)
+    chance = max(near / 2, _CHANCE * total * _same_by_chance(cut[steep], crop[steep]))
+    return Detail(_OF_IT.format("crop's pixels"), float((same - chance) / total), _CROP_PIXELS)
+
+
+def _same_by_chance(one: np.ndarray, other: np.ndarray) -> float:
+    """The share of pixels of one colour in two pictures of nothing in common: much of pictures of few colours.
+
+    Args:
+        one, other: [N, 3], 0..1.
+    """
+    codes, counts = zip(
+        *(np.unique(np.rint(np.clip(c, 0, 1) * 255) @ (65536, 256, 1), return_counts=True) for c in (one, other)),
+        strict=True,
+    )
+    _, ours, theirs = np.intersect1d(*codes, assume_unique=True, return_indices=True)
+    return float((counts[0][ours] / len(one)) @ (counts[1][theirs] / len(other)))
 
 
 @lru_cache(maxsize=1)
