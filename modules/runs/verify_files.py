@@ -54,7 +54,8 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
     def look(original: Path, result: Path) -> Report:
         if _is_video(original):
             return anonymizer.verify_video(original, result)
-        return anonymizer.verify(*(read_photo(file.read_bytes()).seen for file in (original, result)))
+        before, after = (read_photo(file.read_bytes()).seen for file in (original, result))
+        return anonymizer.verify(before, after)
 
     for pair in pairs:
         try:
