@@ -1,7 +1,7 @@
 """What nodes show of their faces: text and data on the node, a few pictures, the progress of long work."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import comfy.model_management
@@ -16,6 +16,7 @@ from ..modules.faces.types import Faces
 from ..modules.host.pages import COMMAND_PREFIX
 from ..modules.model.comfy_engine import FaceAnonModel, WatchedModel
 from ..modules.model.progress import JobProgress, LatentPictures, Tell
+from ..modules.video.pace import Pace
 from .graph import shown_at
 
 logger = logging.getLogger("face_anonymizer")
@@ -176,5 +177,23 @@ def step_progress(total: int):
     def done(value: float, all_steps: float):
         comfy.model_management.throw_exception_if_processing_interrupted()
         bar.update_absolute(value, all_steps)
+
+    return done
+
+
+def frame_progress(node: type[io.ComfyNode]) -> Callable[[float, int], None]:
+    """step_progress for the frames of a clip, which also says on the node how fast it goes and how long it takes.
+
+    Args:
+        node: with the hidden inputs SHOWN.
+    """
+    bar, tell = step_progress(1), teller(node)
+    if tell is None:
+        return bar
+    pace = Pace(tell)
+
+    def done(frames: float, count: int) -> None:
+        bar(frames, count)
+        pace(frames, count)
 
     return done

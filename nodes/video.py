@@ -33,7 +33,7 @@ from .painting_inputs import (
 )
 from .paste import fallback_inputs, keep_input, pasting_inputs
 from .redact import COVERED_BUT_KEPT, redaction_inputs
-from .reporting import MOST_SHOWN, show_pictures, show_places, show_report, shows_pictures, step_progress, watched
+from .reporting import MOST_SHOWN, frame_progress, show_pictures, show_places, show_report, shows_pictures, watched
 from .track import tracking_inputs
 from .types import VIDEO, FacesSocket, ReportSocket, video_outputs
 
@@ -89,7 +89,7 @@ class FaceAnonTrackVideo(io.ComfyNode):
         tracking, looks = TrackSettings(max_gap, lead, smoothing), []
         glimpses = Glimpses(MOST_SHOWN) if shows_pictures(cls) else None
         watch = None if glimpses is None else glimpses.see
-        faces = track_video(_clip(video), detecting, tracking, step_progress(1), tell=looks.append, watch=watch)
+        faces = track_video(_clip(video), detecting, tracking, frame_progress(cls), tell=looks.append, watch=watch)
         outputs = (faces,) if len(faces) else answer_no_face(cls, if_no_face, faces)
         pictures = {}
         if glimpses is not None:
@@ -216,7 +216,7 @@ class FaceAnonRedactVideo(io.ComfyNode):
         keep=_REDACT.keep_faces,
     ) -> io.NodeOutput:
         settings = RedactSettings(mode, shape, detail, margin, keep)
-        written, done = redact_video(_clip(video, report), _new_file(), faces, settings, step_progress(1))
+        written, done = redact_video(_clip(video, report), _new_file(), faces, settings, frame_progress(cls))
         return _changed(cls, written, done.noting(*note_on_numbers(faces, keep, "keep")))
 
 

@@ -112,6 +112,7 @@ class EngineRun:
         if self._steps is not None:
             if done == 0:
                 self._steps.reset(total=count)
+                self._steps.unit = "frame"
             self._steps.update(done - self._steps.n)
 
     def _do_photo(self, job: Job) -> dict:
@@ -145,6 +146,7 @@ class _Steps:
     def __init__(self, bar: tqdm | None, steps: int, runs: int):
         self._bar, self._each = bar, steps
         if bar is not None:
+            bar.unit = "step"
             bar.reset(total=steps * runs)
 
     def add_runs(self, count: int) -> None:

@@ -36,6 +36,7 @@ GRAPHS = PACK / "workflows" / "api"
 
 _LARGE = 1 << 30  # bytes, of a model of which one waits for the digest
 _NOT_HERE = checkpoint.ModelSettings(resolution=OWN_SIZE, steps=OWN_STEPS, guidance_scale=OWN_GUIDANCE)
+_BY_FRAMES = ("FaceAnonTrackVideo", "FaceAnonRedactVideo")  # nodes whose steps are frames
 _DIGESTED = 1 << 30  # bytes at most, of a file that is skipped, for its digest in an anonymous report
 
 Say = Callable[[str], None]
@@ -307,6 +308,7 @@ def _steps_on(bar: tqdm) -> Callable[[Job, dict], ShowStep]:
             if node != current:
                 current = node
                 bar.reset(total=maximum)
+                bar.unit = "frame" if prompt[node]["class_type"] in _BY_FRAMES else "step"
                 bar.set_description(f"{shown(job.source.path.name)}: {prompt[node]['_meta']['title']}")
             bar.update(value - bar.n)
 

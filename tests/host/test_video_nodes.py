@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import comfy.model_management
@@ -23,6 +24,7 @@ from face_anonymizer.modules.model.loading import load_model_folder
 from face_anonymizer.modules.video import frames as video_frames
 from face_anonymizer.modules.video import jobs
 from face_anonymizer.modules.video.glimpses import Glimpses
+from face_anonymizer.nodes import reporting
 from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
 from face_anonymizer.tools.pictures.synthetic_clip import render
 
@@ -56,6 +58,27 @@ def video(clip):
 
 def tracked(video):
     return pack.FaceAnonTrackVideo.execute(video)[0]
+
+
+def test_a_page_reads_how_far_a_clip_is(video, monkeypatch):
+    texts: list[tuple[str, str, str]] = []
+    page = SimpleNamespace(
+        client_id="page",
+        sockets={"page": None},
+        send_progress_text=lambda text, node, client: texts.append((text, node, client)),
+        send_sync=lambda *_: None,
+    )
+    monkeypatch.setattr(reporting.PromptServer, "instance", page, raising=False)
+    track, redact = (node.PREPARE_CLASS_CLONE(None) for node in (pack.FaceAnonTrackVideo, pack.FaceAnonRedactVideo))
+    hidden = SimpleNamespace(unique_id="7", prompt={}, extra_pnginfo=None)
+    track.hidden = redact.hidden = hidden
+    faces = track.execute(video)[0]
+    for run in (lambda: None, lambda: redact.execute(video, faces)):
+        run()
+        frames = [text for text, *place in texts if text.startswith("frame ") and place == ["7", "page"]]
+        assert frames[-1].split(",")[0] == f"frame {FRAMES} of {FRAMES}"
+        assert not texts[-1][0].startswith("frame "), "at the end the report stands there"
+        texts.clear()
 
 
 @pytest.fixture(scope="module")
