@@ -96,8 +96,8 @@ def test_photos_of_a_folder_with_a_model_of_ones_own(tmp_path, capsys):
     Image.new("RGB", (64, 64)).save(photos / "c.png")  # nobody
     command = [str(out), "--model", str(least_folder()), "--originals", str(photos), "--no-plot", "--device", "cpu"]
     settings = ["--settings", "euler:sgm_uniform:1", "dpmpp_2m:karras:2"]
-    few = ["--reference-people", "1", "--reference", "dpmpp_2m:karras:2"]
-    assert quality_against_cost.main([*command, *few, "--settings", "euler:sgm_uniform:1"]) == 0
+    assert quality_against_cost.main([*command, "--settings", "euler:sgm_uniform:1"]) == 0
+    few = ["--first", "1", "--main-alone", "--reference", "dpmpp_2m:karras:2"]
     assert quality_against_cost.main([*command, *few, *settings]) == 0
     printed = capsys.readouterr()
     assert "dpmpp_2m:karras:2 (1 of 1 that are left)" in printed.err
@@ -108,7 +108,7 @@ def test_photos_of_a_folder_with_a_model_of_ones_own(tmp_path, capsys):
     for values in (cheap, dear):
         assert {measure: len(one) for measure, one in values.items()} == dict.fromkeys(MEASURES, 2)
     assert cheap["background"] == [None, None] and None not in cheap["sharpness"]
-    assert [value is None for value in dear["sharpness"]] == [False, True]
+    assert [value is None for value in dear["sharpness"]] == [False, True] and dear["swap"] == [None, None]
     Image.new("RGB", (64, 64)).save(photos / "a.png")
     with pytest.raises(ValueError, match="3 photos, of which 1 show a face"):
         quality_against_cost.main([*command, *settings])

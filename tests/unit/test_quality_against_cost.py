@@ -102,3 +102,9 @@ def test_results_become_points_and_files(tmp_path):
     assert points[0].mean("pose").value == 1.5 and points[0].mean("pose").count == 2
     quality_against_cost.write_curve(tmp_path, results, "c:-:200", plot=False)
     assert "Worse than a:-:5, person by person" in (tmp_path / "curve.md").read_text()  # the dearest that is there
+    quality_against_cost.publish(tmp_path / "docs", points, plot=False)
+    again = quality_against_cost.published(tmp_path / "docs" / "results.jsonl")
+    assert [(one.name, one.tflop, one.seconds) for one in again] == [
+        (one.name, one.tflop, one.seconds) for one in sorted(points, key=lambda one: one.tflop)
+    ]
+    assert again[0].mean("pose") == points[0].mean("pose")

@@ -25,6 +25,7 @@ from face_anonymizer.modules.recognition.reader import FaceReader
 from face_anonymizer.modules.synthetic import regressor
 
 _DEGREES = (0.3, 1.25)
+MILD, MAIN = (c.anonymized(degree) for degree in _DEGREES)
 PLAN = [c.Condition(c.SWAP, 0.0, swaps=True), *(c.Condition(c.anonymized(degree), degree) for degree in _DEGREES)]
 
 
@@ -40,10 +41,10 @@ class People(Protocol):
     originals: np.ndarray
 
     def values(self, pictures: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-        """Measure -> one value a person, float64 [M], NaN where it is not measurable.
+        """Measure -> one value a person, float64 [M], NaN where it is not measurable; those of `pictures` alone.
 
         Args:
-            pictures: condition of PLAN -> uint8 [M, S, S, 3], of all people or of the first M.
+            pictures: condition of PLAN -> uint8 [M, S, S, 3], of all people or of the first M; MAIN is among them.
         """
         ...
 
@@ -58,16 +59,12 @@ class _Measuring:
 
     def values(self, pictures: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
         """See People."""
-        mild, main = (pictures[c.anonymized(degree)] for degree in _DEGREES)
-        (milder, _), (faces, scores), (swapped, _) = map(self._measure, (mild, main, pictures[c.SWAP]))
+        main = pictures[MAIN]
+        faces, scores = self._measure(main)
         before = self._before[: len(faces)]
-        sources = self._before[torch.tensor(synthetic_set.swap_sources(len(self._before)))[: len(faces)]]
-        nearer = distance(IDENTITY, swapped, before) - distance(IDENTITY, swapped, sources)
         others = identification.cosine_distances(faces).fill_diagonal_(torch.nan)
-        return {
-            "rank1_0.3": identification.identified(milder, self._before),
+        found = {
             "rank1_1.25": identification.identified(faces, self._before),
-            "swap": torch.where(nearer.isnan(), torch.nan, (nearer > 0).double()),
             **{
                 name: distance(aspect, faces, before)
                 for name, aspect in (("pose", POSE), ("gaze", GAZE), ("expression", EXPRESSION))
@@ -77,6 +74,14 @@ class _Measuring:
             "score": scores,
             "spread": others.nanmean(1),
         }
+        if MILD in pictures:
+            found["rank1_0.3"] = identification.identified(self._measure(pictures[MILD])[0], self._before)
+        if c.SWAP in pictures:
+            swapped, _ = self._measure(pictures[c.SWAP])
+            sources = self._before[torch.tensor(synthetic_set.swap_sources(len(self._before)))[: len(faces)]]
+            nearer = distance(IDENTITY, swapped, before) - distance(IDENTITY, swapped, sources)
+            found["swap"] = torch.where(nearer.isnan(), torch.nan, (nearer > 0).double())
+        return found
 
     def _measure(self, pictures: np.ndarray) -> tuple[Measured, torch.Tensor]:
         scores = presence.face_scores(self._networks, pictures)

@@ -20,24 +20,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from face_anonymizer.modules.evaluation.store import PictureStore
-from face_anonymizer.modules.files import replace_whole, sha256_of_folder
+from face_anonymizer.modules.files import json_lines, read_json_lines, replace_whole, sha256_of_folder
 from face_anonymizer.modules.host.location import has_accelerator
 from face_anonymizer.modules.host.process import find_model, quiet_host
 from face_anonymizer.modules.model.checkpoint import read_settings
 from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
 from face_anonymizer.tools.benchmarks import curve
 from face_anonymizer.tools.benchmarks.curve_painting import SharedPainter
-from face_anonymizer.tools.benchmarks.curve_people import PLAN, People, PhotoPeople, SyntheticPeople
+from face_anonymizer.tools.benchmarks.curve_people import MAIN, PLAN, People, PhotoPeople, SyntheticPeople
 from face_anonymizer.tools.benchmarks.shortcuts import DEEP, POOLED, SHORTCUTS
 from face_anonymizer.tools.busy import busy
 
@@ -99,33 +98,31 @@ class Bench:
             options = unet.model_options["transformer_options"]
             options["optimized_attention_override"] = lambda _, *given, **more: attend(*given, **more)
         clock = time.process_time if on_cpu else time.perf_counter
-        self.painter = SharedPainter(model._replace(unet=unet), self.people.originals, PLAN, args.batch, clock)
+        self.plan = [one for one in PLAN if one.name == MAIN or not args.main_alone]
+        self.first = min(args.first or args.people, len(self.people.originals))
+        engine = model._replace(unet=unet)
+        self.painter = SharedPainter(engine, self.people.originals, self.plan, args.batch, clock)
 
-    def run(self, name: str, people: int | None = None) -> dict:
-        """Paint and measure one setting; what results.json holds of it.
-
-        Args:
-            name: of the setting.
-            people: the first so many, the others have no values; None: all.
-        """
+    def run(self, name: str) -> dict:
+        """Paint and measure one setting; what results.json holds of it."""
         setting, shortcut = parse_setting(name, self.own.guidance_scale)
         described = self.people.described | asdict(setting) | ({"shortcut": shortcut} if shortcut else {})
         folder = "".join(letter if letter.isalnum() else "_" for letter in name)
         store = PictureStore(self.output / "painted" / folder, described)
-        work = self.painter.paint(setting, store, shortcut, people)
+        work = self.painter.paint(setting, store, shortcut, self.first)
         if work.faces == 0:  # all were there already: one face tells what it asks for
             work = self.painter.try_one(setting, shortcut)
-        everybody = len(self.people.originals)
-        count = min(people or everybody, everybody)
-        values = self.people.values({condition.name: store.read(condition.name, count) for condition in PLAN})
+        values = self.people.values({one.name: store.read(one.name, self.first) for one in self.plan})
+        left_out = [None] * (len(self.people.originals) - self.first)
+        nothing = torch.full((self.first,), torch.nan)
         return {
             "halves": work.halves / work.faces,
             "whole": work.whole / work.faces,
             "seconds": self.painter.shared_seconds + work.seconds / work.faces,
             "kinds": len(work.kinds),
             "values": {
-                key: [None if one != one else one for one in [*each.tolist(), *[math.nan] * (everybody - count)]]
-                for key, each in values.items()
+                measure: [None if one != one else one for one in values.get(measure, nothing).tolist()] + left_out
+                for measure in curve.MEASURES
             },
         }
 
@@ -152,13 +149,17 @@ def points_of(results: dict) -> list[curve.Point]:
             name,
             tflop_of(name, one, results["costs"]),
             one["seconds"],
-            {
-                key: torch.tensor([float("nan") if value is None else value for value in values], dtype=torch.float64)
-                for key, values in one["values"].items()
-            },
+            _values(one["values"]),
         )
         for name, one in results["settings"].items()
     ]
+
+
+def _values(found: Mapping[str, list]) -> dict[str, torch.Tensor]:
+    return {
+        measure: torch.tensor([float("nan") if value is None else value for value in values], dtype=torch.float64)
+        for measure, values in found.items()
+    }
 
 
 def write_curve(output: Path, results: dict, reference: str, plot: bool) -> None:
@@ -171,6 +172,38 @@ def write_curve(output: Path, results: dict, reference: str, plot: bool) -> None
         curve.save_plot(output / "curve.png", points)
 
 
+def publish(folder: Path, points: Sequence[curve.Point], plot: bool) -> None:
+    """Write what docs/ keeps of a run: FOLDER/results.jsonl, a setting a line, and FOLDER/curve.png.
+
+    Args:
+        folder: made if need be.
+        points: of the run.
+        plot: whether there is matplotlib.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {
+            **{"setting": point.name, "tflop": round(point.tflop, 2), "seconds": round(point.seconds, 3)},
+            "values": {
+                measure: [None if value != value else float(f"{value:.4g}") for value in values.tolist()]
+                for measure, values in point.values.items()
+            },
+        }
+        for point in sorted(points, key=lambda one: one.tflop)
+    ]
+    replace_whole(folder / "results.jsonl", json_lines(lines))
+    if plot:
+        curve.save_plot(folder / "curve.png", points)
+
+
+def published(file: Path) -> list[curve.Point]:
+    """Points of a results.jsonl that `publish` wrote."""
+    return [
+        curve.Point(one["setting"], one["tflop"], one["seconds"], _values(one["values"]))
+        for _, one in read_json_lines(file)
+    ]
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -181,12 +214,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--people", type=int, default=200, help="how many; of photos at most so many (default: 200)")
     parser.add_argument("--settings", nargs="+", metavar="SETTING", help="default: all samplers, schedules and steps")
     parser.add_argument("--reference", default=REFERENCE, help=f"default: {REFERENCE}")
-    parser.add_argument(
-        "--reference-people",
-        type=int,
-        metavar="N",
-        help="paint the first N people alone by the reference, which is dear",
-    )
+    parser.add_argument("--first", type=int, metavar="N", help="paint the first N people alone, where steps are many")
+    parser.add_argument("--main-alone", action="store_true", help="at degree 1.25 alone: 8 of 10 measures")
+    parser.add_argument("--publish", type=Path, metavar="DIR", help="write results.jsonl and curve.png there too")
     parser.add_argument("--most", type=int, help="stop after so many settings; the same command goes on")
     parser.add_argument("--batch", type=int, default=8, help="faces at once (default: 8)")
     parser.add_argument("--device", choices=("default", "cpu"), default="default")
@@ -214,10 +244,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         left = [name for name in names if name not in results["settings"]]
         for number, name in enumerate(left[: args.most], 1):
             print(f"{name} ({number} of {len(left)} that are left)", file=sys.stderr, flush=True)
-            results["settings"][name] = bench.run(name, args.reference_people if name == args.reference else None)
+            results["settings"][name] = bench.run(name)
             replace_whole(file, json.dumps(results, indent=1).encode())
             write_curve(args.output, results, args.reference, args.plot)
     if results["settings"]:
         write_curve(args.output, results, args.reference, args.plot)
+        if args.publish is not None:
+            publish(args.publish, points_of(results), args.plot)
         print((args.output / "curve.md").read_text(encoding="utf-8"))
     return 0
