@@ -42,7 +42,7 @@ def show_text(node: type[io.ComfyNode], text: str) -> dict:
     """
     page = find_page()
     if page is not None and node.hidden is not None:
-        PromptServer.instance.send_progress_text(text, shown_at(node), page)
+        PromptServer.instance.send_progress_text(text.replace("`", ""), shown_at(node), page)  # it knows no markdown
     return {"text": (text,)}
 
 

@@ -45,6 +45,9 @@ VIEW = """() => {
     return [(Math.min(...xs) + dx) * scale, (Math.min(...ys) + dy) * scale, (Math.max(...xs) + dx) * scale,
         (Math.max(...ys) + dy) * scale, scale];
 }"""
+# Whether what a node says is broken between words.
+AT_WORDS = """(text) => [...document.querySelectorAll(".break-all")].some((element) =>
+    element.textContent.trim() === text && getComputedStyle(element).wordBreak === "normal")"""
 LINKS = '() => [app.rootGraph.nodes.filter((node) => node.type !== "MarkdownNote").length, app.rootGraph.links.size]'
 
 
@@ -184,6 +187,7 @@ def test_a_picture_without_a_face_is_a_warning_above_the_graph(frontend, server)
     toast.first.wait_for(timeout=20_000)
     assert "No face found" in toast.first.inner_text()
     assert frontend.errors() == []
+    frontend.page.wait_for_function(AT_WORDS, arg="No face found: the picture is unchanged", timeout=20_000)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,28 @@
+// What our nodes say of their faces is broken between words: ComfyUI's widget for such texts breaks within them.
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+
+const plain = (text) => String(text).replace(/\s+/g, "");
+
+// The elements that show a text, which the page has made or will have made in a moment.
+function breakAtWords(text) {
+    for (const element of document.querySelectorAll(".break-all")) {
+        if (plain(element.textContent) === plain(text)) {
+            Object.assign(element.style, { wordBreak: "normal", overflowWrap: "anywhere" });
+        }
+    }
+}
+
+app.registerExtension({
+    name: "FaceAnonymizer.Texts",
+    setup() {
+        api.addEventListener("progress_text", ({ detail }) => {
+            // "7", or "3:7" in subgraphs
+            const [id, ...inner] = String(detail.nodeId).split(":");
+            let node = (app.rootGraph ?? app.graph)?.getNodeById(Number(id));
+            for (const step of inner) node = node?.subgraph?.getNodeById(Number(step));
+            if (!/^FaceAnon/.test(node?.type ?? "")) return;
+            for (const wait of [0, 300, 1500]) setTimeout(() => breakAtWords(detail.text), wait);
+        });
+    },
+});
