@@ -93,6 +93,60 @@ def test_factors():
     assert tiles.tiles_of(4320, 7680)[0].factor == 1
 
 
+def levels(values):
+    """A grey picture [1, 3, h, w] of 8-bit levels."""
+    return torch.from_numpy(np.array(values, np.float32)).expand(1, 3, -1, -1) / 255
+
+
+@pytest.mark.parametrize("side", [1, 31, 200, 768])
+def test_nothing_changes_in_a_flat_part(side):
+    assert tiles.is_flat(levels(np.full((side, side), 100.0)))
+    assert tiles.is_flat(levels(np.full((side, side), 100.0)), whole=True)
+
+
+def test_a_slow_gradient_is_flat_for_small_faces_alone():
+    sky = levels(np.repeat(np.arange(400)[None] // 200, 300, 0) + 100.0)
+    steep = levels(np.repeat(np.arange(400)[None] // 40, 300, 0) + 100.0)
+    slow = levels(np.repeat(np.arange(800)[None] // 200, 300, 0) + 100.0)
+    assert tiles.is_flat(sky) and tiles.is_flat(sky, whole=True)
+    assert tiles.is_flat(slow) and not tiles.is_flat(slow, whole=True)
+    assert not tiles.is_flat(steep)
+
+
+@pytest.mark.parametrize("x", range(0, 640, 31))
+def test_what_is_as_large_as_a_face_and_has_two_levels_more_is_not_flat(x):
+    wall = np.full((300, 768), 100.0)
+    wall[100:110, x : x + 10] += 2
+    assert not tiles.is_flat(levels(wall))
+    wall[100:110, x : x + 10] -= 1
+    wall[150, x + 109] -= 1  # the darkest place of a face lies that far from its lightest, at most
+    assert not tiles.is_flat(levels(wall))
+
+
+@pytest.mark.parametrize("contrast", [4, 255])
+def test_flat_tiles_are_not_looked_at_and_no_face_is_lost(networks, original, monkeypatch, contrast):
+    """CenterFace sees a face of four levels of contrast, too."""
+    monkeypatch.setattr(tiles, "_CORE", 160)
+    canvas = Image.new("RGB", (320, 160), GREY)
+    paste(canvas, original, (60, 70), 50)
+    picture = np.array(canvas).astype(float) / 255
+    picture = torch.from_numpy(np.rint(10 + picture * contrast if contrast < 255 else picture * 255)).float() / 255
+    looks = []
+    look = tiles.look_turned
+    monkeypatch.setattr(tiles, "look_turned", lambda *given: looks.append(0) or look(*given))
+
+    def found():
+        looks.clear()
+        candidates = tiles.find_candidates(networks.centerface, picture.movedim(2, 0)[None], lambda share: None)
+        return candidates.pick(candidates.scores >= 0.15), len(looks)
+
+    few, some = found()
+    monkeypatch.setattr(tiles, "is_flat", lambda part, whole: False)
+    every, all_looks = found()
+    assert some <= all_looks - 8
+    assert len(every.scores) and np.array_equal(few.boxes, every.boxes)
+
+
 @pytest.mark.parametrize("quarters", range(4))
 def test_points_of_turned_tiles_are_turned_back(quarters):
     tile = torch.zeros(1, 1, 5, 8)
