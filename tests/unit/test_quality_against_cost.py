@@ -54,6 +54,21 @@ def test_few_people_decide_little():
     assert many > PEOPLE and curve.people_needed(reference, reference, "pose") == 0
 
 
+def test_presets_follow_from_the_table():
+    """Fast is worse in nothing, balanced equal in all; other samplers, shortcuts and intervals are no presets."""
+    unsure = point("a:b:6", 6)
+    unsure.values["gaze"].add_(torch.linspace(-1, 1, PEOPLE, dtype=torch.float64))
+    points = [
+        *(point("a:b:4", 4, pose=0.5), unsure, point("a:b:10", 10), point("a:b:15", 15), point("a:b:25", 25)),
+        *(point("c:b:3", 3), point("a:b:3+deep", 3), point("a:b:3:0.2-0.8", 3)),
+    ]
+    assert curve.presets(points, "a:b", 25) == (6, 10)
+    for one in points:
+        one.values["rank1_0.3"][:] = torch.nan  # what nobody measured decides nothing
+    assert curve.presets(points, "a:b", 25) == (6, 10)
+    assert curve.presets([points[0], points[4]], "a:b", 25) == (25, 25)
+
+
 def test_only_what_nothing_cheaper_reaches_is_on_the_front():
     points = [point("a", 3, pose=0.1), point("b", 1, pose=0.5), point("c", 2, pose=0.6), point("d", 4, pose=0.1)]
     assert [one.name for one in front(points, "pose")] == ["b", "a"]

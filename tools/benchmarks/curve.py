@@ -96,6 +96,32 @@ def people_needed(point: Point, reference: Point, measure: str) -> float:
     return found.count * ((found.high - found.low) / 2 / most) ** 2 if most > 0 else math.nan
 
 
+def presets(points: Sequence[Point], sampler: str, most: int) -> tuple[int, int]:
+    """The steps of the presets fast and balanced, against so many of the same sampler from the same noise.
+
+    Fast has the fewest that are shown to be worse in no measure, balanced the fewest that are shown to be equal in all.
+
+    Args:
+        points: all that were measured.
+        sampler: with its schedule, as in "dpmpp_2m:karras".
+        most: steps that the others are compared with.
+
+    Returns:
+        Both; `most` where none is.
+    """
+    steps = {int(point.name[len(sampler) + 1 :]): point for point in points if _is_steps_of(point.name, sampler)}
+    against = steps[most]
+    measured = [measure for measure in MEASURES if not math.isnan(against.mean(measure).value)]
+    ordered = sorted(count for count in steps if count < most)
+    fast = [count for count in ordered if not any(is_worse(steps[count], against, one) for one in measured)]
+    balanced = [count for count in ordered if all(is_equal(steps[count], against, one) for one in measured)]
+    return next(iter(fast), most), next(iter(balanced), most)
+
+
+def _is_steps_of(name: str, sampler: str) -> bool:
+    return name.startswith(f"{sampler}:") and name[len(sampler) + 1 :].isdigit()
+
+
 def front(points: Sequence[Point], measure: str) -> list[Point]:
     """Those to which no cheaper one is equal or better, the cheapest first."""
     sign = -1 if MEASURES[measure].higher_is_better else 1
