@@ -55,7 +55,7 @@ def test_few_people_decide_little():
 
 
 def test_presets_follow_from_the_table():
-    """Fast is worse in nothing, balanced equal in all; other samplers, shortcuts and intervals are no presets."""
+    """Fast is equal in all as it seems, balanced as is shown; other samplers, shortcuts, intervals are none."""
     unsure = point("a:b:6", 6)
     unsure.values["gaze"].add_(torch.linspace(-1, 1, PEOPLE, dtype=torch.float64))
     points = [

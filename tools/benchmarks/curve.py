@@ -99,7 +99,8 @@ def people_needed(point: Point, reference: Point, measure: str) -> float:
 def presets(points: Sequence[Point], sampler: str, most: int) -> tuple[int, int]:
     """The steps of the presets fast and balanced, against so many of the same sampler from the same noise.
 
-    Fast has the fewest that are shown to be worse in no measure, balanced the fewest that are shown to be equal in all.
+    Fast has the fewest of which every measure is worse by no more than is allowed, as far as these people tell;
+    balanced the fewest of which that is shown: by the upper ends of the intervals.
 
     Args:
         points: all that were measured.
@@ -113,7 +114,10 @@ def presets(points: Sequence[Point], sampler: str, most: int) -> tuple[int, int]
     against = steps[most]
     measured = [measure for measure in MEASURES if not math.isnan(against.mean(measure).value)]
     ordered = sorted(count for count in steps if count < most)
-    fast = [count for count in ordered if not any(is_worse(steps[count], against, one) for one in measured)]
+    within = {one: allowed(against, one) for one in measured}
+    fast = [
+        count for count in ordered if all(harm(steps[count], against, one).value <= within[one] for one in measured)
+    ]
     balanced = [count for count in ordered if all(is_equal(steps[count], against, one) for one in measured)]
     return next(iter(fast), most), next(iter(balanced), most)
 
