@@ -10,6 +10,8 @@ from comfy_api.latest import InputImpl
 from PIL import Image
 
 from face_anonymizer.modules.runs.client import PromptFailed
+from face_anonymizer.modules.runs.server import PACK_NAME
+from face_anonymizer.tools.workflows.apps import APPS
 from face_anonymizer.tools.workflows.graph_parts import for_servers
 from face_anonymizer.tools.workflows.graphs import GRAPHS, SIMPLE
 
@@ -171,6 +173,24 @@ def test_run_gives_something_at_once(frontend, server, name, values):
     assert len(shown) >= (8 if "video" in name else 1), "frames of a clip, with its faces, to be looked at"
     reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
     assert reports[-1]["actions"] == {"redacted": len(reports[-1]["faces"])} and len(reports[-1]["faces"]) >= 5
+    assert frontend.errors() == []
+
+
+def test_from_the_dialog_of_templates_a_result_is_three_clicks_away(frontend, server):
+    """The dialog is what a first visit opens with: the pack, a template, Run."""
+    page = frontend.page
+    names = page.evaluate("async (name) => (await app.api.getWorkflowTemplates())[name]", PACK_NAME)
+    first = [*SIMPLE, *(f"{name}.app" for name in APPS)]
+    assert names == [*first, *sorted(set(GRAPHS) - set(SIMPLE))]
+    page.evaluate("(name) => app.extensionManager.command.execute(name)", "Comfy.BrowseTemplates")
+    page.get_by_role("dialog").get_by_text(PACK_NAME).first.click(timeout=60_000)
+    page.get_by_text("Cover all faces of a video", exact=True).first.click(timeout=20_000)
+    page.wait_for_function("() => app.rootGraph.nodes.some((node) => node.type === 'FaceAnonAnonymizeVideoFile')")
+    with page.expect_response(lambda r: r.request.method == "POST" and r.url.endswith("/prompt")) as response:
+        page.get_by_role("button", name="Run", exact=True).first.click(timeout=20_000)
+    assert page.evaluate(VIEW)[4] >= 0.7
+    history = server.wait(response.value.json()["prompt_id"], timeout=300)
+    assert any(file["type"] == "output" for output in history["outputs"].values() for file in output.get("images", ()))
     assert frontend.errors() == []
 
 

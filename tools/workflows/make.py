@@ -68,7 +68,7 @@ BUILD = """(spec) => {
 
 # Where a page of this size is opened, in pixels, and what its menus take of it.
 PAGE = 1600, 1000
-_MENUS = 70, 60
+_MENUS = 70, 80
 _MARGIN = 20
 
 

@@ -1,11 +1,23 @@
-// How the shipped graphs open: whole and as large as the page allows, and the forms with a picture that can be run.
+// How the shipped graphs are found and open: the simplest first; whole, and as large as the page allows; and the forms with
+// a picture that can be run.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
 const VIEW = "face_anonymizer_view"; // in a graph's extra: the view that it was shipped with
 const SAMPLE = "face_anonymizer_sample.jpg"; // what Load Image of the forms names
-const MENUS = [70, 60]; // CSS pixels at the left and at the top, as in tools/workflows/make.py
+const MENUS = [70, 80]; // CSS pixels at the left and at the top, as in tools/workflows/make.py
 const MARGIN = 20;
+
+// ComfyUI lists templates in the order of the disk. All others come after these.
+const SIMPLEST = [
+    "Anonymize a photo",
+    "Cover all faces of a photo",
+    "Swap a face",
+    "Anonymize a video",
+    "Cover all faces of a video",
+    "Anonymize my photo.app",
+    "Cover the faces of my photo.app",
+];
 
 let fresh = false; // nobody has moved this graph yet
 let brought = null; // the name under which the sample lies in the input folder
@@ -23,6 +35,23 @@ function fit(canvas, graph) {
     canvas.ds.scale = scale;
     canvas.ds.offset = first.map((start, axis) => (MENUS[axis] + MARGIN) / scale - start);
     canvas.setDirty(true, true);
+}
+
+function bySimplicity(one, other) {
+    const [first, second] = [one, other].map((name) => (SIMPLEST.indexOf(name) + 1 || SIMPLEST.length + 1));
+    return first - second || (one < other ? -1 : 1);
+}
+
+// The lists of all other packs stay as they are.
+function sortTemplates() {
+    const pack = decodeURIComponent(new URL(import.meta.url).pathname.split("/").at(-3));
+    const list = api.getWorkflowTemplates;
+    if (typeof list !== "function") return;
+    api.getWorkflowTemplates = async function (...given) {
+        const found = await list.apply(this, given);
+        if (Array.isArray(found?.[pack])) found[pack].sort(bySimplicity);
+        return found;
+    };
 }
 
 function namesSample(node) {
@@ -43,6 +72,7 @@ async function bring() {
 
 app.registerExtension({
     name: "FaceAnonymizer.Opening",
+    init: sortTemplates,
     async beforeConfigureGraph(graph) {
         const { ds, [VIEW]: shipped } = graph.extra ?? {};
         fresh = Boolean(ds && shipped) && JSON.stringify(ds) === JSON.stringify(shipped);
