@@ -3,7 +3,9 @@
 Only the standard library, as `with_env.py` needs `find_comfyui` before anything is installed.
 """
 
+import ctypes
 import importlib.metadata
+import importlib.util
 import inspect
 import os
 import re
@@ -74,6 +76,8 @@ def has_accelerator(python: str = sys.executable) -> bool:
     """Whether torch, as `python` has it, sees a CUDA/ROCm, Apple or Intel device. Without one ComfyUI needs --cpu."""
     if python == sys.executable and (torch := sys.modules.get("torch")) is not None:
         return _sees_one(torch)
+    if python == sys.executable and _is_cpu_alone():
+        return False
     code = f"import torch\n\n{inspect.getsource(_sees_one)}\nprint(_sees_one(torch))"
     # In a process of its own, so that the caller neither waits for torch to load nor opens the device.
     done = subprocess.run([python, "-c", code], capture_output=True, text=True)
@@ -85,3 +89,31 @@ def has_accelerator(python: str = sys.executable) -> bool:
 def _sees_one(torch) -> bool:
     xpu = getattr(torch, "xpu", None)
     return bool(torch.cuda.is_available() or torch.backends.mps.is_available() or (xpu and xpu.is_available()))
+
+
+def _is_cpu_alone() -> bool:
+    """Whether it is plain without torch, whose import takes seconds, that it sees no device. False where it is not."""
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None or sys.platform == "darwin":
+        return False
+    built = _built_for(Path(found.origin).with_name("version.py"))
+    if built.keys() != {"cuda", "hip", "xpu"} or built["hip"] or built["xpu"]:
+        return False
+    return not built["cuda"] or not _has_cuda_driver()
+
+
+def _built_for(version: Path) -> dict[str, bool]:
+    """Kinds of devices that torch's version.py names -> whether it was built for them."""
+    try:
+        text = version.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {kind: value.strip() != "None" for kind, value in re.findall(r"^(cuda|hip|xpu)\b[^=\n]*=(.*)$", text, re.M)}
+
+
+def _has_cuda_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
