@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from face_anonymizer.modules.faces.settings import DetectSettings, PasteSettings, RedactSettings, SelectSettings
 from face_anonymizer.modules.headless.anonymizer import Anonymizer, Options
 from face_anonymizer.modules.headless.pictures import as_batch
 from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
+from face_anonymizer.modules.output import icc
 
 # Most tests here search the same pictures; none of them is about the network.
 pytestmark = pytest.mark.usefixtures("remembered_looks")
@@ -115,10 +116,58 @@ def test_an_exif_orientation_is_applied_and_hidden_pixels_stay_hidden(tmp_path):
     assert as_batch(Image.open(tmp_path / "turned.jpg"))[0].shape == (1, 40, 20, 3)
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_gray_of_more_than_8_bits_is_looked_at_whole(kind):
+    """Pillow's own conversion makes white of it, in which no face is found."""
+    ramp = np.tile(np.arange(256), (4, 1))
+    deep = {np.uint16: ramp.astype(np.uint16) * 257, np.int32: ramp.astype(np.int32) * 257}.get(kind, ramp / 255)
+    batch, back = as_batch(Image.fromarray(deep.astype(kind)))
+    assert np.array_equal((batch[0, ..., 0] * 255).round().numpy(), ramp)
+    assert np.array_equal(np.array(back(batch)), np.repeat(ramp[..., None], 3, -1))
+
+
+def test_colours_stay_what_they_are(tmp_path):
+    wide = icc.profile_of((0.3127, 0.3290, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06), icc.SRGB_CURVE).encoded()
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "wide.png", icc_profile=wide)
+    with Image.open(tmp_path / "wide.png") as photo:
+        batch, back = as_batch(photo)
+    back(batch).save(tmp_path / "result.png")
+    with Image.open(tmp_path / "result.png") as result:
+        assert result.getpixel((0, 0)) == (255, 0, 0) and result.info["icc_profile"] == wide
+    lab = ImageCms.profileToProfile(
+        Image.new("RGB", (8, 8), (200, 60, 20)), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"),
+        outputMode="LAB",
+    )  # fmt: skip
+    assert np.abs(as_batch(lab)[0][0, 0, 0].numpy() * 255 - (200, 60, 20)).max() < 3
+    broken = Image.new("RGB", (8, 8))
+    broken.info["icc_profile"] = b"no profile"
+    batch, back = as_batch(broken)
+    assert "icc_profile" not in back(batch).info
+
+
+def test_a_list_may_have_alpha_in_some():
+    opaque, clear = Image.new("RGB", (4, 4), (9, 9, 9)), Image.new("RGBA", (4, 4), (9, 9, 9, 100))
+    batch, back = as_batch([opaque, clear])
+    assert batch.shape == (2, 4, 4, 4) and batch[0, ..., 3].min() == 1
+    assert [np.array(one).tolist() for one in back(batch)] == [np.array(one).tolist() for one in (opaque, clear)]
+
+
+def test_numbers_of_another_machine_come_back_as_they_were():
+    swapped = np.full((4, 4, 3), 0.25, np.dtype(np.float32).newbyteorder())
+    batch, back = as_batch(swapped)
+    assert batch.unique().tolist() == [0.25]
+    assert back(batch).dtype == swapped.dtype and np.array_equal(back(batch), swapped)
+
+
 @pytest.mark.parametrize(
     "picture, message",
     [
-        ("photo.jpg", "this is a str"),
+        ("photo.jpg", r"this is a str\. Open a file with PIL"),
+        (np.zeros((3, 8, 8), np.uint8), "Channels come last"),
+        (torch.zeros(1, 3, 8, 8), "Channels come last"),
+        (np.zeros((8, 8), np.uint8), r"A gray picture is \[H, W, 1\]"),
+        (np.zeros((4, 4, 3), object), "this one holds object"),
+        (np.zeros((4, 4, 3), complex), "this one holds complex128"),
         ([], "this is a list"),
         (np.zeros((4, 4, 2), np.uint8), r"this one is \(4, 4, 2\)"),
         (np.zeros((0, 4, 4, 3), np.uint8), r"this one is \(0, 4, 4, 3\)"),
