@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import torch
 
-_WHOLE_BYTES = 16e6  # what is no larger between two filters is not parted
+# What is no larger between two filters is not parted: the C library keeps blocks of up to 32 MiB for the next call, and
+# fetches larger ones from the system anew each time, page by page.
+_WHOLE_BYTES = 32 * 2**20
 _PART_BYTES = 3e6  # of a part, for each thread: smaller ones cost more in calls than they save
 _LEAST_CELLS = 64  # of a part
 
