@@ -12,15 +12,17 @@ from face_anonymizer.modules.evaluation.conditions import Condition
 from face_anonymizer.modules.evaluation.painting import Painter
 from face_anonymizer.modules.evaluation.store import PictureStore
 from face_anonymizer.modules.evaluation.synthetic_set import to_levels
-from face_anonymizer.modules.model.settings import SamplerSettings
-from face_anonymizer.tools.benchmarks import quality_against_cost
+from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
+from face_anonymizer.nodes.presets import BALANCED, FAST, PAPER, painting_of
+from face_anonymizer.tools.benchmarks import curve, quality_against_cost
 from face_anonymizer.tools.benchmarks.curve import MEASURES
 from face_anonymizer.tools.benchmarks.curve_painting import SharedPainter
 from face_anonymizer.tools.benchmarks.shortcuts import SHORTCUTS
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+ROOT = Path(__file__).resolve().parents[2]
+ASSETS, DOCS = ROOT / "assets", ROOT / "docs"
 PLAN = [Condition("swap", 0.0, swaps=True), Condition("anonymized_1.25", 1.25)]
-FAST = SamplerSettings("euler", "sgm_uniform", 2, guidance_scale=2.0)
+TWO_STEPS = SamplerSettings("euler", "sgm_uniform", 2, guidance_scale=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def test_it_paints_what_the_evaluation_paints(model, pictures, tmp_path):
 
     painter = SharedPainter(Watched(*model), pictures, PLAN, batch=2)
     assert np.isnan(painter.shared_seconds)
-    for name, setting in (("two", FAST), ("one", SamplerSettings("euler", "sgm_uniform", 1, guidance_scale=1.0))):
+    for name, setting in (("two", TWO_STEPS), ("one", SamplerSettings("euler", "sgm_uniform", 1, guidance_scale=1.0))):
         work = painter.paint(setting, PictureStore(tmp_path / name, {}))
         assert (work.faces, work.halves, work.whole, len(work.kinds)) == (
             (6, 24, 24, 2) if name == "two" else (6, 6, 6, 1)
@@ -52,7 +54,7 @@ def test_it_paints_what_the_evaluation_paints(model, pictures, tmp_path):
         assert encoded == [2, 2, 1, 1]  # driving images and the swaps' sources, of two people and of one
     assert work.seconds > 0 and painter.shared_seconds > 0
     expected = PictureStore(tmp_path / "expected", {})
-    Painter(model, 0, FAST, 2).paint(pictures, pictures, PLAN, expected)
+    Painter(model, 0, TWO_STEPS, 2).paint(pictures, pictures, PLAN, expected)
     shared = PictureStore(tmp_path / "two", {})
     for condition in PLAN:
         difference = shared.read(condition.name, 3).astype(int) - expected.read(condition.name, 3)
@@ -61,14 +63,14 @@ def test_it_paints_what_the_evaluation_paints(model, pictures, tmp_path):
 
 def test_what_is_there_is_not_painted_again(model, pictures, tmp_path):
     store = PictureStore(tmp_path / "pictures", {})
-    SharedPainter(model, pictures, PLAN, batch=2).paint(FAST, store)
+    SharedPainter(model, pictures, PLAN, batch=2).paint(TWO_STEPS, store)
     whole = store.read("swap", 3)
     store.path("swap", 1).unlink()
     painter = SharedPainter(model, pictures, PLAN, batch=2)
-    assert painter.paint(FAST, store).faces == 1
+    assert painter.paint(TWO_STEPS, store).faces == 1
     assert np.abs(store.read("swap", 3).astype(int) - whole).max() <= 1
-    assert painter.paint(FAST, store).faces == 0
-    tried = painter.try_one(FAST)
+    assert painter.paint(TWO_STEPS, store).faces == 0
+    tried = painter.try_one(TWO_STEPS)
     assert (tried.faces, tried.halves) == (1, 4)
 
 
@@ -115,3 +117,14 @@ def test_photos_of_a_folder_with_a_model_of_ones_own(tmp_path, capsys):
     portrait.save(photos / "a.jpg")
     with pytest.raises(ValueError, match="other people, or of another model"):
         quality_against_cost.main([*command, *settings])
+
+
+def test_presets_are_those_of_the_committed_table():
+    points = quality_against_cost.published(DOCS / "curve" / "results.jsonl")
+    fast, balanced = (painting_of(preset) for preset in (FAST, BALANCED))
+    assert (fast.steps, balanced.steps) == curve.presets(points, "dpmpp_2m:karras", 25)
+    assert {(one.sampler_name, one.scheduler) for one in (fast, balanced)} == {("dpmpp_2m", "karras")}
+    assert painting_of(PAPER).sampler_name == DDPM
+    text = (DOCS / "curve.md").read_text(encoding="utf-8")
+    for point in points:
+        assert f"| {point.name} | {point.tflop:.1f} |" in text, "the tables of the page are those of the file"

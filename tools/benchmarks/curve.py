@@ -180,12 +180,12 @@ def save_plot(file: Path, points: Sequence[Point]) -> None:
     columns = 3
     rows = -(-len(MEASURES) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.2 * rows), layout="constrained")
-    groups = sorted({point.name.partition(":")[0] for point in points})
+    groups = sorted({_group(point) for point in points})
     for axis in axes.flat[len(MEASURES) :]:
         axis.set_visible(False)
     for axis, (measure, described) in zip(axes.flat, MEASURES.items(), strict=False):
         for number, group in enumerate(groups):
-            mine = [point for point in points if point.name.partition(":")[0] == group]
+            mine = [point for point in points if _group(point) == group]
             means = [point.mean(measure) for point in mine]
             below_above = [[one.value - one.low for one in means], [one.high - one.value for one in means]]
             axis.errorbar(
@@ -197,12 +197,21 @@ def save_plot(file: Path, points: Sequence[Point]) -> None:
             [point.tflop for point in best], [point.mean(measure).value for point in best], color="0.4", linewidth=0.8
         )
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(plt.FixedLocator([5, 10, 15, 20, 30, 50, 100, 200, 400]))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_locator(plt.NullLocator())
         axis.set_title(f"{described.title} ({'higher' if described.higher_is_better else 'lower'} is better)", size=9)
         axis.set_ylabel(described.unit)
         axis.set_xlabel("TFLOP a face of the published size")
         axis.spines[["top", "right"]].set_visible(False)
     axes.flat[0].legend(fontsize=7, frameon=False)
     plots.save_figure(figure, file)
+
+
+def _group(point: Point) -> str:
+    """Sampler and shortcut, which share a colour."""
+    described, plus, shortcut = point.name.partition("+")
+    return described.partition(":")[0] + plus + shortcut
 
 
 def _text(value: Interval, mark: str = "") -> str:
