@@ -16,7 +16,7 @@ from ..modules.model.settings import PaintSettings, SamplerSettings
 from ..modules.recognition.recognisers import on_drawn_faces
 from ..modules.recognition.settings import OFF
 from ..modules.terminal import shown
-from ..modules.video.glimpses import Glimpses
+from ..modules.video.glimpses import Glimpses, compared
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, thorough_input
 from .graph import ASKED, SHOWN
@@ -39,6 +39,7 @@ from .types import VIDEO, FacesSocket, ReportSocket, video_outputs
 
 _DETECT, _TRACK, _PASTE, _REDACT = DetectSettings(), TrackSettings(), PasteSettings(), RedactSettings()
 _PAINT, _ATTEMPTS = PaintSettings(), AttemptSettings()
+_COMPARED = 4  # frames that are shown before and after
 _KEEPS = " Every frame's time and the sound stay; only a few frames are in memory at a time."
 
 
@@ -180,7 +181,11 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         notes = [shown(parts.demonstration)] if parts.demonstration else []
         if notes and proof is not None:
             notes.append(on_drawn_faces(shown(Path(parts.folder).name)))
-        return _changed(cls, written, done.noting(*notes, *note_on_numbers(faces, keep, "keep")))
+        output = _changed(cls, written, done.noting(*notes, *note_on_numbers(faces, keep, "keep")))
+        if shows_pictures(cls):
+            source, window, _ = _clip(video)
+            output.ui |= show_pictures(cls, compared(source, str(written), faces, _COMPARED, window))
+        return output
 
 
 class FaceAnonRedactVideo(io.ComfyNode):

@@ -1,13 +1,18 @@
-"""A few frames of a clip with its faces drawn in, kept while all of it is read once. Pure: no ComfyUI here."""
+"""A few frames of a clip for the eye: with its faces drawn in, or before and after. Pure: no ComfyUI here."""
 
 from __future__ import annotations
 
 import torch
 
 from ..faces.drawing import draw_faces
+from ..faces.sheet import before_and_after
 from ..faces.types import Faces
+from .containers import Source
+from .files import read_frames
+from .reading import WHOLE, Window
 
 _LARGEST = 960  # pixels of a side: a file of each is written and shown small
+_EARLY = 250  # frames from the beginning that are read once more to be shown
 
 
 class Glimpses:
@@ -53,10 +58,37 @@ class Glimpses:
         ]
         if not drawn:
             return torch.zeros(0, faces.height, faces.width, 3)
-        pictures = torch.cat(drawn)
-        shrink = _LARGEST / max(pictures.shape[1:3])
-        if shrink >= 1:
-            return pictures
-        size = [max(1, round(side * shrink)) for side in pictures.shape[1:3]]
-        moved = torch.nn.functional.interpolate(pictures.movedim(-1, 1), size, mode="area")
-        return moved.movedim(1, -1)
+        return _shrunk(torch.cat(drawn))
+
+
+def compared(before: Source, after: Source, faces: Faces, most: int, window: Window = WHOLE) -> torch.Tensor:
+    """A few frames that have faces, each before and after, from the clip's beginning: nothing is read beyond that.
+
+    Args:
+        before, after: path or bytes of the files.
+        faces: of all frames.
+        most: how many frames.
+        window: of the first file, start and duration in seconds; the second one is what became of it.
+
+    Returns:
+        float32 [at most so many, h, w, 3], 0..1; none where no early frame has a face, or where the sizes differ.
+    """
+    places = sorted({face.image_index for face in faces if face.image_index < _EARLY})
+    chosen = sorted({places[round(i * (len(places) - 1) / max(1, most - 1))] for i in range(most)} if places else ())
+    both = [dict(read_frames(before, chosen, window)), dict(read_frames(after, chosen))]
+    alike = [number for number in chosen if all(number in one for one in both)]
+    alike = [number for number in alike if both[0][number].shape == both[1][number].shape]
+    if not alike:
+        return torch.zeros(0, faces.height, faces.width, 3)
+    first, second = (_shrunk(torch.stack([one[number] for number in alike])) for one in both)
+    return before_and_after(first, second)
+
+
+def _shrunk(pictures: torch.Tensor) -> torch.Tensor:
+    """float [B, H, W, 3], of at most _LARGEST pixels a side."""
+    shrink = _LARGEST / max(pictures.shape[1:3])
+    if shrink >= 1:
+        return pictures
+    size = [max(1, round(side * shrink)) for side in pictures.shape[1:3]]
+    moved = torch.nn.functional.interpolate(pictures.movedim(-1, 1), size, mode="area")
+    return moved.movedim(1, -1)

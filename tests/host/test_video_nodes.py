@@ -16,6 +16,7 @@ from comfy_api.latest import InputImpl
 
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.settings import DetectSettings, TrackSettings
+from face_anonymizer.modules.faces.sheet import before_and_after
 from face_anonymizer.modules.faces.track.tracking import best_frames
 from face_anonymizer.modules.faces.types import Faces
 from face_anonymizer.modules.host import detector
@@ -23,7 +24,7 @@ from face_anonymizer.modules.model import checkpoint
 from face_anonymizer.modules.model.loading import load_model_folder
 from face_anonymizer.modules.video import frames as video_frames
 from face_anonymizer.modules.video import jobs
-from face_anonymizer.modules.video.glimpses import Glimpses
+from face_anonymizer.modules.video.glimpses import Glimpses, compared
 from face_anonymizer.nodes import reporting
 from face_anonymizer.tools.pictures.sample_clip import RATE, write_video
 from face_anonymizer.tools.pictures.synthetic_clip import render
@@ -187,6 +188,17 @@ def test_anonymized_file_is_the_frames_anonymized(video, clip, model, two_people
     areas = (small[0] - small[1]).abs().mean().item() * 255
     print(f"file against frames: {outside:.2f} levels outside of the mask, {areas:.2f} over areas of 8x8 pixels")
     assert outside < 1.2 and areas < 1  # 1.14 and 0.67: what H.264 takes off the faces that stay is outside, too
+
+
+def test_a_few_frames_are_shown_before_and_after(clip, video, two_people, anonymized):
+    film = str(anonymized[0].get_stream_source())
+    shown = compared(str(clip), film, two_people, 3)
+    before, after = (one.get_components().images for one in (video, anonymized[0]))
+    places = [0, round((FRAMES - 1) / 2), FRAMES - 1]
+    assert torch.equal(shown, before_and_after(before[places], after[places]))
+    late = replace(two_people, faces=tuple(face for face in two_people if face.image_index == 1))
+    assert len(compared(str(clip), film, late, 3)) == 1
+    assert len(compared(str(clip), film, replace(late, faces=()), 3)) == 0
 
 
 def test_one_face_for_each_person(video, model, two_people, anonymized):
