@@ -21,7 +21,7 @@ class DatasetOptions:
         faces: what is done to faces, as for folder runs; its paths and output count for nothing.
         form: one of FORMS, or "auto": by what is found.
         column: of parquet, that holds the pictures.
-        keep: columns of parquet, or suffixes of members of tars such as "txt", that are copied as they are.
+        keep: columns of parquet, or suffixes of members of tars such as "txt", that are copied as they are; each once.
         batch: so many pictures go through the stages together at most.
         address: of a Ray cluster, "auto" for the one that this machine belongs to; None: Ray is started here.
         workers: that change pictures at the same time, each with the networks loaded once.
@@ -51,5 +51,6 @@ class DatasetOptions:
             raise ValueError(f"--gpus-per-worker is 0 to 16, not {self.gpus_per_worker:g}")
         if not (self.faces.redact or self.faces.model or self.faces.demo):
             raise ValueError("name what paints with --model, or --redact to cover faces, or --demo to try it")
+        object.__setattr__(self, "keep", tuple(dict.fromkeys(self.keep)))
         if self.keep and self.form == FOLDER:
             raise ValueError("--keep is for columns of parquet and members of tars: a folder has neither")

@@ -94,6 +94,8 @@ class Place:
 
     def below(self, name: str) -> Place:
         """A place within this one."""
+        if self.local is not None:  # in whose names a question mark is a letter
+            return Place(self.local / name)
         head, mark, query = self.where.partition("?")
         return Place(f"{head.rstrip('/')}/{name}{mark}{query}")
 
@@ -123,7 +125,10 @@ class Place:
         return info.size if info.is_file else None
 
     def files(self, name: str = "", recursive: bool = True) -> list[Entry]:
-        """The files below, sorted by name, links to folders not followed on a disk; none where there is no folder."""
+        """The files below, sorted by name; none where there is no folder. On a disk, links to folders are not followed.
+
+        OSError: a folder cannot be read, so that what lies in it would be left out.
+        """
         from pyarrow.fs import FileSelector
 
         root = self.path(name)
@@ -228,12 +233,19 @@ class Place:
 
 
 def _walk(root: Path, recursive: bool) -> Iterator[Entry]:
-    for folder, subfolders, files in os.walk(root):
+    for folder, subfolders, files in os.walk(root, onerror=_unreadable):
         here = Path(folder)
         for name in files:
             path = here / name
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(FileNotFoundError):  # it went meanwhile
                 if path.is_file():
                     yield Entry(path.relative_to(root).as_posix(), path.stat().st_size)
+                elif path.is_symlink() and not path.exists():  # to nothing: whoever reads it says so
+                    yield Entry(path.relative_to(root).as_posix(), 0)
         if not recursive:
             subfolders.clear()
+
+
+def _unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

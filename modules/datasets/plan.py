@@ -72,6 +72,8 @@ def find(options: DatasetOptions) -> Found:
         raise PlanRefused(f"{where}: several forms are there, {counted}. Say which is meant with --form.")
     if options.keep and forms[0] == FOLDER:
         raise PlanRefused(f"--keep is for columns of parquet and members of tars; {where} is a folder of photos.")
+    if forms[0] == WEBDATASET and tars.ROW in [suffix.removeprefix(".").lower() for suffix in options.keep]:
+        raise PlanRefused(f"--keep {tars.ROW}: members of that suffix are the rows of this run. Leave it out.")
     files = sorted(by_form[forms[0]], key=lambda one: one[1].name)
     for (first, one), (second, other) in pairwise(files):
         if one.name == other.name:

@@ -15,6 +15,7 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from ..output.formats import EXTENSIONS
 from ..photos.kinds import HEAD_BYTES, PHOTO, PHOTO_SUFFIXES, kind_by_content
@@ -30,6 +31,16 @@ _CUT_NAME = "face_anonymizer_cut"
 _BLOCK = 512  # bytes; a whole tar ends with two of zeros
 _PACKED_BYTES = 1 << 16  # that are unpacked at a time
 _BROKEN = (tarfile.TarError, zlib.error)
+_TOO_LARGE = f"larger than {LARGEST_FILE >> 20} MiB"
+_LINK = "a link to another member or file, with nothing in it: write the tar anew with each file in it"
+
+
+class _Member(NamedTuple):
+    """A member of a tar. data: none where it is neither a picture nor kept; why_not: why it cannot be read."""
+
+    name: str
+    data: bytes = b""
+    why_not: str = ""
 
 
 def read(work: Work, shard: Shard) -> Iterator[Chunk]:
@@ -78,30 +89,30 @@ def _add(file: io.BytesIO, name: str, data: bytes) -> None:
 
 def _items(work: Work, shard: Shard) -> Iterator[Item]:
     extension = EXTENSIONS[work.settings["format"]]
-    sample: list[tuple[str, bytes | None]] = []
+    sample: list[_Member] = []
     key, cut = None, ""
     members = _members(shard, work.keep)
     while True:
         try:
-            name, data = next(members)
+            member = next(members)
         except StopIteration:
             break
         except (*_BROKEN, OSError) as error:
             cut = f"the tar is cut or damaged ({error}): what is whole before that is done, what follows is missing"
             break
-        if key is not None and _split(name)[0] != key:
+        if key is not None and _split(member.name)[0] != key:
             yield from _sample(key, sample, work.keep, extension)
             sample = []
-        key = _split(name)[0]
-        sample.append((name, data))
+        key = _split(member.name)[0]
+        sample.append(member)
     if sample and key is not None:
         yield from _sample(key, sample, work.keep, extension)
     if cut:
         yield Item(_CUT_NAME, error=cut, status=CUT)
 
 
-def _members(shard: Shard, keep: tuple[str, ...]) -> Iterator[tuple[str, bytes | None]]:
-    """(name, bytes) of the pictures and of what is kept; other names without bytes, None for what is too large.
+def _members(shard: Shard, keep: tuple[str, ...]) -> Iterator[_Member]:
+    """The pictures and what is kept, and the names of the others; hidden ones are no sample's, as in webdataset.
 
     Raises:
         tarfile.TarError, zlib.error, OSError: it is cut, or no tar.
@@ -110,39 +121,43 @@ def _members(shard: Shard, keep: tuple[str, ...]) -> Iterator[tuple[str, bytes |
         stream = _Watched(_Unpacked(raw) if shard.name.lower().endswith("gz") else raw)
         with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]
             for member in tar:
-                if not member.isfile():
+                if member.isdir() or not _split(member.name)[0].rpartition("/")[2]:
                     continue
                 wanted = _is_kept(member.name, keep) or _may_be_picture(member.name)
+                if not member.isfile():
+                    if wanted and (member.issym() or member.islnk()):
+                        yield _Member(member.name, why_not=_LINK)
+                    continue
                 file = tar.extractfile(member)
                 head = file.read(HEAD_BYTES) if file and not wanted else b""
                 if not wanted and kind_by_content(head) != PHOTO:
-                    yield member.name, b""
+                    yield _Member(member.name)
                 elif member.size > LARGEST_FILE:
-                    yield member.name, None
+                    yield _Member(member.name, why_not=_TOO_LARGE)
                 else:
                     data = head + file.read() if file else b""
                     if len(data) != member.size:
                         raise tarfile.ReadError("unexpected end of data")
-                    yield member.name, data
+                    yield _Member(member.name, data)
         if not stream.tail.endswith(bytes(_BLOCK)):
             raise tarfile.ReadError("it has no end")
 
 
-def _sample(key: str, members: list[tuple[str, bytes | None]], keep: tuple[str, ...], extension: str) -> Iterator[Item]:
+def _sample(key: str, members: list[_Member], keep: tuple[str, ...], extension: str) -> Iterator[Item]:
     """The pictures of one sample; what is kept of it goes with the first."""
     if key.startswith("/") or ".." in key.split("/") or "\0" in key:
         digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:12]
         yield Item(f"face_anonymizer_refused_{digest}", error="a key that leads out of the folder: it was left out")
         return
-    kept = [(name, data) for name, data in members if _is_kept(name, keep) and data is not None]
-    pictures = [(name, data) for name, data in members if not _is_kept(name, keep) and data != b""]
-    plain = Counter(f"{posixpath.splitext(name)[0]}{extension}" for name, _ in pictures)
+    kept = [(one.name, one.data) for one in members if _is_kept(one.name, keep) and not one.why_not]
+    pictures = [one for one in members if one.why_not or (one.data and not _is_kept(one.name, keep))]
+    plain = Counter(f"{posixpath.splitext(one.name)[0]}{extension}" for one in pictures)
     plain.update(name for name, _ in kept)
     items = []
-    for name, data in pictures:
+    for name, data, why_not in pictures:
         result = f"{posixpath.splitext(name)[0]}{extension}"
         item = Item(name, data, result if plain[result] == 1 else f"{name}{extension}")
-        items.append(item.failed(f"larger than {LARGEST_FILE >> 20} MiB") if data is None else item)
+        items.append(item.failed(why_not) if why_not else item)
     if not items:
         items = [Item(key, error="the sample has no picture that is known by its suffix or its first bytes")]
     items[0].members = kept
@@ -157,7 +172,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _is_kept(name: str, keep: tuple[str, ...]) -> bool:
-    return _split(name)[1] in keep
+    return _split(name)[1].lower() in {suffix.removeprefix(".").lower() for suffix in keep}  # as webdataset has them
 
 
 def _may_be_picture(name: str) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from dataclasses import replace
@@ -97,6 +98,45 @@ def test_of_a_cut_tar_all_that_is_whole_is_done(tmp_path, packed):
     assert len(read_tar(tmp_path / "out" / "c.tar")) == 4
 
 
+def test_links_in_a_tar_are_rows_and_hidden_members_nobodys(tmp_path):
+    """A Mac writes ._NAME beside each; webdataset sees no sample in what begins with a dot."""
+    hidden = [("._a.jpg", b"Mac OS X"), ("m/._a.jpg", b"Mac OS X"), (".DS_Store", b"x")]
+    write_tar(tmp_path / "a.tar", [*hidden, ("a.JPG", picture(1)), ("a.TXT", b"A")])
+    with tarfile.open(tmp_path / "a.tar", "a") as tar:
+        for name, kind in (("b.jpg", tarfile.LNKTYPE), ("c.png", tarfile.SYMTYPE), ("d.fifo", tarfile.FIFOTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "a.JPG"
+            tar.addfile(info)
+    status, said = run(options(tmp_path / "a.tar", tmp_path / "out", keep=(".txt", "txt")))
+    made = read_tar(tmp_path / "out" / "a.tar")
+    assert set(made) == {"a.png", "a.TXT", f"a.{ROW}", f"b.{ROW}", f"c.{ROW}"} and number_of(made["a.png"]) == 1
+    assert "a link to another member or file" in json.loads(made[f"b.{ROW}"])["error"]
+    assert status == 1 and "3 pictures, 1 done, 2 failed" in said
+    status, said = run(options(tmp_path / "a.tar", tmp_path / "other", keep=(ROW,)))
+    assert status == 1 and "members of that suffix are the rows of this run" in said
+
+
+def test_what_a_folder_does_not_give_is_told(tmp_path, monkeypatch):
+    source = tmp_path / "what?"
+    (source / "closed").mkdir(parents=True)
+    (source / "a.jpg").write_bytes(picture(1))
+    (source / "gone.jpg").symlink_to(tmp_path / "nothing.jpg")
+    status, said = run(options(source, tmp_path / "o?ut"))
+    assert status == 1 and "2 pictures, 1 done, 1 failed" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"what?", "o?ut"}, "nor is the run's state elsewhere"
+    assert (tmp_path / "o?ut" / "_face_anonymizer" / "settings.json").is_file()
+    listed = os.scandir
+
+    def scandir(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # as a root's tests may read all
+    status, said = run(options(source, tmp_path / "out"))
+    assert status == 1 and "The input cannot be read" in said and "closed" in said
+
+
 def test_a_folder_keeps_names_and_folders(tmp_path):
     source = tmp_path / "in"
     (source / "sub").mkdir(parents=True)
@@ -145,7 +185,7 @@ def test_a_table_keeps_its_rows_and_the_columns_that_are_named(tmp_path, in_stru
         pictures = [{"bytes": data, "path": f"grace{number}.jpg"} for number, data in enumerate(pictures)]
     labels = [{"name": f"l{i}", "values": [i, None]} for i in range(10)]
     write_parquet(tmp_path / "t.parquet", pictures, label=labels, who=["grace"] * 10)
-    status, _ = run(options(tmp_path / "t.parquet", tmp_path / "out", keep=("label",)))
+    status, _ = run(options(tmp_path / "t.parquet", tmp_path / "out", keep=("label", "label")))
     made = read_parquet(tmp_path / "out" / "t.parquet")
     assert list(made) == ["label", "image", *(f"face_anonymizer_{name}" for name in COLUMNS)]
     assert made["label"] == labels and status == 1
