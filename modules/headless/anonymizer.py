@@ -47,7 +47,8 @@ from ..terminal import shown
 from ..video.clip_jobs import Clip, ClipJobs
 from ..video.files import WHOLE
 from ..video.people import PeoplePainter, swap_faces
-from .options import Options, Result
+from .asked import find_model, painting_of
+from .options import Options, Result, result_of
 from .pictures import as_batch
 from .videos import Progress as Progressed
 from .videos import change_clip, clip_jobs, no_progress
@@ -62,14 +63,14 @@ class Anonymizer:
 
     Args:
         model: "demo" (which ships with the pack, for trying it), the name of another folder in models/face_anon of the
-            pack, or a model folder.
+            pack or of a ComfyUI that is here, such as "face-anon-simple" after the download, or a model folder.
         device: where it runs, such as "cuda:1"; None takes a GPU where there is one.
         dtype: of the UNets; None is float16 on CUDA and float32 elsewhere.
         progress: called with the settings of a job and how many sampler runs it has; gives a Progress that follows it
             (modules/model/engine.py). None shows nothing.
 
     Raises:
-        FileNotFoundError: there is no such model.
+        FileNotFoundError: there is no such model. ValueError: dtype is not one of floating numbers.
     """
 
     def __init__(
@@ -80,8 +81,15 @@ class Anonymizer:
         *,
         progress: Callable[[PaintSettings, int], Progress] | None = None,
     ):
-        self.folder = _find_model(model)
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise ValueError(f"dtype is a torch.dtype of floating numbers, such as torch.float16; got {dtype!r}.")
+        self.folder = find_model(model)
         self._device, self._dtype, self._progress = device, dtype, progress
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: which model, not its networks, which are loaded there."""
+        loaded = ("engine", "_networks", "_reader")
+        return {name: value for name, value in vars(self).items() if name not in loaded}
 
     @cached_property
     def engine(self) -> DiffusersEngine:
@@ -135,14 +143,14 @@ class Anonymizer:
         Args:
             image: see as_batch.
             degree: 0..2. 0: the same identity. 1: none of it. 1.25: away from it, the paper's anonymization.
-            seed: each face adds its number to it.
+            seed: a whole number; each face adds its number to it.
             faces: those of `detect` or `choose`; None: found and chosen by the options.
             options: everything else.
 
         Raises:
             ValueError: no such picture, faces of another one, a degree or setting out of range.
         """
-        return self._replace(image, None, PaintSettings(_checked(degree), seed), faces, options)
+        return self._replace(image, None, painting_of(degree, seed), faces, options)
 
     @torch.inference_mode()
     def swap(
@@ -171,7 +179,7 @@ class Anonymizer:
         largest = max(found, key=lambda face: face.size)
         size = options.size or self.settings.resolution
         crop, _ = crop_faces(pictures[:1], replace(found, faces=(largest,)), size)
-        return self._replace(image, crop, PaintSettings(0.0, seed), faces, options)
+        return self._replace(image, crop, painting_of(0.0, seed), faces, options)
 
     @torch.inference_mode()
     def redact(
@@ -195,7 +203,7 @@ class Anonymizer:
         batch, back = as_batch(image)
         faces = self._chosen(batch, options) if faces is None else faces
         covered, mask, report = cover_and_look(batch, faces, settings, look=Look(REDACTED, find=self._look))
-        return Result(back(covered), faces, report, mask)
+        return result_of(covered, back, faces, report, mask)
 
     @torch.inference_mode()
     def verify(self, before: Any, after: Any, faces: Faces | None = None) -> Report:
@@ -260,7 +268,7 @@ class Anonymizer:
         Raises:
             ValueError: no video, a degree or setting out of range. OSError: the target cannot be written, or is there.
         """
-        painting = replace(PaintSettings(_checked(degree), seed), faces_at_once=options.faces_at_once)
+        painting = replace(painting_of(degree, seed), faces_at_once=options.faces_at_once)
         guided = replace(painting.sampler, guidance_scale=self.settings.guidance_scale)
         painting = replace(painting, sampler=options.sampler or guided)
         verified = self._verifies(options)
@@ -339,7 +347,7 @@ class Anonymizer:
         )
         pasted, mask, report = replace_faces(batch, crops, faces, options.pasting, look=look)
         notes = self._notes(verified) if len(faces) else []
-        return Result(back(pasted), faces, report.noting(*notes), mask)
+        return result_of(pasted, back, faces, report.noting(*notes), mask)
 
     def _paint(
         self,
@@ -379,22 +387,3 @@ class Anonymizer:
     @cached_property
     def _reader(self) -> FaceReader:
         return FaceReader()
-
-
-def _find_model(model: str | Path) -> Path:
-    """The folder of a model by its name or path."""
-    if (Path(model) / checkpoint.UNET / "config.json").is_file():
-        return Path(model)
-    known = checkpoint.find_model_folders([checkpoint.PACK_MODELS])
-    if str(model) in known:
-        return known[str(model)]
-    raise FileNotFoundError(
-        f"There is no model {model}: no folder with {checkpoint.UNET}/config.json in it, and {checkpoint.PACK_MODELS} "
-        f"has {', '.join(known) or 'none'}. `{checkpoint.GET_MODELS}` gets the published weights."
-    )
-
-
-def _checked(degree: float) -> float:
-    if not 0 <= degree <= 2:
-        raise ValueError(f"degree is 0 to 2, got {degree:g}; 1.25 is the paper's anonymization.")
-    return float(degree)

@@ -39,6 +39,10 @@ def clip_jobs(networks: Callable[[], FaceNetworks], reader: Callable[[], Read]) 
     return ClipJobs(Machine(search, looker, reader, lambda: None))
 
 
+class _Writable(Exception):
+    """A file can be written there; nothing is left of it."""
+
+
 def change_clip(source: Path, target: Path, mark: bool, change: Callable[[Clip, Path], tuple[Path, Report]]) -> Report:
     """Write a changed video, whole or not at all.
 
@@ -56,6 +60,10 @@ def change_clip(source: Path, target: Path, mark: bool, change: Callable[[Clip, 
     """
     if target.suffix != ".mp4":
         raise ValueError(f"Videos are written as .mp4: {target} has another suffix.")
+    if not source.is_file():
+        raise FileNotFoundError(f"No such video: {source}")
+    with contextlib.suppress(_Writable), written_whole(target):  # before hours of work, not after them
+        raise _Writable
     with working_folder() as folder:
         written, report = change(Clip(os.fspath(source), WHOLE), folder / "changed.mp4")
         clean = folder / "clean.mp4"

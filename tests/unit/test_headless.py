@@ -1,6 +1,7 @@
 """`from face_anonymizer import Anonymizer`: what a program hands in, what it gets back, and what it is told."""
 
 import json
+import pickle
 import runpy
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from face_anonymizer.modules.headless.anonymizer import Anonymizer, Options
 from face_anonymizer.modules.headless.pictures import as_batch
 from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
 from face_anonymizer.modules.output import icc
+from face_anonymizer.modules.video.clip_jobs import ClipJobs
 
 # Most tests here search the same pictures; none of them is about the network.
 pytestmark = pytest.mark.usefixtures("remembered_looks")
@@ -60,6 +62,47 @@ def test_a_photo_comes_back_as_it_was_handed_in(anonymizer, group, painted):
     assert json.loads(painted.report.to_json())["faces"][0]["seed"] == as_array.faces.faces[0].painted.seed
     other = anonymizer(before, seed=6, faces=faces, options=QUICK)
     assert not np.array_equal(other.image, levels)
+
+
+def test_a_program_can_go_on_with_what_it_gets(anonymizer, group):
+    """Learn from it, change it, hand the Anonymizer to another process; and take a seed from numpy."""
+    photo = torch.from_numpy(np.array(group)).float() / 255
+    faces = anonymizer.choose(anonymizer.detect(photo), QUICK.choosing)
+    result = anonymizer(photo, seed=np.int64(5), faces=faces, options=QUICK)
+    assert result.faces.faces[0].painted.seed == 5
+    weight = torch.ones(1, requires_grad=True)
+    (result.image * weight * result.mask[0, ..., None]).sum().backward()
+    assert weight.grad.item() > 0
+    result.image.mul_(0)
+    assert "engine" in vars(anonymizer)
+    there = pickle.loads(pickle.dumps(anonymizer))
+    assert there.folder == anonymizer.folder and not {"engine", "_networks", "_reader"} & set(vars(there))
+
+
+def test_a_model_is_found_where_the_download_put_it(tmp_path, monkeypatch):
+    (tmp_path / "comfy").mkdir()
+    (tmp_path / "main.py").touch()
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=f"none of that name in .* or {tmp_path}"):
+        Anonymizer("face-anon-simple")
+    config = tmp_path / "models" / "face_anon" / "face-anon-simple" / "unet" / "config.json"
+    config.parent.mkdir(parents=True)
+    config.touch()
+    assert Anonymizer("face-anon-simple").folder == config.parents[1]
+
+
+def test_a_video_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    anonymizer = Anonymizer()
+    (tmp_path / "there.mp4").write_bytes(b"mine")
+    for source, target, message in (
+        ("none.mp4", "new.mp4", "No such video: .*none.mp4"),
+        ("there.mp4", "there.mp4", "there.mp4"),
+        ("there.mp4", "no folder/new.mp4", "no folder"),
+    ):
+        monkeypatch.setattr(ClipJobs, "track", lambda *_: pytest.fail("the work began"))
+        with pytest.raises(OSError, match=message):
+            anonymizer.redact_video(tmp_path / source, tmp_path / target)
+    assert [path.name for path in tmp_path.iterdir()] == ["there.mp4"]
 
 
 def test_two_pictures_are_as_one_and_one(anonymizer, group, painted):
@@ -185,9 +228,21 @@ def test_what_is_no_picture_is_named(anonymizer, picture, message):
 def test_wrong_settings_are_named(anonymizer, group):
     with pytest.raises(ValueError, match="degree is 0 to 2, got 3"):
         anonymizer(group, degree=3)
+    for degree, seed, message in (
+        ("1", "0", "seed is a whole number, got '0'"),
+        (None, 0, "got None"),
+        (1, 0.5, "0.5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            anonymizer(group, degree, seed)
+    for name, value in (("size", 0), ("size", 4096), ("faces_at_once", 0)):
+        with pytest.raises(ValueError, match=f"^{name} is "):
+            Options(**{name: value})
+    with pytest.raises(ValueError, match=r"dtype is a torch\.dtype of floating numbers"):
+        Anonymizer("demo", "cpu", "float16")
     with pytest.raises(ValueError, match="verify is one of off, auto, on"):
         Options(verify="yes")
-    with pytest.raises(FileNotFoundError, match=r"There is no model nobody.*has demo.*get_models\.py"):
+    with pytest.raises(FileNotFoundError, match=r"There is no model nobody.*there is: .*demo.*get_models\.py"):
         Anonymizer("nobody")
     with pytest.raises(ValueError, match="50x50"):
         anonymizer(Image.new("RGB", (50, 50)), faces=anonymizer.detect(group))
