@@ -31,4 +31,20 @@ def _root() -> Path:
     return called if called.resolve() == here else here
 
 
+def _tell_what_is_missing(kind, error, trace) -> None:
+    """In place of a traceback, where a command's Python lacks a package: what brings it."""
+    name = getattr(error, "name", None)
+    if issubclass(kind, ModuleNotFoundError) and name and not name.startswith(_NAME):
+        command = Path(sys.argv[0]).name
+        print(
+            f"{name} is missing in this Python. What is needed is installed by:\n\n"
+            f"    python scripts/with_env.py scripts/{command} ...",
+            file=sys.stderr,
+        )
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
 _make_importable(_root())
+if Path(sys.argv[0]).resolve().parent == Path(__file__).resolve().parent:
+    sys.excepthook = _tell_what_is_missing

@@ -11,7 +11,7 @@
 Each has a --help of its own. `pip install .[headless]` in the pack's folder brings the command; the same commands stand
 in scripts/, for `python scripts/with_env.py scripts/anonymize.py` (redact: --redact, swap: --source).
 
-Exit status: that of the command; 2 for an unknown one.
+Exit status: that of the command; 2 for an unknown one, or where packages are missing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if __package__:
     sys.modules.setdefault("_pack", _pack)  # by which name the commands ask for it
 else:  # python scripts/command.py
     import _pack
+
+from face_anonymizer.modules.runs.engines import name_missing
 
 # the command -> its file here, and what is said of it there
 COMMANDS = {
@@ -49,9 +51,17 @@ def main(arguments: list[str] | None = None) -> int:
     if name == "swap" and not any(part.startswith(("--source", "-h", "--help")) for part in rest):
         print("swap: name the photo whose face is put on all others: --source PHOTO", file=sys.stderr)
         return 2
+    if arguments is None:
+        sys.argv[0] = f"face-anonymizer {name}"  # as its --help calls it
     file, more = COMMANDS[name]
-    command = importlib.import_module(f".{file}", __package__) if __package__ else importlib.import_module(file)
-    return command.main([*more, *rest])
+    try:
+        command = importlib.import_module(f".{file}", __package__) if __package__ else importlib.import_module(file)
+        return command.main([*more, *rest])
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("face_anonymizer"):
+            raise
+        print(name_missing(error.name), file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

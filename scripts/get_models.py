@@ -64,7 +64,6 @@ def say(text: str) -> None:
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="get_models.py",
         description="Download the published model files for the Face Anonymizer nodes (about 12.4 GB).",
     )
     parser.add_argument("--dry-run", action="store_true", help="list repository, commit, file, size, destination; stop")

@@ -30,11 +30,20 @@ def main() -> int:
     if sys.version_info < (3, 10):  # noqa: UP036 - the Python that this runs on is not chosen by any packaging
         raise SystemExit(f"Python 3.10 or newer is needed; this is {sys.version.split()[0]}.")
     command, torch_index, with_comfyui = sys.argv[1:], None, False
-    while command and command[0] in ("--torch-index", "--install-comfyui"):
-        if command[0] == "--install-comfyui":
+    while command and command[0].startswith("-"):
+        name, is_joined, value = command[0].partition("=")
+        if name == "--install-comfyui":
             with_comfyui, command = True, command[1:]
+        elif name == "--torch-index":
+            torch_index, command = (value, command[1:]) if is_joined else ("".join(command[1:2]), command[2:])
+        elif name in ("-h", "--help"):
+            print(__doc__)
+            return 0
+        elif name.startswith("--"):  # before gigabytes are installed for it
+            print(f"{name} is no option of with_env.py.\n\n{__doc__}", file=sys.stderr)
+            return 2
         else:
-            torch_index, command = "".join(command[1:2]), command[2:]
+            break  # an option of Python, such as -m
     if torch_index == "" or not (command or with_comfyui):
         print(__doc__, file=sys.stderr)
         return 2

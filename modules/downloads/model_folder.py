@@ -251,7 +251,10 @@ def models_folder(given: Path | None) -> Path:
             is_a_clone = (location.PACK / "pyproject.toml").is_file() and (location.PACK / "nodes").is_dir()
             if is_a_clone and not os.environ.get("COMFYUI_PATH"):
                 return location.PACK / "models"
-            raise GetModelsError(f"{error}\nOr say where the models are: --models-dir .../ComfyUI/models") from error
+            raise GetModelsError(
+                f"{error}\nOr say where the models are to go, without a ComfyUI too: --models-dir FOLDER, one that is "
+                "there; programs and commands then take FOLDER/face_anon/NAME as their model."
+            ) from error
     if not given.is_dir():
         raise GetModelsError(f"{given} is not a folder. --models-dir wants ComfyUI's models folder, or one like it.")
     return given.resolve()

@@ -25,9 +25,11 @@ BLOCK_FIRST = "block_first"
 PER_LAYER = "per_layer"
 ROUTINGS = (BLOCK_FIRST, PER_LAYER)
 
-GET_MODELS = "python scripts/get_models.py"
+_PACK = Path(__file__).parents[2]
+# pip leaves pyproject.toml behind, and brings the command
+GET_MODELS = "python scripts/get_models.py" if (_PACK / "pyproject.toml").is_file() else "face-anonymizer models"
 DEMO = "demo"  # the model that ships with the pack
-PACK_MODELS = Path(__file__).parents[2] / "models" / "face_anon"  # where it lies
+PACK_MODELS = _PACK / "models" / "face_anon"  # where it lies
 
 _JSON_BYTES = 16 << 20  # at most, of a config or an index of shards
 _PICKLE_SUFFIXES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}

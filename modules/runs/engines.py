@@ -71,12 +71,20 @@ def _why_not_comfyui() -> str:
     return ""
 
 
+def name_missing(package: str = "") -> str:
+    """Which packages of those that diffusers' networks need are missing, and what brings them; "" where none is.
+
+    Args:
+        package: one that is missing, for where all of those are there.
+    """
+    lacks = requirements.missing(_PACKAGES) or [package] * bool(package)
+    if not lacks:
+        return ""
+    where = str(PACK) if (PACK / "pyproject.toml").is_file() else "face-anonymizer"
+    return f"{', '.join(lacks)} {'is' if len(lacks) == 1 else 'are'} missing: {_NEXT.format(where=where)}."
+
+
 def _diffusers(why: str) -> Chosen:
-    lacks = requirements.missing(_PACKAGES)
-    if lacks:
-        where = str(PACK) if (PACK / "pyproject.toml").is_file() else "face-anonymizer"
-        raise EngineMissing(
-            f"{why} {', '.join(lacks)} {'is' if len(lacks) == 1 else 'are'} missing: "
-            f"{_NEXT.format(where=where)}.".strip()
-        )
+    if lacks := name_missing():
+        raise EngineMissing(f"{why} {lacks}".strip())
     return Chosen(DIFFUSERS, why)

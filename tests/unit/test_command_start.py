@@ -33,6 +33,41 @@ def test_commands_say_what_they_are_asked_before_torch_is_imported():
     assert done.stdout.splitlines()[-1] == "IMPORTED []"
 
 
+BARE = """
+import runpy, sys
+class Lacking:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "numpy"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Lacking())
+name, *sys.argv[1:] = sys.argv[1:]
+sys.argv[0] = f"{sys.path[0]}/{name}.py"
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "next_step"),
+    [
+        (["command", "anonymize", "x.jpg", "--output", "out"], 2, "numpy is missing: pip install '"),
+        (["command", "dataset", "x", "--output", "out", "--redact"], 2, "is missing: pip install '"),
+        (["anonymize", "x.jpg", "--output", "out"], 1, "with_env.py scripts/anonymize.py"),
+    ],
+)
+def test_a_python_without_packages_is_told_what_brings_them(arguments, status, next_step):
+    code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n{BARE}"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == status and next_step in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_help_calls_a_command_as_it_was_called():
+    for called, name in ((["command", "redact"], "face-anonymizer redact"), (["get_models"], "get_models.py")):
+        file, *more = called
+        asked = [sys.executable, str(SCRIPTS / f"{file}.py"), *more, "--help"]
+        said = subprocess.run(asked, capture_output=True, text=True).stdout
+        assert said.startswith(f"usage: {name} [-h]"), said[:100]
+
+
 @pytest.fixture
 def told(tmp_path, monkeypatch):
     """A function that starts the stand-in; gives how its threads are told to wait."""

@@ -145,14 +145,33 @@ def test_its_own_options_come_before_the_command(monkeypatch, capsys):
     for arguments in (
         ["--install-comfyui"],
         ["--torch-index", "https://a", "x.py", "--torch-index"],
+        ["--torch-index=https://b", "-m", "x"],
         ["--torch-index"],
+        ["--torch-index="],
+        ["--help"],
+        ["--install-comfy", "x.py"],
         [],
     ):
         monkeypatch.setattr(sys, "argv", ["with_env.py", *arguments])
         if os.name != "nt":
             told.append(with_env.main())
     command = ["x.py", "--torch-index"]
-    assert told == ["comfyui", 0, (command, "https://a"), command, None, 2, 2]
+    assert told == [
+        "comfyui",
+        0,
+        (command, "https://a"),
+        command,
+        None,
+        (["-m", "x"], "https://b"),
+        ["-m", "x"],
+        None,
+        2,
+        2,
+        0,
+        2,
+        2,
+    ]
+    assert "--install-comfy is no option of with_env.py" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need administrator's rights there")
