@@ -459,7 +459,7 @@ def test_the_command(tmp_path, tars, capsys):
             "0.5",
         ]
     )
-    assert (asked.keep, asked.gpus_per_worker, asked.faces.task) == (["txt", "cls"], 0.5, "redact")
+    assert (asked.keep, asked.gpus_per_worker, asked.faces.task) == (("txt", "cls"), 0.5, "redact")
     assert asked.batch == options(tars, tmp_path, batch=8).batch
     for wrong, told in {
         ("--model", "x", "--redact"): "--redact needs no --model",
