@@ -152,6 +152,7 @@ def _work(options: DatasetOptions, form: str, say: Say) -> tuple[Work, str]:
             source = options.faces.source.read_bytes()
         except OSError as error:
             raise plan.PlanRefused(f"{shown(options.faces.source)} cannot be read: {error.strerror}") from None
+        _check_source(source, shown(options.faces.source), settings)
         settings |= {"source": sha256_of(options.faces.source)}
     work = Work(
         settings,
@@ -164,6 +165,20 @@ def _work(options: DatasetOptions, form: str, say: Say) -> tuple[Work, str]:
         batch=options.batch,
     )
     return work, own.notice if folder and own.notice else ""
+
+
+def _check_source(data: bytes, name: str, settings: dict) -> None:
+    """That a swap's source shows a face: else every picture of the dataset would fail."""
+    from ..headless.anonymizer import Anonymizer  # and with it torch, which the driver else needs not
+    from ..headless.folder_run import options_of
+    from ..photos.reading import read_photo
+
+    try:
+        found = Anonymizer().detect(read_photo(data).seen, replace(options_of(settings).detecting, max_faces=0))
+    except ValueError as error:
+        raise plan.PlanRefused(f"{name}: {error}") from None
+    if not len(found):
+        raise plan.PlanRefused(f"{name} shows no face that is found: take a photo of one from the front.")
 
 
 def _claimed(output: Place, work: Work, say: Say) -> state.Claim:

@@ -32,6 +32,7 @@ from face_anonymizer.modules.datasets import run as running
 from face_anonymizer.modules.datasets import state
 from face_anonymizer.modules.datasets.places import Place
 from face_anonymizer.modules.datasets.rows import COLUMNS
+from face_anonymizer.modules.runs.folder_options import FolderOptions
 from face_anonymizer.scripts import anonymize_dataset, command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -382,6 +383,17 @@ def test_inputs_that_cannot_be_done_are_refused_by_name(tmp_path, tars):
     (tmp_path / "more").mkdir()
     write_tar(tmp_path / "more" / "0.tar", [])
     assert "Two inputs are called 0.tar" in refused([tars, tmp_path / "more"])
+
+
+def test_a_source_without_a_face_is_refused_before_the_work(tmp_path, tars):
+    for data, message in ((b"no photo", "It cannot be read"), (picture(1, 64), "shows no face that is found")):
+        (tmp_path / "source.png").write_bytes(data)
+        faces = FolderOptions(
+            paths=(), output=tmp_path, demo=True, source=tmp_path / "source.png", engine="diffusers", thorough="none"
+        )
+        status, said = run(options(tars, tmp_path / "out", faces=faces))
+        assert status == 1 and "source.png" in said and message in said
+        assert not (tmp_path / "out").exists()
 
 
 def test_an_output_in_the_way_is_refused(tmp_path, tars):
