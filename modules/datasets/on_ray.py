@@ -28,6 +28,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, ExecutionResources, TaskPoolStrategy
 
 from ..host.location import PACK, pack_version
+from ..terminal import shown
 from . import ends
 from .chunks import Chunk, Shard
 from .ends import Saved, Stage, Stopped, Told
@@ -79,7 +80,7 @@ def cluster(machines: Machines, say: Callable[[str], None]) -> Iterator[None]:
     """Ray, started here or joined, until the block ends.
 
     Raises:
-        Stopped: there is no cluster at this address, or its machines have not this pack.
+        Stopped: Ray does not start here, there is no cluster at this address, or its machines have not this pack.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -102,7 +103,12 @@ def cluster(machines: Machines, say: Callable[[str], None]) -> Iterator[None]:
             else:
                 _check_reachable(machines.address)
                 ray.init(address=machines.address, **common)
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray raises bare ones too, as where its processes are slow to start
+            if machines.address is None:
+                raise Stopped(
+                    f"Ray did not start on this machine: {shown(error)} Where others keep it busy, start the command "
+                    "again later; or name a cluster with --address."
+                ) from error
             raise Stopped(
                 f"No Ray cluster at {machines.address} ({error}). Start one with `ray start --head`, or leave out "
                 "--address to start Ray here."

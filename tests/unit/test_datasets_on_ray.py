@@ -222,3 +222,17 @@ def test_what_stops_a_run_is_said_in_its_own_words(tmp_path, cluster):
     assert status == 1 and "Stopped: The machine there has no model in /models: put it there.\n" in said
     status, said = run(options(source, tmp_path / "out2"), on(SimpleNamespace(address="127.0.0.1:1"), Failing))
     assert status == 1 and "No Ray cluster at 127.0.0.1:1 ([Errno 111] Connection refused). Start one" in said
+
+
+def test_a_ray_that_does_not_start_is_said(tmp_path, monkeypatch):
+    import ray
+
+    from face_anonymizer.modules.datasets.on_ray import Machines, cluster
+
+    def init(**_):
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(Stopped, match=r"Ray did not start on this machine: The current node timed out .*--address"):
+        cluster(Machines(), print).__enter__()
