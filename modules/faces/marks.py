@@ -24,7 +24,7 @@ _GROWN = 1.3  # the patch's side, of the longer side of a face's box
 _REACH = 14  # cells, a half of a face and a little more: whom the detector sees farther away, the look finds
 _HERE, _HERE_PIXELS = 1, 3.0  # cells, 5 % of a face, or pixels: what moved by less is covered all the same
 _LEAST_PIXELS = 12.0  # of a box: smaller ones hold too little
-_MOST = 24  # faces of a picture that are looked at, the largest
+_MOST = 200  # faces of a picture that are looked at, the largest: 10 ms each
 # how people turn their heads and come nearer from one shot to the next: degrees, and shares of the size they had
 _TURNS = (0, -24, -16, -8, 8, 16, 24)
 _SIZES = (1.0, 0.74, 0.86, 1.16, 1.34)

@@ -26,7 +26,8 @@ _TIGHT = 1.3  # times the square around a seen box: of a face that was cut tight
 _TURNS = np.deg2rad(np.arange(0, 360, 15))
 _SMALL, _SHIFT = 20, 3  # cells along what is turned, and those that it may be shifted by
 _SMALL_BAND = (0.5, 2.0)  # deviations, in those cells
-_SEEN, _PAIRS = 5, 48  # faces that are looked at, those of the best scores; and times those that are looked for
+_SEEN, _PAIRS = 24, 120  # faces that are looked at, those of the best scores; and times those that are looked for
+_LIKELY = 45  # ways to lay one over another that are tried exactly, the best: all of five faces
 # faces that are laid over each square exactly, of a tight one more, as what surrounds it speaks against all of them
 _OF_EACH, _OF_TIGHT = 2, 5
 _LOOKS = 4  # places of a picture that are compared in full
@@ -64,14 +65,15 @@ def find_turned_insets(picture: torch.Tensor, squares: Sequence[FaceSquare], see
     patterns = [_small_band(cells) for cells in before]
     most = min(_SEEN, max(2, _PAIRS // len(squares)))
     laid: list[_Laid] = []
-    for face in sorted(seen, key=lambda one: -one.score)[:most]:
-        for rough in _likely(picture, face.box, patterns):
-            shown, _ = read_square(picture, rough.matrix, CELLS)
-            moving = banded(halved(halved(luma_of(shown))))
-            seen_then = halved(squares[rough.number].seen.astype(np.float32))
-            agreement, _ = register(fine[rough.number], moving, _middle_weights() * seen_then, _STEPS)
-            if agreement >= _AGREES:
-                laid.append(rough._replace(agreement=agreement))
+    looked_at = sorted(seen, key=lambda one: -one.score)[:most]
+    likely = [rough for face in looked_at for rough in _likely(picture, face.box, patterns)]
+    for rough in sorted(likely, key=lambda one: -one.agreement)[:_LIKELY]:
+        shown, _ = read_square(picture, rough.matrix, CELLS)
+        moving = banded(halved(halved(luma_of(shown))))
+        seen_then = halved(squares[rough.number].seen.astype(np.float32))
+        agreement, _ = register(fine[rough.number], moving, _middle_weights() * seen_then, _STEPS)
+        if agreement >= _AGREES:
+            laid.append(rough._replace(agreement=agreement))
     for one in sorted(laid, key=lambda one: -one.agreement)[:_LOOKS]:
         square = squares[one.number]
         shown, visible = read_square(picture, one.matrix, CELLS)

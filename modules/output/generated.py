@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from .upstream import Prompt, files_named, nodes_upstream
+from . import provenance
+from .upstream import Prompt, nodes_upstream
 
 _OURS = "FaceAnon"
 _COVER = "cover"  # of the nodes that do it all in one: what becomes of the faces, by no model
@@ -15,15 +16,11 @@ _COVER = "cover"  # of the nodes that do it all in one: what becomes of the face
 _WORDS = (b"rainedAlgorithmicMedia", b'"class_type"')
 
 
-class Host(Protocol):
+class Host(provenance.Host, Protocol):
     """What a graph does not say of its nodes itself."""
 
     def may_paint(self, class_type: str) -> bool:
         """Whether a node of another pack or of the host may make pictures by a trained model, or gives one."""
-        ...
-
-    def find_files(self, name: str, folders: bool) -> list[Path]:
-        """The files that a text names: one, or none."""
         ...
 
 
@@ -39,8 +36,8 @@ def may_be_generated(prompt: Prompt, node_id: str, input_name: str, host: Host) 
     before = nodes_upstream(prompt, node_id, input_name)
     if not before or any(_paints(prompt[number], host) for number in before):
         return True
-    named = set().union(*(files_named(prompt, number) for number in before))
-    return any(_says_so(path) for name in named for path in host.find_files(name, folders=False))
+    origin = provenance.source_images(prompt, node_id, input_name, host)
+    return bool(origin.unseen) or any(map(_says_so, (*origin.files, *origin.asides)))
 
 
 def _paints(node: Mapping, host: Host) -> bool:

@@ -26,6 +26,7 @@ _INDEXED_FORMATS = {"mov", "matroska"}
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
 TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats, which also begin anywhere
 _LISTS_ALL = {"mov"}  # a list of all frames stands in the file, also of those that are missing
+_MOST_BEHIND = 64  # packets that a decoder holds back, and more
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -112,28 +113,34 @@ class _TimesInTurn:
 
     Where FFmpeg does not know the codec's order it hands the times of decoding on, all as late as the first: of
     pictures that refer to later ones these go forward and back. Pictures leave the decoder in the order in which they
-    are shown, as many packets late as the first one does.
+    are shown, as many packets late as those do that refer to none, which are decoded when their turn is. Where damage
+    swallows some, the next one of these tells.
     """
 
     def __init__(self):
-        self._decoded: dict[int, int] = {}  # until the first picture: of each packet, when it is shown and decoded
+        self._decoded: dict[int, int] = {}  # of packets that were decoded last: when each is shown, and decoded
         self._delay: int | None = None
         self._is_known = False
         self._next = 0
 
     def correct(self, packet: av.Packet, frames: list[av.VideoFrame]) -> None:
         """Set the times of the pictures that came out when the packet went in."""
-        if self._delay is None and packet.pts is not None and packet.dts is not None:
+        if packet.pts is not None and packet.dts is not None:
             self._decoded[packet.pts] = packet.dts
+            if len(self._decoded) > _MOST_BEHIND:
+                del self._decoded[next(iter(self._decoded))]
         for frame in frames:
+            decoded = self._decoded.get(frame.pts) if frame.pts is not None else None
             if self._delay is None:
-                decoded = frame.dts if frame.pts is None else self._decoded.get(frame.pts, frame.dts)
-                self._delay = 0 if frame.dts is None or decoded is None else frame.dts - decoded
                 self._is_known = len({pts - dts for pts, dts in self._decoded.items()}) > 1
-                self._next = decoded or 0
+                self._next = (frame.dts or 0) if decoded is None else decoded
             if self._is_known:
+                self._delay = 0
                 return
             if frame.dts is not None:
+                if self._delay is None or (frame.key_frame and decoded is not None):
+                    late = 0 if decoded is None else frame.dts - decoded
+                    self._delay = late if self._delay is None else min(self._delay, late)
                 self._next = max(self._next, frame.dts - self._delay)
             frame.pts = self._next
             self._next += 1

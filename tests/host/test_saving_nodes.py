@@ -276,14 +276,18 @@ def test_only_what_a_model_may_have_painted_is_marked(kind):
 def test_a_file_that_is_marked_stays_so():
     """What this pack painted yesterday, and what ComfyUI saved with its graph."""
     folder, prompt = Path(folder_paths.get_input_directory()), {"1": LOADED, "9": {"inputs": {"images": ["1", 0]}}}
-    node = in_prompt(saving.FaceAnonSaveImage, prompt, "9")
+    dataset = {"1": {"class_type": "LoadImageDataSetFromFolder", "inputs": {"folder": "dataset"}}}
+    nodes = [in_prompt(saving.FaceAnonSaveImage, prompt | more, "9") for more in ({}, dataset)]
     told = PngImagePlugin.PngInfo()
     told.add_text("prompt", json.dumps(prompt))
     painted = file_of(saving.FaceAnonSaveImage.execute(noise(1, 48, 64, 3), "painted")).read_bytes()
     for data in (painted, encoded(Image.new("RGB", (64, 48)), "PNG", pnginfo=told)):
         (folder / "seen.png").write_bytes(data)
-        again = file_of(node.execute(noise(1, 48, 64, 3), "painted")).read_bytes()
-        assert xmp.DIGITAL_SOURCE_TYPE.encode() in again
+        (folder / "dataset").mkdir(exist_ok=True)
+        (folder / "dataset" / "seen.png").write_bytes(data)
+        for node in nodes:
+            again = file_of(node.execute(noise(1, 48, 64, 3), "painted")).read_bytes()
+            assert xmp.DIGITAL_SOURCE_TYPE.encode() in again
 
 
 def test_who_saves_without_a_report_reads_that_nobody_looked(monkeypatch):

@@ -384,6 +384,27 @@ def test_pictures_of_an_avi_stay_in_time(tmp_path, codec):
     assert torch.equal(torch.cat(part), all_frames(source)[20:30])
 
 
+def test_damage_at_the_start_of_an_avi_does_not_move_all_that_follows(tmp_path):
+    source = Path(make_clip(tmp_path / "a.avi", 60, rate=Fraction(25), sound=(), options={"g": "12", "bf": "2"}))
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for place, size in packets[1:7]:
+        start = data.find(b"00dc", place - 16) + 8
+        data[start : start + size] = bytes(size)
+    (tmp_path / "damaged.avi").write_bytes(data)
+    whole, times = all_frames(source), []
+    with reading.opened(str(tmp_path / "damaged.avi")) as container:
+        stream = reading.video_stream(container)
+        shown = [
+            (frame.pts, frame.to_ndarray(format="rgb24")) for frame in reading.frames(container, stream, reading.WHOLE)
+        ]
+    for pts, pixels in shown[-30:]:
+        distances = (whole - torch.from_numpy(pixels).float() / 255).abs().mean(dim=(1, 2, 3))
+        times.append((pts, int(distances.argmin())))
+    assert [pts for pts, _ in times] == [number for _, number in times] == list(range(30, 60))
+
+
 @pytest.mark.parametrize("size", [(18, 2), (8, 40)])
 def test_a_few_pixels_are_no_video(tmp_path, size):
     source = make_clip(tmp_path / "a.mkv", 2, size=size, codec="ffv1", pixels="yuv444p", sound=())
