@@ -278,14 +278,15 @@ def _identity_judge(image: torch.Tensor, faces: Faces, swap: bool, earlier: Repo
     is_clip = not swap and any(face.track is not None for face in faces)
     if is_clip:
         check_faces(image, faces)
-    people = meet(image, faces, read) if is_clip else None
     is_about = earlier is not None and image.shape[:3] == (earlier.images, earlier.height, earlier.width)
+    traces = earlier.traces if earlier is not None and is_about else ()
+    people = meet(image, faces, read, earlier=traces) if is_clip else None
     return identity_judge(
         read,
         swap=swap,
         among=faces,
         against=None if people is None else people.against,
-        earlier=earlier.traces if earlier is not None and is_about else (),
+        earlier=traces,
     )
 
 

@@ -23,6 +23,7 @@ SURE = 0.5  # of the deviation of a picture's pixels: what the original does not
 _CLEARLY = 0.5  # of what the original leaves unexplained: what a picture with the result leaves at most
 _MOST_VIEWS = 256  # of a film: 8 MB
 FLAT = 2.0  # levels of deviation, below which pixels show nothing
+_ONE_COLOUR = 2.5 / 255  # between the least and the most of a channel: a cover, and what rounding makes of it
 
 Key = tuple[int, tuple[float, float, float, float]]  # number of the picture, and box: how reports name a face
 
@@ -182,7 +183,20 @@ def shows_cover(image: torch.Tensor, key: Key, trace: Trace | None) -> bool:
         key: of the face.
         trace: of the step; None: not known.
     """
-    return samples_of(image, key[1]).std() < FLAT or (trace is not None and shows_result(image, trace))
+    return _is_one_colour(image, key[1]) or (trace is not None and shows_result(image, trace))
+
+
+def _is_one_colour(image: torch.Tensor, box: tuple[float, float, float, float]) -> bool:
+    """Whether all pixels of a box are alike: a dim or pale face is none, nor one in colours of one lightness."""
+    x0, y0, x1, y1 = box
+    height, width = image.shape[:2]
+    rows = slice(max(0, math.floor(y0)), min(height, max(math.ceil(y1), math.floor(y0) + 1)))
+    columns = slice(max(0, math.floor(x0)), min(width, max(math.ceil(x1), math.floor(x0) + 1)))
+    pixels = image[rows, columns, :3].float().reshape(-1, min(3, image.shape[2]))
+    if not len(pixels):
+        return True
+    spread = pixels.amax(0) - pixels.amin(0)
+    return bool((spread <= _ONE_COLOUR).all())
 
 
 def _shows(image: torch.Tensor, trace: Trace, one: np.ndarray, other: np.ndarray, share: float) -> bool:

@@ -246,7 +246,8 @@ def _state_of_cover(face: Mapping, verified: Verified | None) -> State:
     if verified is not None and _is_of_result(face):
         if _of_verified(verified) is SAME:
             return SAME
-        if verified.measures:
+        failed = _of_verified(verified) is FAILED and not verified.reason.startswith(verdicts.UNREADABLE)
+        if verified.measures or failed:
             return SEEN_THROUGH
     if face.get("verdict") == FACE_LEFT:
         return SEEN_THROUGH

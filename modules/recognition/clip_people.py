@@ -18,6 +18,7 @@ from ..faces.notes import NOT_ONE_PERSON, Doubt, Key
 from ..faces.outcomes import box_of
 from ..faces.track.tracking import key_frames
 from ..faces.types import Face, Faces
+from .earlier import CHANGED_BEFORE, EarlierPeople
 from .pairs import Pair, one_person
 from .reading import Read, Reading, compare
 from .settings import ReaderSettings
@@ -27,8 +28,11 @@ from .verdict import SAME_PERSON, Verification, opinions, verify
 if TYPE_CHECKING:
     import torch
 
+    from ..faces.traces import Trace
+
 KEY_FRAMES = 5  # of a person, of which the originals are remembered
 _OTHERS = 32  # people a result is compared with, the nearest in time: of hundreds some look like any stranger
+_MOST_EARLIER = 64  # faces that earlier steps changed, of which the originals are read
 _RESULTS = 8  # of a person, evenly over those that came; so many are waited for before the first one is judged
 
 
@@ -94,6 +98,7 @@ class ClipPeople:
     def __init__(self, settings: ReaderSettings = ReaderSettings()):
         self._settings = settings
         self._originals: dict[int, list[Reading]] = {}
+        self._changed: list[Reading] = []  # by earlier steps, in whatever frame
         self._usual: dict[int, Reading] | None = None  # the most usual original of each
         self._frames: dict[int, list[int]] = {}  # of the originals of each
         self._others: dict[int | None, list[Reading]] = {}  # those that each is compared with
@@ -113,6 +118,14 @@ class ClipPeople:
             self._originals.setdefault(face.track, []).append(_small(original))
             self._frames.setdefault(face.track, []).append(face.image_index)
             self._usual, self._others = None, {}
+
+    def learn_changed(self, original: Reading) -> None:
+        """Remember somebody whom an earlier step changed: whoever that was, no result may show them.
+
+        Args:
+            original: a reading that can be measured.
+        """
+        self._changed.append(_small(original))
 
     def against(self, face: Face, pair: Pair) -> Verification:
         """The verdict of a pair that passed also against its person in other frames, and the others of the clip.
@@ -138,6 +151,9 @@ class ClipPeople:
         near = [others[i] for i in near_by_dlib(pair.results, others, self._settings)]
         if words := one_person(pair.results, near, self._settings):
             return replace(pair.verification, verdict=SAME_PERSON, reason=f"like somebody else of the clip: {words}")
+        near = [self._changed[i] for i in near_by_dlib(pair.results, self._changed, self._settings)]
+        if words := one_person(pair.results, near, self._settings):
+            return replace(pair.verification, verdict=SAME_PERSON, reason=f"like {CHANGED_BEFORE}: {words}")
         return pair.verification
 
     def saw(self, digest: str, result: Reading) -> None:
@@ -224,7 +240,14 @@ def key_faces(faces: Faces) -> dict[int, list[Face]]:
     return found
 
 
-def meet(images: torch.Tensor, faces: Faces, read: Read, settings: ReaderSettings = ReaderSettings()) -> ClipPeople:
+def meet(
+    images: torch.Tensor,
+    faces: Faces,
+    read: Read,
+    *,
+    settings: ReaderSettings = ReaderSettings(),
+    earlier: Sequence[Trace] = (),
+) -> ClipPeople:
     """The people of a clip whose frames are all at hand.
 
     Args:
@@ -232,8 +255,14 @@ def meet(images: torch.Tensor, faces: Faces, read: Read, settings: ReaderSetting
         faces: of these, followed.
         read: the reader.
         settings: the thresholds.
+        earlier: what the reports of earlier steps remember of these frames; of many, some all along the clip.
     """
     people = ClipPeople(settings)
+    remembered = [trace for trace in earlier if trace.original is not None]
+    before = EarlierPeople(remembered[:: -(-len(remembered) // _MOST_EARLIER) or 1], read, settings)
+    for image in {trace.image for trace in remembered}:
+        for _, reading in before.of(image):
+            people.learn_changed(reading)
     for number, members in key_faces(faces).items():
         here = tuple(replace(face, image_index=0) for face in members)
         seen = read(images[number : number + 1], Faces(1, faces.height, faces.width, here))

@@ -78,6 +78,6 @@ def not_covered(verified: Verified, shown: Mapping[int, str]) -> Verified:
     said = list(verified.verifications)
     for i, why in shown.items():
         one = said[i]
-        if one is not None and one.verdict == NOT_MEASURABLE:
+        if one is not None and one.verdict in (NOT_MEASURABLE, FAILED):
             said[i] = replace(one, verdict=FAILED, reason=why)
     return replace(verified, verifications=tuple(said))

@@ -166,7 +166,8 @@ def identity_judge(
             befores.update(zip(unread, read(unread[0].image[None], faces), strict=True))
         neighbours = people_of(sights) if (new or repaints) and not swap else []
         for sight in repaints:
-            known[sight.placement] = _shown(sight).clone(), _judge_repaint(sight, neighbours, read, settings)
+            verdict = _judge_repaint(sight, neighbours, read, settings=settings, against=against)
+            known[sight.placement] = _shown(sight).clone(), verdict
         hopeless = [sight for sight in new if not is_readable(sight, neighbours)]
         new = [sight for sight in new if is_readable(sight, neighbours)]
         said = [verify(befores[sight.placement], befores[sight.placement], settings) for sight in hopeless]
@@ -255,23 +256,36 @@ def in_words(found: Sequence[Opinion]) -> str:
 
 
 def _judge_repaint(
-    sight: Sight, others: Sequence[tuple[Face, Reading]], read: Read, settings: ReaderSettings
+    sight: Sight,
+    others: Sequence[tuple[Face, Reading]],
+    read: Read,
+    *,
+    settings: ReaderSettings,
+    against: Against | None,
 ) -> Verdict:
-    """Refuses a second pass that shows whom the face remembers, or somebody else of its picture; nothing is said of one
-    whose original is not known.
+    """The verdict on a second pass: as on a first one, by what the face remembers of its original.
+
+    Nothing is said of one whose original is not known, but that it shows somebody else.
     """
-    own = sight.placement.face
-    if not sight.originals and not others:
+    own, image = sight.placement.face, sight.after[None]
+    if own.size < settings.min_size:  # what it remembers is enlarged
         return Verdict()
-    (result,) = read(sight.after[None], _alone([own], sight.after))
-    if not result.measurable:
+    firsts = [read_remembered(first, read) for first in sight.originals]
+    if not firsts and not others and against is None:
         return Verdict()
-    for first in sight.originals:
-        verification = verify(read_remembered(first, read), result, settings)
-        if verification.verdict == SAME_PERSON:
-            return verdict_of(verification)
-    why = _whom_else(own, [result], others, settings)
-    return Verdict(SAME_PERSON, why) if why else Verdict()
+    faces = _alone([own], sight.after)
+    after = read(image, faces)
+    if firsts:
+        (pair,) = look_again(firsts[:1], after, image, faces, read, settings=settings)
+        said = (verify(first, result, settings) for first in firsts[1:] for result in pair.results)
+        if pair.verification.passed and (same := next((one for one in said if one.verdict == SAME_PERSON), None)):
+            pair = replace(pair, verification=same)
+    else:
+        pair = Pair(after[0], after[0], None, Verification(NOT_MEASURABLE, "its original is not known"))
+    found = _against_others(own, pair, others, settings)
+    if against is not None:
+        found = against(own, replace(pair, verification=found))
+    return verdict_of(found) if firsts or not found.passed else Verdict()
 
 
 def _is_as_it_was(sight: Sight, known: WeakKeyDictionary[Placement, tuple[torch.Tensor, Verdict]]) -> bool:

@@ -15,6 +15,7 @@ from .settings import ReaderSettings
 
 STRANGER, SAME_PERSON, NOT_MEASURABLE, FAILED = VERDICTS = "stranger", "same person", "not measurable", "failed"
 
+UNREADABLE = "cannot be measured any more"  # begins the reason of a result that failed, but shows no face either
 _DIGITS = 15  # after the point, at most: as many as a number of 64 bits has
 
 
@@ -146,7 +147,7 @@ def verify(before: Reading, after: Reading, settings: ReaderSettings = ReaderSet
     if not before.measurable:
         return Verification(NOT_MEASURABLE, before.reason)
     if not after.measurable:
-        return Verification(FAILED, f"cannot be measured any more: {after.reason}")
+        return Verification(FAILED, f"{UNREADABLE}: {after.reason}")
     difference = compare(before, after)
     said = opinions(difference, settings)
     same = [opinion for opinion in said if opinion.same]

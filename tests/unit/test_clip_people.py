@@ -1,6 +1,7 @@
 """A film whose frames come one after the other: who must not be seen in it, and who has to stay one person."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -16,6 +17,7 @@ from face_anonymizer.modules.faces.notes import NOT_ONE_PERSON
 from face_anonymizer.modules.faces.settings import SAME_NOISE, PasteSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces, Painted
 from face_anonymizer.modules.model.settings import PaintSettings, SamplerSettings
+from face_anonymizer.modules.recognition import clip_people
 from face_anonymizer.modules.recognition.clip_people import ClipPeople, meet
 from face_anonymizer.modules.recognition.pairs import Pair
 from face_anonymizer.modules.recognition.verdict import NOT_MEASURABLE, SAME_PERSON, STRANGER, verify
@@ -86,6 +88,27 @@ def test_people_are_met_in_the_frames_of_a_clip_also_those_who_are_kept():
     assert sorted(asked) == [0, 1, 2, 3, 4], "each frame that shows a key face is read once"
     said = people.against(chosen[0], pair(reading(), reading(4.1, -1)))
     assert said.verdict == SAME_PERSON and said.reason.startswith("like somebody else of the clip: dlib's distance")
+
+
+def test_who_was_changed_by_an_earlier_step_in_another_frame_is_somebody(monkeypatch):
+    """Their frame shows a cover by now: the report of that step remembers whom it hid."""
+    asked = []
+
+    class Before:
+        def __init__(self, traces, read, settings):
+            self.traces = traces
+
+        def of(self, image):
+            asked.append(image)
+            return [(face(image), reading(4.0, -1))]
+
+    monkeypatch.setattr(clip_people, "EarlierPeople", Before)
+    traces = [SimpleNamespace(image=frame, original=object()) for frame in (1, 2)]
+    faces = Faces(3, 64, 64, (face(0),))
+    people = meet(torch.zeros(3, 64, 64, 3), faces, lambda _, of: [reading() for _ in of], earlier=traces)
+    said = people.against(faces.faces[0], pair(reading(), reading(4.1, -1)))
+    assert sorted(asked) == [1, 2] and said.verdict == SAME_PERSON
+    assert said.reason.startswith("like a face that an earlier step changed: dlib's distance")
 
 
 def test_of_very_many_people_those_nearest_in_time_are_compared():

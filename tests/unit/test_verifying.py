@@ -3,6 +3,7 @@
 import dataclasses
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from face_anonymizer.modules.faces.paste.placement import placements_in
 from face_anonymizer.modules.faces.paste.verdicts import Sight
 from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.settings import KEEP, PasteSettings
-from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, Face, Faces
+from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
+from face_anonymizer.modules.recognition.covers import uncovered
 from face_anonymizer.modules.recognition.pairs import identity_judge, read_pairs
 from face_anonymizer.modules.recognition.pixels import one_colour
 from face_anonymizer.modules.recognition.reader import FaceReader
@@ -465,6 +467,66 @@ def test_who_was_covered_or_painted_in_a_first_step_is_somebody_all_the_same():
         found = verify_faces(covered, pasted, left, read, told=Told(earlier=earlier))
         assert found.verifications[0].passed == passed, found.verifications[0].reason
     assert report.traces[0].original is not None and not {"original", "traces"} & report.to_dict().keys()
+
+
+def test_a_second_pass_is_judged_as_a_first_one():
+    """By what the face remembers of its original: read upright, too, and failed where nobody can be told any more."""
+    image, first, stranger = smooth(0, 128, 256), reading(), reading(1.9, -0.5)
+    box = np.array([20.0, 20, 100, 110])
+    faces = Faces(1, 128, 256, (Face(0, box, 0.9, np.zeros((0, 2)), BOX_ONLY, "t"),))
+    _, cut = crop_faces(image, faces, 96)
+    shown = {}
+
+    def read(pictures, of):
+        if pictures.shape[1] == pictures.shape[2] or torch.equal(pictures[0], image[0]):
+            return [first for _ in of]
+        return [shown["upright" if face.layout == IBUG_68 else "as it is"] for face in of]
+
+    def painted(picture, seed, earlier, **results):
+        shown.update(results)
+        traces = earlier.traces if earlier is not None else ()
+        look = Look(judges=(identity_judge(read, among=cut, earlier=traces),))
+        pasted, _, report = replace_faces(
+            picture, smooth(seed, 96, 96), cut, PasteSettings(), look=look, earlier=earlier
+        )
+        return pasted, report.continued(earlier, picture, pasted)
+
+    pasted, once = painted(image, 1, None, **{"as it is": stranger, "upright": stranger})
+    hidden = reading(reason="turned away: yaw 60 degrees")
+    for number, (result, upright, action, why) in enumerate(
+        (
+            (stranger, stranger, "anonymized", ""),
+            (stranger, first, "redacted", "same person: dlib's distance is 0.000"),
+            (hidden, hidden, "redacted", "failed: cannot be measured any more: turned away"),
+        )
+    ):
+        _, twice = painted(pasted, 2 + number, once, **{"as it is": result, "upright": upright})
+        (entry,) = twice.entries
+        assert entry.action == action and entry.reason.startswith(why), entry.reason
+        assert entry.verification["verdict"] == ("stranger" if not why else why.split(":")[0])
+
+
+@pytest.mark.parametrize("change", ["dim", "pale", "colours of one lightness"])
+def test_a_face_that_is_dim_or_pale_is_no_cover(change, photo):
+    before, faces = tensor(photo), FACES
+    _, _, report = cover_and_look(before, faces)
+    luma = before.mean(-1)
+    red, blue = 0.5 + (luma - 0.5) * 0.8, torch.full_like(luma, 0.5)
+    green = (0.5 - 0.299 * red - 0.114 * blue) / 0.587
+    after = {
+        "dim": before * 0.03,
+        "pale": 0.96 + before * 0.03,
+        "colours of one lightness": torch.stack([red, green, blue], -1).clamp(0, 1),
+    }[change]
+    seen = []
+
+    def find(image, alone, rows):
+        seen.append(rows)
+        return SimpleNamespace(scores={row: 0.9 for row in rows})
+
+    covered = set(range(len(faces)))
+    assert uncovered(before, after, faces, covered, traces=report.traces, find=find).keys() == covered
+    assert seen and not uncovered(before, torch.zeros_like(before), faces, covered, traces=report.traces, find=find)
 
 
 def smooth(seed, height, width):
