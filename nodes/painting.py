@@ -95,7 +95,7 @@ def model_of(whole: FaceAnonModel | None, *parts: Any, vae_name: str = "") -> Fa
     given = whole if whole is not None else FaceAnonModel(*parts)
     model = FaceAnonModel(*(own if part is None else part for part, own in zip(parts, given, strict=True)))
     latents = model.source_reference_net.patcher.model.latent_format  # a MODEL may be patched, or compiled
-    check_vae(model.vae, latents.latent_channels, latents.spacial_downscale_ratio, vae_name)
+    check_vae(model.vae, latents.latent_channels, latents.spacial_downscale_ratio, vae_name, latents.scale_factor)
     return model
 
 

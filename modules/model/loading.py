@@ -77,7 +77,7 @@ def load_model_folder(
     own_encoder = clip_vision is None and (folder / checkpoint.SETTINGS_FILE).is_file()
     check_image_encoder(encoder, layouts[0].context_dim, clip_path, own_encoder)
     loaded_vae = load_vae(vae_path, vae_config)
-    check_vae(loaded_vae, layouts[0].in_channels, _downscale(folder), str(vae_path))
+    check_vae(loaded_vae, layouts[0].in_channels, _downscale(folder), str(vae_path), scaling_factor)
     # the projection, which the method does not use, is whatever was in memory
     used = {name: tensor for name, tensor in encoder.model.state_dict().items() if "visual_projection" not in name}
     _check_finite(used, clip_path)

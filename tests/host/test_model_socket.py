@@ -1,11 +1,14 @@
 """The whole model in one wire, and values that a graph leaves to its model."""
 
+import contextlib
 import copy
 from types import SimpleNamespace
 
+import comfy.sd
 import pipeline
 import pytest
 import torch
+from comfy.taesd import taesd
 
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
@@ -151,13 +154,29 @@ def test_a_vae_of_sdxl_is_known_by_its_name_alone(model):
             (name, True)
             for name in ("sdxl_vae.safetensors", "sd_xl_base_1.0.safetensors", "juggernautXL_v9.safetensors")
         ),
-        *((name, True) for name in ("ponyDiffusionV6XL.safetensors", "SDXL/vae.safetensors", "xl\\fixed.safetensors")),
+        *((name, True) for name in ("ponyDiffusionV6XL.safetensors", "sd15/sdxl_vae.safetensors", "sd15\\xl.pt")),
+        *((name, True) for name in ("taesdxl", "juggernautXLv9.safetensors", "pixelXLv15.safetensors", "sdxl.vae.pt")),
+        *((name, False) for name in ("SDXL/vae-ft-mse-840000-ema-pruned.safetensors", "xl\\kl-f8-anime2.ckpt")),
+        *((name, False) for name in ("taesd", "photo_XLarge.safetensors", "not_for_xl/vae.pt", "maxlv2.safetensors")),
         *((name, False) for name in ("vae-ft-mse-840000-ema-pruned.safetensors", "pixlart.safetensors", "v1-5.ckpt")),
         *((name, False) for name in ("from model folder", "models/face_anon/my_sdxl_test/vae", "")),
     ],
 )
 def test_names_of_sdxl(name, is_sdxl):
     assert is_named_sdxl(name) == is_sdxl
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [(0.18215, ""), (0.13025, "This VAE is one for SDXL"), (0.3611, "scales its latents by 0.3611, .* 0.18215")],
+)
+def test_a_small_vae_is_judged_by_the_scale_that_it_carries(scale, said):
+    """As ComfyUI's loader makes TAESD, with random weights."""
+    small = taesd.TAESD()
+    state = {name: tensor for name, tensor in small.state_dict().items() if "vae_s" not in name}
+    vae = comfy.sd.VAE(sd=state | {"vae_scale": torch.tensor(scale), "vae_shift": torch.tensor(0.0)})
+    with pytest.raises(ValueError, match=said) if said else contextlib.nullcontext():
+        check_vae(vae, 4, 8, "")
 
 
 @pytest.mark.parametrize("loader", ["VAELoader", "CheckpointLoaderSimple"])
