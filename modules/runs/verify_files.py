@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .engines import DIFFUSERS, choose_engine
-from .jobs import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from ..evaluation.folder_pairs import PhotoPair
@@ -31,9 +30,9 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
         say: takes the lines of each pair.
 
     Returns:
-        Whether there are faces, all files have a result, and each face is a stranger's there, or covered by one colour;
-        of a video each person in some frame, and in no frame anybody else. A file without a face, in whose result there
-        is none either, counts for nothing.
+        Whether there are faces, each file has a result of its own and no second one, and each face is a stranger's
+        there, or covered by one colour; of a video each person in some frame, and in no frame anybody else. A file
+        without a face, in whose result there is none either, counts for nothing.
 
     Raises:
         PairsRefused: a path is missing, one is a file and the other a folder, or nothing fits.
@@ -48,7 +47,7 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
     from ..headless.anonymizer import Anonymizer
     from ..photos.reading import UnreadablePhoto, read_photo
 
-    pairs, missing = _pairs(before, after)
+    pairs, missing = _pairs(before, after, say)
     anonymizer, is_good, with_faces = Anonymizer(), not missing, 0
 
     def look(original: Path, result: Path) -> Report:
@@ -75,29 +74,37 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
 
 
 def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    from ..evaluation.folder_pairs import sort_of
+    from ..photos.kinds import VIDEO
+
+    return sort_of(path) == VIDEO
 
 
-def _pairs(before: Path, after: Path) -> tuple[list[PhotoPair], list[str]]:
-    """The files that belong together, and a line for each that has no result."""
-    from ..evaluation.folder_pairs import PhotoPair, pair_files
-    from ..photos.kinds import PHOTO_SUFFIXES
+def _pairs(before: Path, after: Path, say: Callable[[str], None]) -> tuple[list[PhotoPair], list[str]]:
+    """The files that belong together, and a line for each that has no result, or one more; says what is nobody's."""
+    from ..evaluation.folder_pairs import PhotoPair, has_files, pair_files, unread_results
+    from ..photos.kinds import PHOTO, VIDEO
 
     if not before.is_dir():
         if _is_video(before) != _is_video(after):
             raise PairsRefused(f"{before} and {after} are a video and a photo: name two of a kind.")
         return [PhotoPair(before.name, before, after)], []
     pairs, missing = [], []
-    for suffixes, what in ((PHOTO_SUFFIXES, "picture"), (VIDEO_SUFFIXES, "video")):
-        if not any(path.suffix.lower() in suffixes and path.is_file() for path in before.rglob("*")):
+    for kind in (PHOTO, VIDEO):
+        if not has_files(before, kind):
             continue
         try:
-            found, left = pair_files(before, after, suffixes, what)
+            found, left = pair_files(before, after, kind)
         except ValueError as error:
             missing.append(str(error))
             continue
         pairs += found
         missing += [f"{name}: it has no result in {after}" for name in left]
+        for result, name in unread_results(found, after, kind).items():
+            if name:
+                missing.append(f"{name}: {after / result} may be its result too, and was not looked at: take one away.")
+            else:
+                say(f"{after / result} is the result of no file in {before}, and was not looked at.")
     if not pairs:
         raise PairsRefused("\n".join(missing) or f"There is neither a photo nor a video in {before}.")
     return pairs, missing

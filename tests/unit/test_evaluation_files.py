@@ -17,6 +17,7 @@ from face_anonymizer.modules.evaluation.store import PictureStore
 from face_anonymizer.modules.evaluation.tables import Table
 from face_anonymizer.modules.faces.types import FIVE_POINTS, Face
 from face_anonymizer.modules.files import sha256_of_folder
+from face_anonymizer.modules.runs.jobs import find_sources, plan_jobs
 
 SETTINGS = {"model": "a", "steps": 25, "degrees": [0.3, 1.25]}
 
@@ -190,6 +191,58 @@ def test_originals_of_one_stem_are_paired_as_folder_runs_name_their_results(tmp_
         assert pairs[1].result.name.startswith("a.png")
 
 
+@pytest.mark.parametrize(
+    ("originals", "results", "paired", "left"),
+    [
+        # of one run: each is the first's by its ending, or the second's by its name
+        ("b.jpg b_redacted.jpg", "b_redacted.png b_redacted_redacted.png", "0 1", ""),
+        ("b.jpg b_swapped.jpg", "b_swapped.webp b_swapped_swapped.webp", "0 1", ""),
+        ("b.jpg b_redacted.jpg", "b_redacted.png", "0 -", "b_redacted"),
+        ("b.jpg b_redacted.jpg", "b_redacted.jpg b.jpg", "1 0", ""),
+        ("b.jpg b_redacted.jpg", "b_redacted.png b.png", "1 0", ""),
+        ("a.jpg a.jpg.png", "a.jpg_redacted.png a_redacted.png", "1 0", ""),
+        ("a.jpg a.jpg.png", "a.jpg_redacted.png", "- 0", "a"),
+        (
+            "a.jpg a.jpg_redacted.jpg a.png",
+            "a.jpg_redacted.png a.jpg_redacted_redacted.png a.png_redacted.png",
+            "0 1 2",
+            "",
+        ),
+        ("c_redacted.jpg c.jpg d.jpg", "c_redacted.tif d.png", "0 - 1", "c"),  # of no run: the longest name
+    ],
+)
+def test_a_result_serves_one_original(tmp_path, originals, results, paired, left):
+    originals, results = originals.split(), results.split()
+    pairs, alone = folder_pairs.pair_files(make(tmp_path / "a", *originals), make(tmp_path / "b", *results))
+    found = {pair.original.name: str(results.index(pair.result.name)) for pair in pairs}
+    assert " ".join(found.get(name, "-") for name in originals) == paired and alone == left.split()
+
+
+@pytest.mark.parametrize("ending", ["_anonymized", "_redacted"])
+def test_results_are_found_that_a_run_called_otherwise_than_by_stem(tmp_path, ending):
+    """Long names are cut there, and a photo is one by its first bytes, whatever its suffix."""
+    names = ["x" * 249 + ".png", "x" * 248 + "y.png", "short.png"]
+    before = make(tmp_path / "a", *names)
+    for name, told in (("short.png", "IMG_1"), ("short.png", "scan.dat"), ("short.png", ".hidden.png")):
+        (before / told).write_bytes((before / name).read_bytes())
+    (before / "notes").write_text("no picture")
+    jobs = plan_jobs(find_sources([before], tmp_path / "b").sources, ending, {"photo": ".png"})
+    pairs, alone = folder_pairs.pair_files(before, make(tmp_path / "b", *(job.result for job in jobs)))
+    assert {pair.original.name: pair.result.name for pair in pairs} == {job.source.name: job.result for job in jobs}
+    assert len(pairs) == 5 and not alone and sum("~" in pair.result.name for pair in pairs) == 2
+
+
+def test_results_that_no_pair_has_are_named(tmp_path):
+    before = make(tmp_path / "a", "one.jpg", "two.jpg", "two.png")
+    after = make(tmp_path / "b", "one_anonymized.png", "one.png", "two.png_swapped.png", "two_redacted.png", "else.png")
+    make(after, "two.jpg_swapped.png", ".hidden.png")
+    pairs, alone = folder_pairs.pair_files(before, after)
+    assert [pair.result.name for pair in pairs] == ["one_anonymized.png", "two.jpg_swapped.png", "two.png_swapped.png"]
+    unread = folder_pairs.unread_results(pairs, after)
+    assert not alone and unread.keys() == {"else.png", "one.png", "two_redacted.png"}
+    assert unread["else.png"] == "" and unread["one.png"] == "one" and unread["two_redacted.png"].startswith("two.")
+
+
 def test_folders_that_do_not_fit_are_refused(tmp_path):
     before, after = make(tmp_path / "a", "one.jpg"), make(tmp_path / "b", "two.jpg")
     (tmp_path / "empty").mkdir()
@@ -198,6 +251,7 @@ def test_folders_that_do_not_fit_are_refused(tmp_path):
         (before, tmp_path / "empty", "no picture in"),
         (tmp_path / "nowhere", after, "is no folder"),
         (before, make(tmp_path / "c", "one.webp", "one.png"), "have one name"),
+        (before, make(tmp_path / "d", "one_redacted.jpg", "one_redacted.png"), "have one name"),
     ):
         with pytest.raises(ValueError, match=message):
             folder_pairs.pair_files(first, second)

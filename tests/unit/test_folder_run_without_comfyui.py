@@ -229,6 +229,20 @@ def test_verify_says_who_is_a_stranger(sources, tmp_path, capsys):
     Image.new("RGB", (96, 64), (90, 120, 60)).save(results / "meadow.png")
     assert command.main(["verify", str(films), str(results)]) == 0
     assert capsys.readouterr().out.count("covered") >= 2
+    originals, covers, meadow = tmp_path / "originals", tmp_path / "covers", films / "meadow.png"
+    for folder, file, names in (
+        (originals, photo, ("b.jpg", "b_redacted.jpg", "IMG_1")),
+        (originals, meadow, ("c.png",)),
+        (covers, results / "b_redacted.png", ("b_redacted.png",)),
+        (covers, meadow, ("c_redacted.png", "c_swapped.png", "else.png")),
+    ):
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            (folder / name).write_bytes(Path(file).read_bytes())
+    assert command.main(["verify", str(originals), str(covers)]) == 1, "one result for three originals"
+    said = capsys.readouterr().out
+    assert said.count("covered") == 1 and all(f"{name}: it has no result" in said for name in ("b_redacted", "IMG_1"))
+    assert "c_swapped.png may be its result too" in said and "else.png is the result of no file" in said
     covered = Image.open(ROOT / "assets" / "astronaut.jpg").convert("RGB")
     covered.paste((0, 0, 0), (150, 30, 300, 220))
     covered.save(results / "covered.png")
