@@ -8,6 +8,7 @@ channels, four 1x1 heads.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -155,7 +156,7 @@ class CenterFace(nn.Module):
 
     def _first_stage(self, x: torch.Tensor) -> torch.Tensor:
         """The stem and the one block that follows it, which has no residual."""
-        (block,) = self.stages[0]
+        (block,) = cast(nn.Sequential, self.stages[0])
 
         def apply(part: torch.Tensor) -> torch.Tensor:
             return block(_filter(self.stem, part, relu=True))
