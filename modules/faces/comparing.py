@@ -3,7 +3,8 @@
 The picture as it was may come by another wire, and resized, mirrored, turned or cropped on its way. Where a picture is
 of the report's size and shows at every face what became of it, its place is known. Else it is searched for in the
 report's pictures (placing.py), and every face is looked at where it is now. At last faces as they were are looked for
-anywhere else in it (insets.py), and where a detector sees faces in any direction (turned_insets.py).
+anywhere else in it (insets.py), parts of them (part_insets.py), and where a detector sees faces in any direction
+(turned_insets.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .fingerprint import SIDE as CELLS
 from .insets import Inset, find_insets
 from .notes import NOT_COMPARED, Doubt
 from .outcomes import counted
+from .part_insets import find_part_insets
 from .placing import DIRECTIONS, SIDE, Place, find_place, luma_of, oriented, resized, to_square
 from .report import Report
 from .report_checks import refuse_originals
@@ -141,6 +143,8 @@ class Comparison:
 
         before = len(self.open_faces)
         keep_open(find_insets(picture, view.faces, scale, is_own))
+        if len(self.open_faces) == before:
+            keep_open(find_part_insets(picture, view.faces, is_own))
         if self._find is not None and view.faces and len(self.open_faces) == before:
             seen = self._find(picture)
             if len(known):

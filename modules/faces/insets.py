@@ -68,7 +68,7 @@ class Inset(NamedTuple):
 
 def take_square(image: torch.Tensor, box: Box) -> FaceSquare:
     """What a picture [H, W, C], 0..1, shows around a face."""
-    colours, visible = read_square(image, _matrix(*_square(box)), CELLS)
+    colours, visible = read_square(image, matrix_of(*square_around(box)), CELLS)
     return FaceSquare(box, np.rint(halved(luma_of(colours)) * 255).astype(np.uint8), visible[::2, ::2])
 
 
@@ -92,7 +92,7 @@ def find_insets(picture: torch.Tensor, squares: Sequence[FaceSquare], scale: flo
     befores = [face.cells.astype(np.float32) / 255 for face in squares]
     settled = []
     for _, number, left, top, side in found[:_LOOKS]:
-        shown, visible = read_square(picture, _matrix(left, top, side), CELLS)
+        shown, visible = read_square(picture, matrix_of(left, top, side), CELLS)
         fixed, moving = (banded(halved(cells)) for cells in (befores[number], halved(luma_of(shown))))
         agreement, _ = register(fixed, moving, inner_weights() * halved(squares[number].seen), _STEPS)
         settled.append((agreement, number, left, top, side, shown, visible))
@@ -103,25 +103,30 @@ def find_insets(picture: torch.Tensor, squares: Sequence[FaceSquare], scale: flo
         before = np.kron(befores[number], np.ones((2, 2), np.float32))
         seen = np.kron(squares[number].seen, np.ones((2, 2), bool))
         if compare(np.stack([before] * 3), shown, visible & seen).is_original:
-            yield _inset(squares[number].box, left, top, side)
+            yield inset_at(squares[number].box, left, top, side)
 
 
-def _inset(box: Box, left: float, top: float, side: float) -> Inset:
-    """The place of a face whose square lies there."""
-    x0, y0, whole = _square(box)
+def inset_at(box: Box, left: float, top: float, side: float) -> Inset:
+    """The place of a face whose square lies there.
+
+    Args:
+        box: of the face, as in the report.
+        left, top, side: of the square in the picture, in pixels.
+    """
+    x0, y0, whole = square_around(box)
     factor = side / whole
     x, y = left + (box[0] - x0) * factor, top + (box[1] - y0) * factor
     return Inset(box, (x, y, x + (box[2] - box[0]) * factor, y + (box[3] - box[1]) * factor))
 
 
-def _square(box: Box) -> tuple[float, float, float]:
+def square_around(box: Box) -> tuple[float, float, float]:
     """Left, top and side of the square around a face: about as a crop lies around it, and upright."""
     x0, y0, x1, y1 = box
     side = max((x1 - x0) / _WIDE, (y1 - y0) / _HIGH, 1.0)
     return (x0 + x1 - side) / 2, (y0 + y1 - side) / 2 + _UPWARDS * side, side
 
 
-def _matrix(left: float, top: float, side: float) -> np.ndarray:
+def matrix_of(left: float, top: float, side: float) -> np.ndarray:
     """float64 (2, 3), cells of a square -> pixels of the picture, centres at integers."""
     pitch = side / CELLS
     return np.array([[pitch, 0, left + pitch / 2 - 0.5], [0, pitch, top + pitch / 2 - 0.5]])
@@ -133,7 +138,7 @@ def _places(
     """The best place of each face in each size: agreement, number of the face, left, top and side in pixels."""
     luma = picture_luma(picture)
     longest = max(luma.shape)
-    sides = [_square(face.box)[2] * scale for face in squares]
+    sides = [square_around(face.box)[2] * scale for face in squares]
     patterns = [_pattern(face) for face in squares]
     length, least = min(_LONGEST, longest), _PATTERN * longest / (_LARGEST * max(sides))
     while length >= max(least, _PATTERN + 4):
@@ -145,11 +150,11 @@ def _places(
             continue
         luma_here = torch.from_numpy(resized(luma, rows, columns)) if zoom < 1 else luma
         beyond = np.pad(luma_here.numpy(), _BEYOND, mode="edge")
-        agreement = _agreement(beyond, [patterns[i] for i in asked])
+        agreement = agreement_of(beyond, [patterns[i] for i in asked])
         for i, near in zip(asked, agreement, strict=True):
             factor = _PATTERN / zoom / sides[i]
             if in_place and _OWN_SIZES[0] < factor < _OWN_SIZES[1]:
-                left, top, side = _square(squares[i].box)
+                left, top, side = square_around(squares[i].box)
                 middle = (np.array([top, left]) + side / 2) * zoom - _PATTERN / 2 + _BEYOND
                 reach = _OWN * side * zoom
                 (y0, x0), (y1, x1) = (np.clip(middle + one, 0, None).round().astype(int) for one in (-reach, reach))
@@ -175,12 +180,21 @@ def _reduced(cells: np.ndarray) -> np.ndarray:
     return cells.reshape(_PATTERN, step, _PATTERN, step).mean((1, 3))
 
 
-def _agreement(luma: np.ndarray, patterns: Sequence[tuple[np.ndarray, np.ndarray, float]]) -> Iterator[np.ndarray]:
-    """The correlation of each pattern with a picture [H, W], at every place where it lies inside: [H', W'], 0..1."""
-    rows, columns = luma.shape
+def agreement_of(luma: np.ndarray, patterns: Sequence[tuple[np.ndarray, np.ndarray, float]]) -> Iterator[np.ndarray]:
+    """The correlation of each pattern with a picture, at every place where it lies inside.
+
+    Args:
+        luma: [H, W].
+        patterns: at least one, all of one side [S, S]: weighted and in the band of what is looked for, the weights, and
+            the energy.
+
+    Returns:
+        Of each, [H - S + 1, W - S + 1], 0..1.
+    """
+    rows, columns, side = *luma.shape, len(patterns[0][0])
     size = fft.next_fast_len(rows, True), fft.next_fast_len(columns, True)
     luma = np.pad(luma, ((0, size[0] - rows), (0, size[1] - columns)), mode="edge")
-    free = np.s_[: rows - _PATTERN + 1, : columns - _PATTERN + 1]
+    free = np.s_[: rows - side + 1, : columns - side + 1]
     spectrum = fft.rfft2(luma) * _band_spectrum(*size)
     shown = fft.irfft2(spectrum, size)
     squared = fft.rfft2(shown * shown)

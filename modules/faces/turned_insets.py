@@ -81,12 +81,16 @@ def find_turned_insets(picture: torch.Tensor, squares: Sequence[FaceSquare], see
         then = np.stack([np.kron(before[one.number], np.ones((2, 2), np.float32))] * 3)
         middle = np.zeros_like(visible)
         middle[_MIDDLE] = visible[_MIDDLE]
-        if compare(then, shown, visible).is_original or _is_of_it(compare(then, shown, middle)):
+        if compare(then, shown, visible).is_original or is_of_it(compare(then, shown, middle)):
             yield Inset(square.box, _place(one.matrix))
 
 
-def _is_of_it(likeness: Likeness) -> bool:
-    """Whether the middle of a face is the original's: by its detail, as coarse bands of so little are often alike."""
+def is_of_it(likeness: Likeness) -> bool:
+    """Whether a part of a face is the original's: by its detail, as coarse bands of so little are often alike.
+
+    Args:
+        likeness: of that part.
+    """
     finest, next_to_it = likeness.bands[:2]
     return finest is not None and next_to_it is not None and finest > _FINEST and next_to_it > _NEXT
 

@@ -1,15 +1,16 @@
-"""A face as it was, in a corner of its own result: turned, stretched, cut tight or by the border."""
+"""A face as it was, in a corner of its own result: turned, stretched, cut tight or by the border, or a half of it."""
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from face_anonymizer.modules.faces import marks
 from face_anonymizer.modules.faces.comparing import Comparison
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.detect.glance import glance_turned
 from face_anonymizer.modules.faces.insets import take_square
+from face_anonymizer.modules.faces.part_insets import find_part_insets
 from face_anonymizer.modules.faces.paste.cover_and_look import cover_and_look
 from face_anonymizer.modules.faces.paste.registration import move, turn
 from face_anonymizer.modules.faces.turned_insets import find_turned_insets, matrix_of
@@ -40,7 +41,8 @@ def covered(request, networks):
 
 
 def open_faces(networks, report, picture: Image.Image) -> int:
-    comparison = Comparison(report, 1, find=lambda shown: glance_turned(networks, shown))
+    find = None if networks is None else lambda shown: glance_turned(networks, shown)
+    comparison = Comparison(report, 1, find=find)
     comparison.look_at(0, as_tensor(picture))
     return len(comparison.open_faces)
 
@@ -86,6 +88,34 @@ def test_one_that_the_border_cuts_is_seen(covered, networks, margin):
     sheet.paste(result, (0, 0))
     sheet.paste(face, (20, HEIGHT))
     assert open_faces(networks, report, sheet) == 1
+
+
+HALVES = {
+    "left": (-10, -10, 46, -10),
+    "right": (47, -10, -10, -10),
+    "lower": (-10, 52, -10, -10),
+    "eyes": (0, 27, 0, 45),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_half_a_face_and_the_strip_of_the_eyes_are_seen(covered, name):
+    group, result, report, box = covered
+    sheet = result.copy()
+    sheet.paste(cut(group, box, HALVES[name]), (60 if name == "right" else 10, 260))
+    assert open_faces(None, report, sheet) == 1
+
+
+def test_halves_of_results_and_of_strangers_are_no_originals(covered, request):
+    group, result, report, _ = covered
+    both = Image.open(request.config.rootpath / "assets" / "demo.jpg").convert("RGB")
+    half = both.width // 2
+    strangers = both.crop((half, 0, both.width, both.height)).resize((WIDTH, HEIGHT))
+    squares = [take_square(as_tensor(group), tuple(map(float, key.box))) for key in report.entries]
+    for picture in (result, strangers, result.filter(ImageFilter.GaussianBlur(2))):
+        assert list(find_part_insets(as_tensor(picture), squares, False)) == []
+    assert len(squares) == 5 and len(list(find_part_insets(as_tensor(group), squares[:1], False))) >= 1
+    assert list(find_part_insets(as_tensor(group), squares, True)) == []
 
 
 def test_results_and_strangers_are_no_originals(covered, networks, request):
