@@ -156,7 +156,7 @@ class CenterFace(nn.Module):
 
     def _first_stage(self, x: torch.Tensor) -> torch.Tensor:
         """The stem and the one block that follows it, which has no residual."""
-        (block,) = cast(nn.Sequential, self.stages[0])
+        block = cast(_InvertedResidual, cast(nn.Sequential, self.stages[0])[0])
 
         def apply(part: torch.Tensor) -> torch.Tensor:
             return block(_filter(self.stem, part, relu=True))
