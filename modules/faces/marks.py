@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 SIDE = 24  # cells along the patch
 _GROWN = 1.3  # the patch's side, of the longer side of a face's box
 _REACH = 14  # cells, a half of a face and a little more: whom the detector sees farther away, the look finds
-# what moved by no more is covered all the same: cells along a side, 5 % of a face; pixels; and pixels in all, of faces
-# of which they are no more than 13 %: so far copies move that were turned by 2 degrees
-_HERE, _HERE_PIXELS = 1, 3.0
-_TURNED, _TURNED_PIXELS = 2.4, 5.5
+_HERE, _HERE_PIXELS = 1, 3.0  # cells, 5 % of a face, or pixels: what moved by less is covered all the same
 _LEAST_PIXELS = 12.0  # of a box: smaller ones hold too little
 _MOST = 200  # faces of a picture that are looked at, the largest: 10 ms each
 # how people turn their heads and come nearer from one shot to the next: degrees, and shares of the size they had
@@ -195,8 +192,7 @@ def _near(pitch: float) -> np.ndarray:
         pitch: pixels a cell.
     """
     shifts = np.abs(np.arange(-_REACH, _REACH + 1))
-    aside = np.maximum(shifts[:, None], shifts) <= max(_HERE, round(_HERE_PIXELS / pitch))
-    return aside | (np.hypot(shifts[:, None], shifts) <= min(_TURNED, _TURNED_PIXELS / pitch))
+    return np.maximum(shifts[:, None], shifts) <= max(_HERE, round(_HERE_PIXELS / pitch))
 
 
 def _places_of(mark: Mark, others: Collection[Mark]) -> np.ndarray:
