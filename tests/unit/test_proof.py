@@ -20,10 +20,16 @@ HOSTILE = "<script>alert(1)</script>\"' onload=x &amp; \x1b[2J\u202e=1+1"
 DRIFT = {"pose": 3.1, "gaze": 5.2, "expression": 0.12, "age": -4.0, "man": 0.05}
 
 
+SAYS = "it was covered, says the report, but the detector's score is 0.81, below 0.5 was expected"
+
+
 def verification(distance: float | None, cosine: float | None = 0.3, verdict: str = "") -> dict:
     """As modules/recognition/verdict.py gives it."""
     if distance is None:
-        return {"verdict": verdict, "reason": "too small: 22 pixels, 40 are needed", "recognisers": [], "drift": None}
+        reason = (
+            "cannot be measured any more: " if verdict == "failed" else ""
+        ) + "too small: 22 pixels, 40 are needed"
+        return {"verdict": verdict, "reason": reason, "recognisers": [], "drift": None}
     said = [
         ("dlib ResNet", distance, 0.5, "distance", distance < 0.5),
         ("FaceRes", cosine, 0.6, "cosine", cosine > 0.6),
@@ -120,6 +126,13 @@ def cells(page: bytes) -> list[list[str]]:
         (
             {"action": "redacted", "verification": verification(None, verdict="failed") | {"of": "result"}},
             "covered",
+        ),
+        (
+            {
+                "action": "redacted",
+                "verification": verification(None, verdict="failed") | {"of": "result", "reason": SAYS},
+            },
+            "covered, but a face is seen",
         ),
         (
             {"verification": {**verification(0.9), "recognisers": verification(0.9)["recognisers"][:1]}},
