@@ -88,6 +88,7 @@ def test_shortcuts_take_less_and_stay_near(model, pictures, tmp_path, shortcut):
     assert 0 < np.abs(short - plain).mean() < 20
 
 
+@pytest.mark.long  # its length is the point: from a folder to the table, by the published way
 def test_photos_of_a_folder_with_a_model_of_ones_own(tmp_path, capsys):
     """What an owner of the published weights runs; it goes on where it was stopped, and knows other photos."""
     photos, out = tmp_path / "photos", tmp_path / "out"
