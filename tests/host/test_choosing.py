@@ -11,6 +11,12 @@ CLICK = """([kind, number]) => document.querySelector(`.face-anon-choose .${kind
 WIDGETS = """(type) => Object.fromEntries(app.rootGraph.nodes.find((node) => node.type === type).widgets.map(
     (widget) => [widget.name, widget.value]))"""
 
+COVER = """() => {
+    const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonAnonymizePhoto");
+    const set = { what: "cover", thorough: false, control_after_generate: "fixed", seed: 5 };
+    for (const widget of node.widgets) if (widget.name in set) widget.value = set[widget.name];
+}"""
+
 
 def run(frontend, server) -> dict:
     history = server.wait(frontend.queue(), timeout=300)
@@ -46,11 +52,7 @@ def photo_graph() -> dict:
 def test_a_click_takes_a_face_out_and_puts_it_back(frontend, server):
     page = frontend.page
     frontend.load(photo_graph())
-    page.evaluate("""() => {
-        const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonAnonymizePhoto");
-        const set = { what: "cover", thorough: false, control_after_generate: "fixed", seed: 5 };
-        for (const widget of node.widgets) if (widget.name in set) widget.value = set[widget.name];
-    }""")
+    page.evaluate(COVER)
     saved = frontend.serialize()
     assert actions(run(frontend, server)) == {"redacted": 5}
     page.wait_for_function("() => document.querySelectorAll('.face-anon-choose .face').length === 5", timeout=20_000)
@@ -88,11 +90,7 @@ def test_a_click_leaves_faces_of_pictures_that_are_not_shown_as_they_were(fronte
     graph["links"] = [[1, 1, 0, 4, 0, "IMAGE"], [2, 2, 4, 3, 0, "FACE_ANON_REPORT"], [3, 4, 0, 2, 0, "IMAGE"]]
     graph["nodes"][1]["inputs"][0]["link"] = 3
     frontend.load(graph)
-    frontend.page.evaluate("""() => {
-        const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonAnonymizePhoto");
-        const set = { what: "cover", thorough: false, control_after_generate: "fixed", seed: 5 };
-        for (const widget of node.widgets) if (widget.name in set) widget.value = set[widget.name];
-    }""")
+    frontend.page.evaluate(COVER)
     assert actions(run(frontend, server)) == {"redacted": 45}
     frontend.page.wait_for_function("() => document.querySelectorAll('.face-anon-choose .face').length === 40")
     frontend.page.evaluate(CLICK, ["face", 3])
@@ -115,11 +113,7 @@ def test_of_a_list_of_photos_the_node_says_that_nobody_is_chosen_by_a_click(fron
                       [4, 5, 0, 2, 0, "IMAGE"]]  # fmt: skip
     graph["nodes"][1]["inputs"][0]["link"] = 4
     frontend.load(graph)
-    frontend.page.evaluate("""() => {
-        const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonAnonymizePhoto");
-        const set = { what: "cover", thorough: false, control_after_generate: "fixed", seed: 5 };
-        for (const widget of node.widgets) if (widget.name in set) widget.value = set[widget.name];
-    }""")
+    frontend.page.evaluate(COVER)
     run(frontend, server)
     frontend.page.wait_for_function("() => document.querySelector('.face-anon-choose p')", timeout=20_000)
     assert "A list of photos" in frontend.page.evaluate("() => document.querySelector('.face-anon-choose').innerText")
