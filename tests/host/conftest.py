@@ -105,6 +105,24 @@ def host_nodes() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def least():
+    """The smallest model that the nodes take, loaded once for all tests that leave it as it is."""
+    from pipeline import load_least
+
+    return load_least()
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """Three crops of a photo, uint8 [3, 64, 64, 3], as large as that model paints them."""
+    from pipeline import LEAST_SIZE, face_images
+
+    from face_anonymizer.modules.evaluation.synthetic_set import to_levels
+
+    return to_levels(face_images(3, LEAST_SIZE))
+
+
+@pytest.fixture(scope="session")
 def short_clip(tmp_path_factory) -> Path:
     """A film of two frames of 320x180 at 29.97 a second with sound: three moving faces of 30 to 50 pixels."""
     import torch

@@ -80,15 +80,20 @@ def test_a_click_takes_a_face_out_and_puts_it_back(frontend, server):
 
 
 def test_a_click_leaves_faces_of_pictures_that_are_not_shown_as_they_were(frontend, server):
-    """A node shows eight pictures of a batch; here are nine, with five faces each."""
+    """A node shows eight pictures of a batch; here are nine small ones, with five faces each."""
     graph = photo_graph()
-    graph["nodes"].append({
-        "id": 4, "type": "RepeatImageBatch", "pos": [200, 400], "size": [200, 80], "widgets_values": [9],
-        "inputs": [{"name": "image", "type": "IMAGE", "link": 1}],
-        "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": [3]}],
-    })  # fmt: skip
-    graph["links"] = [[1, 1, 0, 4, 0, "IMAGE"], [2, 2, 4, 3, 0, "FACE_ANON_REPORT"], [3, 4, 0, 2, 0, "IMAGE"]]
-    graph["nodes"][1]["inputs"][0]["link"] = 3
+    for id, kind, values, link, links in (
+        (4, "ImageScaleBy", ["area", 0.4], 1, [3]),
+        (5, "RepeatImageBatch", [9], 3, [4]),
+    ):
+        graph["nodes"].append({
+            "id": id, "type": kind, "pos": [200, 200 * id], "size": [200, 80], "widgets_values": values,
+            "inputs": [{"name": "image", "type": "IMAGE", "link": link}],
+            "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": links}],
+        })  # fmt: skip
+    graph["links"] = [[1, 1, 0, 4, 0, "IMAGE"], [2, 2, 4, 3, 0, "FACE_ANON_REPORT"], [3, 4, 0, 5, 0, "IMAGE"],
+                      [4, 5, 0, 2, 0, "IMAGE"]]  # fmt: skip
+    graph["nodes"][1]["inputs"][0]["link"] = 4
     frontend.load(graph)
     frontend.page.evaluate(COVER)
     assert actions(run(frontend, server)) == {"redacted": 45}

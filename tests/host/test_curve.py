@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from pipeline import LEAST_SIZE, face_images, least_folder, load_least
+from pipeline import least_folder
 
 from face_anonymizer.modules.evaluation.conditions import Condition
 from face_anonymizer.modules.evaluation.painting import Painter
 from face_anonymizer.modules.evaluation.store import PictureStore
-from face_anonymizer.modules.evaluation.synthetic_set import to_levels
 from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
 from face_anonymizer.nodes.presets import BALANCED, FAST, PAPER, painting_of
 from face_anonymizer.tools.benchmarks import curve, quality_against_cost
@@ -25,26 +25,16 @@ PLAN = [Condition("swap", 0.0, swaps=True), Condition("anonymized_1.25", 1.25)]
 TWO_STEPS = SamplerSettings("euler", "sgm_uniform", 2, guidance_scale=2.0)
 
 
-@pytest.fixture(scope="module")
-def model():
-    return load_least()
-
-
-@pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
-    return to_levels(face_images(3, LEAST_SIZE))
-
-
-def test_it_paints_what_the_evaluation_paints(model, pictures, tmp_path):
+def test_it_paints_what_the_evaluation_paints(least, pictures, tmp_path):
     """The same pixels as scripts/evaluate.py, whose batches are as large; and a second setting reads no face again."""
     encoded = []
 
-    class Watched(type(model)):
+    class Watched(type(least)):
         def encode(self, images):
             encoded.append(len(images))
             return super().encode(images)
 
-    painter = SharedPainter(Watched(*model), pictures, PLAN, batch=2)
+    painter = SharedPainter(Watched(*least), pictures, PLAN, batch=2)
     assert np.isnan(painter.shared_seconds)
     for name, setting in (("two", TWO_STEPS), ("one", SamplerSettings("euler", "sgm_uniform", 1, guidance_scale=1.0))):
         work = painter.paint(setting, PictureStore(tmp_path / name, {}))
@@ -54,19 +44,19 @@ def test_it_paints_what_the_evaluation_paints(model, pictures, tmp_path):
         assert encoded == [2, 2, 1, 1]  # driving images and the swaps' sources, of two people and of one
     assert work.seconds > 0 and painter.shared_seconds > 0
     expected = PictureStore(tmp_path / "expected", {})
-    Painter(model, 0, TWO_STEPS, 2).paint(pictures, pictures, PLAN, expected)
+    Painter(least, 0, TWO_STEPS, 2).paint(pictures, pictures, PLAN, expected)
     shared = PictureStore(tmp_path / "two", {})
     for condition in PLAN:
         difference = shared.read(condition.name, 3).astype(int) - expected.read(condition.name, 3)
         assert np.abs(difference).max() <= 1, condition.name
 
 
-def test_what_is_there_is_not_painted_again(model, pictures, tmp_path):
+def test_what_is_there_is_not_painted_again(least, pictures, tmp_path):
     store = PictureStore(tmp_path / "pictures", {})
-    SharedPainter(model, pictures, PLAN, batch=2).paint(TWO_STEPS, store)
+    SharedPainter(least, pictures, PLAN, batch=2).paint(TWO_STEPS, store)
     whole = store.read("swap", 3)
     store.path("swap", 1).unlink()
-    painter = SharedPainter(model, pictures, PLAN, batch=2)
+    painter = SharedPainter(least, pictures, PLAN, batch=2)
     assert painter.paint(TWO_STEPS, store).faces == 1
     assert np.abs(store.read("swap", 3).astype(int) - whole).max() <= 1
     assert painter.paint(TWO_STEPS, store).faces == 0
@@ -74,17 +64,33 @@ def test_what_is_there_is_not_painted_again(model, pictures, tmp_path):
     assert (tried.faces, tried.halves) == (1, 4)
 
 
+@pytest.fixture(scope="module")
+def painted(least, pictures, tmp_path_factory):
+    """A function that paints two people in six steps with a shortcut, "" for none: the pictures, and what it took."""
+    steps, folder = SamplerSettings("euler", "sgm_uniform", 6, guidance_scale=2.0), tmp_path_factory.mktemp("shortcuts")
+    painter = SharedPainter(least, pictures[:2], PLAN[1:], batch=2)
+
+    def paint(shortcut: str, name: str):
+        store = PictureStore(folder / name, {})
+        work = painter.paint(steps, store, shortcut)
+        return store.read("anonymized_1.25", 2).astype(int), work
+
+    return paint
+
+
+@pytest.fixture(scope="module")
+def plainly(painted):
+    with torch.inference_mode():
+        return painted("", "plainly")
+
+
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
-def test_shortcuts_take_less_and_stay_near(model, pictures, tmp_path, shortcut):
+def test_shortcuts_take_less_and_stay_near(plainly, painted, shortcut):
     """None leaves anything behind on the MODEL."""
-    steps = SamplerSettings("euler", "sgm_uniform", 6, guidance_scale=2.0)
-    painter = SharedPainter(model, pictures[:2], PLAN[1:], batch=2)
-    stores = [PictureStore(tmp_path / name, {}) for name in ("plain", "short", "again")]
-    works = [painter.paint(steps, store, name) for store, name in zip(stores, ("", shortcut, ""), strict=True)]
-    plain, short, again = (store.read("anonymized_1.25", 2).astype(int) for store in stores)
-    assert works[0].halves == works[0].whole == works[2].halves == 24 and np.array_equal(plain, again)
-    whole, halves = {"pooled": (24, 24), "deep": (12, 24)}.get(shortcut, (works[1].halves, works[1].halves))
-    assert (works[1].whole, works[1].halves) == (whole, halves) and works[1].halves <= 24
+    (plain, work), (short, less), (again, same) = plainly, painted(shortcut, shortcut), painted("", f"after {shortcut}")
+    assert work.halves == work.whole == same.halves == 24 and np.array_equal(plain, again)
+    whole, halves = {"pooled": (24, 24), "deep": (12, 24)}.get(shortcut, (less.halves, less.halves))
+    assert (less.whole, less.halves) == (whole, halves) and less.halves <= 24
     assert 0 < np.abs(short - plain).mean() < 20
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pipeline import LEAST_SIZE, face_images, load_least
 
 from face_anonymizer.modules.evaluation import conditions, painting
 from face_anonymizer.modules.evaluation.conditions import Condition
@@ -25,59 +24,49 @@ SAMPLER = SamplerSettings(steps=2, guidance_scale=2.0)
 SEED = 11
 
 
-@pytest.fixture(scope="module")
-def model():
-    return load_least()
-
-
-@pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
-    return to_levels(face_images(3, LEAST_SIZE))
-
-
-def paint(model, pictures, folder: Path, plan, at_once: int = 2) -> PictureStore:
+def paint(least, pictures, folder: Path, plan, at_once: int = 2) -> PictureStore:
     store = PictureStore(folder, {"test": True})
-    painting.Painter(model, SEED, SAMPLER, at_once).paint(pictures, pictures[::-1].copy(), plan, store)
+    painting.Painter(least, SEED, SAMPLER, at_once).paint(pictures, pictures[::-1].copy(), plan, store)
     return store
 
 
-def test_it_paints_what_the_nodes_paint(model, pictures, tmp_path):
+def test_it_paints_what_the_nodes_paint(least, pictures, tmp_path):
     """What is measured is the product: the same pixels as anonymize_crops and swap_crops, in other batches too."""
     plan = [Condition("swap", 0.0, swaps=True), Condition("anonymized_1.25", 1.25)]
-    store = paint(model, pictures, tmp_path / "images", plan)
+    store = paint(least, pictures, tmp_path / "images", plan)
     crops, offsets = torch.from_numpy(pictures).float() / 255, range(3)
-    expected = anonymizer.anonymize_crops(model, crops, offsets, PaintSettings(1.25, SEED, SAMPLER))
+    expected = anonymizer.anonymize_crops(least, crops, offsets, PaintSettings(1.25, SEED, SAMPLER))
     sources = crops[swap_sources(3)]
-    swapped = anonymizer.swap_crops(model, sources, crops, offsets, PaintSettings(0.0, SEED, SAMPLER))
+    swapped = anonymizer.swap_crops(least, sources, crops, offsets, PaintSettings(0.0, SEED, SAMPLER))
     for name, painted in (("anonymized_1.25", expected), ("swap", swapped)):
         difference = np.abs(store.read(name, 3).astype(int) - to_levels(painted))
         assert difference.max() <= 1, name
-    reconstructed = to_levels(painting.reconstruct(model, crops))
+    reconstructed = to_levels(painting.reconstruct(least, crops))
     assert np.abs(store.read(conditions.RECONSTRUCTION, 3).astype(int) - reconstructed).max() <= 1
 
 
-def test_what_is_there_is_not_painted_again(model, pictures, tmp_path):
+def test_what_is_there_is_not_painted_again(least, pictures, tmp_path):
     plan = [Condition("anonymized_0.60", 0.6), Condition("seed_01", 1.25, count=2, seed_step=1)]
-    store = paint(model, pictures, tmp_path / "images", plan)
+    store = paint(least, pictures, tmp_path / "images", plan)
     whole = {name: store.read(name, count) for name, count in (("anonymized_0.60", 3), ("seed_01", 2))}
     assert not store.has("seed_01", 2)
     store.path("anonymized_0.60", 1).unlink()
     times = {file: file.stat().st_mtime_ns for file in store.folder.rglob("*.png")}
-    paint(model, pictures, tmp_path / "images", plan)
+    paint(least, pictures, tmp_path / "images", plan)
     assert {file: file.stat().st_mtime_ns for file in times} == times
     for name, before in whole.items():
         assert np.abs(store.read(name, len(before)).astype(int) - before).max() <= 1, name
 
 
-def test_reductions_are_those_of_the_ablation(model, pictures):
+def test_reductions_are_those_of_the_ablation(least, pictures):
     images, degree = torch.from_numpy(pictures[:2]).float() / 255, 1.25
-    encoded = EncodedImages.of(model, images)
+    encoded = EncodedImages.of(least, images)
     latents, embeds = encoded.latents, encoded.embeds
-    net = model.source_reference_net
-    scaled = encode_image(model.clip_vision, images, degree)
+    net = least.source_reference_net
+    scaled = encode_image(least.clip_vision, images, degree)
 
     def made(reduction: str):
-        return painting.reduced_source(model, encoded, degree, reduction)
+        return painting.reduced_source(least, encoded, degree, reduction)
 
     def same(states, expected) -> bool:
         pairs = zip(states.conditional.values(), expected.conditional.values(), strict=True)

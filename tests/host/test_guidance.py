@@ -16,11 +16,6 @@ from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
 
 
 @pytest.fixture(scope="module")
-def least():
-    return pipeline.load_least()
-
-
-@pytest.fixture(scope="module")
 def inputs(least) -> dict:
     images = pipeline.face_images(1, 64)
     return pipeline.references(least, images, images)

@@ -27,11 +27,6 @@ from face_anonymizer.modules.model.settings import SamplerSettings
 
 
 @pytest.fixture(scope="module")
-def least():
-    return pipeline.load_least()
-
-
-@pytest.fixture(scope="module")
 def images():
     return pipeline.face_images(2, pipeline.LEAST_SIZE)
 

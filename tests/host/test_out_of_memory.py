@@ -19,11 +19,6 @@ FACES = 4
 
 
 @pytest.fixture(scope="module")
-def least():
-    return pipeline.load_least()
-
-
-@pytest.fixture(scope="module")
 def inputs(least):
     images = pipeline.face_images(FACES, 64)
     return pipeline.references(least, images, images)

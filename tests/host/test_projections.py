@@ -30,11 +30,6 @@ ROUNDING = 5e-6  # the rows of x are projected alone: a product of another heigh
 STEPS = 2
 
 
-@pytest.fixture(scope="module")
-def least():
-    return pipeline.load_least()
-
-
 def references_of(least, images: torch.Tensor) -> References:
     inputs = pipeline.references(least, images, images)
     return References(**{name: value for name, value in inputs.items() if name != "model"})
