@@ -123,7 +123,7 @@ def run(server, prompt: dict) -> tuple[np.ndarray | None, dict, list[str]]:
     [
         ("strangers", "tiny", "on", "redacted"),  # it paints no faces: the recognisers let none pass
         ("strangers", "demo", "auto", "anonymized"),
-        ("swap", "demo", "off", "swapped"),
+        pytest.param("swap", "demo", "off", "swapped", marks=pytest.mark.long),  # a swap of two photos stands below
         ("cover", "demo", "auto", "redacted"),
     ],
 )

@@ -6,6 +6,7 @@ What it does by itself is in tests/unit/test_engine.py.
 import golden
 import pytest
 from pipeline import face_images
+from plain_run import rest_is_long
 
 from face_anonymizer.modules.model import checkpoint, loading
 from face_anonymizer.modules.model.diffusers_engine.loading import load_engine
@@ -17,9 +18,10 @@ SEEDS = [3, 2**63 + 5]
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # diffusers' own
 
 
-@pytest.mark.parametrize(
-    "folder, guidance, bound", [(golden.TINY, 1.0, 1e-5), (DEMO, 4.0, 5e-5)], ids=["tiny", "demo, guided"]
-)
+MODELS = [(golden.TINY, 1.0, 1e-5), (DEMO, 4.0, 5e-5)]
+
+
+@pytest.mark.parametrize(("folder", "guidance", "bound"), rest_is_long(MODELS, MODELS[1]), ids=["tiny", "demo, guided"])
 def test_latents_and_pictures_are_comfyuis(folder, guidance, bound):
     """Measured: 1.4e-6 and 1.2e-5 of the largest latent, 0.003 levels."""
     both = model, engine = loading.load_model_folder(folder), load_engine(folder, "cpu")

@@ -11,6 +11,7 @@ import pipeline
 import pytest
 import torch
 from dynamic_vram import dynamic_vram
+from plain_run import rest_is_long
 
 import nodes as host_nodes
 from face_anonymizer import nodes as pack
@@ -62,7 +63,7 @@ def plain(images):
         return run(model, images)
 
 
-@pytest.mark.parametrize("resident", [True, False], ids=["resident", "on a full card"])
+@pytest.mark.parametrize("resident", rest_is_long([True, False], False), ids=["resident", "on a full card"])
 def test_samplers_equal_the_plain_mode(images, plain, resident):
     """And a second run the first: at once where all stays on the card, after an unload where nothing does."""
     with dynamic_vram(resident):
@@ -78,7 +79,7 @@ def test_samplers_equal_the_plain_mode(images, plain, resident):
         assert torch.equal(again[sampler], first[sampler])
 
 
-@pytest.mark.parametrize("folder", [golden.TINY, DEMO], ids=["tiny", "demo"])
+@pytest.mark.parametrize("folder", rest_is_long([golden.TINY, DEMO], golden.TINY), ids=["tiny", "demo"])
 def test_states_equal_the_plain_mode(folder):
     size = checkpoint.read_settings(folder).resolution
     image = pipeline.face_images(1, size)
@@ -156,7 +157,7 @@ def exact(images) -> torch.Tensor:
 
 
 # bf16 is as fp16, and in the plain mode it has its row in test_nodes.py
-@pytest.mark.parametrize("weight_dtype", ["fp32", pytest.param("fp16", marks=pytest.mark.long), "fp8_e4m3fn"])
+@pytest.mark.parametrize("weight_dtype", rest_is_long(["fp32", "fp16", "fp8_e4m3fn"], "fp8_e4m3fn"))
 def test_weight_dtypes_are_as_near_to_full_precision_as_in_the_plain_mode(images, exact, weight_dtype):
     """Not equal: the file's weights stay as they are, in half precision, and some are used without being rounded."""
     expected = swap(pipeline.load_least(weight_dtype), images)

@@ -8,6 +8,7 @@ import comfy.model_management
 import pipeline
 import pytest
 import torch
+from plain_run import rest_is_long
 from pretended_gpu import CONTEXT, DEVICE, GIB, Card, Fault, pretended
 from pretended_way import check_pictures, check_whole_way, model_folder
 
@@ -42,7 +43,7 @@ def test_the_whole_way_at_full_width(case):
     check_whole_way(*FULL_WIDTH[case], folder=model_folder(fewer_layers=True), steps=1)
 
 
-@pytest.mark.parametrize("case", LEAST)
+@pytest.mark.parametrize("case", rest_is_long(LEAST, "fp8, gpu-only", "Apple, smallest"))
 def test_the_whole_way_of_the_smallest_model(case):
     check_whole_way(*LEAST[case], folder=pipeline.least_folder(), size=64, steps=1)
 

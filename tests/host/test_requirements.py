@@ -11,6 +11,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+# Most of it is imports of all there is; what the nodes import is read off their files in tests/unit/test_package.py.
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 BEYOND = {"accelerate", "diffusers", "matplotlib", "playwright", "pytest", "tensorboard"}  # tests/requirements.txt
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from pipeline import face_images
+from plain_run import rest_is_long
 
 from face_anonymizer.modules.model import checkpoint, ddpm, loading
 from face_anonymizer.modules.model.attention import ReferenceAttention
@@ -118,7 +119,10 @@ def test_encoders():
     report("embedding", golden.relative(encoders.embeds(encoders.clip_input(pictures)), theirs))
 
 
-@pytest.mark.parametrize(("routing", "prediction"), zip(ROUTINGS, ("v_prediction", "epsilon"), strict=True))
+MODELS = list(zip(ROUTINGS, ("v_prediction", "epsilon"), strict=True))
+
+
+@pytest.mark.parametrize(("routing", "prediction"), rest_is_long(MODELS, MODELS[0]))
 def test_exported_model_is_loaded_and_sampled(tmp_path, routing, prediction):
     """What validation shows of a training is what the sampler node makes of its model folder."""
     networks = load_networks([golden.TINY / name for name in checkpoint.NETWORKS], routing, ATTENTION)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from comfy_api.latest import InputImpl
 from PIL import Image
+from plain_run import rest_is_long
 
 from face_anonymizer.modules.runs.client import PromptFailed
 from face_anonymizer.modules.runs.server import PACK_NAME
@@ -134,7 +135,7 @@ def test_opens_without_a_complaint_to_be_read_and_its_api_export_is_current(fron
     assert frontend.errors() == []
 
 
-@pytest.mark.parametrize("size", [(1920, 1080), (1280, 800)])
+@pytest.mark.parametrize("size", [pytest.param((1920, 1080), marks=pytest.mark.long), (1280, 800)])
 def test_the_widest_graph_opens_whole_on_other_screens_and_a_view_that_was_moved_stays(frontend, size):
     try:
         frontend.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
@@ -210,9 +211,11 @@ def test_a_picture_without_a_face_is_a_warning_above_the_graph(frontend, server)
     frontend.page.wait_for_function(AT_WORDS, arg="No face found: the picture is unchanged", timeout=20_000)
 
 
-@pytest.mark.parametrize(
-    "name", ["anonymize_photo", "anonymize_with_ksampler", "anonymize_chosen_faces", "redact_photo", "swap_faces"]
-)
+PHOTOS = ["anonymize_photo", "anonymize_with_ksampler", "anonymize_chosen_faces", "redact_photo", "swap_faces"]
+
+
+# the nodes of the others have tests of their own, and that all open as their prompts say stands above
+@pytest.mark.parametrize("name", rest_is_long(PHOTOS, "anonymize_photo", "anonymize_with_ksampler", "redact_photo"))
 def test_faces_change_and_the_rest_does_not(opened, server, name, photo):
     frontend = opened(name, photo)
     history, after = run(frontend, server)
@@ -243,7 +246,9 @@ def test_each_face_is_verified_and_what_did_not_pass_is_covered(opened, server, 
     assert frontend.errors() == []
 
 
-@pytest.mark.parametrize("name", ["anonymize_video", "anonymize_long_video", "redact_video"])
+@pytest.mark.parametrize(
+    "name", rest_is_long(["anonymize_video", "anonymize_long_video", "redact_video"], "anonymize_long_video")
+)
 def test_every_frame_of_a_clip_changes_and_its_sound_stays(opened, server, name, photo, short_clip, tmp_path):
     frontend = opened(name, photo, steps=1)
     prompt = frontend.to_api()
@@ -280,6 +285,7 @@ def test_an_aligned_face_is_painted_whole(opened, server, photo):
     assert (np.abs(after - before).max(axis=2) > 8).mean() > 0.9
 
 
+@pytest.mark.long  # a group is painted in test_demo.py
 def test_several_faces_each_change(opened, server, tmp_path, photo):
     head = Image.open(photo).resize((100, 115), box=(26, 0, 176, 172))
     group = Image.new("RGB", (305, 160), (70, 90, 110))

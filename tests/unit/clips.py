@@ -18,7 +18,20 @@ def picture(number: int, width: int, height: int) -> np.ndarray:
     return (128 + 90 * waves).astype(np.uint8)
 
 
-def make_clip(
+_made: dict[tuple, bytes] = {}
+
+
+def make_clip(path: Path, *how, **options) -> str:
+    """A clip as `_write_clip` writes it, encoded once in a process for each suffix and each set of options."""
+    made = (path.suffix, repr((how, options)))
+    if made not in _made:
+        _write_clip(path, *how, **options)
+        _made[made] = path.read_bytes()
+    path.write_bytes(_made[made])
+    return str(path)
+
+
+def _write_clip(
     path: Path,
     frames: int = 23,
     size: tuple[int, int] = (160, 96),
@@ -32,7 +45,7 @@ def make_clip(
     aspect: Fraction = Fraction(1),
     colours: tuple[int, int, int, int] | None = None,
     options: dict | None = None,
-) -> str:
+) -> None:
     """A clip with metadata that tell SECRET. times: of the frames, in ticks of time_base; each lasts to the next.
 
     colours: AVColorSpace, AVColorRange, AVColorPrimaries and AVColorTransferCharacteristic.
@@ -67,7 +80,6 @@ def make_clip(
             output.mux(packet)
         for pitch, track in enumerate(tracks, 1):
             _add_sound(output, track, float((times[-1] + 1) * time_base), pitch)
-    return str(path)
 
 
 def _add_sound(output, track, seconds: float, pitch: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from clips import make_clip
 from PIL import Image
+from plain_run import rest_is_long
 from pretended_device import OnCard, pretended_device
 
 from face_anonymizer.modules.evaluation.synthetic_backend import SyntheticBackend
@@ -129,7 +130,9 @@ def searched(request):
     return images, expected
 
 
-@pytest.mark.parametrize("gpu_only", [False, True], ids=["pictures on the CPU", "pictures on the card"])
+@pytest.mark.parametrize(
+    "gpu_only", rest_is_long([False, True], True), ids=["pictures on the CPU", "pictures on the card"]
+)
 def test_detection(searched, gpu_only):
     """With points refined, thorough and turned: every way to a face."""
     images, expected = searched
@@ -142,7 +145,10 @@ def test_detection(searched, gpu_only):
         assert np.array_equal(ours.box, theirs.box) and np.array_equal(ours.points, theirs.points)
 
 
-@pytest.mark.parametrize(("region", "channels"), [*zip(REGIONS, (3, 1, 4), strict=True)])
+PASTED = list(zip(REGIONS, (3, 1, 4), strict=True))
+
+
+@pytest.mark.parametrize(("region", "channels"), rest_is_long(PASTED, *PASTED[:2]))
 def test_crop_and_paste(found, region, channels):
     """Crops come back from the model on the intermediate device, which need not be that of the picture."""
     images = smooth(200, 300, channels)

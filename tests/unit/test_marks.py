@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFilter
+from plain_run import rest_is_long
 
 from face_anonymizer.modules.faces import marks
 from face_anonymizer.modules.faces.alignment import check_faces
@@ -99,7 +100,7 @@ def test_who_turned_where_he_stands_is_covered_there(pair, faces):
     assert marks.first_moved(step(pair[0], faces.faces[0].box, (4, 0), 15, 1.0), faces, 0) is None
 
 
-@pytest.mark.parametrize("width", [90, 120, 150])
+@pytest.mark.parametrize("width", rest_is_long([90, 120, 150], 90))
 def test_small_faces_may_lie_three_pixels_aside(pair, width):
     size = [width * HEIGHT // WIDTH, width]
     small = torch.nn.functional.interpolate(pair[0].movedim(-1, 0)[None], size, mode="area")[0].movedim(0, -1)

@@ -1,11 +1,13 @@
 """Pasting with a region, kept parts, a protect mask: what changes, what stays, and no seam."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from plain_run import rest_is_long
 from safetensors.numpy import load_file
 
 from face_anonymizer.modules.faces.alignment import crop_faces
@@ -52,11 +54,11 @@ def across(image, mask, level):
 # Largest of 60 ratios in tools/benchmarks/paste.py: 1.02.
 @pytest.mark.parametrize(
     ("region", "scale"),
-    [
-        *((region, scale) for region in REGIONS for scale in (0.2, 1, 4)),
+    rest_is_long(
+        itertools.product(REGIONS, (0.2, 1, 4, 8)),
+        *itertools.product(REGIONS, (0.2, 1)),
         ("crop", 8),
-        *(pytest.param(region, 8, marks=pytest.mark.long) for region in REGIONS if region != "crop"),
-    ],
+    ),
 )
 def test_an_unchanged_crop_leaves_no_seam(astronaut, region, scale):
     picture = enlarged(astronaut[:, :256, 96:352], scale)

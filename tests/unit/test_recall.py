@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from plain_run import rest_is_long
 
 from face_anonymizer.modules.faces.boxes import overlapping, suppress
 from face_anonymizer.modules.faces.detect import detection, tiles, turned
@@ -123,7 +124,7 @@ def test_what_is_as_large_as_a_face_and_has_two_levels_more_is_not_flat(x):
     assert not tiles.is_flat(levels(wall))
 
 
-@pytest.mark.parametrize("contrast", [4, 255])
+@pytest.mark.parametrize("contrast", rest_is_long([4, 255], 4))
 def test_flat_tiles_are_not_looked_at_and_no_face_is_lost(networks, original, monkeypatch, contrast):
     """CenterFace sees a face of four levels of contrast, too."""
     monkeypatch.setattr(tiles, "_CORE", 160)
@@ -223,7 +224,7 @@ def test_tiny_faces_in_a_large_picture(networks, original, only_tiles_around):
         assert math.hypot(middle[0] - x, middle[1] - y) < size / 4
 
 
-@pytest.mark.parametrize(("x", "degrees"), [(2, 0), (2, 180), (118, 90)])
+@pytest.mark.parametrize(("x", "degrees"), rest_is_long([(2, 0), (2, 180), (118, 90)], (2, 180), (118, 90)))
 def test_a_small_turned_face_cut_by_the_border(networks, original, x, degrees):
     canvas = Image.new("RGB", (120, 100), GREY)
     paste(canvas, original, (x, 50), 24, degrees)  # 0.42 of it are outside

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from plain_run import rest_is_long
 from safetensors.torch import load_file
 from test_training_state import full_disk
 from training_sets import TINY, make_set, read_log, settings_for, train
@@ -147,7 +148,7 @@ def test_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatc
     assert [line["step"] for line in read_log(settings.output)] == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", rest_is_long([0, 1], 1))
 def test_picture_that_breaks_later_costs_no_step(tmp_path, workers):
     data = make_set(tmp_path / "set", 6)
     settings = settings_for(tmp_path, data, steps=6, batch=1, cache=False, workers=workers)
