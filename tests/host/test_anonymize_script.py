@@ -17,6 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "assets" / "astronaut.jpg"
 
 
+# Their run starts a ComfyUI of its own, which takes longer than all else here. A plain run has its parts: a stand-in
+# that is started (tests/unit/test_command_start.py), commands on the server of the tests (test_folder_runs.py), whole
+# runs in this process (tests/unit/test_folder_run_without_comfyui.py), and both engines side by side
+# (test_diffusers_engine.py).
+with_its_own_comfyui = pytest.mark.long
+
+
 def anonymize(*arguments) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "scripts" / "anonymize.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "COLUMNS": "120"})
@@ -36,6 +43,7 @@ def done(tmp_path_factory):
     return folder, run
 
 
+@with_its_own_comfyui
 def test_table_warning_and_status(done):
     _, run = done
     assert run.returncode == 1, run.stderr
@@ -49,6 +57,7 @@ def test_table_warning_and_status(done):
     assert "failed" in rows["broken.jpg"] and "truncated" in run.stderr
 
 
+@with_its_own_comfyui
 def test_pictures(done):
     folder, _ = done
     assert sorted(file.name for file in (folder / "out").iterdir()) == [
@@ -69,6 +78,7 @@ def test_pictures(done):
     assert (sky == (90, 120, 200)).all()
 
 
+@with_its_own_comfyui
 def test_without_comfyui_it_is_the_same_picture_and_the_same_report(done, tmp_path):
     """But for rounding; and what results are marked with."""
     folder, _ = done
@@ -94,6 +104,7 @@ def test_without_comfyui_it_is_the_same_picture_and_the_same_report(done, tmp_pa
         assert all(file[key] == theirs[name][key] for key in file if key not in (*own, "faces"))
 
 
+@with_its_own_comfyui
 def test_results_carry_no_metadata(done):
     folder, _ = done
     for file in (folder / "out").glob("*.png"):
@@ -101,6 +112,7 @@ def test_results_carry_no_metadata(done):
         assert b"Secret" not in file.read_bytes() and set(Image.open(file).info) <= {"XML:com.adobe.xmp", "xmp"}
 
 
+@with_its_own_comfyui
 def test_nothing_is_overwritten(done):
     folder, _ = done
     result = folder / "out" / "sky_anonymized.png"

@@ -64,6 +64,7 @@ LOADED = """() => app.rootGraph.nodes.filter((node) => node.type === "LoadImage"
     .map((node) => node.widgets.find((widget) => widget.name === "image").value)"""
 
 
+@pytest.mark.long  # that its prompt is the graph inside stands above, and an app of the same nodes is run below
 def test_a_blueprint_runs_as_one_node(frontend, server):
     """Without the thorough search, which its widget, one of a node inside, turns off."""
     frontend.page.evaluate(ADD, "Cover Faces")

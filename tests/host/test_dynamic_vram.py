@@ -215,6 +215,7 @@ def test_the_host_makes_the_network_anew_without_dynamic_vram(images):
         assert golden.relative(ksampler(plain_unet, inputs), ksampler(model.unet, inputs)) < 1e-6
 
 
+@pytest.mark.long  # as in the plain mode, in test_nodes.py
 def test_memory_returns_to_its_baseline(images):
     def held():
         comfy.model_management.unload_all_models()

@@ -48,10 +48,9 @@ def test_the_whole_way_of_the_smallest_model(case):
     check_whole_way(*LEAST[case], folder=pipeline.least_folder(), size=64, steps=1)
 
 
-# Apple's cards refuse what NVIDIA's and Intel's refuse, and more
-@pytest.mark.parametrize(
-    "card", [pytest.param(Card(), marks=pytest.mark.long), Card(kind="mps", gpu_only=True)], ids=str
-)
+# Apple's cards refuse what NVIDIA's and Intel's refuse, and more. Without nodes: tests/unit/test_devices.py
+@pytest.mark.long
+@pytest.mark.parametrize("card", [Card(), Card(kind="mps", gpu_only=True)], ids=str)
 def test_faces_are_found_followed_pasted_and_covered(card):
     check_pictures(card)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from plain_run import rest_is_long
 
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
@@ -147,6 +148,7 @@ def test_a_small_face_is_open_however_it_is_turned(photo, change):
     assert len(output[2]) == 1 and output[3].entries[0].verification["of"] == "result", output.ui["text"]
 
 
+@pytest.mark.long  # tests/unit/test_clip_people.py has the same without nodes
 def test_frames_of_a_clip_are_held_against_all_its_people(photo, stranger):
     """A result in the first frame is another picture of the person of the second: Paste Faces looks at the clip."""
     shown = []
@@ -227,7 +229,10 @@ def test_the_reader_leaves_nothing_loaded(photo, stranger):
     assert comfy.model_management.loaded_models() == []
 
 
-@pytest.mark.parametrize("name", ["api_magnific_image_relight", "api_grok_imagine_image_quality_image_edit"])
+PEOPLE = ["api_magnific_image_relight", "api_grok_imagine_image_quality_image_edit"]
+
+
+@pytest.mark.parametrize("name", rest_is_long(PEOPLE, PEOPLE[0]))
 def test_one_person_in_two_pictures_is_no_stranger(name):
     """Generated people of ComfyUI's own template pictures, shown twice: in other light, with other hair and props."""
     network, reader = load_face_networks(), FaceReader()

@@ -215,7 +215,7 @@ PHOTOS = ["anonymize_photo", "anonymize_with_ksampler", "anonymize_chosen_faces"
 
 
 # the nodes of the others have tests of their own, and that all open as their prompts say stands above
-@pytest.mark.parametrize("name", rest_is_long(PHOTOS, "anonymize_photo", "anonymize_with_ksampler", "redact_photo"))
+@pytest.mark.parametrize("name", rest_is_long(PHOTOS, "anonymize_photo", "redact_photo"))
 def test_faces_change_and_the_rest_does_not(opened, server, name, photo):
     frontend = opened(name, photo)
     history, after = run(frontend, server)

@@ -55,6 +55,7 @@ def test_many_missed_detections(truth, seed):
     assert judgement.switches == 0 and judgement.uncovered == 0 and judgement.jitter_px < 0.6
 
 
+@pytest.mark.long  # detections that are simulated stand above
 def test_real_detections_of_a_crossing(truth):
     frames = range(20, 49, 4)
     corner = np.array([80.0, 40.0])
