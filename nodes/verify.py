@@ -10,6 +10,7 @@ from ..modules.faces.drawing import RIGHT, UNKNOWN, WRONG, Colour, draw_words
 from ..modules.faces.outcomes import FOUND, REDACTED, SWAPPED
 from ..modules.faces.paste.masks import FaceShapes
 from ..modules.faces.paste.redaction import cover
+from ..modules.faces.paste.repaint import painted_over
 from ..modules.faces.report import Report, report_faces
 from ..modules.faces.settings import RedactSettings
 from ..modules.faces.traces import by_image, open_faces
@@ -61,18 +62,18 @@ class FaceAnonVerifyFaces(io.ComfyNode):
     def execute(cls, before, after, faces, report=None) -> io.NodeOutput:
         _check_order(before, after, report)
         faces = faces if report is None else report.as_known(faces)
-        actions = [None] * len(faces) if report is None else report.actions_of(faces)
-        covered = _places(actions, REDACTED)
-        traces = report.traces if report is not None and _is_about(report, (before, after), faces) else None
+        known, told, shown = faces, Told(), {}
         # a report of other pictures is refused below
-        shown = {} if traces is None else uncovered(before, after, faces, covered, traces=traces, find=looker())
-        verified = verify_faces(
-            *(before, after, faces, face_reader()),
-            told=Told(covered - shown.keys(), _places(actions, SWAPPED), traces or ()),
-            progress=step_progress(len(before)),
-        )
+        if report is not None and _is_about(report, (before, after), faces):
+            known = report.as_known(faces, before)
+            actions = report.actions_of(known)
+            covered = _places(actions, REDACTED)
+            shown = uncovered(before, after, known, covered, traces=report.traces, find=looker())
+            painted = painted_over(before, known, report)
+            told = Told(covered - shown.keys(), _places(actions, SWAPPED), report.traces, painted)
+        verified = verify_faces(before, after, faces, face_reader(), told=told, progress=step_progress(len(before)))
         verified = not_covered(verified, shown)
-        done = _enriched(report, faces, verified, drawn_faces_note(models_upstream(cls, "after")))
+        done = _enriched(report, known, verified, drawn_faces_note(models_upstream(cls, "after")))
         failed = _parted(faces, verified.failed)
         preview = draw_words(after, faces, [_word(one) for one in verified.verifications])
         shown = show_report(cls, done, _figures(faces, verified)) | show_pictures(cls, preview)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from .notes import Key
 from .outcomes import box_of
 from .types import Face, Faces
 
-SAME_PLACE = 0.5  # intersection over union of the boxes of a face that was found anew where it had been changed
+SAME_PLACE = 0.5  # intersection over union of the boxes of a face that is changed anew, or found on what was made of it
 SAME_BOX = 0.8  # of one that was found anew in the very picture: no two faces are so close
 
 
@@ -40,12 +41,29 @@ def at_its_place(key: Key, known: Iterable[Key], least: float) -> Key | None:
     return near[best] if overlaps[best] >= least else None
 
 
-def in_known_boxes(faces: Faces, known: Collection[Key]) -> Faces:
+def found_again(key: Key, known: Collection[Key], made: Collection[Key]) -> Key | None:
+    """The face of an earlier step that a face is which this one left as it came; None where there is none.
+
+    A stranger's face has another box than the one in whose place it was painted.
+
+    Args:
+        key: of the face.
+        known: the faces of the earlier step that it may be.
+        made: those that the picture shows as that step made them.
+    """
+    return at_its_place(key, sorted(known), SAME_BOX) or at_its_place(key, sorted(set(known) & set(made)), SAME_PLACE)
+
+
+def in_known_boxes(
+    faces: Faces, known: Collection[Key], made: Collection[Key] = (), renamed: Mapping[Key, Key] = MappingProxyType({})
+) -> Faces:
     """Faces of a picture with the boxes by which a report of it knows them, so that none of them is two.
 
     Args:
         faces: of the same pictures.
         known: the faces of the report. Of a face that is none of them the box stays.
+        made: those that the picture in which the faces were found shows as the report's steps made them.
+        renamed: how faces of the report were known before they were found anew -> how they are known now.
     """
     told = set(known)
     left = by_picture(told - {(face.image_index, box_of(face)) for face in (*faces.faces, *faces.kept)})
@@ -53,7 +71,8 @@ def in_known_boxes(faces: Faces, known: Collection[Key]) -> Faces:
     def known_as(face: Face) -> Face:
         key = face.image_index, box_of(face)
         near = left.get(key[0], set())
-        if key in told or (found := at_its_place(key, sorted(near), SAME_BOX)) is None:
+        found = renamed[key] if renamed.get(key) in near else found_again(key, near, made)
+        if key in told or found is None:
             return face
         near.remove(found)
         return replace(face, box=np.array(found[1]))

@@ -65,7 +65,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from .fingerprint import Fingerprint, join_fingerprints
-from .known_faces import SAME_BOX, SAME_PLACE, at_its_place, by_picture, in_known_boxes
+from .known_faces import SAME_PLACE, at_its_place, by_picture, found_again, in_known_boxes
 from .notes import Doubt, joined, moved, settled
 from .originals import Remembered
 from .outcomes import (
@@ -88,7 +88,19 @@ from .outcomes import (
 )
 from .report_checks import check_pictures, refuse_originals
 from .report_text import text_of
-from .traces import Key, Trace, View, by_image, join_traces, join_views, open_faces, some_views, take_traces, take_views
+from .traces import (
+    Key,
+    Trace,
+    View,
+    by_image,
+    join_traces,
+    join_views,
+    made_faces,
+    open_faces,
+    some_views,
+    take_traces,
+    take_views,
+)
 from .types import Face, Faces
 
 SCHEMA = "face-anonymizer/report/1"
@@ -199,13 +211,19 @@ class Report:
             ValueError: as after.
         """
         traces = by_image(earlier.traces) if earlier is not None else {}
-        return self.after(earlier, open_faces(before, traces), open_faces(after, traces))
+        return self.after(earlier, open_faces(before, traces), open_faces(after, traces), made_faces(before, traces))
 
     def noting(self, *notes: str) -> Report:
         """This report with more for the user to know, a line each."""
         return replace(self, notes=(*self.notes, *notes))
 
-    def after(self, earlier: Report | None, were_open: Collection[Key] = (), are_open: Collection[Key] = ()) -> Report:
+    def after(
+        self,
+        earlier: Report | None,
+        were_open: Collection[Key] = (),
+        are_open: Collection[Key] = (),
+        were_made: Collection[Key] = (),
+    ) -> Report:
         """This report as the next chapter of an earlier one of the same pictures.
 
         A face of both, known by its picture and box, or found once more at about its place, has what this one did to
@@ -217,6 +235,7 @@ class Report:
             earlier: the report so far; None: there is none.
             were_open: faces that the pictures of this report's step showed as they were before the earlier one.
             are_open: faces that its result shows so.
+            were_made: faces that the pictures of this report's step showed as the earlier one had made them.
 
         Raises:
             ValueError: the earlier report is about other pictures, or of a step whose pictures this one did not get.
@@ -238,15 +257,19 @@ class Report:
         changed, unseen = self.changed, by_picture(set(latest) - {(entry.image, entry.box) for entry in self.entries})
         for entry in self.entries:
             key, near = (entry.image, entry.box), unseen.get(entry.image, set())
-            least = SAME_PLACE if entry.action in CHANGED else SAME_BOX
-            if key not in latest and (found_before := at_its_place(key, sorted(near), least)) is not None:
+            is_changed, found_before = entry.action in CHANGED, None
+            if key not in latest:
+                found_before = (
+                    at_its_place(key, sorted(near), SAME_PLACE) if is_changed else found_again(key, near, were_made)
+                )
+            if found_before is not None:
                 near.remove(found_before)
-                if entry.action in CHANGED:
+                if is_changed:
                     latest[key] = latest.pop(found_before)  # it was found anew in the picture that had been changed
                     changed.add(found_before)
                 else:
                     key, entry = found_before, replace(entry, box=found_before[1])
-            if key not in latest or entry.action in CHANGED or tells_more(entry, latest[key]):
+            if key not in latest or is_changed or tells_more(entry, latest[key]):
                 latest[key] = with_story(entry, latest.get(key))
         return replace(
             self,
@@ -258,13 +281,20 @@ class Report:
             views=join_views(earlier.views, self.views),
         )
 
-    def as_known(self, faces: Faces) -> Faces:
+    def as_known(self, faces: Faces, before: torch.Tensor | None = None) -> Faces:
         """These faces, each with the box by which this report knows it, be that a little another one.
 
         Args:
             faces: of the same pictures.
+            before: float [B, H, W, C], 0..1, in which they were found, of the size of this report's; None: not known.
         """
-        return in_known_boxes(faces, {(entry.image, entry.box) for entry in self.entries})
+        known = {(entry.image, entry.box) for entry in self.entries}
+        if before is None:
+            return in_known_boxes(faces, known)
+        made, named = made_faces(before, by_image(self.traces)), sorted(known)
+        earlier = {trace.key for trace in self.traces} - known  # of faces that a later step found anew
+        renamed = {key: now for key in earlier if (now := at_its_place(key, named, SAME_PLACE)) is not None}
+        return in_known_boxes(faces, known, made, renamed)
 
     def actions_of(self, faces: Faces) -> list[str | None]:
         """What was done to each of these faces, which are known by picture and box; None: nothing is said of it."""

@@ -165,6 +165,20 @@ def open_faces(images: torch.Tensor, traces: Mapping[int, list[Trace]], first: i
     }
 
 
+def made_faces(images: torch.Tensor, traces: Mapping[int, list[Trace]], first: int = 0) -> set[Key]:
+    """The faces that pictures show as the step made them that changed them.
+
+    Args:
+        images, traces, first: as for open_faces.
+    """
+    return {
+        trace.key
+        for index, image in enumerate(images)
+        for trace in traces.get(first + index, ())
+        if shows_result(image, trace)
+    }
+
+
 def shows_original(image: torch.Tensor, trace: Trace) -> bool:
     """Whether a picture shows rather what was before than what came after, apart from a gain and an offset."""
     return _shows(image, trace, trace.before, trace.after, 1.0)

@@ -6,7 +6,7 @@ in lines or turned into its negative is a stranger to them; the look that Paste 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
@@ -25,17 +25,21 @@ _LIKE = 0.4  # with the original, from which on it is no cover but the face, mad
 _OF_INNER, _OF_OVAL = 0.98, 0.8  # shares that show the colour
 
 
-def sights_of(before: torch.Tensor, after: torch.Tensor, faces: Faces) -> list[Sight]:
+def sights_of(before: torch.Tensor, after: torch.Tensor, faces: Faces, repainted: Collection[int] = ()) -> list[Sight]:
     """The faces of pictures as the look sees them, one a face; their placements carry no crop.
 
     Args:
         before: float [B, H, W, C], 0..1.
         after: float [B, H, W, C], of the same size.
         faces: of these pictures.
+        repainted: places of those whose originals are what they remember, and not what `before` shows.
     """
     members = remember_faces(before, faces)
     nothing = before.new_zeros((0, 0, 3))
-    return [Sight(Placement(before[face.image_index], nothing, face), after[face.image_index]) for face in members]
+    return [
+        Sight(Placement(before[face.image_index], nothing, face, i in repainted), after[face.image_index])
+        for i, face in enumerate(members)
+    ]
 
 
 def own_originals(sights: Sequence[Sight]) -> dict[int, str]:

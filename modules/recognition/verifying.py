@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import torch
 
-from ..faces.alignment import check_faces
+from ..faces.alignment import check_faces, remember_faces
+from ..faces.originals import as_colours
+from ..faces.paste.repaint import with_originals
 from ..faces.paste.verdicts import Sight
 from ..faces.traces import Trace, shows_original
 from ..faces.types import Faces
-from .earlier import CHANGED_BEFORE, EarlierPeople, Somebody
+from .earlier import CHANGED_BEFORE, EarlierPeople, Somebody, read_remembered
 from .pairs import Pair, Read, against_first, read_pairs
 from .pixels import others_originals, own_originals, sights_of
-from .reading import NO_FACE
+from .reading import NO_FACE, Reading
 from .settings import ReaderSettings
 from .together import compare_faces, compare_with_clip, verify_tracks
 from .verdict import FAILED, SAME_PERSON, Verification
@@ -34,11 +36,14 @@ class Told:
         swapped: places of faces that got another person's on purpose: several may have one.
         earlier: what the reports of earlier steps remember of these pictures: where `before` shows already what became
             of a face, it is still somebody whom no result may show.
+        painted: places of faces that `before` shows as an earlier step painted them: what was there at first is their
+            original, and the stranger may stay.
     """
 
     covered: Collection[int] = ()
     swapped: Collection[int] = ()
     earlier: Sequence[Trace] = ()
+    painted: Mapping[int, Trace] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,12 @@ def verify_faces(
         part = unmarked.window(start, stop)
         if len(part):
             places = [i for i, face in enumerate(faces) if start <= face.image_index < stop]
-            found = read_pairs(read(before[start:stop], part), after[start:stop], part, read, settings)
+            painted = {row: told.painted[i] for row, i in enumerate(places) if i in told.painted}
+            part = with_originals(remember_faces(before[start:stop], part), painted)
+            firsts = _firsts_of(read(before[start:stop], part), part, painted, read, settings)
+            found = read_pairs(firsts, after[start:stop], part, read, settings)
             # what a face shows is large: a film's are let go with their pictures
-            sights = sights_of(before[start:stop], after[start:stop], part)
+            sights = sights_of(before[start:stop], after[start:stop], part, painted)
             for place, pair, sight in zip(places, found, sights, strict=True):
                 known[place] = replace(pair, verification=against_first(sight, pair, read, settings))
             look.add(places, sights)
@@ -170,6 +178,21 @@ class _Look:
         for at, why in others_originals([sight for _, sight in self._left], judged).items():
             self._found.setdefault(places[at], why)
         self._left = []
+
+
+def _firsts_of(
+    befores: Sequence[Reading], faces: Faces, painted: Collection[int], read: Read, settings: ReaderSettings
+) -> list[Reading]:
+    """The readings of originals, of which those that an earlier step painted over are read off what is remembered.
+
+    What is remembered of a face that is too small to be read is enlarged, and no more than that.
+    """
+    firsts = list(befores)
+    for row in painted:
+        face = faces.faces[row]
+        if face.original is not None and face.size >= settings.min_size:
+            firsts[row] = read_remembered(as_colours(face.original), read)
+    return firsts
 
 
 def _is_seen(before: torch.Tensor, trace: Trace) -> bool:

@@ -28,7 +28,7 @@ from ..faces.paste.paste_or_redact import replace_faces
 from ..faces.report import Report, join_reports, report_faces
 from ..faces.report_checks import refuse_originals
 from ..faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
-from ..faces.traces import by_image, open_faces
+from ..faces.traces import by_image, made_faces, open_faces
 from ..faces.track.following import follow_faces
 from ..faces.types import Faces
 from ..model.engine import Engine
@@ -292,7 +292,7 @@ class ClipJobs:
         earlier = clip.earlier
         report_faces(faces, FOUND).after(earlier)  # raises for a report of another video
         traces = by_image(earlier.traces) if earlier is not None else {}
-        were_open, are_open = set(), set()
+        were_open, are_open, were_made = set(), set(), set()
         parts: list[Report] = []
 
         def change_chunk(frames: torch.Tensor, first: int) -> torch.Tensor:
@@ -301,6 +301,7 @@ class ClipJobs:
             check_faces(frames, part, first)  # also where none is: another video is known by its first frames
             report = report_faces(part, FOUND)
             before = open_faces(frames, traces, first)
+            were_made.update(made_faces(frames, traces, first))
             if len(part):
                 frames, report = change(frames, part, first)
             report = report.shifted(first, faces.image_count)
@@ -323,7 +324,7 @@ class ClipJobs:
         report = join_reports(parts, faces.image_count, faces.height, faces.width)
         notes = (f"left out: {', '.join(written.left_out)}",) if written.left_out else ()
         report = replace(report, incomplete="; ".join(written.problems), notes=(*report.notes, *notes))
-        return target, report.after(earlier, were_open, are_open)
+        return target, report.after(earlier, were_open, are_open, were_made)
 
     def _crops_at(self, clip: Clip, faces: Faces, places: list[int], size: int) -> torch.Tensor:
         """Crops of the faces at these places of `faces`, in the order of `places`."""

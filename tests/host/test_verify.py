@@ -182,6 +182,18 @@ def test_the_first_original_is_who_must_not_come_back(photo, stranger, fixtures)
     assert again[2].count() == {"redacted": 1} and "same person: dlib's distance" in again.ui["text"][0]
 
 
+def test_a_stranger_whom_an_earlier_step_painted_may_stay(photo, stranger):
+    """`before` shows the stranger: who was there at first is told by the report."""
+    images, _, faces = photo
+    pasted, _, report = pack.FaceAnonPasteFaces.execute(images, faces, stranger, verify="on").result
+    anew = pack.FaceAnonDetectFaces.execute(pasted, max_faces=1)[0]
+    alone = pack.FaceAnonVerifyFaces.execute(pasted, pasted, anew)
+    assert len(alone[2]) == 1, "without the report nobody knows that this is a stranger"
+    said = pack.FaceAnonVerifyFaces.execute(pasted, pasted, anew, report)
+    (entry,) = said[3].entries
+    assert entry.action == "anonymized" and entry.verification["verdict"] == "stranger" and len(said[2]) == 0
+
+
 def test_before_and_after_the_wrong_way_round_are_refused(photo, stranger):
     images, _, faces = photo
     pasted = pack.FaceAnonPasteFaces.execute(images, faces, stranger).result

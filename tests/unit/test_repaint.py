@@ -7,8 +7,12 @@ import pytest
 import torch
 
 from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.boxes import iou
+from face_anonymizer.modules.faces.outcomes import FOUND, KEPT, box_of
 from face_anonymizer.modules.faces.paste.look import Look
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
+from face_anonymizer.modules.faces.paste.repaint import painted_over
+from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.types import BOX_ONLY, Face, Faces
 
 BOX = (40.0, 30.0, 120.0, 130.0)
@@ -80,3 +84,46 @@ def test_a_report_beside_the_original_excuses_nothing(first_step):
     for earlier in (report, replace(report, traces=())):
         _, _, second = replace_faces(image, crops * 0.95 + 0.02, faces, earlier=earlier)
         assert second.count() == {"redacted": 1}
+
+
+FAR = (47.0, 24.0, 116.0, 138.0)  # a stranger's head may be narrower, and higher
+
+
+@pytest.mark.parametrize("action", [FOUND, KEPT])
+def test_a_painted_face_found_anew_and_left_alone_is_no_second_one(first_step, action):
+    """Its box may be quite another one, as the stranger is: less alike than two searches of one picture are."""
+    _, faces, pasted, report = first_step
+    _, anew = found_in(pasted, FAR)
+    assert 0.5 < iou(faces.faces[0].box[None], anew.faces[0].box[None])[0, 0] < 0.8
+    told = report_faces(anew, action).continued(report, pasted, pasted)
+    assert [(entry.action, entry.box) for entry in told.entries] == [("anonymized", BOX)]
+    assert box_of(report.as_known(anew, pasted).faces[0]) == BOX
+    # who is seen there while the picture does not show what was painted is somebody else
+    other = picture(2)
+    assert len(report_faces(anew, action).after(report).entries) == 2
+    assert report_faces(anew, action).continued(report, other, other).count() == {"anonymized": 1, action: 1}
+    assert box_of(report.as_known(anew, other).faces[0]) == FAR
+
+
+def test_a_face_of_the_first_picture_is_known_after_it_was_found_anew_and_painted_again(first_step):
+    image, faces, pasted, report = first_step
+    _, anew = found_in(pasted, FAR)
+    result, _, second = replace_faces(pasted, found_in(picture(3), FAR)[0], anew, earlier=report)
+    told = second.continued(report, pasted, result)
+    assert told.count() == {"anonymized": 1} and told.entries[0].box == FAR
+    assert told.actions_of(told.as_known(faces, image)) == ["anonymized"]
+
+
+def test_which_faces_a_picture_shows_painted_is_told_by_their_first_original(first_step):
+    """Also after a second pass, of which the report remembers what came before the first."""
+    image, faces, pasted, report = first_step
+    _, anew = found_in(pasted, FAR)
+    result, _, second = replace_faces(pasted, found_in(picture(3), FAR)[0], anew, earlier=report)
+    told = second.continued(report, pasted, result)
+    for last, shown, members, count in (
+        *((report, image, faces, 0), (report, pasted, anew, 1)),
+        *((told, image, faces, 0), (told, pasted, anew, 1), (told, result, anew, 1)),
+    ):
+        assert len(painted_over(shown, last.as_known(members, shown), last)) == count
+    without = replace(report, traces=tuple(trace._replace(original=None) for trace in report.traces))
+    assert painted_over(pasted, without.as_known(anew, pasted), without) == {}

@@ -17,6 +17,7 @@ from face_anonymizer.modules.faces.alignment import crop_faces
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.fingerprint import take_fingerprint
 from face_anonymizer.modules.faces.outcomes import FOUND, REDACTED, SWAPPED
+from face_anonymizer.modules.faces.paste import repaint
 from face_anonymizer.modules.faces.paste.cover_and_look import cover_and_look
 from face_anonymizer.modules.faces.paste.look import Look
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
@@ -504,6 +505,28 @@ def test_a_second_pass_is_judged_as_a_first_one():
         (entry,) = twice.entries
         assert entry.action == action and entry.reason.startswith(why), entry.reason
         assert entry.verification["verdict"] == ("stranger" if not why else why.split(":")[0])
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict"), [((1.9, -0.5), STRANGER), ((1.9, 0.9), SAME_PERSON), ((0.1, -0.5), SAME_PERSON)]
+)
+def test_where_an_earlier_step_painted_the_first_original_counts(result, verdict):
+    """Verify Faces as Paste Faces: one recogniser that knows it is enough, and the stranger himself may stay."""
+    image = smooth(0, 128, 256)
+    faces = Faces(1, 128, 256, (Face(0, np.array([20.0, 20, 100, 110]), 0.9, np.zeros((0, 2)), BOX_ONLY, "t"),))
+    pasted, _, report = replace_faces(image, smooth(1, 96, 96), crop_faces(image, faces, 96)[1])
+    report = report.continued(None, image, pasted)
+
+    def read(pictures, of):
+        is_remembered = pictures.shape[1] == pictures.shape[2]
+        return [reading() if is_remembered else reading(*result) for _ in of]
+
+    painted = repaint.painted_over(pasted, faces, report)
+    assert painted.keys() == {0}
+    found = verify_faces(pasted, pasted, faces, read, told=Told(earlier=report.traces, painted=painted))
+    assert [one.verdict for one in found.verifications] == [verdict]
+    untold = verify_faces(pasted, pasted, faces, read)
+    assert [one.verdict for one in untold.verifications] == [SAME_PERSON]
 
 
 @pytest.mark.parametrize("change", ["dim", "pale", "colours of one lightness"])

@@ -12,12 +12,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..alignment import invert_affine
+from ..alignment import invert_affine, remember_faces
 from ..boxes import iou
-from ..outcomes import ANONYMIZED, SWAPPED
+from ..originals import as_colours, read_square
+from ..outcomes import ANONYMIZED, SWAPPED, box_of
 from ..report import Report
 from ..traces import Trace, by_image, shows_original, shows_result
 from ..types import Face, Faces
+from .likeness import compare
 from .verdicts import STILL_ORIGINAL, Judge, Sight, Verdict
 
 _LEAST_AT_PLACE = 0.4  # intersection over union of two boxes of one face, found before and after it was painted
@@ -46,12 +48,39 @@ def painted_already(images: torch.Tensor, faces: Faces, earlier: Report | None) 
     }
 
 
+def painted_over(images: torch.Tensor, faces: Faces, report: Report) -> dict[int, Trace]:
+    """The faces that the report's steps painted, of which the pictures show something else than was there at first.
+
+    Args:
+        images: float [B, H, W, C], 0..1, of some step, of the size of the report's.
+        faces: of these pictures, with the boxes by which the report knows them.
+        report: of the last step.
+
+    Returns:
+        Index of a face -> what those steps made of it; the first original is known of each.
+    """
+    painted = {(entry.image, entry.box) for entry in report.entries if entry.action in (ANONYMIZED, SWAPPED)}
+    known = {trace.key: trace for trace in report.traces if trace.key in painted and trace.original is not None}
+    found = {}
+    for i, face in enumerate(faces):
+        trace = known.get((face.image_index, box_of(face)))
+        if trace is None or trace.original is None:
+            continue
+        (member,) = remember_faces(images, replace(faces, faces=(face,)))
+        matrix, size = member.crop_place()
+        to_picture = invert_affine(matrix)
+        first = as_colours(trace.original.at(to_picture, size))
+        if not compare(first, *read_square(images[face.image_index], to_picture, size)).is_original:
+            found[i] = trace
+    return found
+
+
 def with_originals(faces: Faces, traces: Mapping[int, Trace]) -> Faces:
     """The faces of which those that were found in the painted picture remember the first one instead.
 
     Args:
         faces: with what they remember.
-        traces: of painted_already.
+        traces: of painted_already or painted_over.
     """
     members = list(faces)
     for i, trace in traces.items():
