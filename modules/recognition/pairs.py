@@ -20,7 +20,7 @@ from ..faces.paste.verdicts import Judge, Sight, Verdict
 from ..faces.traces import Trace
 from ..faces.types import IBUG_68, Face, Faces
 from .earlier import CHANGED_BEFORE, EarlierPeople, at_one_place, read_remembered
-from .reading import Read, Reading, compare
+from .reading import Read, Reading, compare, too_small
 from .settings import ReaderSettings
 from .verdict import NOT_MEASURABLE, SAME_PERSON, STRANGER, Opinion, Verification, opinions, verify
 
@@ -269,7 +269,8 @@ def _judge_repaint(
     """
     own, image = sight.placement.face, sight.after[None]
     if own.size < settings.min_size:  # what it remembers is enlarged
-        return Verdict()
+        small = Verification(NOT_MEASURABLE, too_small(own.size, settings))
+        return verdict_of(small) if sight.originals else Verdict()
     firsts = [read_remembered(first, read) for first in sight.originals]
     if not firsts and not others and against is None:
         return Verdict()

@@ -127,3 +127,25 @@ def test_which_faces_a_picture_shows_painted_is_told_by_their_first_original(fir
         assert len(painted_over(shown, last.as_known(members, shown), last)) == count
     without = replace(report, traces=tuple(trace._replace(original=None) for trace in report.traces))
     assert painted_over(pasted, without.as_known(anew, pasted), without) == {}
+
+
+def test_in_a_second_pass_another_ones_stranger_is_no_original_but_another_ones_first_face_is():
+    boxes = (BOX, (200.0, 30.0, 280.0, 130.0))
+    image, faces = two_of(10, 11, boxes)
+    pasted, _, report = replace_faces(image, crops_of(12, 13), faces)
+    assert report.count() == {"anonymized": 2}
+    again = tuple(replace(face, matrix=None, original=None) for face in faces)
+    _, anew = crop_faces(pasted, Faces(1, 160, 320, again), 96)
+    for seeds, actions in (((13, 12), {"anonymized": 2}), ((11, 14), {"redacted": 1, "anonymized": 1})):
+        assert replace_faces(pasted, crops_of(*seeds), anew, earlier=report)[2].count() == actions, seeds
+
+
+def two_of(first, second, boxes):
+    """A picture of two, 160 pixels each, and its faces."""
+    image = torch.cat([picture(first), picture(second)], 2)
+    found = tuple(Face(0, np.array(box), 0.9, np.zeros((0, 2)), BOX_ONLY, "test") for box in boxes)
+    return image, crop_faces(image, Faces(1, 160, 320, found), 96)[1]
+
+
+def crops_of(*seeds):
+    return torch.cat([found_in(picture(seed))[0] for seed in seeds])

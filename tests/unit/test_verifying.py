@@ -529,6 +529,18 @@ def test_where_an_earlier_step_painted_the_first_original_counts(result, verdict
     assert [one.verdict for one in untold.verifications] == [SAME_PERSON]
 
 
+def test_a_second_pass_over_a_face_too_small_to_be_read_says_so():
+    image = smooth(0, 64, 64)
+    faces = Faces(1, 64, 64, (Face(0, np.array([16.0, 16, 46, 50]), 0.9, np.zeros((0, 2)), BOX_ONLY, "t"),))
+    _, cut = crop_faces(image, faces, 64)
+    judge = identity_judge(lambda _, of: [reading(reason="too small") for _ in of], among=cut)
+    pasted, _, once = replace_faces(image, smooth(1, 64, 64), cut, look=Look(judges=(judge,)))
+    once = once.continued(None, image, pasted)
+    _, _, twice = replace_faces(pasted, smooth(2, 64, 64), cut, look=Look(judges=(judge,)), earlier=once)
+    assert [report.entries[0].verification["verdict"] for report in (once, twice)] == [NOT_MEASURABLE] * 2
+    assert twice.entries[0].action == "anonymized"
+
+
 @pytest.mark.parametrize("change", ["dim", "pale", "colours of one lightness"])
 def test_a_face_that_is_dim_or_pale_is_no_cover(change, photo):
     before, faces = tensor(photo), FACES

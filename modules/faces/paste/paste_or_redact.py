@@ -70,9 +70,9 @@ def replace_faces(
     faces, holds = with_what_holds(faces, crops, settings, protect is not None)
     notes += holds
     kept_as_painted = frozenset(i for i, face in enumerate(faces) if face.painted is not None and face.painted.kept)
-    exchange = (Originals(faces),) if not look.swap and len(faces) > 1 else ()
     repainted = painted_already(images, faces, earlier)
     faces = with_originals(faces, repainted)
+    exchange = (Originals(faces),) if not look.swap and len(faces) > 1 else ()
     again = (judge_of_repaints(repainted, faces),) if repainted else ()
     look = replace(look, judges=(*exchange, *look.judges, *again, judge_painted))
     result = images.clone()
