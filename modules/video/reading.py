@@ -27,7 +27,9 @@ _ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
 TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats, which also begin anywhere
 _LISTS_ALL = {"mov"}  # a list of all frames stands in the file, also of those that are missing
 _MOST_BEHIND = 64  # packets that a decoder holds back, and more
-_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+# FFmpeg's own decoders of these leave the alpha channel out, and so show what it hides; and they make a picture of
+# whatever damage left, where these check that each part of it ends where it should
+_STRICT_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 @dataclass
@@ -64,16 +66,17 @@ class PictureDecoder:
         self._in_the_middle = in_the_middle
         self._times = _TimesInTurn() if stream.container.format.name == "avi" else None
         self._context: VideoCodecContext | None = None
-        if has_block_alpha(stream):
-            # FFmpeg's own decoders leave the alpha channel out, and so show what it hides
-            try:
-                context = av.CodecContext.create(_ALPHA_DECODERS[stream.codec_context.name], "r")
-                self._context = cast(VideoCodecContext, context)
-            except (KeyError, ValueError) as error:
-                raise ValueError(
-                    f"This {stream.codec_context.name} video has an alpha channel, which the installed PyAV cannot "
-                    "read: convert the video to one without alpha first."
-                ) from error
+        self._witness: _Witness | None = None
+        strict = _strict_decoder(stream)
+        if not has_block_alpha(stream):
+            self._witness = _Witness(strict) if strict is not None else None
+        elif strict is None:
+            raise ValueError(
+                f"This {stream.codec_context.name} video has an alpha channel, which the installed PyAV cannot read: "
+                "convert the video to one without alpha first."
+            )
+        else:
+            self._context = strict
 
     def decode(self, packet: av.Packet) -> list[av.VideoFrame]:
         """The pictures that come out when a packet goes in; an empty packet ends the track."""
@@ -93,6 +96,8 @@ class PictureDecoder:
             finally:
                 if level is None:
                     av.logging.set_level(None)
+        if self._witness is not None:
+            failed = self._witness.refuses(packet) or failed
         if self._times:
             self._times.correct(packet, frames)
         losses = self._losses
@@ -106,6 +111,29 @@ class PictureDecoder:
             if losses.first_damaged_s is None and packet.pts is not None:
                 losses.first_damaged_s = float(packet.pts * packet.time_base)
         return frames
+
+
+class _Witness:
+    """A second decoder, of which nothing is asked but whether it can read what the first one made pictures of.
+
+    It has no more to say after damage until the next picture that needs no other: what it refuses until then builds on
+    what was damaged.
+
+    Args:
+        context: of a strict decoder.
+    """
+
+    def __init__(self, context: VideoCodecContext):
+        self._context = context
+
+    def refuses(self, packet: av.Packet) -> bool:
+        """Whether a packet, or one before it that it builds on, is damaged."""
+        try:
+            if packet.size:  # an empty one would end the track
+                self._context.decode(packet)
+        except av.error.FFmpegError:
+            return True
+        return False
 
 
 class _TimesInTurn:
@@ -144,6 +172,17 @@ class _TimesInTurn:
                 self._next = max(self._next, frame.dts - self._delay)
             frame.pts = self._next
             self._next += 1
+
+
+def _strict_decoder(stream: av.VideoStream) -> VideoCodecContext | None:
+    """The decoder of a track that finds more than FFmpeg's own; None where there is none that can read it."""
+    name, form = _STRICT_DECODERS.get(stream.codec_context.name), stream.codec_context.format
+    if name is None or (form is not None and any(part.bits > 8 for part in form.components)):  # PyAV's read 8 bits
+        return None
+    try:
+        return cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+    except ValueError:  # as of a codec that this PyAV does not know
+        return None
 
 
 def has_block_alpha(stream: av.VideoStream) -> bool:
