@@ -9,22 +9,27 @@ import unicodedata
 
 # Control characters (ESC, BEL, tabs), those that turn text around or hide it, and halves of characters that are none.
 _WRITTEN_OUT = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# as in s3://key:secret@bucket; what begins like a port is none
-_PASSWORD = re.compile(r"(://[^\s/?#:@]*:)(?!\d+(?:[/?#\s]|$))\S*@")
+# as in s3://key:secret@bucket; what begins like a port is none, nor what stands in the brackets of an address of IPv6
+_PASSWORD = re.compile(r"(://[^\s/?#:@\[]*:)(?!\d+(?:[/?#\s]|$))\S*@")
+# as in https://host/a.tar?token=secret&X-Amz-Signature=secret
+_ADDRESS = re.compile(r"://\S+")
+_SECRET = re.compile(r"([?&][^\s=&#]*(?:token|secret|passw|sig|key|credential)[^\s=&#]*=)[^\s&#'\"]+", re.IGNORECASE)
 
 
 def shown(text: object, keep: str = "") -> str:
     """A text in which no character does anything but stand there: ESC is \\x1b, a line break in a name \\n.
 
-    The password of an address is "...": terminals are logged, and shown to others.
+    The password of an address is "...", and so is what it asks with as a token, key or signature: terminals are logged,
+    and shown to others.
 
     Args:
         text: a name, or a whole message.
         keep: characters that stay as they are; "\\n" for messages of several lines.
     """
+    public = _ADDRESS.sub(lambda address: _SECRET.sub(r"\1...", address[0]), _PASSWORD.sub(r"\1...@", str(text)))
     return "".join(
         character
         if character in keep or unicodedata.category(character) not in _WRITTEN_OUT
         else character.encode("unicode_escape").decode("ascii")
-        for character in _PASSWORD.sub(r"\1...@", str(text))
+        for character in public
     )

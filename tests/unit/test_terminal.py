@@ -37,7 +37,13 @@ def test_the_table_of_a_run_shows_names_so():
         ("two of them: s3://a:b@c and ftp://d:e@f/g", "two of them: s3://a:...@c and ftp://d:...@f/g"),
         ("abfs://box@account.dfs.core.windows.net/a:b@c", "abfs://box@account.dfs.core.windows.net/a:b@c"),
         ("http://127.0.0.1:8188/view?name=a@b", "http://127.0.0.1:8188/view?name=a@b"),
+        ("http://[::1]:8188/a@b", "http://[::1]:8188/a@b"),
+        (
+            "403 of https://h/a.tar?X-Amz-Date=1&X-Amz-Signature=ab%2F&v=2#x, of s3://k:p@b?session_token=t",
+            "403 of https://h/a.tar?X-Amz-Date=1&X-Amz-Signature=...&v=2#x, of s3://k:...@b?session_token=...",
+        ),
+        ("what?key=1.jpg", "what?key=1.jpg"),
     ],
 )
-def test_no_password_of_an_address_is_shown(text, expected):
+def test_no_secret_of_an_address_is_shown(text, expected):
     assert shown(text) == expected
