@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from . import provenance
+from .png import SIGNATURE, read_chunks
 from .upstream import Prompt, nodes_upstream
 
 _OURS = "FaceAnon"
 _COVER = "cover"  # of the nodes that do it all in one: what becomes of the faces, by no model
-# IPTC's two kinds of media, and the graph that ComfyUI writes into its results
-_WORDS = (b"rainedAlgorithmicMedia", b'"class_type"')
+# IPTC's two kinds of media, the graph that ComfyUI writes into its results, and the settings that other programs do
+_SAID = ("rainedAlgorithmicMedia", '"class_type"', ", Sampler: ")
+# as EXIF has them, in two bytes a letter of either order: without the first or the last zero they are the same
+_WORDS = tuple(word for text in _SAID for word in (text.encode(), text.encode("utf-16-le")[:-1]))
+_COMPRESSED = {b"zTXt", b"iTXt"}  # texts of PNG that may be
+_MOST_HEAD, _MOST_TEXT = 1000, 1 << 24  # bytes before what is compressed, and of it, that are read
 
 
 class Host(provenance.Host, Protocol):
@@ -50,6 +56,22 @@ def _paints(node: Mapping, host: Host) -> bool:
 def _says_so(path: Path) -> bool:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return any(data.find(word) >= 0 for word in _WORDS)
+            if any(data.find(word) >= 0 for word in _WORDS):
+                return True
+            if data[: len(SIGNATURE)] != SIGNATURE:
+                return False
+            texts = (content for name, content in read_chunks(data[:]) if name in _COMPRESSED)
+            return any(word in text for content in texts for text in _inflated(content) for word in _WORDS)
     except (OSError, ValueError):  # empty, or gone
         return True
+
+
+def _inflated(content: bytes) -> Iterator[bytes]:
+    """What a compressed text of a PNG says: behind its name, its kinds and its language, each of which ends with 0."""
+    for place in range(min(len(content), _MOST_HEAD)):
+        if content[place] != 0x78 or content[place - 1 : place] != b"\0":  # as zlib begins
+            continue
+        try:
+            yield zlib.decompressobj().decompress(content[place:], _MOST_TEXT)
+        except zlib.error:
+            continue
