@@ -181,11 +181,8 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         notes = [shown(parts.demonstration)] if parts.demonstration else []
         if notes and proof is not None:
             notes.append(on_drawn_faces(shown(Path(parts.folder).name)))
-        output = _changed(cls, written, done.noting(*notes, *note_on_numbers(faces, keep, "keep")))
-        if shows_pictures(cls):
-            source, window, _ = _clip(video)
-            output.ui |= show_pictures(cls, compared(source, str(written), faces, _COMPARED, window))
-        return output
+        report = done.noting(*notes, *note_on_numbers(faces, keep, "keep"))
+        return _changed(cls, _clip(video), written, faces, report)
 
 
 class FaceAnonRedactVideo(io.ComfyNode):
@@ -222,7 +219,7 @@ class FaceAnonRedactVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         settings = RedactSettings(mode, shape, detail, margin, keep)
         written, done = redact_video(_clip(video, report), _new_file(), faces, settings, frame_progress(cls))
-        return _changed(cls, written, done.noting(*note_on_numbers(faces, keep, "keep")))
+        return _changed(cls, _clip(video), written, faces, done.noting(*note_on_numbers(faces, keep, "keep")))
 
 
 def _clip(video, report=None) -> Clip:
@@ -236,5 +233,9 @@ def _new_file() -> Path:
     return folder / f"face_anonymizer_{uuid.uuid4().hex}.mp4"
 
 
-def _changed(node, written: Path, report) -> io.NodeOutput:
-    return io.NodeOutput(InputImpl.VideoFromFile(str(written)), report, ui=show_report(node, report))
+def _changed(node, clip: Clip, written: Path, faces, report) -> io.NodeOutput:
+    """The video and its report; a page sees a few frames of it before and after."""
+    output = io.NodeOutput(InputImpl.VideoFromFile(str(written)), report, ui=show_report(node, report))
+    if shows_pictures(node):
+        output.ui |= show_pictures(node, compared(clip.source, str(written), faces, _COMPARED, clip.window))
+    return output
