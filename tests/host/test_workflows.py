@@ -15,6 +15,7 @@ from face_anonymizer.modules.runs.server import PACK_NAME
 from face_anonymizer.tools.workflows.apps import APPS
 from face_anonymizer.tools.workflows.graph_parts import for_servers
 from face_anonymizer.tools.workflows.graphs import GRAPHS, SIMPLE
+from face_anonymizer.tools.workflows.wires import HIDDEN
 
 ROOT = Path(__file__).resolve().parents[2]
 # without the apps, of which test_blueprints_and_apps.py has the tests
@@ -132,7 +133,29 @@ def test_opens_without_a_complaint_to_be_read_and_its_api_export_is_current(fron
     if path.stem in SIMPLE:
         more = path.stem == "Swap a face"  # whose face: a second picture
         assert frontend.page.evaluate(LINKS) == [3 + more, 3 + more]
+    assert frontend.page.evaluate(HIDDEN) == [], "wires run behind nodes they do not belong to"
     assert frontend.errors() == []
+
+
+def test_a_wire_behind_a_node_is_found(frontend):
+    frontend.load(ROOT / "workflows" / "Cover all faces of a photo, step by step.json")
+    assert frontend.page.evaluate(HIDDEN) == []
+    frontend.page.evaluate("() => [...app.rootGraph.reroutes.keys()].forEach((id) => app.rootGraph.removeReroute(id))")
+    assert "Photo.IMAGE -> Redact Faces (pixelate, mask faces).image behind Detect Faces" in frontend.page.evaluate(
+        HIDDEN
+    )
+
+
+def test_photos_step_by_step_are_compared_in_the_page_and_not_on_a_server():
+    for name, spec in GRAPHS.items():
+        kinds = {node["type"] for node in spec["nodes"].values()}
+        painted = "FaceAnonSaveImage" in kinds and name not in SIMPLE and name != "Variations of a face"
+        graph = json.loads((ROOT / "workflows" / f"{name}.json").read_text())
+        shown = [node for node in graph["nodes"] if node["type"] == "FaceAnonBeforeAfter"]
+        assert len(shown) == painted, name
+        assert all(slot["link"] for node in shown for slot in node["inputs"] if slot["type"] == "IMAGE")
+        prompt = json.loads((ROOT / "workflows" / "api" / f"{spec['api']}.json").read_text())
+        assert "FaceAnonBeforeAfter" not in {node["class_type"] for node in prompt.values()}
 
 
 @pytest.mark.parametrize("size", [pytest.param((1920, 1080), marks=pytest.mark.long), (1280, 800)])

@@ -34,6 +34,7 @@ CFG = f"cfg to {_PUBLISHED.guidance_scale:g}"
 
 WHOLE = {"face_anon_model": ("model", 5)}
 PICTURE, VIDEO = "FaceAnonSamplePicture", "FaceAnonSampleVideo"
+COMPARE = "FaceAnonBeforeAfter"  # ComfyUI's own Compare Images shows nothing but in its new way to draw nodes
 
 
 def note(text: str, pos, width: int, height: int) -> dict:
@@ -44,8 +45,8 @@ def notes_below(x: int, y: int, text: str, *settings: str) -> dict:
     """The same below the nodes of the two columns that begin at x."""
     both = notes(text, *settings)
     return {
-        "about": both["about"] | {"pos": [x, y], "width": 590, "height": 270},
-        "model_note": both["model_note"] | {"pos": [x, y + 290], "width": 590, "height": 230},
+        "about": both["about"] | {"pos": [x, y], "width": 610, "height": 270},
+        "model_note": both["model_note"] | {"pos": [x, y + 290], "width": 610, "height": 230},
     }
 
 
@@ -57,7 +58,7 @@ def notes(text: str, *settings: str) -> dict:
 
 def loader(pos) -> dict:
     # the height has room for what it says of the model
-    return {"type": "FaceAnonLoadModel", "pos": pos, "width": 300, "height": 310, "widgets": {"model": MODEL}}
+    return {"type": "FaceAnonLoadModel", "pos": pos, "width": 270, "height": 310, "widgets": {"model": MODEL}}
 
 
 def group(title: str, color: str, bounding) -> dict:
@@ -88,8 +89,8 @@ def references(x: int, source: tuple, driving: tuple, degree: bool) -> dict:
         },
         "source": {
             "type": "FaceAnonSourceReference",
-            "pos": [x + 300, 80],
-            "width": 290,
+            "pos": [x + 340, 80],
+            "width": 270,
             "inputs": {
                 "reference_net": ("model", 1),
                 "latent": ("latent" if same else "source_latent", 0),
@@ -98,8 +99,8 @@ def references(x: int, source: tuple, driving: tuple, degree: bool) -> dict:
         },
         "driving": {
             "type": "FaceAnonDrivingReference",
-            "pos": [x + 300, 400],
-            "width": 290,
+            "pos": [x + 340, 400],
+            "width": 270,
             "inputs": {"reference_net": ("model", 2), "latent": ("latent", 0), "embeds": ("encode_driving", 0)},
         },
     }
@@ -114,8 +115,8 @@ def references(x: int, source: tuple, driving: tuple, degree: bool) -> dict:
     if degree:
         nodes["interpolate"] = {
             "type": "FaceAnonInterpolateStates",
-            "pos": [x + 300, 240],
-            "width": 290,
+            "pos": [x + 340, 240],
+            "width": 270,
             "inputs": {"source_states": ("source", 0), "degree": ("degree", 0)},
         }
     return nodes
@@ -136,13 +137,13 @@ def ddpm(x: int, states: str) -> dict:
         "sampler": {
             "type": "FaceAnonDDPMSampler",
             "pos": [x, 80],
-            "width": 300,
+            "width": 270,
             "height": 440,
             "inputs": {**applied(states), "seed": ("seed", 0)},
             "widgets": {"steps": OWN_STEPS, "guidance_scale": OWN_GUIDANCE},
         },
         "decode": {
-            **{"type": "VAEDecode", "pos": [x, 560], "width": 300},
+            **{"type": "VAEDecode", "pos": [x, 560], "width": 270},
             "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)},
         },
     }
@@ -150,11 +151,11 @@ def ddpm(x: int, states: str) -> dict:
 
 def ksampler(x: int, states: str) -> dict:
     return {
-        "apply": {"type": "FaceAnonApply", "pos": [x, 80], "width": 300, "inputs": applied(states)},
+        "apply": {"type": "FaceAnonApply", "pos": [x, 80], "width": 270, "inputs": applied(states)},
         "sampler": {
             "type": "KSampler",
             "pos": [x, 250],
-            "width": 300,
+            "width": 270,
             "height": 480,
             "inputs": {
                 "model": ("apply", 0),
@@ -171,7 +172,7 @@ def ksampler(x: int, states: str) -> dict:
             },
         },
         "decode": {
-            **{"type": "VAEDecode", "pos": [x, 770], "width": 300},
+            **{"type": "VAEDecode", "pos": [x, 770], "width": 270},
             "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)},
         },
     }
@@ -180,7 +181,7 @@ def ksampler(x: int, states: str) -> dict:
 def sample(pos, title: str, picture: str = "group", height: int = 300) -> dict:
     """A picture that the pack brings; the node shows it after a run."""
     return {
-        **{"type": PICTURE, "title": title, "pos": pos, "width": 300, "height": height},
+        **{"type": PICTURE, "title": title, "pos": pos, "width": 270, "height": height},
         "widgets": {"picture": picture},
     }
 
@@ -189,7 +190,7 @@ def detect(pos, image: str, height: int = 420, **widgets) -> dict:
     return {
         "type": "FaceAnonDetectFaces",
         "pos": pos,
-        "width": 300,
+        "width": 270,
         "height": height,
         "inputs": {"image": (image, 0)},
         "widgets": widgets,
@@ -200,7 +201,7 @@ def crop(pos, image: str, faces: str) -> dict:
     return {
         "type": "FaceAnonCropFaces",
         "pos": pos,
-        "width": 300,
+        "width": 270,
         "inputs": {"image": (image, 0), "faces": (faces, 0), **WHOLE},
         "widgets": {"size": OWN_SIZE},
     }
@@ -209,16 +210,16 @@ def crop(pos, image: str, faces: str) -> dict:
 def cover(pos, picture: tuple, faces: tuple, report: tuple | None = None, **more) -> dict:
     """Redact Faces; report: of an earlier step; more: what the node has besides, a title or another width."""
     inputs = {"image": picture, "faces": faces, **({"report": report} if report else {})}
-    return {"type": "FaceAnonRedactFaces", "pos": pos, "width": 300, "inputs": inputs, **more}
+    return {"type": "FaceAnonRedactFaces", "pos": pos, "width": 270, "inputs": inputs, **more}
 
 
 def cover_photo() -> dict:
     """All nodes of a photo whose faces are covered: the sample, and what finds, covers and saves."""
     return {
         "photo": sample([0, 80], "Photo"),
-        "detect": detect([330, 80], "photo", thorough=True),
-        "redact": cover([660, 80], ("photo", 0), ("detect", 0)),
-        "save": save_image([990, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
+        "detect": detect([340, 80], "photo", thorough=True),
+        "redact": cover([680, 80], ("photo", 0), ("detect", 0)),
+        "save": save_image([1020, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
     }
 
 
@@ -227,7 +228,7 @@ def degree(pos) -> dict:
         "type": "PrimitiveFloat",
         "title": "degree",
         "pos": pos,
-        "width": 300,
+        "width": 270,
         "properties": {"min": 0, "max": 2, "step": 0.05, "precision": 2},
         "widgets": {"value": 1.25},
     }
@@ -238,7 +239,7 @@ def seed(pos) -> dict:
         "type": "PrimitiveInt",
         "title": "seed",
         "pos": pos,
-        "width": 300,
+        "width": 270,
         "widgets": {"value": 0},
     }
 
@@ -247,7 +248,7 @@ def save_image(pos, image: tuple, report: tuple | None, prefix: str, painted: bo
     return {
         "type": "FaceAnonSaveImage",
         "pos": pos,
-        "width": 420,
+        "width": 360,
         "height": 500,
         "inputs": {"images": image, **({"report": report} if report else {})},
         "widgets": {"filename_prefix": prefix, "mark_as_ai": painted},
@@ -258,24 +259,38 @@ def save_video(pos, video: tuple, report: tuple, prefix: str, painted: bool = Tr
     return {
         "type": "FaceAnonSaveVideo",
         "pos": pos,
-        "width": 420,
+        "width": 360,
         "height": 480,
         "inputs": {"video": video, "report": report},
         "widgets": {"filename_prefix": prefix, "mark_as_ai": painted},
     }
 
 
+def compare(pos, before: tuple, after: tuple, **more) -> dict:
+    """Before and After of two pictures; more: another width or height."""
+    inputs = {"before": before, "after": after}
+    return {
+        "type": COMPARE,
+        "title": "Before and after",
+        "pos": pos,
+        "width": 360,
+        "height": 330,
+        "inputs": inputs,
+    } | more
+
+
 def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
-    """Paste Faces, and the node that saves below it."""
+    """Paste Faces, and below it the node that saves and one that compares."""
     return {
         "paste": {
             "type": "FaceAnonPasteFaces",
             "pos": [x, 80],
-            "width": 420,
+            "width": 360,
             "inputs": {"image": ("photo", 0), "crops": ("decode", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
             "widgets": {"action": action, "verify": AUTO},
         },
-        "save": save_image([x, 640], ("paste", 0), ("paste", 2), prefix),
+        "save": save_image([x, 530], ("paste", 0), ("paste", 2), prefix) | {"height": 290},
+        "compare": compare([x, 870], ("photo", 0), ("paste", 0), height=290),
     }
 
 
@@ -292,14 +307,14 @@ def paint_and_paste(image: str, x: int, verify: str = AUTO, top: int = 260) -> d
         "paint": {
             "type": "FaceAnonAnonymizeCrops",
             "pos": [x, top],
-            "width": 300,
+            "width": 270,
             "inputs": {**WHOLE, "crops": ("crop", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
             "widgets": {"steps": OWN_STEPS, "guidance_scale": OWN_GUIDANCE, "verify": AUTO},
         },
         "paste": {
             "type": "FaceAnonPasteFaces",
-            "pos": [x + 330, 80],
-            "width": 300,
+            "pos": [x + 340, 80],
+            "width": 270,
             "inputs": {"image": (image, 0), "crops": ("paint", 0), "faces": ("paint", 1), "seed": ("seed", 0)},
             "widgets": {"verify": verify},
         },
@@ -307,7 +322,10 @@ def paint_and_paste(image: str, x: int, verify: str = AUTO, top: int = 260) -> d
 
 
 def for_servers(prompt: dict) -> dict:
-    """The prompt of a graph, with a file in place of each sample: the user's photo, or a video."""
+    """The prompt of a graph, with a file in place of each sample: the user's photo, or a video.
+
+    Without what only shows something in the page.
+    """
     loads = {PICTURE: ("LoadImage", {"image": EXAMPLE}), VIDEO: ("LoadVideo", {"file": EXAMPLE_VIDEO})}
 
     def loaded(node: dict) -> dict:
@@ -316,4 +334,4 @@ def for_servers(prompt: dict) -> dict:
         kind, inputs = loads[node["class_type"]]
         return node | {"class_type": kind, "inputs": dict(inputs)}
 
-    return {number: loaded(node) for number, node in prompt.items()}
+    return {number: loaded(node) for number, node in prompt.items() if node["class_type"] != COMPARE}

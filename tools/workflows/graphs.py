@@ -11,6 +11,7 @@ from face_anonymizer.tools.workflows.graph_parts import (
     OWN,
     SOURCE_TITLE,
     WHOLE,
+    compare,
     cover,
     cover_photo,
     crop,
@@ -55,23 +56,23 @@ may still recognise.
 def photo_graph(sampler, text: str, prefix: str, settings: tuple[str, ...]) -> dict:
     return {
         "nodes": {
-            **notes_below(660, 620, text, *settings),
+            **notes_below(680, 620, text, *settings),
             "photo": sample([0, 80], "Photo"),
             "model": loader([0, 420]),
             "degree": degree([0, 770]),
             "seed": seed([0, 870]),
-            "detect": detect([330, 80], "photo", thorough=True),
-            "crop": crop([330, 560], "photo", "detect"),
-            **references(660, ("crop", 0), ("crop", 0), degree=True),
-            **sampler(1280, "interpolate"),
-            **paste_and_save(1610, prefix),
+            "detect": detect([340, 80], "photo", thorough=True),
+            "crop": crop([340, 560], "photo", "detect"),
+            **references(680, ("crop", 0), ("crop", 0), degree=True),
+            **sampler(1360, "interpolate"),
+            **paste_and_save(1700, prefix),
         },
         "groups": [
-            group("Photo and model", "#3f789e", [-15, -10, 330, 1170]),
-            group("Faces", "#8A8", [320, -10, 325, 1170]),
-            group("Read source and driving face (the same one)", "#88A", [650, -10, 615, 600]),
-            group("Paint", "#A88", [1270, -10, 325, 1170]),
-            group("Paste back and save", "#b58b2a", [1600, -10, 440, 1170]),
+            group("Photo and model", "#3f789e", [-30, -35, 330, 1195]),
+            group("Faces", "#8A8", [310, -35, 330, 1195]),
+            group("Read source and driving face (the same one)", "#88A", [650, -35, 670, 625]),
+            group("Paint", "#A88", [1330, -35, 330, 1195]),
+            group("Paste back and save", "#b58b2a", [1670, -35, 415, 1195]),
         ],
     }
 
@@ -83,29 +84,30 @@ def aligned_graph() -> dict:
         "*Anonymize a photo*.\n\n" + LIMITS
     )
     nodes = {
-        **notes_below(640, 620, text, IMAGE_SIZE),
+        **notes_below(680, 620, text, IMAGE_SIZE),
         "photo": sample([0, 80], ALIGNED_TITLE, "portrait"),
         "model": loader([0, 420]),
         "degree": degree([0, 770]),
         "seed": seed([0, 870]),
         "scale": {
             "type": "ImageScale",
-            "pos": [330, 80],
-            "width": 280,
+            "pos": [340, 80],
+            "width": 270,
             "inputs": {"image": ("photo", 0)},
             "widgets": {
                 **{"upscale_method": "lanczos", "width": OWN.resolution, "height": OWN.resolution, "crop": "center"}
             },
         },
-        **references(640, ("scale", 0), ("scale", 0), degree=True),
-        **ddpm(1260, "interpolate"),
-        "save": save_image([1590, 80], ("decode", 0), None, "anonymized_face"),
+        **references(680, ("scale", 0), ("scale", 0), degree=True),
+        **ddpm(1360, "interpolate"),
+        "save": save_image([1700, 80], ("decode", 0), None, "anonymized_face"),
+        "compare": compare([1700, 640], ("scale", 0), ("decode", 0), height=460),
     }
     groups = [
-        group("Face and model", "#3f789e", [-15, -10, 640, 1170]),
-        group("Read source and driving face (the same one)", "#88A", [630, -10, 615, 600]),
-        group("Paint", "#A88", [1250, -10, 325, 1170]),
-        group("Save", "#b58b2a", [1580, -10, 440, 1170]),
+        group("Face and model", "#3f789e", [-30, -35, 670, 1195]),
+        group("Read source and driving face (the same one)", "#88A", [650, -35, 670, 625]),
+        group("Paint", "#A88", [1330, -35, 330, 1195]),
+        group("Save", "#b58b2a", [1670, -35, 415, 1195]),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -117,25 +119,25 @@ def swap_graph() -> dict:
         "Only with the consent of the people in both pictures; tell viewers that the picture is made."
     )
     nodes = {
-        **notes_below(660, 660, text),
+        **notes_below(680, 660, text),
         "photo": sample([0, 80], "Photo whose faces change", height=270),
         "source_photo": sample([0, 390], SOURCE_TITLE, "portrait", height=270),
         "model": loader([0, 700]),
         "seed": seed([0, 1050]),
-        "detect": detect([330, 80], "photo", height=380, thorough=True),
-        "crop": crop([330, 500], "photo", "detect"),
-        "detect_source": detect([330, 660], "source_photo", height=310, max_faces=1, thorough=True),
-        "crop_source": crop([330, 1010], "source_photo", "detect_source"),
-        **references(660, ("crop_source", 0), ("crop", 0), degree=False),
-        **ddpm(1280, "source"),
-        **paste_and_save(1610, "swapped", "swapped"),
+        "detect": detect([340, 80], "photo", height=380, thorough=True),
+        "crop": crop([340, 500], "photo", "detect"),
+        "detect_source": detect([340, 660], "source_photo", height=310, max_faces=1, thorough=True),
+        "crop_source": crop([340, 1010], "source_photo", "detect_source"),
+        **references(680, ("crop_source", 0), ("crop", 0), degree=False),
+        **ddpm(1360, "source"),
+        **paste_and_save(1700, "swapped", "swapped"),
     }
     groups = [
-        group("Pictures and model", "#3f789e", [-15, -10, 330, 1190]),
-        group("Faces", "#8A8", [320, -10, 325, 1190]),
-        group("Read source and driving face", "#88A", [650, -10, 615, 640]),
-        group("Paint", "#A88", [1270, -10, 325, 1190]),
-        group("Paste back and save", "#b58b2a", [1600, -10, 440, 1190]),
+        group("Pictures and model", "#3f789e", [-30, -45, 330, 1225]),
+        group("Faces", "#8A8", [310, -45, 330, 1225]),
+        group("Read source and driving face", "#88A", [650, -45, 670, 675]),
+        group("Paint", "#A88", [1330, -45, 330, 1225]),
+        group("Paste back and save", "#b58b2a", [1670, -45, 415, 1225]),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -146,24 +148,25 @@ def chosen_graph() -> dict:
         "photo": sample([0, 80], "Photo"),
         "model": loader([0, 420]),
         "seed": seed([0, 770]),
-        "detect": detect([330, 80], "photo", thorough=True),
+        "detect": detect([340, 80], "photo", thorough=True),
         "select": {
             "type": "FaceAnonSelectFaces",
-            "pos": [330, 540],
-            "width": 300,
+            "pos": [340, 540],
+            "width": 270,
             "inputs": {"faces": ("detect", 0)},
             "widgets": {"largest": 1},
         },
-        "crop": crop([660, 80], "photo", "select"),
-        **paint_and_paste("photo", 660),
-        "redact": cover([1320, 80], ("paste", 0), ("select", 1), ("paste", 2), width=420),
-        "save": save_image([1320, 380], ("redact", 0), ("redact", 2), "anonymized"),
+        "crop": crop([680, 80], "photo", "select"),
+        **paint_and_paste("photo", 680),
+        "redact": cover([1360, 80], ("paste", 0), ("select", 1), ("paste", 2), width=360),
+        "save": save_image([1360, 380], ("redact", 0), ("redact", 2), "anonymized") | {"height": 270},
+        "compare": compare([1360, 700], ("photo", 0), ("redact", 0), height=250),
     }
     groups = [
-        group("Photo and model", "#3f789e", [-15, -10, 330, 960]),
-        group("Faces: found and chosen", "#8A8", [320, -10, 325, 960]),
-        group("Paint the chosen one", "#A88", [650, -10, 655, 960]),
-        group("Cover the others and save", "#b58b2a", [1310, -10, 440, 960]),
+        group("Photo and model", "#3f789e", [-30, -10, 330, 960]),
+        group("Faces: found and chosen", "#8A8", [310, -10, 330, 960]),
+        group("Paint the chosen one", "#A88", [650, -10, 670, 960]),
+        group("Cover the others and save", "#b58b2a", [1330, -10, 415, 960]),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -174,28 +177,29 @@ def verify_graph() -> dict:
         "photo": sample([0, 80], "Before"),
         "model": loader([0, 420]),
         "seed": seed([0, 770]),
-        "detect": detect([330, 80], "photo", thorough=True),
-        "crop": crop([330, 560], "photo", "detect"),
-        **paint_and_paste("photo", 660, verify=OFF, top=80),  # Verify Faces does
+        "detect": detect([340, 80], "photo", thorough=True),
+        "crop": crop([340, 560], "photo", "detect"),
+        **paint_and_paste("photo", 680, verify=OFF, top=80),  # Verify Faces does
         "verify": {
             "type": "FaceAnonVerifyFaces",
-            "pos": [1320, 80],
-            "width": 350,
+            "pos": [1360, 80],
+            "width": 310,
             "height": 740,
             "inputs": {"before": ("photo", 0), "after": ("paste", 0), "faces": ("crop", 1), "report": ("paste", 2)},
         },
-        "redact": cover([1700, 80], ("paste", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE, width=360),
+        "redact": cover([1730, 80], ("paste", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE, width=340),
         "save": {
-            **save_image([1700, 380], ("redact", 0), ("redact", 2), "anonymized"),
-            **{"title": "After", "width": 360},
+            **save_image([1730, 380], ("redact", 0), ("redact", 2), "anonymized"),
+            **{"title": "After", "width": 340, "height": 270},
         },
+        "compare": compare([1730, 700], ("photo", 0), ("redact", 0), width=340, height=250),
     }
     groups = [
-        group("Photo and model", "#3f789e", [-15, -10, 330, 960]),
-        group("Faces", "#8A8", [320, -10, 325, 960]),
-        group("Paint", "#A88", [650, -10, 655, 960]),
-        group("Verify", "#88A", [1310, -10, 375, 960]),
-        group("Cover what did not pass, and save", "#b58b2a", [1690, -10, 380, 960]),
+        group("Photo and model", "#3f789e", [-30, -10, 330, 960]),
+        group("Faces", "#8A8", [310, -10, 330, 960]),
+        group("Paint", "#A88", [650, -10, 670, 960]),
+        group("Verify", "#88A", [1330, -10, 355, 960]),
+        group("Cover what did not pass, and save", "#b58b2a", [1695, -10, 395, 960]),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -204,8 +208,9 @@ def redact_photo_graph() -> dict:
     nodes = {
         "about": note(_REDACT + LIMITS + " " + CLEAN, [0, -200], 700, 180),
         **cover_photo(),
+        "compare": compare([1450, 80], ("photo", 0), ("redact", 0), height=500),
     }
-    return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-15, -10, 1440, 620])]}
+    return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-30, -10, 1870, 620])]}
 
 
 _VARIATIONS = """## One face over degrees and seeds
@@ -221,21 +226,21 @@ def variations_graph() -> dict:
         **notes(_VARIATIONS + LIMITS),
         "photo": sample([0, 80], "Photo", "portrait"),
         "model": loader([0, 420]),
-        "detect": detect([330, 80], "photo", max_faces=1, thorough=True),
-        "crop": crop([330, 560], "photo", "detect"),
+        "detect": detect([340, 80], "photo", max_faces=1, thorough=True),
+        "crop": crop([340, 560], "photo", "detect"),
         "vary": {
             "type": "FaceAnonVariations",
-            "pos": [660, 80],
-            "width": 300,
+            "pos": [680, 80],
+            "width": 270,
             "height": 460,
             "inputs": {"crops": ("crop", 0), "faces": ("crop", 1), **WHOLE},
             "widgets": {"control_after_generate": "fixed"},
         },
-        "save": save_image([990, 80], ("vary", 0), None, "variations") | {"height": 640},
+        "save": save_image([1020, 80], ("vary", 0), None, "variations") | {"height": 640},
     }
     groups = [
-        group("Photo and model", "#3f789e", [-15, -10, 330, 760]),
-        group("One face", "#8A8", [320, -10, 325, 760]),
+        group("Photo and model", "#3f789e", [-30, -10, 330, 760]),
+        group("One face", "#8A8", [310, -10, 330, 760]),
         group("Degrees and seeds", "#A88", [650, -10, 775, 760]),
     ]
     return {"nodes": nodes, "groups": groups}

@@ -26,6 +26,7 @@ from face_anonymizer.tools.workflows.blueprints import BLUEPRINTS, build
 from face_anonymizer.tools.workflows.frontend import Frontend, open_browser
 from face_anonymizer.tools.workflows.graph_parts import MODEL, PICTURE, SAMPLE_FILE, checkpoint, for_servers
 from face_anonymizer.tools.workflows.graphs import GRAPHS
+from face_anonymizer.tools.workflows.wires import DRAWN, LEAD, lead
 
 WORKFLOWS = PACK / "workflows"
 SAVERS = ("FaceAnonSaveImage", "FaceAnonSaveVideo")
@@ -145,6 +146,7 @@ def main() -> None:
             page = Frontend(browser, server, width=2560, height=1440)
             page.page.evaluate(BUILD, spec)
             page.load(page.serialize())  # as a user opens it
+            page.page.evaluate(LEAD, lead(page.page.evaluate(DRAWN)))
             graph = page.serialize()
             view = view_of(graph)
             # the second one tells the page (web/js/opening.js) that nobody has moved it yet

@@ -36,43 +36,43 @@ is.
 
 
 def sample_video(pos) -> dict:
-    return {"type": VIDEO, "pos": pos, "width": 300}
+    return {"type": VIDEO, "pos": pos, "width": 270}
 
 
 def track_video(pos) -> dict:
-    return {"type": "FaceAnonTrackVideo", "pos": pos, "width": 300, "inputs": {"video": ("video", 0)}}
+    return {"type": "FaceAnonTrackVideo", "pos": pos, "width": 270, "inputs": {"video": ("video", 0)}}
 
 
 def video_graph() -> dict:
     nodes = {
         **notes(_CLIP + LIMITS),
         "video": sample_video([0, 80]),
-        "components": {"type": "GetVideoComponents", "pos": [0, 180], "width": 300, "inputs": {"video": ("video", 0)}},
+        "components": {"type": "GetVideoComponents", "pos": [0, 180], "width": 270, "inputs": {"video": ("video", 0)}},
         "model": loader([0, 330]),
         "seed": seed([0, 680]),
-        "detect": detect([330, 80], "components"),
+        "detect": detect([340, 80], "components"),
         "track": {
             "type": "FaceAnonTrackFaces",
-            "pos": [330, 540],
-            "width": 300,
+            "pos": [340, 540],
+            "width": 270,
             "height": 400,
             "inputs": {"image": ("components", 0), "faces": ("detect", 0)},
         },
-        "crop": crop([660, 80], "components", "track"),
-        **paint_and_paste("components", 660),
+        "crop": crop([680, 80], "components", "track"),
+        **paint_and_paste("components", 680),
         "create": {
             "type": "CreateVideo",
-            "pos": [1320, 80],
-            "width": 420,
+            "pos": [1360, 80],
+            "width": 360,
             "inputs": {"images": ("paste", 0), "audio": ("components", 1), "fps": ("components", 2)},
         },
-        "save": save_video([1320, 260], ("create", 0), ("paste", 2), "video/anonymized"),
+        "save": save_video([1360, 260], ("create", 0), ("paste", 2), "video/anonymized"),
     }
     groups = [
-        group("Clip and model", "#3f789e", [-15, -10, 330, 980]),
-        group("Faces, followed", "#8A8", [320, -10, 325, 980]),
-        group("Paint and paste back", "#A88", [650, -10, 655, 980]),
-        group("Save", "#b58b2a", [1310, -10, 440, 980]),
+        group("Clip and model", "#3f789e", [-30, -10, 330, 980]),
+        group("Faces, followed", "#8A8", [310, -10, 330, 980]),
+        group("Paint and paste back", "#A88", [650, -10, 670, 980]),
+        group("Save", "#b58b2a", [1330, -10, 415, 980]),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -83,10 +83,10 @@ def long_video_graph() -> dict:
         "video": sample_video([0, 80]),
         "model": loader([0, 180]),
         "seed": seed([0, 530]),
-        "track": track_video([330, 80]),
+        "track": track_video([340, 80]),
         "anonymize": {
             "type": "FaceAnonAnonymizeVideo",
-            "pos": [660, 80],
+            "pos": [680, 80],
             "width": 330,
             "inputs": {"video": ("video", 0), "faces": ("track", 0), **WHOLE, "seed": ("seed", 0)},
             "widgets": {"steps": OWN_STEPS, "guidance_scale": OWN_GUIDANCE, "verify": AUTO},
@@ -94,8 +94,8 @@ def long_video_graph() -> dict:
         "save": save_video([1020, 80], ("anonymize", 0), ("anonymize", 1), "video/anonymized"),
     }
     groups = [
-        group("Video and model", "#3f789e", [-15, -10, 330, 900]),
-        group("Find, paint, save", "#A88", [320, -10, 1135, 900]),
+        group("Video and model", "#3f789e", [-30, -10, 330, 900]),
+        group("Find, paint, save", "#A88", [310, -10, 1135, 900]),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -104,13 +104,13 @@ def redact_video_graph() -> dict:
     nodes = {
         "about": note(_REDACT + LIMITS, [0, -200], 700, 180),
         "video": sample_video([0, 80]),
-        "track": track_video([330, 80]) | {"widgets": {"points": False}},
+        "track": track_video([340, 80]) | {"widgets": {"points": False}},
         "redact": {
             "type": "FaceAnonRedactVideo",
-            "pos": [660, 80],
-            "width": 300,
+            "pos": [680, 80],
+            "width": 270,
             "inputs": {"video": ("video", 0), "faces": ("track", 0)},
         },
-        "save": save_video([990, 80], ("redact", 0), ("redact", 1), "video/redacted", painted=False),
+        "save": save_video([1020, 80], ("redact", 0), ("redact", 1), "video/redacted", painted=False),
     }
-    return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-15, -10, 1440, 600])]}
+    return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-30, -10, 1440, 600])]}
