@@ -17,7 +17,7 @@ from .types import COVER, STRANGERS, SWAP
 
 ALL, LARGEST, LISTED = WHO = ("all", "largest", "list")
 FAST, BALANCED, PAPER = PRESETS = ("fast", "balanced", "paper")
-_FAST_STEPS, _BALANCED_STEPS = 6, 8  # by docs/curve.md, to whose table a test holds them
+_FAST_STEPS, _BALANCED_STEPS = 4, 6  # by docs/curve.md, to whose table a test holds them
 _MOST_KEPT = 10_000  # faces of a range that are counted anew
 _INSTEAD = {"face_seeds": ", or change seed", "keep": ""}
 _PAINT, _PASTE, _REDACT = PaintSettings(), PasteSettings(), RedactSettings()
