@@ -14,7 +14,7 @@ from face_anonymizer.tools.pictures.synthetic_group import make_portrait
 ROOT = Path(__file__).resolve().parents[2]
 LOADER = {"clip_vision": "from model folder", "vae": "from model folder", "weight_dtype": "default"}
 SIMPLE = {"model": "tiny", "degree": 1.25, "seed": 7, "preset": "fast", "who": "all", "numbers": "", "thorough": False}
-FAST = {"steps": 6, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+FAST = {"steps": 4, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
 LOOKED = {"min_score": 0.3, "max_faces": 0, "thorough": False}
 SAVED = ("FaceAnonSaveImage", "SaveImage")
 

@@ -44,7 +44,7 @@ def test_every_input_is_one_of_its_node():
 
 @pytest.mark.parametrize(
     ("preset", "expected"),
-    [("fast", ("dpmpp_2m", 6)), ("balanced", ("dpmpp_2m", 8)), ("paper", (DDPM, 0))],
+    [("fast", ("dpmpp_2m", 4)), ("balanced", ("dpmpp_2m", 6)), ("paper", (DDPM, 0))],
 )
 def test_a_preset_is_a_sampler_with_the_model_s_own_values(preset, expected):
     graph = photo(preset=preset, verify="on", attempts=3)
@@ -102,7 +102,7 @@ def test_a_video_is_painted_as_it_is_set():
         2,
         "box",
     )
-    assert (inputs["steps"], inputs["guidance_scale"], inputs["faces"]) == (8, -1, ("track", 0))
+    assert (inputs["steps"], inputs["guidance_scale"], inputs["faces"]) == (6, -1, ("track", 0))
     assert graph["track"]["inputs"]["if_no_face"] == "error" and inputs["face_anon_model"] == ("load", 5)
     with pytest.raises(ValueError, match="what is one of strangers, cover"):
         expanded(node, video=LINK, what="swap")

@@ -50,7 +50,7 @@ def test_the_node_shows_which_face_is_painted_and_its_picture(frontend, server):
     seen = frontend.page.evaluate("() => { other.close(); return seen; }")
     told = [text for node, text in seen["texts"] if node == place]
     steps = [text for text in told if "step" in text]
-    assert steps[0] == "faces 1 to 2 of 2, step 1 of 6" and steps[-1] == "faces 1 to 2 of 2, step 6 of 6"
+    assert steps[0] == "faces 1 to 2 of 2, step 1 of 4" and steps[-1] == "faces 1 to 2 of 2, step 4 of 4"
     assert told[-1].startswith("2 faces anonymized, 3 faces kept"), "at its end the report stands there"
     texts = [text for output in history["outputs"].values() for text in output.get("text", ())]
     assert texts[-1] == told[-1] and "demo is a demonstration" in texts[-1]
