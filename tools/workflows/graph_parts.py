@@ -279,8 +279,20 @@ def compare(pos, before: tuple, after: tuple, **more) -> dict:
     } | more
 
 
-def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
-    """Paste Faces, and below it the node that saves and one that compares."""
+def paste_and_save(x: int, prefix: str, painted: dict, action: str = "anonymized") -> dict:
+    """Paste Faces, and below it the node that saves; one that compares, below those that paint.
+
+    Paste Faces grows by its report when it has run, and a node that saves by its pictures: between two of them in one
+    column there would be no room for a third.
+
+    Args:
+        x: where the column begins.
+        prefix: of the files' names.
+        painted: the nodes that paint, with VAE Decode, "decode", as the last of their column.
+        action: of Paste Faces.
+    """
+    left, top = painted["decode"]["pos"]
+    top += 110
     return {
         "paste": {
             "type": "FaceAnonPasteFaces",
@@ -289,8 +301,8 @@ def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
             "inputs": {"image": ("photo", 0), "crops": ("decode", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
             "widgets": {"action": action, "verify": AUTO},
         },
-        "save": save_image([x, 530], ("paste", 0), ("paste", 2), prefix) | {"height": 290},
-        "compare": compare([x, 870], ("photo", 0), ("paste", 0), height=290),
+        "save": save_image([x, 620], ("paste", 0), ("paste", 2), prefix) | {"height": 520},
+        "compare": compare([left, top], ("photo", 0), ("paste", 0), width=270, height=1140 - top),
     }
 
 

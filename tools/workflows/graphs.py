@@ -54,6 +54,7 @@ may still recognise.
 
 
 def photo_graph(sampler, text: str, prefix: str, settings: tuple[str, ...]) -> dict:
+    painted = sampler(1360, "interpolate")
     return {
         "nodes": {
             **notes_below(680, 620, text, *settings),
@@ -64,8 +65,8 @@ def photo_graph(sampler, text: str, prefix: str, settings: tuple[str, ...]) -> d
             "detect": detect([340, 80], "photo", thorough=True),
             "crop": crop([340, 560], "photo", "detect"),
             **references(680, ("crop", 0), ("crop", 0), degree=True),
-            **sampler(1360, "interpolate"),
-            **paste_and_save(1700, prefix),
+            **painted,
+            **paste_and_save(1700, prefix, painted),
         },
         "groups": [
             group("Photo and model", "#3f789e", [-30, -35, 330, 1195]),
@@ -118,6 +119,7 @@ def swap_graph() -> dict:
         "identity, the photo gives expression, pose, gaze, light and background. One source serves all faces.\n\n"
         "Only with the consent of the people in both pictures; tell viewers that the picture is made."
     )
+    painted = ddpm(1360, "source")
     nodes = {
         **notes_below(680, 660, text),
         "photo": sample([0, 80], "Photo whose faces change", height=270),
@@ -129,8 +131,8 @@ def swap_graph() -> dict:
         "detect_source": detect([340, 660], "source_photo", height=310, max_faces=1, thorough=True),
         "crop_source": crop([340, 1010], "source_photo", "detect_source"),
         **references(680, ("crop_source", 0), ("crop", 0), degree=False),
-        **ddpm(1360, "source"),
-        **paste_and_save(1700, "swapped", "swapped"),
+        **painted,
+        **paste_and_save(1700, "swapped", painted, "swapped"),
     }
     groups = [
         group("Pictures and model", "#3f789e", [-30, -45, 330, 1225]),
@@ -159,8 +161,8 @@ def chosen_graph() -> dict:
         "crop": crop([680, 80], "photo", "select"),
         **paint_and_paste("photo", 680),
         "redact": cover([1360, 80], ("paste", 0), ("select", 1), ("paste", 2), width=360),
-        "save": save_image([1360, 380], ("redact", 0), ("redact", 2), "anonymized") | {"height": 270},
-        "compare": compare([1360, 700], ("photo", 0), ("redact", 0), height=250),
+        "save": save_image([1360, 420], ("redact", 0), ("redact", 2), "anonymized") | {"height": 510},
+        "compare": compare([1020, 640], ("photo", 0), ("redact", 0), width=270, height=290),
     }
     groups = [
         group("Photo and model", "#3f789e", [-30, -10, 330, 960]),
@@ -189,10 +191,10 @@ def verify_graph() -> dict:
         },
         "redact": cover([1730, 80], ("paste", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE, width=340),
         "save": {
-            **save_image([1730, 380], ("redact", 0), ("redact", 2), "anonymized"),
-            **{"title": "After", "width": 340, "height": 270},
+            **save_image([1730, 420], ("redact", 0), ("redact", 2), "anonymized"),
+            **{"title": "After", "width": 340, "height": 510},
         },
-        "compare": compare([1730, 700], ("photo", 0), ("redact", 0), width=340, height=250),
+        "compare": compare([1020, 640], ("photo", 0), ("redact", 0), width=270, height=290),
     }
     groups = [
         group("Photo and model", "#3f789e", [-30, -10, 330, 960]),
