@@ -162,6 +162,17 @@ def pytest_collection() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """No garbage goes over to the next file: a video that was read holds the threads of its decoder until then.
+
+    Collections are too rare for that here, see above. A process of a thousand threads, most of them such, came no
+    further in an encoder.
+    """
+    yield
+    gc.collect()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """What was left out; and what the run cost, whatever else the machine did: docs/measured.md counts by it."""
     if left_out := config.stash.get(_LEFT_OUT, []):
