@@ -31,10 +31,10 @@ FACES, STEPS = 2, 4
 # of random_model.TINY when told to compute in fp16 and in bf16, which agree; test_check_gpu.py measures it again.
 MEASURED = {
     "states": 4.8,
-    "guided prediction": 9.8,
-    "sampled latents": 9.1,
+    "guided prediction": 10.1,  # on a processor with instructions for bf16; 9.8 on one without
+    "sampled latents": 9.5,  # ... and 9.1
     "embedding": 0.8,  # of weights that are no numbers of fp16, when these are rounded; the arithmetic is in float32
-    "VAE encode": 3.1,
+    "VAE encode": 3.2,
     "VAE decode": 1.8,
 }
 # Sums in another order, and kernels that round in between (attention's weights, parts of a product). In float32 a
