@@ -212,21 +212,30 @@ def table(results: dict[str, list[np.ndarray]], truths: list[list[Shown]]) -> No
             print(f"| false positives a picture {title} | | " + " | ".join(f"{w:.2f}" for w in wrong) + " |")
 
 
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """The options that `given` takes."""
+    parser.add_argument("--faces", type=Path, help="a folder of further pictures with faces")
+    parser.add_argument("--backgrounds", type=Path, help="a folder of further pictures without faces")
+
+
+def given(networks, faces: Path | None, backgrounds: Path | None) -> tuple[list[Portrait], list[Image.Image]]:
+    """What pictures are made of: portraits, and photos without a face; of the sample photo, and of two folders."""
+    astronaut = Image.open(PACK / "assets" / "astronaut.jpg").convert("RGB")
+    portraits = portraits_of(networks, [astronaut, *(pictures_in(faces) if faces else [])])
+    return portraits, [astronaut.crop(PHOTO_WITHOUT_FACE), *(pictures_in(backgrounds) if backgrounds else [])]
+
+
 @busy()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faces", type=Path, help="a folder of further pictures with faces")
-    parser.add_argument("--backgrounds", type=Path, help="a folder of further pictures without faces")
+    add_folders(parser)
     parser.add_argument("--deface", metavar="PYTHON", help="the Python of an environment with deface 1.5.0")
     parser.add_argument("--pictures", type=int, default=28)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--min-score", type=float, default=DetectSettings().min_score)
     arguments = parser.parse_args()
     networks = detection.load_face_networks()
-    astronaut = Image.open(PACK / "assets" / "astronaut.jpg").convert("RGB")
-    portraits = portraits_of(networks, [astronaut, *(pictures_in(arguments.faces) if arguments.faces else [])])
-    photos = [astronaut.crop(PHOTO_WITHOUT_FACE)]
-    photos += pictures_in(arguments.backgrounds) if arguments.backgrounds else []
+    portraits, photos = given(networks, arguments.faces, arguments.backgrounds)
     rng = np.random.default_rng(arguments.seed)
     made = [compose(rng, COUNTS[i % len(COUNTS)], portraits, photos) for i in range(arguments.pictures)]
     pictures, truths = [picture for picture, _ in made], [shown for _, shown in made]

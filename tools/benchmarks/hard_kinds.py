@@ -21,16 +21,14 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 from face_anonymizer.modules.faces.detect import detection
 from face_anonymizer.modules.faces.settings import DetectSettings
-from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.tools.benchmarks.detection import (
-    PHOTO_WITHOUT_FACE,
     Portrait,
     Shown,
+    add_folders,
     background,
+    given,
     judge,
-    pictures_in,
     place,
-    portraits_of,
     to_tensor,
 )
 from face_anonymizer.tools.busy import busy
@@ -203,17 +201,13 @@ KINDS = ("as they are", *COVERED, *WHOLE, "squeezed to half the width")
 @busy()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faces", type=Path, help="a folder of further pictures with faces")
-    parser.add_argument("--backgrounds", type=Path, help="a folder of further pictures without faces")
+    add_folders(parser)
     parser.add_argument("--seeds", type=int, default=5, help="pictures of each kind")
     parser.add_argument("--thorough", action="store_true", help="the thorough search beside the ordinary one")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="write the first picture of each kind there, as one")
     arguments = parser.parse_args()
     networks = detection.load_face_networks()
-    astronaut = Image.open(PACK / "assets" / "astronaut.jpg").convert("RGB")
-    portraits = portraits_of(networks, [astronaut, *(pictures_in(arguments.faces) if arguments.faces else [])])
-    photos = [astronaut.crop(PHOTO_WITHOUT_FACE)]
-    photos += pictures_in(arguments.backgrounds) if arguments.backgrounds else []
+    portraits, photos = given(networks, arguments.faces, arguments.backgrounds)
     searches = {"ordinary": DetectSettings()}
     if arguments.thorough:
         searches["thorough"] = DetectSettings(thorough=True)
