@@ -1,10 +1,12 @@
 """A dataset's shards on Ray: the only module that imports it.
 
-    read (tasks) -> find (actors, a CPU each) -> change (actors, a GPU each) -> save (tasks) -> the driver
+    read (tasks) -> find (actors, a CPU each) -> change (actors, a GPU each) -> save (actors) -> the driver
     the driver: when all chunks of a shard are saved -> write its result (a task) -> the mark
 
-Without GPUs find and change are one actor. So every stage's actors hold one kind of resource, tasks hold none, and none
-can keep another from running, whatever of the cluster is lost.
+Without GPUs find and change are one actor. So every stage's actors hold one kind of resource at most, tasks hold none,
+and none can keep another from running, whatever of the cluster is lost. What is done for every chunk is done by actors:
+where all CPUs are taken, Ray ends the process of a task a second after it and starts another for the next, which costs
+more than to save a chunk.
 
 Every row of the Ray Data pipeline is one chunk, and every block one row, so that Ray hands on, counts and gives back to
 the reader by chunks. Ray does again what a lost machine had; all that is written is written anew under the same name.
@@ -36,6 +38,7 @@ from .work import Work
 
 _FINDERS_PER_WORKER = 16  # at most, where CPUs are there; Ray starts as many as have something to do
 _WORKERS_PER_READER = 16  # for so many more, one more reader reads
+_WORKERS_PER_SAVER = 4  # likewise; to change a picture takes five times as long and more
 _CHUNK_BYTES = 48 << 20  # that a chunk on its way is taken to have: eight pictures of two million pixels
 _JOINED_AT_ONCE = 4
 _OBJECT_STORE = 2 << 30  # bytes, of a Ray that is started here
@@ -194,7 +197,7 @@ def _pipeline(work: Work, shards: Sequence[Shard], machines: Machines):
     gpus, cpus = _gpus(work, machines), int(ray.cluster_resources().get("CPU", 1))
     finders = machines.finders or max(1, min(_FINDERS_PER_WORKER * machines.workers, cpus - 1))
     readers = 1 + machines.workers // _WORKERS_PER_READER
-    savers = max(2, machines.workers)
+    savers = 1 + machines.workers // _WORKERS_PER_SAVER
     context = DataContext.get_current().copy()
     context.target_max_block_size = 1  # a block a chunk
     context.enable_progress_bars = False
@@ -222,7 +225,13 @@ def _pipeline(work: Work, shards: Sequence[Shard], machines: Machines):
             compute=ActorPoolStrategy(size=machines.workers, max_tasks_in_flight_per_actor=2),
             num_cpus=0 if gpus else 1,
             num_gpus=gpus,
-        ).map_batches(_save, batch_size=1, fn_args=(work,), compute=TaskPoolStrategy(size=savers), num_cpus=0)
+        ).map_batches(
+            _Saver,
+            batch_size=1,
+            fn_constructor_args=(work,),
+            compute=ActorPoolStrategy(size=savers, max_tasks_in_flight_per_actor=2),
+            num_cpus=0,
+        )
 
 
 @contextlib.contextmanager
@@ -272,12 +281,18 @@ class _InActor:
         return _row("chunk", chunk)
 
 
-def _save(batch: dict, work: Work) -> dict:
-    (chunk,) = batch["chunk"]
-    try:
-        return _row("saved", chunk if isinstance(chunk, _Halt) else ends.save(work, chunk))
-    except Exception as error:
-        return _row("saved", _Halt(_in_words(error)))
+class _Saver:
+    """ends.save, in a process that stays."""
+
+    def __init__(self, work: Work):
+        self._work = work
+
+    def __call__(self, batch: dict) -> dict:
+        (chunk,) = batch["chunk"]
+        try:
+            return _row("saved", chunk if isinstance(chunk, _Halt) else ends.save(self._work, chunk))
+        except Exception as error:
+            return _row("saved", _Halt(_in_words(error)))
 
 
 def _in_words(error: BaseException) -> str:
