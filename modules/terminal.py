@@ -11,6 +11,8 @@ import unicodedata
 _WRITTEN_OUT = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # as in s3://key:secret@bucket; what begins like a port is none, nor what stands in the brackets of an address of IPv6
 _PASSWORD = re.compile(r"(://[^\s/?#:@\[]*:)(?!\d+(?:[/?#\s]|$))\S*@")
+# as in https://token@host; in addresses of Azure what stands there is the name of a container
+_USER = re.compile(r"(?<![\w+.-])(?!(?:abfs|wasb)s?:)([\w+.-]+://)[^\s/?#:@\[]+@", re.IGNORECASE)
 # as in https://host/a.tar?token=secret&X-Amz-Signature=secret
 _ADDRESS = re.compile(r"://\S+")
 _SECRET = re.compile(r"([?&][^\s=&#]*(?:token|secret|passw|sig|key|credential)[^\s=&#]*=)[^\s&#'\"]+", re.IGNORECASE)
@@ -19,14 +21,15 @@ _SECRET = re.compile(r"([?&][^\s=&#]*(?:token|secret|passw|sig|key|credential)[^
 def shown(text: object, keep: str = "") -> str:
     """A text in which no character does anything but stand there: ESC is \\x1b, a line break in a name \\n.
 
-    The password of an address is "...", and so is what it asks with as a token, key or signature: terminals are logged,
-    and shown to others.
+    The password of an address is "...", and so are a user without a password, which may be a token, and what it asks
+    with as a token, key or signature: terminals are logged, and shown to others.
 
     Args:
         text: a name, or a whole message.
         keep: characters that stay as they are; "\\n" for messages of several lines.
     """
-    public = _ADDRESS.sub(lambda address: _SECRET.sub(r"\1...", address[0]), _PASSWORD.sub(r"\1...@", str(text)))
+    public = _USER.sub(r"\1...@", _PASSWORD.sub(r"\1...@", str(text)))
+    public = _ADDRESS.sub(lambda address: _SECRET.sub(r"\1...", address[0]), public)
     return "".join(
         character
         if character in keep or unicodedata.category(character) not in _WRITTEN_OUT

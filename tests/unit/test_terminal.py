@@ -43,6 +43,12 @@ def test_the_table_of_a_run_shows_names_so():
             "403 of https://h/a.tar?X-Amz-Date=1&X-Amz-Signature=...&v=2#x, of s3://k:...@b?session_token=...",
         ),
         ("what?key=1.jpg", "what?key=1.jpg"),
+        (
+            "403 of https://hf_AbC-1.2@hub.example/a@b, git+https://t@h:1",
+            "403 of https://...@hub.example/a@b, git+https://...@h:1",
+        ),
+        ("wasbs://box@account.blob.core.windows.net/a", "wasbs://box@account.blob.core.windows.net/a"),
+        ("me@host, http://host/a://b@c", "me@host, http://host/a://...@c"),
     ],
 )
 def test_no_secret_of_an_address_is_shown(text, expected):
