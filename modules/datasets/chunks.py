@@ -58,11 +58,13 @@ class Made(NamedTuple):
         pixels: uint8 or uint16 [H, W, C].
         profile: ICC, or none.
         cicp: see modules/photos/colour.py.
+        is_generated: what was read says that a trained model made a part of it.
     """
 
     pixels: np.ndarray
     profile: bytes | None
     cicp: Any
+    is_generated: bool = False
 
 
 @dataclass

@@ -135,6 +135,6 @@ def _encoded(made: Made, settings: Mapping) -> bytes:
         settings["format"],
         settings["quality"],
         profile=made.profile,
-        mark=settings["task"] != "redact",
+        mark=settings["task"] != "redact" or made.is_generated,
         cicp=made.cicp,
     )

@@ -23,6 +23,7 @@ from ..files import sha256_of_folder
 from ..headless.anonymizer import Anonymizer
 from ..headless.folder_run import change, explained, is_out_of_memory, options_of
 from ..model import checkpoint
+from ..output.generated import says_so
 from ..photos.reading import Photo, read_photo
 from .chunks import Chunk, Item, Made
 from .deaths import Deaths
@@ -126,7 +127,7 @@ class Changer:
         for number, (item, photo) in enumerate(group):
             changed = result.image[number]
             pixels = changed if photo.is_finished_by_nodes(format) else photo.finish(changed)
-            item.made = Made(pixels, photo.colour.profile, photo.colour.cicp)
+            item.made = Made(pixels, photo.colour.profile, photo.colour.cicp, says_so(item.data or b""))
             item.row = row_of(report, number, seconds, photo.said(format))
             item.data = item.faces = None
 

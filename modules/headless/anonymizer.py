@@ -37,6 +37,7 @@ from ..model.diffusers_engine.engine import DiffusersEngine
 from ..model.diffusers_engine.loading import load_engine
 from ..model.engine import Progress
 from ..model.settings import PaintSettings, SamplerSettings
+from ..output.generated import file_says_so
 from ..recognition.pairs import identity_judge
 from ..recognition.pixels import one_colour
 from ..recognition.reader import FaceReader
@@ -307,7 +308,7 @@ class Anonymizer:
             faces = self._clips.track(clip, replace(options.detecting, points=False), TrackSettings(), progress)
             return self._clips.redact(clip, new, select_faces(faces, options.choosing)[0], settings, progress)
 
-        return change_clip(Path(source), Path(target), False, change)
+        return change_clip(Path(source), Path(target), file_says_so(Path(source)), change)
 
     @property
     def _clips(self) -> ClipJobs:

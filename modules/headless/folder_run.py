@@ -24,6 +24,7 @@ from ..files import sha256_of, working_folder
 from ..model import checkpoint
 from ..model.settings import PaintSettings, SamplerSettings
 from ..output.encoding import encode_picture
+from ..output.generated import says_so
 from ..photos.pages import UnreadablePhoto
 from ..photos.reading import read_photo
 from ..recognition.settings import OFF
@@ -125,7 +126,7 @@ class EngineRun:
             format,
             self._settings["quality"],
             profile=photo.colour.profile,
-            mark=self._settings["task"] != "redact",
+            mark=self._settings["task"] != "redact" or says_so(data),
             cicp=photo.colour.cicp,
         )
         summary = summarize(json.loads(result.report.to_json()), PHOTO)

@@ -42,8 +42,8 @@ def may_be_generated(prompt: Prompt, node_id: str, input_name: str, host: Host) 
     before = nodes_upstream(prompt, node_id, input_name)
     if not before or any(_paints(prompt[number], host) for number in before):
         return True
-    origin = provenance.source_images(prompt, node_id, input_name, host)
-    return bool(origin.unseen) or any(map(_says_so, (*origin.files, *origin.asides)))
+    origin = provenance.source_images(prompt, node_id, input_name, host, ends=())
+    return bool(origin.unseen) or any(map(file_says_so, (*origin.files, *origin.asides)))
 
 
 def _paints(node: Mapping, host: Host) -> bool:
@@ -53,17 +53,27 @@ def _paints(node: Mapping, host: Host) -> bool:
     return host.may_paint(name)
 
 
-def _says_so(path: Path) -> bool:
+def file_says_so(path: Path) -> bool:
+    """Whether a file says that a trained model made a part of it; True where it cannot be read."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if any(data.find(word) >= 0 for word in _WORDS):
-                return True
-            if data[: len(SIGNATURE)] != SIGNATURE:
-                return False
-            texts = (content for name, content in read_chunks(data[:]) if name in _COMPRESSED)
-            return any(word in text for content in texts for text in _inflated(content) for word in _WORDS)
+            return says_so(data)
     except (OSError, ValueError):  # empty, or gone
         return True
+
+
+def says_so(data: bytes | mmap.mmap) -> bool:
+    """Whether a file says that a trained model made a part of it.
+
+    Args:
+        data: all of it.
+    """
+    if any(data.find(word) >= 0 for word in _WORDS):
+        return True
+    if data[: len(SIGNATURE)] != SIGNATURE:
+        return False
+    texts = (content for name, content in read_chunks(data[:]) if name in _COMPRESSED)
+    return any(word in text for content in texts for text in _inflated(content) for word in _WORDS)
 
 
 def _inflated(content: bytes) -> Iterator[bytes]:

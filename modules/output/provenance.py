@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -129,11 +129,14 @@ def source_image(prompt: Prompt, node_id: str, input_name: str = "images", host:
     return walk(linked(prompt.get(node_id), input_name))
 
 
-def source_images(prompt: Prompt, node_id: str, input_name: str, host: Host) -> Origin:
+def source_images(
+    prompt: Prompt, node_id: str, input_name: str, host: Host, ends: Collection[str] = EMPTYING
+) -> Origin:
     """All files that pictures at a node's input may have been loaded from, by whatever way.
 
     Args:
         prompt, node_id, input_name, host: as of source_image.
+        ends: kinds of nodes beyond which nobody asks: those whose files hide nothing.
     """
     found: dict[Path, None] = {}
     asides: dict[Path, None] = {}
@@ -152,7 +155,7 @@ def source_images(prompt: Prompt, node_id: str, input_name: str, host: Host) -> 
             node = prompt[link.node]
             kind = str(node.get("class_type", ""))
             is_mask = _carried(prompt, link, host) == MASK
-            if (link.node, is_mask) in visited or kind in EMPTYING:
+            if (link.node, is_mask) in visited or kind in ends:
                 continue
             visited.add((link.node, is_mask))
             named = files_of(prompt, link.node, host)

@@ -13,9 +13,12 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ..output import icc
 from ..output.applying import picture_to_srgb, to_srgb
+from ..output.png import xmp_chunk
+from ..output.xmp import xmp_packet
 from .alpha import separate
 from .colour import NOTHING_SAID, Colour, colour_of
 from .levels import ALL_LEVELS, Range, bits_of, colour_of_16_bits, look_range, sixteen_bits
@@ -66,11 +69,17 @@ class Photo:
             lost.append("its high dynamic range (PQ or HLG) is not marked: save it as png")
         return (*self.notes, *self.colour.notes, *lost)
 
-    def as_png(self) -> BinaryIO:
-        """What is looked at as PNG, with its profile and nothing else."""
-        file = io.BytesIO()
+    def as_png(self, mark: bool = False) -> BinaryIO:
+        """What is looked at as PNG, with its profile and nothing else.
+
+        Args:
+            mark: but for the packet that says that a trained model made a part of it.
+        """
+        file, texts = io.BytesIO(), PngInfo()
         profile = icc.clean_profile(self.colour.profile, 3)
-        Image.fromarray(self.seen).save(file, "PNG", compress_level=1, icc_profile=profile)
+        if mark:
+            texts.add(b"iTXt", xmp_chunk(xmp_packet()))
+        Image.fromarray(self.seen).save(file, "PNG", compress_level=1, icc_profile=profile, pnginfo=texts)
         return file
 
     def finish(self, changed: np.ndarray) -> np.ndarray:

@@ -72,7 +72,7 @@ def load_prompt(folder: Path, task: str, kind: str, settings: Mapping) -> dict:
     for node in prompt.values():
         if node["class_type"] in _SAVERS:
             node["inputs"].pop("report", None)  # it comes by the history: no second file on the server
-            node["inputs"]["mark_as_ai"] = task == "anonymize"  # no trained model paints a redaction
+            node["inputs"]["mark_as_ai"] = task == "anonymize"  # no trained model paints a redaction; but see marked
     for name, classes in _PLACES.items():
         value = settings.get(name)
         for node in prompt.values():
@@ -116,6 +116,19 @@ def saving_as(prompt: dict, format: str) -> dict:
     for node in prompt.values():
         if node["class_type"] == "FaceAnonSaveImage":
             node["inputs"] |= {"format": format, "quality": 100}
+    return prompt
+
+
+def marked(prompt: dict) -> dict:
+    """A copy of a prompt whose result says that a trained model made a part of it, as its source does.
+
+    Args:
+        prompt: of load_prompt; it stays as it is.
+    """
+    prompt = copy.deepcopy(prompt)
+    for node in prompt.values():
+        if node["class_type"] in _SAVERS:
+            node["inputs"]["mark_as_ai"] = True
     return prompt
 
 

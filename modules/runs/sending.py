@@ -13,10 +13,11 @@ from PIL import Image
 
 from ..output.encoding import encode_picture
 from ..output.formats import EXTENSIONS
+from ..output.generated import file_says_so, says_so
 from ..photos.reading import Photo, read_photo
 from .client import Client
 from .jobs import PHOTO, VIDEO_SUFFIXES, Job
-from .prompts import photo_settings, saving_as
+from .prompts import marked, photo_settings, saving_as
 
 
 class Sent(NamedTuple):
@@ -28,6 +29,7 @@ class Sent(NamedTuple):
         prompt: the graph that makes its result, but for the source.
         photo: to finish the result with; None where the server's file is the result.
         notes: what of the source the result does not keep.
+        is_generated: the source says that a trained model made a part of it, and so shall the result.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Sent(NamedTuple):
     prompt: dict
     photo: Photo | None = None
     notes: tuple[str, ...] = ()
+    is_generated: bool = False
 
     @property
     def suffix(self) -> str:
@@ -47,6 +50,7 @@ def send(client: Client, job: Job, prompt: dict) -> Sent:
 
     Of a photo the pixels are sent that are looked at, upright, with their profile and nothing else of the file: the
     server neither gets to know nor keeps where and with which camera it was taken, nor what its alpha hides.
+    Of what it says of a trained model one mark is left, by which the server marks the result.
 
     Args:
         client: of the server.
@@ -61,12 +65,17 @@ def send(client: Client, job: Job, prompt: dict) -> Sent:
     if job.source.kind != PHOTO:
         digest = hashlib.sha256()
         suffix = path.suffix.lower() if path.suffix.lower() in VIDEO_SUFFIXES else ".mp4"  # FFmpeg looks at the content
-        return Sent(client.upload(path, name + suffix, "temp", digest), digest.hexdigest(), prompt)
+        is_generated = file_says_so(path)
+        there = client.upload(path, name + suffix, "temp", digest)
+        prompt = marked(prompt) if is_generated else prompt
+        return Sent(there, digest.hexdigest(), prompt, is_generated=is_generated)
     data = path.read_bytes()
-    photo = read_photo(data)
+    photo, is_generated = read_photo(data), says_so(data)
     format = photo_settings(prompt)["format"]
-    there = client.upload(photo.as_png(), f"{name}.png", "temp")
-    sent = Sent(there, hashlib.sha256(data).hexdigest(), prompt, notes=photo.said(format))
+    there = client.upload(photo.as_png(is_generated), f"{name}.png", "temp")
+    prompt = marked(prompt) if is_generated else prompt
+    digest = hashlib.sha256(data).hexdigest()
+    sent = Sent(there, digest, prompt, notes=photo.said(format), is_generated=is_generated)
     if photo.is_finished_by_nodes(format):
         return sent
     return sent._replace(photo=photo, prompt=saving_as(prompt, "png"))
@@ -94,7 +103,7 @@ def finish(sent: Sent, result: Path, settings: Mapping) -> None:
             settings["format"],
             settings["quality"],
             profile=colour.profile,
-            mark=settings["mark_as_ai"],
+            mark=settings["mark_as_ai"] or sent.is_generated,
             cicp=colour.cicp,
         )
     )

@@ -18,9 +18,10 @@ import numpy as np
 import photo_scanner as scanner
 import planted_photos as planted
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from face_anonymizer.modules.host.location import pack_version
+from face_anonymizer.modules.video.files import copy_clean
 
 ROOT = Path(__file__).resolve().parents[2]
 JOURNAL, REPORT = "face_anonymizer_journal.jsonl", "face_anonymizer_report.json"
@@ -160,6 +161,28 @@ def test_a_clip_keeps_its_frames_and_its_sound(done):
     for one, other in zip(frames(before), frames(after), strict=True):
         difference = np.abs(one.astype(int) - other).mean(axis=2)
         assert difference[FACE].mean() > 40 and difference[200:].mean() < 4
+
+
+def test_what_a_model_made_stays_marked_when_it_is_covered(tmp_path, server):
+    """The server gets no text of a photo's file, but for that; a photo with alpha is finished here."""
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    clear = portrait().convert("RGBA")
+    clear.putpixel((0, 0), (0, 0, 0, 0))
+    said = PngImagePlugin.PngInfo()
+    said.add_itxt("prompt", '{"1": {"class_type": "KSampler"}}', zip=True)
+    for name, photo in {"opaque": portrait(), "clear": clear}.items():
+        photo.save(folder / f"{name}.png")
+        photo.save(folder / f"{name} made.png", pnginfo=said)
+    make_clip(folder / "clip.mp4")
+    copy_clean(str(folder / "clip.mp4"), folder / "clip made.mp4", mark=True)
+    run = redact(folder, "--output", out, "--server", server.url)
+    assert run.returncode == 0, run.stderr
+    results = read(out)
+    assert len(results) == 6 and not any(b"KSampler" in data for data in results.values())
+    assert {name for name, data in results.items() if b"compositeWithTrainedAlgorithmicMedia" in data} == {
+        *("clear made_redacted.png", "clip made_redacted.mp4", "opaque made_redacted.png")
+    }
 
 
 def test_results_carry_no_trace_of_the_source(done, server):

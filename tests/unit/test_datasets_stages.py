@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from small_datasets import picture
 
-from face_anonymizer.modules.datasets import deaths, stages
+from face_anonymizer.modules.datasets import deaths, ends, stages
 from face_anonymizer.modules.datasets.chunks import Chunk, Item, Shard
 from face_anonymizer.modules.datasets.ends import Stopped
 from face_anonymizer.modules.datasets.work import Work
@@ -19,6 +19,8 @@ from face_anonymizer.modules.files import sha256_of_folder
 from face_anonymizer.modules.headless.anonymizer import Anonymizer
 from face_anonymizer.modules.headless.folder_run import change, options_of
 from face_anonymizer.modules.model import checkpoint
+from face_anonymizer.modules.output.png import with_chunk, xmp_chunk
+from face_anonymizer.modules.output.xmp import xmp_packet
 from face_anonymizer.modules.runs.folder_options import FolderOptions
 
 pytestmark = pytest.mark.usefixtures("remembered_looks")
@@ -68,6 +70,14 @@ def test_a_chunk_is_what_its_pictures_are_alone():
             assert np.array_equal(item.made.pixels, alone.image)
             assert item.row["redacted"] == len(alone.faces) == item.row["faces"] and item.data is item.faces is None
     assert [item.row.get("faces") for item in chunk.items] == [5, None, 5, 0]
+
+
+def test_what_a_model_made_stays_marked_when_it_is_covered():
+    made = with_chunk(picture(3, side=64), b"iTXt", xmp_chunk(xmp_packet()))
+    work = work_of(redact=True)
+    chunk = stages.Changer(work)(stages.Finder(work)(chunk_of(picture(3, side=64), made)))
+    encoded = [ends._encoded(item.made, work.settings) for item in chunk.items]
+    assert [b"compositeWithTrained" in data for data in encoded] == [False, True]
 
 
 def test_a_seed_is_that_of_the_picture_alone():

@@ -110,10 +110,15 @@ def test_a_redaction_loads_no_model_and_a_full_disk_stops_the_run(sources, tmp_p
         patched.setattr(Path, "write_bytes", full)
         assert command.main(asked) == 1
     assert "Stopped: " in capsys.readouterr().err and not list(output.glob("*.png"))
+    said = Image.Exif()
+    said[0x010E] = '{"1": {"class_type": "KSampler"}}'
+    portrait().save(sources / "sub" / "made.jpg", exif=said)
     assert command.main(asked) == 0
     report = report_of(output)
     assert report["a.jpg"]["actions"] == {"redacted": 1} and "engine" not in report["settings"]
     assert (np.array(Image.open(output / "a_redacted.png")) == 0).all(2).mean() > 0.05
+    marked = {path.name for path in output.rglob("*.png") if b"compositeWithTrained" in path.read_bytes()}
+    assert marked == {"made_redacted.png"}, "what a model made says so also when it is covered"
 
 
 def test_a_swap_takes_the_face_of_one_photo(sources, tmp_path, capsys):
@@ -173,6 +178,10 @@ def test_clips_are_painted_and_covered(tmp_path, capsys):
         assert after.shape == (3, 224, 224, 3)
         assert np.abs(after[:, 60:130, 80:140] - before[60:130, 80:140]).mean() > 20
         assert np.abs(after[:, -20:, :20] - before[-20:, :20]).mean() < 10
+        is_marked = b"compositeWithTrained" in (output / f"a_{ending}.mp4").read_bytes()
+        assert is_marked is (task == "anonymize")
+    assert command.main(["redact", str(output / "a_anonymized.mp4"), "--output", str(tmp_path / "again")]) == 0
+    assert b"compositeWithTrained" in (tmp_path / "again" / "a_anonymized_redacted.mp4").read_bytes()
     photo = tmp_path / "a.jpg"
     portrait().save(photo)
     asked = ["swap", "--source", str(photo), str(films), "--output", str(tmp_path / "swapped"), "--demo"]

@@ -72,3 +72,17 @@ def test_a_text_that_is_none_or_too_long_is_passed_over(tmp_path):
         assert not is_marked(tmp_path / "a.png")
     (tmp_path / "cut.png").write_bytes(data[:33] + chunk(b"zTXt", b"prompt\0\0" + long)[:50])
     assert not is_marked(tmp_path / "cut.png")
+
+
+@pytest.mark.parametrize("kind", ["FaceAnonRedactVideo", "FaceAnonAnonymizeVideoFile"])
+def test_a_film_that_says_so_stays_marked_behind_a_node_that_covers_it(tmp_path, kind):
+    """Beyond such a node no file hides anything, but what made the film is another matter."""
+    film = tmp_path / "a.mp4"
+    prompt = {
+        "1": {"class_type": "LoadVideo", "inputs": {"image": str(film)}},
+        "2": {"class_type": kind, "inputs": {"video": ["1", 0], "what": "cover"}},
+        "3": {"class_type": "FaceAnonSaveVideo", "inputs": {"video": ["2", 0]}},
+    }
+    for text, expected in ((XMP, True), ("a film", False)):
+        film.write_bytes(b"\0\0\0\x18ftypisom" + text.encode())
+        assert may_be_generated(prompt, "3", "video", NoPainter()) is expected

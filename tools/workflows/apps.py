@@ -16,7 +16,7 @@ def _app(changes: dict, last: str, form: tuple[tuple[str, str], ...], thumbnail:
     nodes = {
         "photo": {"type": "LoadImage", "pos": [0, 80], "width": 300, "widgets": {"image": SAMPLE_FILE}},
         **changes,
-        "save": save_image([1100, 80], (last, 0), (last, 4 if painted else 2), "anonymized", painted=painted),
+        "save": save_image([1100, 80], (last, 0), (last, 4 if painted else 2), "anonymized"),
     }
     return {
         **{"nodes": nodes, "groups": [], "outputs": ["save"], "thumbnail": thumbnail},

@@ -101,7 +101,7 @@ BLUEPRINTS = {
                 "inputs": {"before": ("photo", 0), "after": ("source_photo", 0), "faces": ("detect", 0)},
             },
             "redact": cover([1040, 80], ("source_photo", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE),
-            "save": save_image([1370, 80], ("redact", 0), ("redact", 2), "verified", painted=False),
+            "save": save_image([1370, 80], ("redact", 0), ("redact", 2), "verified"),
         },
         _ENDS,
         (("redact", "mode"), ("detect", "thorough")),

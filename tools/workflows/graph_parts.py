@@ -219,7 +219,7 @@ def cover_photo() -> dict:
         "photo": sample([0, 80], "Photo"),
         "detect": detect([340, 80], "photo", thorough=True),
         "redact": cover([680, 80], ("photo", 0), ("detect", 0)),
-        "save": save_image([1020, 80], ("redact", 0), ("redact", 2), "redacted", painted=False),
+        "save": save_image([1020, 80], ("redact", 0), ("redact", 2), "redacted"),
     }
 
 
@@ -244,25 +244,25 @@ def seed(pos) -> dict:
     }
 
 
-def save_image(pos, image: tuple, report: tuple | None, prefix: str, painted: bool = True) -> dict:
+def save_image(pos, image: tuple, report: tuple | None, prefix: str) -> dict:
     return {
         "type": "FaceAnonSaveImage",
         "pos": pos,
         "width": 360,
         "height": 500,
         "inputs": {"images": image, **({"report": report} if report else {})},
-        "widgets": {"filename_prefix": prefix, "mark_as_ai": painted},
+        "widgets": {"filename_prefix": prefix},
     }
 
 
-def save_video(pos, video: tuple, report: tuple, prefix: str, painted: bool = True) -> dict:
+def save_video(pos, video: tuple, report: tuple, prefix: str) -> dict:
     return {
         "type": "FaceAnonSaveVideo",
         "pos": pos,
         "width": 360,
         "height": 480,
         "inputs": {"video": video, "report": report},
-        "widgets": {"filename_prefix": prefix, "mark_as_ai": painted},
+        "widgets": {"filename_prefix": prefix},
     }
 
 

@@ -40,7 +40,7 @@ def simple_photo(title: str, text: str, prefix: str, **settings) -> dict:
             "inputs": {"image": ("photo", 0), **({"source": ("person", 0)} if is_swap else {})},
             "widgets": {"model": MODEL, **_FIXED, **settings},
         },
-        "save": save_image([800, 80], ("anonymize", 0), ("anonymize", 4), prefix, painted=not is_cover),
+        "save": save_image([800, 80], ("anonymize", 0), ("anonymize", 4), prefix),
     }
     if is_swap:
         nodes["person"] = sample([0, 410], SOURCE_TITLE, "portrait", height=290)
@@ -61,7 +61,7 @@ def simple_video(title: str, text: str, prefix: str, **settings) -> dict:
             "inputs": {"video": ("video", 0)},
             "widgets": {"model": MODEL, **_FIXED, **settings},
         },
-        "save": save_video([800, 80], ("anonymize", 0), ("anonymize", 2), prefix, painted=not is_cover),
+        "save": save_video([800, 80], ("anonymize", 0), ("anonymize", 2), prefix),
     }
     return {"nodes": nodes, "groups": []}
 

@@ -111,6 +111,6 @@ def redact_video_graph() -> dict:
             "width": 270,
             "inputs": {"video": ("video", 0), "faces": ("track", 0)},
         },
-        "save": save_video([1020, 80], ("redact", 0), ("redact", 1), "video/redacted", painted=False),
+        "save": save_video([1020, 80], ("redact", 0), ("redact", 1), "video/redacted"),
     }
     return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-30, -10, 1440, 600])]}
