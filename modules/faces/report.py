@@ -19,7 +19,7 @@ No embeddings and no names of files: a report may be published beside the pictur
                                                     kept by the user
           "seed": 7,                                of its noise, or null where it is not known
           "reason": "",                             why, where the action needs a reason: figure and threshold
-          "number": 1,                              as the preview and the inputs name it, from 1, or null
+          "number": 1,                              as the preview and inputs of the last step name it, from 1, or null
           "verdict": "",                            what was seen on the result where that was refused, such as
                                                     "still the original"; "" where nothing was
           "covered": 0.996,                         share of the face's oval that was replaced, or null
@@ -67,6 +67,7 @@ import torch
 from .fingerprint import Fingerprint, join_fingerprints
 from .known_faces import SAME_PLACE, at_its_place, by_picture, found_again, in_known_boxes
 from .notes import Doubt, joined, moved, settled
+from .numbering import Met, numbered
 from .originals import Remembered
 from .outcomes import (
     ACTIONS,
@@ -255,6 +256,7 @@ class Report:
             back = replace(latest[key], action=KEPT, reason=_BACK, verdict=_BACK, covered=0.0)
             latest[key] = replace(back, seed=None, cover="")
         changed, unseen = self.changed, by_picture(set(latest) - {(entry.image, entry.box) for entry in self.entries})
+        met: dict[Key, Met] = {}
         for entry in self.entries:
             key, near = (entry.image, entry.box), unseen.get(entry.image, set())
             is_changed, found_before = entry.action in CHANGED, None
@@ -269,11 +271,12 @@ class Report:
                     changed.add(found_before)
                 else:
                     key, entry = found_before, replace(entry, box=found_before[1])
+            met[key] = Met(entry, latest.get(key))
             if key not in latest or is_changed or tells_more(entry, latest[key]):
                 latest[key] = with_story(entry, latest.get(key))
         return replace(
             self,
-            entries=tuple(sorted(latest.values(), key=lambda entry: entry.image)),
+            entries=tuple(sorted(numbered(latest, met), key=lambda entry: entry.image)),
             elsewhere=self.elsewhere if self.changed else self.elsewhere or earlier.elsewhere,
             incomplete="; ".join(dict.fromkeys(filter(None, (earlier.incomplete, self.incomplete)))),
             notes=joined((*settled(earlier.notes, changed), *self.notes)),

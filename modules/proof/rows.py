@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple
 
 from ..faces.outcomes import (
@@ -142,14 +143,14 @@ def rows_of_faces(faces: Iterable[Mapping], place: str = "") -> list[Row]:
         faces: as modules/faces/report.py has them.
         place: of the picture among others.
     """
-    rows = []
-    for index, face in enumerate(faces, 1):
-        told, verified = whole(face.get("number")), told_of(face)
+    rows, faces = [], list(faces)
+    for named, face in zip(_names(whole(face.get("number")) for face in faces), faces, strict=True):
+        verified = told_of(face)
         rows.append(
             Row(
                 state=state_of(face),
                 place=place,
-                face=f"face {told or index}",
+                face=f"face {named}",
                 size=_size(face),
                 action=words(face.get("action")),
                 reason=words(face.get("reason")),
@@ -167,17 +168,16 @@ def rows_of_persons(persons: Iterable[Mapping]) -> list[Row]:
     Args:
         persons: as persons.sum_up_persons has them.
     """
-    rows = []
-    for index, person in enumerate(persons, 1):
+    rows, persons = [], list(persons)
+    for named, person in zip(_names(map(_number_of_person, persons)), persons, strict=True):
         actions = _counts(person.get("actions"))
         counts = _counts(person.get("verifications"))
         first, last = whole(person.get("first_image")), whole(person.get("last_image"))
-        told = whole(person.get("number"))
         rows.append(
             Row(
                 state=_state_of_person(person, actions, counts),
                 place="" if first is None or last is None else f"frames {first + 1} to {last + 1}",
-                face=f"person {told or index}",
+                face=f"person {named}",
                 size=number(person.get("size")),
                 action=_actions(actions),
                 reason="; ".join(words(reason) for reason in _list(person.get("reasons"))),
@@ -200,6 +200,21 @@ def rows_elsewhere(faces: Iterable[Mapping] | int) -> list[Row]:
         Row(ELSEWHERE, "", f"another face{'' if len(known) == 1 else f' ({index})'}", _size(face), "nothing was done")
         for index, face in enumerate(known, 1)
     ]
+
+
+def _names(told: Iterable[int | None]) -> list[int]:
+    """A number for each, no two alike: the one that is told, and the next free one where that is none, or taken."""
+    wanted, named = list(told), []
+    free = (other for other in count(1) if other not in wanted)
+    for one in wanted:
+        named.append(next(free) if not one or one in named else one)
+    return named
+
+
+def _number_of_person(person: Mapping) -> int | None:
+    """As the preview has it, also of somebody whom no input can name."""
+    told, track = whole(person.get("number")), whole(person.get("track"))
+    return told if told or track is None else track + 1
 
 
 def told_frames(counts: Mapping[str, int]) -> str:
