@@ -144,6 +144,17 @@ def proof_of(model: FaceAnonModel, verify: str, keep: str, settings: AttemptSett
     return Proof(crop_recogniser(face_reader()), settings, keep)
 
 
+def notes_on_choice(proof: Proof | None, settings: AttemptSettings) -> tuple[str, ...]:
+    """What a node says of settings that do nothing, as no recogniser looks: the model is a demonstration.
+
+    Args:
+        proof: of proof_of.
+        settings: that it was made with.
+    """
+    asked = settings.needs_recognisers
+    return (f"{asked} does nothing: a demonstration is not verified, set verify to on",) if asked and not proof else ()
+
+
 class FaceAnonAnonymizeCrops(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -235,7 +246,8 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
         painting = PaintSettings(
             degree, seed, with_own(sampler, parts.folder), faces_at_once, own_seeds(faces, face_seeds)
         )
-        proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
+        choice = AttemptSettings(attempts, keep_traits, degree_mode)
+        proof = proof_of(parts, verify, keep, choice)
         if source is not None:
             painted = swap_faces(parts, source, crops, faces, painting, proof=proof)
         else:
@@ -249,4 +261,5 @@ class FaceAnonAnonymizeCrops(io.ComfyNode):
                 proof=proof,
             )
             painted = painter.paint(crops, faces)
-        return io.NodeOutput(*painted, ui=show_text(cls, f"{counted(len(crops), 'face')} painted"))
+        told = "; ".join((f"{counted(len(crops), 'face')} painted", *notes_on_choice(proof, choice)))
+        return io.NodeOutput(*painted, ui=show_text(cls, told))

@@ -20,7 +20,7 @@ from ..modules.video.glimpses import Glimpses, compared
 from ..modules.video.jobs import Clip, anonymize_video, redact_video, track_video
 from .detect import PASS, answer_no_face, if_no_face_input, min_score_input, thorough_input
 from .graph import ASKED, SHOWN
-from .painting import check_degree, model_of, own_seeds, proof_of, vae_by_wire
+from .painting import check_degree, model_of, notes_on_choice, own_seeds, proof_of, vae_by_wire
 from .painting_inputs import (
     attempts_input,
     choice_inputs,
@@ -170,7 +170,8 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
             degree, seed, with_own(sampler, parts.folder), faces_at_once, own_seeds(faces, face_seeds)
         )
         pasting = PasteSettings(feather, region, colour_match, (), fallback, min_size, keep)
-        proof = proof_of(parts, verify, keep, AttemptSettings(attempts, keep_traits, degree_mode))
+        choice = AttemptSettings(attempts, keep_traits, degree_mode)
+        proof = proof_of(parts, verify, keep, choice)
         written, done = anonymize_video(
             *(_clip(video, report), _new_file(), faces, watched(cls, parts)),
             painting=painting,
@@ -181,7 +182,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         notes = [shown(parts.demonstration)] if parts.demonstration else []
         if notes and proof is not None:
             notes.append(on_drawn_faces(shown(Path(parts.folder).name)))
-        report = done.noting(*notes, *note_on_numbers(faces, keep, "keep"))
+        report = done.noting(*notes, *notes_on_choice(proof, choice), *note_on_numbers(faces, keep, "keep"))
         return _changed(cls, _clip(video), written, faces, report)
 
 

@@ -18,6 +18,7 @@ from face_anonymizer.modules.model.painting import anonymize_crops, swap_crops
 from face_anonymizer.modules.model.settings import DDPM, PaintSettings, SamplerSettings
 from face_anonymizer.modules.recognition.verdict import SAME_PERSON, STRANGER, Verification
 from face_anonymizer.modules.video.people import PeoplePainter
+from face_anonymizer.nodes.painting import notes_on_choice
 
 STEPS = 2
 
@@ -187,6 +188,14 @@ def test_what_needs_recognisers_says_so(model, portrait):
             crops_of(model, crops, faces, **settings)
     with pytest.raises(ValueError, match="verify is one of off, auto, on"):
         crops_of(model, crops, faces, verify="yes")
+
+
+def test_what_a_demonstration_leaves_undone_is_said():
+    """Nobody verifies it unless told to, so that there is nothing to choose by."""
+    auto, fixed = AttemptSettings(degree_mode="auto"), AttemptSettings()
+    said = ("degree_mode auto does nothing: a demonstration is not verified, set verify to on",)
+    assert notes_on_choice(None, auto) == said
+    assert notes_on_choice(Proof(lambda *_: [], auto), auto) == notes_on_choice(None, fixed) == ()
 
 
 def refusing(*numbers):
