@@ -14,6 +14,7 @@ from pathlib import PureWindowsPath
 from .configs import SCALING_FACTOR
 
 _SDXL = re.compile(r"(?i:sd[-_ ]?xl)|(?:XL|(?<![A-Za-z])xl)(?:(?![a-z])|(?=v\d))")
+_ANY = "diffusion_pytorch_model."  # the name of a VAE's file in every folder of diffusers
 _SDXL_SCALE = 0.13025
 _SAME_SCALE = 0.01  # a share: bfloat16 keeps less than three digits
 _NEXT = "Connect the VAE of Load Face Anonymizer Model, or choose a Stable Diffusion 1 or 2 VAE, such as sd-vae-ft-mse."
@@ -50,8 +51,12 @@ def is_named_sdxl(name: str) -> bool:
 
     Args:
         name: of a file, with folders or without; or one without a suffix, as ComfyUI calls its small VAEs (taesdxl).
+            A file as diffusers calls every one goes by its folder.
     """
-    return _SDXL.search(PureWindowsPath(name).name) is not None  # which takes both kinds of slashes
+    path = PureWindowsPath(name)  # which takes both kinds of slashes
+    if path.name.startswith(_ANY):
+        path = path.parent.parent if path.parent.name == "vae" else path.parent
+    return _SDXL.search(path.name) is not None
 
 
 def first_sdxl(names: Iterable[str]) -> str:

@@ -159,6 +159,8 @@ def test_a_vae_of_sdxl_is_known_by_its_name_alone(model):
         *((name, False) for name in ("SDXL/vae-ft-mse-840000-ema-pruned.safetensors", "xl\\kl-f8-anime2.ckpt")),
         *((name, False) for name in ("taesd", "photo_XLarge.safetensors", "not_for_xl/vae.pt", "maxlv2.safetensors")),
         *((name, False) for name in ("vae-ft-mse-840000-ema-pruned.safetensors", "pixlart.safetensors", "v1-5.ckpt")),
+        *((f"{folder}/diffusion_pytorch_model.safetensors", True) for folder in ("sdxl-vae-fp16-fix", "a-xl\\vae")),
+        *((f"{folder}/diffusion_pytorch_model.fp16.safetensors", False) for folder in ("xl/sd-vae-ft-mse", "vae", "")),
         *((name, False) for name in ("from model folder", "models/face_anon/my_sdxl_test/vae", "")),
     ],
 )
