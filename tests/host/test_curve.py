@@ -94,6 +94,14 @@ def test_shortcuts_take_less_and_stay_near(plainly, painted, shortcut):
     assert 0 < np.abs(short - plain).mean() < 20
 
 
+def test_easycache_leaves_out_more_at_a_higher_threshold(painted):
+    """The steps it leaves out are not counted."""
+    works = [painted(f"easycache{threshold}", f"threshold {threshold}")[1] for threshold in ("0", "0.2", "2")]
+    halves = [work.halves for work in works]
+    assert halves[0] == 24 and halves[0] >= halves[1] > halves[2] and all(work.halves == work.whole for work in works)
+    assert painted("easycache", "as the node stands")[1].halves == halves[1]
+
+
 @pytest.mark.long  # its length is the point: from a folder to the table, by the published way
 def test_photos_of_a_folder_with_a_model_of_ones_own(tmp_path, capsys):
     """What an owner of the published weights runs; it goes on where it was stopped, and knows other photos."""

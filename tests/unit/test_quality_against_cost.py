@@ -91,7 +91,8 @@ def test_settings_are_read():
     assert (setting.guidance_from, setting.guidance_to) == (0.2, 0.8)
     usual, shortcut = quality_against_cost.parse_setting(f"{DDPM}:-:200", 4.0)
     assert usual.guides_everywhere and shortcut == ""
-    for wrong in ("uni_pc", "uni_pc:karras:many", "a:b:3:0.8-0.2", "a:b:3+none"):
+    assert quality_against_cost.parse_setting("a:b:3+easycache0.5", 4.0)[1] == "easycache0.5"
+    for wrong in ("uni_pc", "uni_pc:karras:many", "a:b:3:0.8-0.2", "a:b:3+none", "a:b:3+easycache0.", "a:b:3+deep2"):
         with pytest.raises(ValueError):
             quality_against_cost.parse_setting(wrong, 4.0)
     names = quality_against_cost.default_settings()

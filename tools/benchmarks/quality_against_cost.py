@@ -37,7 +37,7 @@ from face_anonymizer.modules.model.settings import DDPM, SamplerSettings
 from face_anonymizer.tools.benchmarks import curve
 from face_anonymizer.tools.benchmarks.curve_painting import SharedPainter
 from face_anonymizer.tools.benchmarks.curve_people import MAIN, PLAN, People, PhotoPeople, SyntheticPeople
-from face_anonymizer.tools.benchmarks.shortcuts import DEEP, POOLED, SHORTCUTS
+from face_anonymizer.tools.benchmarks.shortcuts import DEEP, POOLED, SHORTCUTS, is_shortcut
 from face_anonymizer.tools.busy import busy
 
 STEPS = (4, 6, 8, 10, 15, 25, 50, 200)
@@ -62,7 +62,7 @@ def parse_setting(text: str, guidance: float) -> tuple[SamplerSettings, str]:
     parts = described.split(":")
     if len(parts) not in (3, 4) or not parts[2].isdigit():
         raise ValueError(f"{text!r} is no setting: SAMPLER:SCHEDULER:STEPS, or SAMPLER:SCHEDULER:STEPS:FROM-TO.")
-    if shortcut not in ("", *SHORTCUTS):
+    if shortcut and not is_shortcut(shortcut):
         raise ValueError(f"{text!r} ends in no shortcut; those are {', '.join(SHORTCUTS)}.")
     first, last = map(float, parts[3].split("-")) if len(parts) == 4 else (0.0, 1.0)
     scheduler = SamplerSettings().scheduler if parts[1] == "-" else parts[1]

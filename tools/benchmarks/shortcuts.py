@@ -5,13 +5,15 @@ None of them is in the pack: each has to beat fewer steps at equal cost first (d
 - pooled: the references of the finest level are averaged 2 x 2, which halves the attention there.
 - deep: in every second step only the finest level runs, on what the levels below gave in the step before. Ma et al.,
   "DeepCache: Accelerating Diffusion Models for Free" (CVPR 2024, arXiv 2312.00858).
-- easycache: ComfyUI's node, which leaves out whole steps.
+- easycache: ComfyUI's node, which leaves out whole steps while what the UNet gives is thought to have changed by less
+  than its threshold; as the node stands, or with another threshold: easycache0.5.
 - picture: sampling starts from the noised picture, as in training, where the last timestep still holds 7 % of it, and
   not from noise alone. Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed" (arXiv 2305.08891).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -19,6 +21,12 @@ import torch
 
 POOLED, DEEP, EASYCACHE, PICTURE = SHORTCUTS = ("pooled", "deep", "easycache", "picture")
 _KEY = "face_anonymizer_shortcut"
+_THRESHOLD = re.compile(EASYCACHE + r"(\d+(?:\.\d+)?)?")
+
+
+def is_shortcut(name: str) -> bool:
+    """Whether it is one of SHORTCUTS, or EasyCache with a threshold."""
+    return name in SHORTCUTS or _THRESHOLD.fullmatch(name) is not None
 
 
 def with_shortcut(unet, name: str):
@@ -26,12 +34,13 @@ def with_shortcut(unet, name: str):
 
     Args:
         unet: the MODEL.
-        name: one of SHORTCUTS, or "" for none.
+        name: one of SHORTCUTS, EasyCache with a threshold, or "" for none.
     """
-    if name == EASYCACHE:
+    if cached := _THRESHOLD.fullmatch(name):
         from comfy_extras.nodes_easycache import EasyCacheNode
 
-        return EasyCacheNode.execute(unet, 0.2, 0.15, 0.95, False)[0]
+        usual = {one.id: one.default for one in EasyCacheNode.define_schema().inputs[1:]}
+        return EasyCacheNode.execute(unet, **usual | ({"reuse_threshold": float(cached[1])} if cached[1] else {}))[0]
     if name == DEEP:
         from comfy.patcher_extension import WrappersMP
 
