@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from face_anonymizer.modules.checking.random_model import FULL_SIZE
 from face_anonymizer.modules.model.attention import ReferenceAttention
 from face_anonymizer.modules.model.states import DRIVING, SOURCE, ReferenceStates
-from face_anonymizer.modules.model.unet_layout import read_unet_layout
+from face_anonymizer.modules.model.unet_layout import UNetLayout, read_unet_layout
 from face_anonymizer.tools.benchmarks.shortcuts import DEEP, POOLED, EverySecondStep, pooled_attention
 
 # All of a face but its steps, TFLOP: VAE, image encoder and ReferenceNets. docs/measured.md: 61.0 of a face of 25
@@ -41,30 +41,18 @@ def count_half_step(shortcut: str = "") -> HalfStep:
     Args:
         shortcut: one of shortcuts.SHORTCUTS, or "" for none.
     """
-    # here, so that this can be imported without ComfyUI
-    import comfy.ops
-    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
     from comfy.patcher_extension import WrappersMP
 
     from face_anonymizer.modules.model.projections import KeptProjections
 
-    layout = read_unet_layout(FULL_SIZE.unet, "the published config.json")
-    network = UNetModel(
-        **layout.host_config, dtype=torch.float32, device="meta", operations=comfy.ops.disable_weight_init
-    )
+    layout, network, inputs, run = _published()
     routes = layout.routes("block_first")
-    inputs = {
-        "x": torch.empty(1, layout.in_channels, _LATENT, _LATENT, device="meta"),
-        "timesteps": torch.empty(1, device="meta"),
-        "context": torch.empty(1, 2, layout.context_dim, device="meta"),
-    }
     states = {}
 
     def record(x, context, value, extra_options):
         states[(*extra_options["block"], extra_options["block_index"])] = x
         return x, context, value
 
-    run = {"cond_or_uncond": [0], "optimized_attention_override": lambda _, *given, **more: _attend(*given, **more)}
     network(**inputs, transformer_options={**run, "patches": {"attn1_patch": [record]}})
     wanted = {layer: states[layer] for layer in {*routes.values()}}
     both = [ReferenceStates(role, wanted, {}, routes, (_LATENT, _LATENT)) for role in (SOURCE, DRIVING)]
@@ -83,6 +71,34 @@ def count_half_step(shortcut: str = "") -> HalfStep:
         counted.append(counter.get_total_flops() / 1e12)
     first, second, *third = counted  # with DEEP the second is of the finest level alone
     return HalfStep(first, *third or [second], second)
+
+
+@functools.cache
+def count_reference() -> float:
+    """TFLOP of a ReferenceNet on one image."""
+    _, network, inputs, run = _published()
+    with FlopCounterMode(display=False) as counter:
+        network(**inputs | {"context": inputs["context"][:, :1]}, transformer_options=run)
+    return counter.get_total_flops() / 1e12
+
+
+def _published() -> tuple[UNetLayout, torch.nn.Module, dict[str, torch.Tensor], dict]:
+    """The published UNet, whose ReferenceNets are of the same architecture; its inputs for a face; options of a run."""
+    # here, so that this can be imported without ComfyUI
+    import comfy.ops
+    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+
+    layout = read_unet_layout(FULL_SIZE.unet, "the published config.json")
+    network = UNetModel(
+        **layout.host_config, dtype=torch.float32, device="meta", operations=comfy.ops.disable_weight_init
+    )
+    inputs = {
+        "x": torch.empty(1, layout.in_channels, _LATENT, _LATENT, device="meta"),
+        "timesteps": torch.empty(1, device="meta"),
+        "context": torch.empty(1, 2, layout.context_dim, device="meta"),
+    }
+    run = {"cond_or_uncond": [0], "optimized_attention_override": lambda _, *given, **more: _attend(*given, **more)}
+    return layout, network, inputs, run
 
 
 def _attend(q, k, v, heads, **options):
