@@ -323,6 +323,10 @@ class ClipJobs:
             )
         report = join_reports(parts, faces.image_count, faces.height, faces.width)
         notes = (f"left out: {', '.join(written.left_out)}",) if written.left_out else ()
+        if written.unwatched:
+            notes += (
+                f"whether this {written.unwatched} video is damaged was not looked at: no strict decoder reads it",
+            )
         report = replace(report, incomplete="; ".join(written.problems), notes=(*report.notes, *notes))
         return target, report.after(earlier, were_open, are_open, were_made)
 

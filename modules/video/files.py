@@ -71,12 +71,14 @@ class Written:
         expected: how many the source should have had; at least `frames`.
         problems: what of the source could not be read, in words; empty where all of it could.
         left_out: what else the source held, in words that tell nothing of it.
+        unwatched: as Losses has it.
     """
 
     frames: int
     expected: int
     problems: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    unwatched: str = ""
 
 
 def probe(source: Source, window: Window = WHOLE, decode: bool = False) -> VideoInfo:
@@ -346,4 +348,4 @@ def _written(source: Source, window: Window, losses: Losses, done: int, others: 
     if losses.damaged:
         at = "" if losses.first_damaged_s is None else f", the first at {losses.first_damaged_s:.2f} s"
         problems.append(f"damaged at {losses.damaged} {'place' if losses.damaged == 1 else 'places'}{at}")
-    return Written(done, expected, tuple(problems), others)
+    return Written(done, expected, tuple(problems), others, losses.unwatched)

@@ -41,11 +41,13 @@ class Losses:
         damaged: packets in which FFmpeg found an error: their pictures, and all that build on them, show something else
             than was filmed.
         first_damaged_s: when the first of them is shown, in seconds.
+        unwatched: the codec, where FFmpeg's decoder tells hardly any damage of it and no stricter one could read along.
     """
 
     frames: int = 0
     damaged: int = 0
     first_damaged_s: float | None = None
+    unwatched: str = ""
 
 
 class PictureDecoder:
@@ -70,6 +72,8 @@ class PictureDecoder:
         strict = _strict_decoder(stream)
         if not has_block_alpha(stream):
             self._witness = _Witness(strict) if strict is not None else None
+            if strict is None and stream.codec_context.name in _STRICT_DECODERS:
+                losses.unwatched = stream.codec_context.name
         elif strict is None:
             raise ValueError(
                 f"This {stream.codec_context.name} video has an alpha channel, which the installed PyAV cannot read: "

@@ -362,6 +362,15 @@ def test_flipped_bits_of_vp9_are_told(tmp_path):
     assert shown >= 15
 
 
+def test_without_a_strict_decoder_it_is_said_that_nobody_looked_for_damage(tmp_path, monkeypatch):
+    source = make_clip(tmp_path / "a.webm", 6, **VP9)
+    assert files.rewrite(source, tmp_path / "b.mp4", same).unwatched == ""
+    monkeypatch.setattr(reading, "_STRICT_DECODERS", {"vp9": "none such"})
+    written = files.rewrite(source, tmp_path / "c.mp4", same)
+    assert (written.unwatched, written.problems, written.frames) == ("vp9", (), 6)
+    assert files.rewrite(make_clip(tmp_path / "d.mp4", 6, sound=()), tmp_path / "e.mp4", same).unwatched == ""
+
+
 @pytest.mark.parametrize("coded", [VP9, VP8], ids=["vp9", "vp8"])
 @pytest.mark.parametrize("name", ["a.webm", "a.mkv", "a.avi"])
 def test_whole_files_of_a_strict_decoder_are_not_damaged(tmp_path, name, coded):
