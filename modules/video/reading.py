@@ -30,6 +30,10 @@ _MOST_BEHIND = 64  # packets that a decoder holds back, and more
 # FFmpeg's own decoders of these leave the alpha channel out, and so show what it hides; and they make a picture of
 # whatever damage left, where these check that each part of it ends where it should
 _STRICT_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+# FFmpeg's decoder leaves a packet of these out without a word where no picture begins in it, though each holds one; the
+# last may hold the end of the sequence alone (ISO/IEC 13818-2, 6.2.1: start codes).
+_TOLD_BY_START_CODE = {"mpeg1video", "mpeg2video"}
+_PICTURE_START, _SEQUENCE_END = b"\0\0\1\0", b"\0\0\1\xb7"
 
 
 @dataclass
@@ -69,6 +73,7 @@ class PictureDecoder:
         self._times = _TimesInTurn() if stream.container.format.name == "avi" else None
         self._context: VideoCodecContext | None = None
         self._witness: _Witness | None = None
+        self._has_start_codes = stream.codec_context.name in _TOLD_BY_START_CODE
         strict = _strict_decoder(stream)
         if not has_block_alpha(stream):
             self._witness = _Witness(strict) if strict is not None else None
@@ -102,6 +107,9 @@ class PictureDecoder:
                     av.logging.set_level(None)
         if self._witness is not None:
             failed = self._witness.refuses(packet) or failed
+        if self._has_start_codes and packet.size:
+            held = bytes(packet)
+            failed = failed or (_PICTURE_START not in held and not held.startswith(_SEQUENCE_END))
         if self._times:
             self._times.correct(packet, frames)
         losses = self._losses

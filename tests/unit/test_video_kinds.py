@@ -371,6 +371,23 @@ def test_without_a_strict_decoder_it_is_said_that_nobody_looked_for_damage(tmp_p
     assert files.rewrite(make_clip(tmp_path / "d.mp4", 6, sound=()), tmp_path / "e.mp4", same).unwatched == ""
 
 
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+def test_pictures_that_are_gone_from_their_packets_are_told(tmp_path, name, codec):
+    source = Path(make_clip(tmp_path / name, 12, codec=codec, sound=()))
+    whole = files.rewrite(source, tmp_path / "whole.mp4", same)
+    assert (whole.frames, whole.problems) == (12, ())
+    with av.open(str(source)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    data = source.read_bytes()
+    for lost in packets[5:8]:
+        assert data.count(lost) == 1
+        data = data.replace(lost, bytes(len(lost)))
+    source.write_bytes(data)
+    written = files.rewrite(source, tmp_path / "b.mp4", same)
+    assert written.frames < 12 and "damaged at 3 places" in " ".join(written.problems)
+
+
 @pytest.mark.parametrize("coded", [VP9, VP8], ids=["vp9", "vp8"])
 @pytest.mark.parametrize("name", ["a.webm", "a.mkv", "a.avi"])
 def test_whole_files_of_a_strict_decoder_are_not_damaged(tmp_path, name, coded):
