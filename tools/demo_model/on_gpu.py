@@ -1,14 +1,15 @@
 """Train the whole demo model on one GPU, in minutes: pictures are rendered there, and nothing is read from a disk.
 
     python scripts/with_env.py tools/run.py demo_model.on_gpu OUT
-    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --encoders tools/demo_model/weights --graph
-    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --start tools/demo_model/weights --graph
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --encoders tools/demo_model/weights --compile
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --start tools/demo_model/weights --compile
     python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --device cpu --groups 2 --seconds 5 5 5 5 5 10
 
 The same networks and losses as in the background on a CPU (stages.py), one after the other: the autoencoder, the image
 encoder, the regressor of the evaluation, the method; the method learns from other people than the encoders. Beside the
 triples of the paper, a part of each batch is predicted at a degree of 0.2 to 1.5, as the method is used, and only what
-nobody touches is compared: so the background stays the driving image's where the source is moved away.
+nobody touches is compared: so the background stays the driving image's where the source is moved away. All before the
+method happens in a process of its own, while the method's step is compiled.
 
 In OUT: model, the model folder; regressor.safetensors; sheet.png, swaps of people that nothing was trained on;
 log.json. With --archives also all of that in a few archives of at most 16 MB, for a machine that gives back small files
@@ -21,31 +22,34 @@ import argparse
 import json
 import math
 import shutil
+import subprocess
+import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
+from face_anonymizer.modules.host.location import PACK
 from face_anonymizer.modules.model import checkpoint
 from face_anonymizer.modules.model.diffusers_engine.encoders import Encoders
 from face_anonymizer.modules.model.diffusers_engine.engine import DiffusersEngine
 from face_anonymizer.modules.model.diffusers_engine.networks import ALL, Networks, load_networks
 from face_anonymizer.modules.model.settings import SamplerSettings
 from face_anonymizer.modules.training import validation
-from face_anonymizer.modules.training.batches import Batch
 from face_anonymizer.modules.training.export import export_model
-from face_anonymizer.modules.training.objective import Drawn, loss_of, training_scheduler
+from face_anonymizer.modules.training.objective import training_scheduler
 from face_anonymizer.modules.training.small_networks import autocast
 from face_anonymizer.modules.training.start import make_networks
-from face_anonymizer.tools.demo_model import train_autoencoder, train_regressors
-from face_anonymizer.tools.demo_model.rendered import EncodedGroups, Groups, encode_groups, render_groups
+from face_anonymizer.tools.demo_model import method_step, train_autoencoder, train_regressors
+from face_anonymizer.tools.demo_model.rendered import SIDE, EncodedGroups, Groups, encode_groups, render_groups
 from face_anonymizer.tools.demo_model.stages import SHIPPED, TRAINING_SEED, VALIDATION_SEED
 
 SIZE = 128
-DEGREES = (0.2, 1.5)
 ARCHIVES = (("vae", "image_encoder", "regressor"), ("unet", "referencenet"), ("conditioning_referencenet", "rest"))
+FOR_METHOD, HELD_OUT = "latents.safetensors", "held_out.safetensors"
 _began = time.monotonic()
 
 
@@ -54,16 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
+    if options.encode_only:
+        write_latents(options, Log(options.output / "log_encoders.json"))
+        return 0
     log = Log(options.output / "log.json")
-    if options.encoders is None:
-        train_encoders(options, log)
-    folder = options.encoders or options.output
-    encoders = Encoders(folder / "vae", folder / "image_encoder").to(options.device)
-    numbers = range(options.groups, options.groups + options.method_groups)
-    groups = encode_groups(for_seconds(options.seconds[4], numbers, options.device), encoders)
-    log.write("latents", pictures=len(groups.latents), clear=groups.clear.float().mean().item())
-    held_out = encode_groups(render_groups(range(2), VALIDATION_SEED, SIZE, options.device), encoders)
-    networks = train_method(groups, held_out, options, log)
+    beside = subprocess.Popen([sys.executable, PACK / "tools" / "run.py", *own_command(arguments), "--encode-only"])
+    networks, encoders, held_out = train_method(options, log, beside)
     write_model(networks, encoders, options)
     if options.archives:
         write_archives(options.output, options.archives, ARCHIVES[1:])
@@ -101,14 +101,15 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--latent-channels", type=int, default=16)
     parser.add_argument("--batch", type=int, default=256, help="triples of a step of the method")
     parser.add_argument("--draws", type=int, default=4, help="noises and timesteps of each of them")
-    parser.add_argument("--at-degrees", type=int, default=64, help="of them also predicted at a degree")
+    parser.add_argument("--at-degrees", type=int, default=32, help="of them also predicted at a degree")
     parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="of the method")
-    parser.add_argument("--ema", type=float, default=0.999)
+    parser.add_argument("--ema", type=float, default=0.9995)
     parser.add_argument("--null-share", type=float, default=0.15)
-    parser.add_argument("--graph", action="store_true", help="take the method's steps as a CUDA graph")
+    parser.add_argument("--compile", action="store_true", help="the method's step, and take it as a CUDA graph")
     parser.add_argument("--sheet", type=int, default=24, help="rows of sheet.png")
     parser.add_argument("--archives", type=Path, metavar="FOLDER", help="write archives there, each stage's at its end")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--encode-only", action="store_true", help=argparse.SUPPRESS)  # the process beside
     options = parser.parse_args(arguments)
     options.method_groups = options.method_groups or options.groups
     options.encoders = options.encoders or options.start
@@ -159,27 +160,85 @@ def train_encoders(options: argparse.Namespace, log: Log) -> None:
         write_archives(output, options.archives, ARCHIVES[:1])
 
 
-def train_method(groups: EncodedGroups, held_out: EncodedGroups, options: argparse.Namespace, log: Log) -> Networks:
-    """The networks with the moving averages of their weights."""
+def write_latents(options: argparse.Namespace, log: Log) -> None:
+    """Train the encoders unless they are there, and write what the method learns from and is held to."""
+    if options.encoders is None:
+        train_encoders(options, log)
+    encoders = load_encoders(options)
+    numbers = range(options.groups, options.groups + options.method_groups)
+    groups = encode_groups(for_seconds(options.seconds[4], numbers, options.device), encoders)
+    log.write("latents", pictures=len(groups.latents), clear=groups.clear.float().mean().item())
+    held_out = encode_groups(render_groups(range(2), VALIDATION_SEED, SIZE, options.device), encoders)
+    for name, written in ((HELD_OUT, held_out), (FOR_METHOD, groups)):
+        save_file(vars(written), options.output / name)
+
+
+def load_encoders(options: argparse.Namespace) -> Encoders:
+    folder = options.encoders or options.output
+    return Encoders(folder / "vae", folder / "image_encoder").to(options.device)
+
+
+def own_command(arguments: list[str] | None) -> list[str]:
+    return ["demo_model.on_gpu", *(sys.argv[1:] if arguments is None else arguments)]
+
+
+def train_method(
+    options: argparse.Namespace, log: Log, beside: subprocess.Popen
+) -> tuple[Networks, Encoders, EncodedGroups]:
+    """The networks with the moving averages of their weights, the encoders, and groups that were held out.
+
+    Args:
+        options: of the command line.
+        log: is told what happens.
+        beside: the process that writes what the method learns from.
+
+    Raises:
+        SystemExit: that process failed.
+    """
     device = options.device
     generator = torch.Generator(device).manual_seed(TRAINING_SEED)
-    networks = first_networks(options, groups).to(device)
+    networks = first_networks(options).to(device)
     parameters = [parameter for parameter in networks.parameters() if parameter.requires_grad]
     averages = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=0.01, fused=True)
     scheduler = training_scheduler("v_prediction")
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(device)
+    both = torch.compile(method_step.losses, fullgraph=True) if options.compile else method_step.losses
 
-    def gradients() -> torch.Tensor:
-        """Leaves gradients; both losses."""
+    def gradients_of(groups: EncodedGroups) -> torch.Tensor:
+        """Adds to the gradients; both losses."""
         batch, clear = groups.batch(options.batch, generator)
+        given = method_step.draw(
+            batch, clear, options.at_degrees, options.draws, options.null_share, scheduler, generator
+        )
         with autocast(device):
-            loss = loss_of(networks, batch, draw(batch, options.draws, options.null_share, generator), scheduler)
-            background = background_loss(networks, batch, clear, options.at_degrees, scheduler, generator)
+            loss, background = both(networks, given)
         (loss + background).backward()
         return torch.stack([loss.detach(), background.detach()])
 
-    take_gradients = captured(gradients, optimizer, generator, log) if options.graph else eager(gradients, optimizer)
+    if options.compile:
+        gradients_of(stand_in(networks, device))
+        log.write("compiled")
+    if beside.wait() != 0:
+        raise SystemExit(f"The process that renders and encodes ended with status {beside.returncode}: see above.")
+    encoders = load_encoders(options)
+    groups, held_out = (
+        EncodedGroups(**load_file(options.output / name, device=str(device))) for name in (FOR_METHOD, HELD_OUT)
+    )
+    log.write("begin", pictures=len(groups.latents))
+
+    def eager() -> torch.Tensor:
+        optimizer.zero_grad()
+        return gradients_of(groups)
+
+    take_gradients = eager
+    if options.compile:
+        try:
+            take_gradients = method_step.captured(lambda: gradients_of(groups), optimizer, generator)
+            log.write("graph")
+        except RuntimeError as error:  # minutes of a lent card are not thrown away
+            log.write("no graph", error=str(error)[:500])
+            torch.cuda.synchronize()
     kept = [[tensor.detach().clone() for tensor in tensors] for tensors in (parameters, averages)]
     began, step, shown = time.monotonic(), 0, torch.zeros(2, device=device)
     last = _began + options.until if options.until else began + options.seconds[5]
@@ -198,7 +257,7 @@ def train_method(groups: EncodedGroups, held_out: EncodedGroups, options: argpar
             log.write("method", step=step, loss=loss, background=background, rate=rate)
             if math.isfinite(loss + background):
                 kept = [[tensor.detach().clone() for tensor in tensors] for tensors in (parameters, averages)]
-            else:  # minutes of a lent card are not thrown away: on from the last weights, at half the rate
+            else:  # on from the last weights, at half the rate
                 restore(kept, (parameters, averages), optimizer)
                 options.learning_rate /= 2
             shown.zero_()
@@ -210,7 +269,17 @@ def train_method(groups: EncodedGroups, held_out: EncodedGroups, options: argpar
         loss = validation.validation_loss(networks, [batch], "v_prediction")
     samples = step * options.batch * options.draws
     log.write("method", steps=step, samples=samples, validation_loss=loss)
-    return networks.eval()
+    return networks.eval(), encoders, held_out
+
+
+def stand_in(networks: Networks, device: str) -> EncodedGroups:
+    """One group of noise, of the shapes that a compiler asks for before there are others."""
+    pictures, side, config = SIDE**2, SIZE // 8, networks.unet.config
+    return EncodedGroups(
+        torch.randn((pictures, config.in_channels, side, side), device=device).half(),
+        torch.randn((pictures, 1, config.cross_attention_dim), device=device).half(),
+        torch.ones((SIDE, side, side), dtype=torch.bool, device=device),
+    )
 
 
 @torch.no_grad()
@@ -231,114 +300,21 @@ def restore(
             value.zero_()
 
 
-def eager(gradients: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> Callable[[], torch.Tensor]:
-    """gradients(), from none."""
-
-    def take() -> torch.Tensor:
-        optimizer.zero_grad()
-        return gradients()
-
-    return take
-
-
-def captured(
-    gradients: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer, generator: torch.Generator, log: Log
-) -> Callable[[], torch.Tensor]:
-    """gradients() as a CUDA graph: thousands of small kernels launched at once rather than one by one from Python.
-
-    Args:
-        gradients: of fixed shapes; it reads nothing back from the device.
-        optimizer: of all parameters.
-        generator: that gradients() draws from.
-        log: is told what becomes of it.
-    """
-    take = eager(gradients, optimizer)
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            take()
-    torch.cuda.current_stream().wait_stream(stream)
-    optimizer.zero_grad()  # to None: the graph makes gradients of its own and writes these anew each time
-    graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)
-    try:
-        with torch.cuda.graph(graph):
-            losses = gradients()
-    except RuntimeError as error:
-        log.write("no graph", error=str(error)[:500])
-        torch.cuda.synchronize()
-        return take
-    log.write("graph")
-
-    def replay() -> torch.Tensor:
-        graph.replay()
-        return losses
-
-    return replay
-
-
-def first_networks(options: argparse.Namespace, groups: EncodedGroups) -> Networks:
+def first_networks(options: argparse.Namespace) -> Networks:
     """What the method starts from: those of --start, or new ones."""
     routing, trained = checkpoint.BLOCK_FIRST, ALL
     if options.start:
         return load_networks([options.start / name for name in checkpoint.NETWORKS], routing, trained)
-    return make_networks(unet_config(options, groups), 0, routing, trained)
+    return make_networks(unet_config(options), 0, routing, trained)
 
 
-def unet_config(options: argparse.Namespace, groups: EncodedGroups) -> Path:
+def unet_config(options: argparse.Namespace) -> Path:
     """The shipped UNet's, with as many latent channels as the autoencoder has; written into the output folder."""
     config = checkpoint.read_json(SHIPPED / "unet" / "config.json")
-    config |= dict.fromkeys(("in_channels", "out_channels"), groups.latents.shape[1])
+    config |= dict.fromkeys(("in_channels", "out_channels"), options.latent_channels)
     file = options.output / "unet_config.json"
     file.write_text(json.dumps(config, indent=2), encoding="utf-8")
     return file
-
-
-def draw(batch: Batch, draws: int, null_share: float, generator: torch.Generator) -> Drawn:
-    """As objective.draw, from a generator on the device."""
-    latents = batch.truth_latents
-    count, device = len(latents) * draws, latents.device
-    return Drawn(
-        torch.randn((count, *latents.shape[1:]), generator=generator, device=device),
-        torch.randint(1000, (count,), generator=generator, device=device),
-        torch.rand(len(latents), generator=generator, device=device) < null_share,
-    )
-
-
-def background_loss(
-    networks, batch: Batch, clear: torch.Tensor, count: int, scheduler, generator: torch.Generator
-) -> torch.Tensor:
-    """The error of what nobody touches, where the source is moved away (equations 1 and 2 of the paper).
-
-    Args:
-        networks: Networks.
-        batch: B triples.
-        clear: float32 [B, 1, h, w], 1 where nobody is.
-        count: of the triples that are used, at most B.
-        scheduler: of training_scheduler.
-        generator: on the device of the batch.
-
-    Returns:
-        The mean squared error of v, a scalar with a gradient.
-    """
-    batch, clear = Batch(*(part[:count] for part in batch)), clear[:count]
-    drawn = draw(batch, 1, 0.0, generator)
-    low, high = DEGREES
-    degree = low + (high - low) * torch.rand((len(clear), 1, 1), generator=generator, device=clear.device)
-    embeds = (1 - degree) * batch.source_embeds
-    source = networks.record_source(batch.source_latents, embeds)
-    null = networks.record_source(torch.zeros_like(batch.source_latents[:1]), torch.zeros_like(embeds[:1]))
-    driving = networks.record_driving(batch.driving_latents, batch.driving_embeds)
-    states = {
-        layer: torch.cat([(1 - degree) * source[layer] + degree * null[layer], driving[layer]], dim=1)
-        for layer in source
-    }
-    noisy = scheduler.add_noise(batch.truth_latents, drawn.noise, drawn.timesteps)
-    target = scheduler.get_velocity(batch.truth_latents, drawn.noise, drawn.timesteps)
-    predicted = networks.predict(noisy, drawn.timesteps, embeds, batch.driving_embeds, states)
-    error = (predicted.float() - target).square() * clear
-    return error.sum() / (clear.sum() * target.shape[1]).clamp(min=1)
 
 
 def write_model(networks, encoders: Encoders, options: argparse.Namespace) -> None:
