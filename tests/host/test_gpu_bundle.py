@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -58,6 +59,12 @@ def test_it_is_small_and_holds_nothing_of_this_machine(bundle):
     assert size <= 60 * 2**20
     assert not [path for path in files if path.suffix == ".pyc"]
     assert not [path for path in files if path.suffix == ".py" and str(ROOT).encode() in path.read_bytes()]
+
+
+def test_it_runs_the_packs_other_scripts_too(bundle):
+    done = run(Path(sys.executable), str(bundle / "run.py"), "scripts/get_models.py", "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: get_models.py")
 
 
 @pytest.mark.long

@@ -1,8 +1,8 @@
 """Train the whole demo model on one GPU, in minutes: pictures are rendered there, and nothing is read from a disk.
 
     python scripts/with_env.py tools/run.py demo_model.on_gpu OUT
-    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --encoders tools/demo_model/weights --compile
-    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --start tools/demo_model/weights --compile
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --encoders tools/demo_model/weights --graph
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --start tools/demo_model/weights --graph --compile
     python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --device cpu --groups 2 --seconds 5 5 5 5 5 10
 
 The same networks and losses as in the background on a CPU (stages.py), one after the other: the autoencoder, the image
@@ -105,7 +105,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="of the method")
     parser.add_argument("--ema", type=float, default=0.9995)
     parser.add_argument("--null-share", type=float, default=0.15)
-    parser.add_argument("--compile", action="store_true", help="the method's step, and take it as a CUDA graph")
+    parser.add_argument("--graph", action="store_true", help="take the method's steps as a CUDA graph")
+    parser.add_argument("--compile", action="store_true", help="compile them first, which takes minutes")
     parser.add_argument("--sheet", type=int, default=24, help="rows of sheet.png")
     parser.add_argument("--archives", type=Path, metavar="FOLDER", help="write archives there, each stage's at its end")
     parser.add_argument("--device", default="cuda")
@@ -232,7 +233,7 @@ def train_method(
         return gradients_of(groups)
 
     take_gradients = eager
-    if options.compile:
+    if options.graph:
         try:
             take_gradients = method_step.captured(lambda: gradients_of(groups), optimizer, generator)
             log.write("graph")

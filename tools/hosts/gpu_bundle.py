@@ -2,6 +2,7 @@
 
     python scripts/with_env.py tools/run.py hosts.gpu_bundle --output FOLDER
     (on that machine) python3 FOLDER/run.py
+    (with --training) python3 FOLDER/run.py tools/run.py demo_model.on_gpu OUT ...
 
 In the folder: what the check needs of the pack, with the tests that run there and the recordings that they read, or in
 their place with --demo the demo model, or with --training what trains and measures that, as all are too much; what it
@@ -67,7 +68,10 @@ COPIED = ("comfy_aimdo", "comfy_kitchen", "torchsde", "trampoline")
 # Only imported by what is not used; a call of what they hold raises.
 STOOD_IN = ("av", "kornia", "playwright", "spandrel", "torchaudio")
 
-RUN = '''"""Run the check of this machine: python3 run.py [--model demo] [--report FILE]. Needs no network."""
+RUN = '''"""Run the check of this machine: python3 run.py [--model demo] [--report FILE]. Needs no network.
+
+Or another script of the pack: python3 run.py SCRIPT.py ...
+"""
 
 import importlib.util
 import os
@@ -79,7 +83,8 @@ HERE = Path(__file__).resolve().parent
 added = [str(folder) for folder in sorted((HERE / "site").iterdir()) if importlib.util.find_spec(folder.name) is None]
 environment = {**os.environ, "COMFYUI_PATH": str(HERE / "ComfyUI"), "PYTHONDONTWRITEBYTECODE": "1"}
 environment["PYTHONPATH"] = os.pathsep.join([*added, *filter(None, [os.environ.get("PYTHONPATH")])])
-command = [sys.executable, str(HERE / "pack" / "scripts" / "check_gpu.py"), *sys.argv[1:]]
+given = sys.argv[1:] if sys.argv[1:] and sys.argv[1].endswith(".py") else ["scripts/check_gpu.py", *sys.argv[1:]]
+command = [sys.executable, str(HERE / "pack" / given[0]), *given[1:]]
 sys.exit(subprocess.run(command, env=environment).returncode)
 '''
 
