@@ -7,7 +7,7 @@ import numpy as np
 from ..photos.alpha import CLEAR
 from ..photos.hidden import Page
 from .containers import opened, video_stream
-from .reading import Losses, PictureDecoder, has_block_alpha
+from .reading import PictureDecoder, has_block_alpha
 
 _KEPT = 8  # frames whose colours are kept
 
@@ -31,7 +31,7 @@ def read_film(source: str, compared: bool = False) -> list[Page]:
     number, step = 0, 1
     with opened(source) as container:
         stream = video_stream(container)
-        decoder = PictureDecoder(stream, Losses())
+        decoder = PictureDecoder(stream, None)
         has_alpha = has_block_alpha(stream)
         for packet in container.demux(stream):
             for frame in decoder.decode(packet):

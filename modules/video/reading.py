@@ -14,6 +14,7 @@ import av.logging
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 
+from .coded_ends import CodedEnds
 from .containers import Source, is_end, opened, tick, video_stream
 from .shown import Shown
 from .structure import read_structure
@@ -59,7 +60,7 @@ class PictureDecoder:
 
     Args:
         stream: of video_stream.
-        losses: counted up.
+        losses: counted up; None where nobody asks for them, and no second decoder has to look.
         in_the_middle: reading begins between two pictures that need no other: what comes before the first that can be
             shown is no damage.
 
@@ -67,18 +68,19 @@ class PictureDecoder:
         ValueError: the track has an alpha channel that this PyAV cannot read.
     """
 
-    def __init__(self, stream: av.VideoStream, losses: Losses, in_the_middle: bool = False):
-        self._losses = losses
+    def __init__(self, stream: av.VideoStream, losses: Losses | None, in_the_middle: bool = False):
+        self._losses = Losses() if losses is None else losses
         self._in_the_middle = in_the_middle
         self._times = _TimesInTurn() if stream.container.format.name == "avi" else None
         self._context: VideoCodecContext | None = None
-        self._witness: _Witness | None = None
+        self._witness: _Witness | CodedEnds | None = None
         self._has_start_codes = stream.codec_context.name in _TOLD_BY_START_CODE
         strict = _strict_decoder(stream)
         if not has_block_alpha(stream):
-            self._witness = _Witness(strict) if strict is not None else None
-            if strict is None and stream.codec_context.name in _STRICT_DECODERS:
-                losses.unwatched = stream.codec_context.name
+            if losses is not None:
+                self._witness = _Witness(strict) if strict is not None else _coded_ends(stream)
+                if strict is None and stream.codec_context.name in _STRICT_DECODERS:
+                    losses.unwatched = stream.codec_context.name
         elif strict is None:
             raise ValueError(
                 f"This {stream.codec_context.name} video has an alpha channel, which the installed PyAV cannot read: "
@@ -197,6 +199,12 @@ def _strict_decoder(stream: av.VideoStream) -> VideoCodecContext | None:
         return None
 
 
+def _coded_ends(stream: av.VideoStream) -> CodedEnds | None:
+    """What looks for damage of a track that FFmpeg's decoder hardly tells, where no other decoder is known."""
+    context = stream.codec_context
+    return CodedEnds(context.extradata) if context.name == "hevc" else None
+
+
 def has_block_alpha(stream: av.VideoStream) -> bool:
     """Whether a WEBM track has an alpha channel beside its packets."""
     return stream.metadata.get("alpha_mode") == "1" or stream.metadata.get("ALPHA_MODE") == "1"
@@ -237,7 +245,7 @@ def media(
     """
     start, end = ticks(video, window)
     in_the_middle = bool(start) or bool(container.format.flags & TIMES_START_ANYWHERE)
-    decoder = PictureDecoder(video, losses or Losses(), in_the_middle)
+    decoder = PictureDecoder(video, losses, in_the_middle)
     start_s, end_s = start * tick(video), None if end is None else end * tick(video)
     if start:
         container.seek(start, stream=video)
