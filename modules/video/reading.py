@@ -16,6 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from .coded_ends import CodedEnds
 from .containers import Source, is_end, opened, tick, video_stream
+from .numbered_pictures import CODECS, NumberedPictures
 from .shown import Shown
 from .structure import read_structure
 
@@ -31,10 +32,6 @@ _MOST_BEHIND = 64  # packets that a decoder holds back, and more
 # FFmpeg's own decoders of these leave the alpha channel out, and so show what it hides; and they make a picture of
 # whatever damage left, where these check that each part of it ends where it should
 _STRICT_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-# FFmpeg's decoder leaves a packet of these out without a word where no picture begins in it, though each holds one; the
-# last may hold the end of the sequence alone (ISO/IEC 13818-2, 6.2.1: start codes).
-_TOLD_BY_START_CODE = {"mpeg1video", "mpeg2video"}
-_PICTURE_START, _SEQUENCE_END = b"\0\0\1\0", b"\0\0\1\xb7"
 
 
 @dataclass
@@ -73,12 +70,11 @@ class PictureDecoder:
         self._in_the_middle = in_the_middle
         self._times = _TimesInTurn() if stream.container.format.name == "avi" else None
         self._context: VideoCodecContext | None = None
-        self._witness: _Witness | CodedEnds | None = None
-        self._has_start_codes = stream.codec_context.name in _TOLD_BY_START_CODE
+        self._witness: _Witness | CodedEnds | NumberedPictures | None = None
         strict = _strict_decoder(stream)
         if not has_block_alpha(stream):
             if losses is not None:
-                self._witness = _Witness(strict) if strict is not None else _coded_ends(stream)
+                self._witness = _Witness(strict) if strict is not None else _witness_of(stream)
                 if strict is None and stream.codec_context.name in _STRICT_DECODERS:
                     losses.unwatched = stream.codec_context.name
         elif strict is None:
@@ -109,9 +105,6 @@ class PictureDecoder:
                     av.logging.set_level(None)
         if self._witness is not None:
             failed = self._witness.refuses(packet) or failed
-        if self._has_start_codes and packet.size:
-            held = bytes(packet)
-            failed = failed or (_PICTURE_START not in held and not held.startswith(_SEQUENCE_END))
         if self._times:
             self._times.correct(packet, frames)
         losses = self._losses
@@ -199,10 +192,12 @@ def _strict_decoder(stream: av.VideoStream) -> VideoCodecContext | None:
         return None
 
 
-def _coded_ends(stream: av.VideoStream) -> CodedEnds | None:
-    """What looks for damage of a track that FFmpeg's decoder hardly tells, where no other decoder is known."""
+def _witness_of(stream: av.VideoStream) -> CodedEnds | NumberedPictures | None:
+    """What looks for damage that FFmpeg's decoder of a track hardly tells, where no other decoder is known."""
     context = stream.codec_context
-    return CodedEnds(context.extradata) if context.name == "hevc" else None
+    if context.name == "hevc":
+        return CodedEnds(context.extradata)
+    return NumberedPictures() if context.name in CODECS else None
 
 
 def has_block_alpha(stream: av.VideoStream) -> bool:

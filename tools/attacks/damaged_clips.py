@@ -1,6 +1,7 @@
 """Redact clips with flipped bits, and look for a face that is left open without a word in the report.
 
-    python scripts/with_env.py tools/run.py attacks.damaged_clips [--count 100] [--seed 0] [--plant] [--keep FOLDER]
+    python scripts/with_env.py tools/run.py attacks.damaged_clips [--count 100] [--seed 0] [--only CLIP] [--plant]
+        [--keep FOLDER]
 
 A face moves through short clips of six codecs. In each copy 1, 5 or 30 bits of the pictures' data are flipped, then its
 faces are found, followed and covered, as Track Faces in Video and Redact Video do. A frame of the result is open where
@@ -113,6 +114,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100, help="cases to try (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="which bits are flipped (%(default)s)")
+    parser.add_argument("--only", choices=CLIPS, help="of these cases, those of this clip alone")
     parser.add_argument("--plant", action="store_true", help="plant a leak, to see that it is found")
     parser.add_argument("--keep", type=Path, help="copy what leaked into this folder")
     options = parser.parse_args()
@@ -138,7 +140,10 @@ def attack(options: argparse.Namespace) -> int:
             name = list(sources)[case % len(sources)]
             path, target = Path(folder) / f"case_{name}", Path(folder) / "result.mp4"
             # a planted leak has to be found without the words that damage brings
-            path.write_bytes(sources[name] if options.plant else damaged(sources[name], numbers))
+            data = sources[name] if options.plant else damaged(sources[name], numbers)
+            if name != (options.only or name):
+                continue
+            path.write_bytes(data)
             clip = jobs.Clip(str(path), files.WHOLE)
             case_name = f"{case} of seed {options.seed} ({name})"
             try:
