@@ -51,6 +51,8 @@ class CodedEnds:
     def refuses(self, packet: av.Packet) -> bool:
         """Whether the picture of a packet is damaged. Packets come in the order of the file."""
         data = bytes(packet)
+        if not data:
+            return False
         units = list(self._units(data))
         self._remember([unit for unit in units if _kind(unit) in _PARAMETERS])
         if any(_is_picture(unit) and _kind(unit) in _NEED_NO_OTHER for unit in units):

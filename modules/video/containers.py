@@ -111,7 +111,7 @@ def _is_cover(stream: Stream) -> bool:
 def _longest(container: av.container.InputContainer, tracks: list[av.VideoStream]) -> av.VideoStream:
     """Of tracks that may be covers all, the one of most pictures."""
     count = {stream.index: 0 for stream in tracks}
-    for packet in container.demux(*tracks):
+    for packet in packets(container, *tracks):
         count[packet.stream.index] += bool(packet.size)
     container.seek(0)
     return max(tracks, key=lambda stream: count[stream.index])
@@ -133,6 +133,24 @@ def written_tick(stream: av.VideoStream) -> Fraction:
 def audio_streams(container: av.container.InputContainer) -> list[av.AudioStream]:
     """The sound tracks that FFmpeg knows; others (spatial audio of phones) have no codec and cannot be copied."""
     return [stream for stream in container.streams.audio if stream.codec_context is not None]
+
+
+def packets(
+    container: av.container.InputContainer, *streams: Stream, late: Callable[[], None] | None = None
+) -> Iterator[av.Packet]:
+    """Packets of tracks in the order of the file, and empty ones at its end.
+
+    Args:
+        container: the source.
+        streams: of it.
+        late: called where a further track began in the middle of the file, of which nothing is known.
+    """
+    try:
+        yield from container.demux(*streams)
+    except IndexError:  # of PyAV at the end of the file, where it ends a track that it has not seen begin
+        yield from container.demux(*streams)
+        if late is not None:
+            late()
 
 
 def is_end(packet: av.Packet) -> bool:

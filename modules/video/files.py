@@ -23,6 +23,7 @@ from .containers import (
     is_end,
     left_out,
     opened,
+    packets,
     start_output,
     tick,
     video_stream,
@@ -311,7 +312,7 @@ def _copy(source: Source, target: Path, mark: bool) -> None:
         plan = SoundPlan(output, audio_streams(container), target, {}, own=True)
         start_output(output, target)
         writers = {stream: PacketCopier(output, stream, copy, Fraction(0)), **plan.start(Fraction(0))}
-        for packet in container.demux(*writers):
+        for packet in packets(container, *writers):
             if not is_end(packet):
                 writers[packet.stream].write(packet)
         for track in plan.streams:
@@ -348,4 +349,6 @@ def _written(source: Source, window: Window, losses: Losses, done: int, others: 
     if losses.damaged:
         at = "" if losses.first_damaged_s is None else f", the first at {losses.first_damaged_s:.2f} s"
         problems.append(f"damaged at {losses.damaged} {'place' if losses.damaged == 1 else 'places'}{at}")
+    if losses.late:
+        others += ("a track that begins in the middle of the file",)
     return Written(done, expected, tuple(problems), others, losses.unwatched)

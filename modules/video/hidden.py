@@ -6,7 +6,7 @@ import numpy as np
 
 from ..photos.alpha import CLEAR
 from ..photos.hidden import Page
-from .containers import opened, video_stream
+from .containers import opened, packets, video_stream
 from .reading import PictureDecoder, has_block_alpha
 
 _KEPT = 8  # frames whose colours are kept
@@ -33,7 +33,7 @@ def read_film(source: str, compared: bool = False) -> list[Page]:
         stream = video_stream(container)
         decoder = PictureDecoder(stream, None)
         has_alpha = has_block_alpha(stream)
-        for packet in container.demux(stream):
+        for packet in packets(container, stream):
             for frame in decoder.decode(packet):
                 has_alpha = has_alpha or any(part.is_alpha for part in frame.format.components)
                 if not has_alpha and not compared:

@@ -15,7 +15,7 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 
 from .coded_ends import CodedEnds
-from .containers import Source, is_end, opened, tick, video_stream
+from .containers import Source, is_end, opened, packets, tick, video_stream
 from .numbered_pictures import CODECS, NumberedPictures
 from .shown import Shown
 from .structure import read_structure
@@ -43,13 +43,19 @@ class Losses:
         damaged: packets in which FFmpeg found an error: their pictures, and all that build on them, show something else
             than was filmed.
         first_damaged_s: when the first of them is shown, in seconds.
+        late: whether a further track began in the middle of the file.
         unwatched: the codec, where FFmpeg's decoder tells hardly any damage of it and no stricter one could read along.
     """
 
     frames: int = 0
     damaged: int = 0
     first_damaged_s: float | None = None
+    late: bool = False
     unwatched: str = ""
+
+    def note_late(self) -> None:
+        """A further track began in the middle of the file."""
+        self.late = True
 
 
 class PictureDecoder:
@@ -245,7 +251,8 @@ def media(
     if start:
         container.seek(start, stream=video)
     open_streams = {video, *audio}
-    for packet in container.demux(video, *audio):
+    late = None if losses is None else losses.note_late
+    for packet in packets(container, video, *audio, late=late):
         if not open_streams:
             return
         if packet.stream not in open_streams:
@@ -303,7 +310,7 @@ def _packet_count(container: av.container.InputContainer, window: Window) -> int
         return None
     start, end = ticks(stream, window)
     first_pts, count = None, 0
-    for packet in container.demux(stream):
+    for packet in packets(container, stream):
         if is_end(packet):
             continue
         if packet.pts is None or packet.is_corrupt:

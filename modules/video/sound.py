@@ -16,7 +16,7 @@ import av.container
 import av.error
 from av.codec.context import Flags
 
-from .containers import PacketCopier, Source, copied_stream, is_end, muxer_of, opened
+from .containers import PacketCopier, Source, copied_stream, is_end, muxer_of, opened, packets
 
 _BITS_A_CHANNEL = 128_000  # a second, at least
 _MOST_OPUS_BITS = 256_000  # a channel
@@ -181,7 +181,7 @@ def sound_bits(source: Source) -> dict[int, int]:
         bits = {stream.index: stream.bit_rate or stream.codec_context.bit_rate or 0 for stream in streams}
         silent = [stream for stream in streams if not bits[stream.index]]
         sizes, seconds = dict.fromkeys(bits, 0), dict.fromkeys(bits, Fraction(0))
-        for number, packet in enumerate(container.demux(*silent) if silent else ()):
+        for number, packet in enumerate(packets(container, *silent) if silent else ()):
             if number == _COUNTED_PACKETS * len(silent):
                 break
             if not is_end(packet) and packet.duration:

@@ -9,7 +9,7 @@ from face_anonymizer.tools.attacks import damaged_clips
 
 def attacked(count: int, plant: bool) -> int:
     with torch.inference_mode():
-        return damaged_clips.attack(Namespace(count=count, seed=4, plant=plant, keep=None))
+        return damaged_clips.attack(Namespace(count=count, seed=4, only=None, plant=plant, keep=None))
 
 
 def test_no_face_stays_open_without_a_word():

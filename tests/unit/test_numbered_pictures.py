@@ -80,6 +80,20 @@ def test_fields_and_cut_starts_are_no_damage():
     assert told([picture(7), picture(9), *cut]) == [], "it began in the middle of a group"
 
 
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_a_track_that_begins_in_the_middle_is_named(tmp_path, codec):
+    """As the sound of a recording that starts in another programme."""
+    first, second = (make_clip(tmp_path / f"{len(sound)}.ts", 30, codec=codec, sound=sound) for sound in ((), ("aac",)))
+    source = tmp_path / "a.ts"
+    alone = Path(first).read_bytes()
+    nothing = (b"\x47\x1f\xff\x10" + bytes(184)) * 45_000  # more than FFmpeg looks at before it says what there is
+    source.write_bytes(alone + nothing + Path(second).read_bytes() + alone * (400_000 // len(alone)))
+    with av.open(str(source)) as container:
+        assert len(container.streams) == 1, "it is not known where the file begins"
+    written = files.rewrite(str(source), tmp_path / "b.mp4", same)
+    assert written.frames >= 60 and written.left_out == ("a track that begins in the middle of the file",)
+
+
 def test_a_broadcast_with_wiped_packets_is_not_whole(tmp_path):
     source = Path(make_clip(tmp_path / "a.ts", 60, codec="mpeg2video", sound=()))
     assert files.rewrite(source, tmp_path / "b.mp4", same).problems == ()
