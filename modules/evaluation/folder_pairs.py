@@ -97,7 +97,8 @@ def pair_files(originals: Path, results: Path, kind: str = PHOTO) -> tuple[list[
     beside b.jpg and b_redacted.jpg, b_redacted.png is that of the first, b_redacted_redacted.png that of the second.
 
     Args:
-        originals: folder of the photos as they were. As in a run, what a file is, its first bytes say before its name.
+        originals: folder of the photos as they were. As in a run, what a file is, its first bytes say before its name,
+            and the folder of the results may lie in it.
         results: folder of their results.
         kind: PHOTO or VIDEO, which files count.
 
@@ -108,7 +109,7 @@ def pair_files(originals: Path, results: Path, kind: str = PHOTO) -> tuple[list[
         ValueError: a folder is missing or has no picture, an original has two results that differ in their suffix
             alone, or nothing fits.
     """
-    before = _files(originals, kind)
+    before = _files(originals, kind, results)
     found, stems = _Results(_files(results, kind), before), Counter(map(_stem, before))
     found.offer(_planned(before, found.files, kind))
     found.offer({name: [[name]] for name in before if name in found.files})
@@ -172,25 +173,31 @@ def _planned(before: Mapping[str, Path], after: Mapping[str, Path], kind: str) -
     return planned
 
 
-def _files(folder: Path, kind: str) -> dict[str, Path]:
-    """Name below the folder -> file, of all that are of a kind, sorted. Hidden ones are none, as in a run."""
+def _files(folder: Path, kind: str, without: Path | None = None) -> dict[str, Path]:
+    """Name below the folder -> file, of all that are of a kind, sorted. Hidden ones are none, as in a run; nor what lies
+    in another folder below it.
+    """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder.")
-    found = {path.relative_to(folder).as_posix(): path for path in _of_kind(folder, kind)}
+    found = {path.relative_to(folder).as_posix(): path for path in _of_kind(folder, kind, without)}
     if not found:
         raise ValueError(f"There is no {_WHAT[kind]} in {folder}: {', '.join(sorted(_SUFFIXES[kind]))} are read.")
     return found
 
 
-def has_files(folder: Path, kind: str) -> bool:
-    """Whether a folder or one below it has files of a kind, PHOTO or VIDEO."""
-    return next(_of_kind(folder, kind), None) is not None
+def has_files(folder: Path, kind: str, without: Path | None = None) -> bool:
+    """Whether a folder or one below it, but one that is not to be read, has files of a kind, PHOTO or VIDEO."""
+    return next(_of_kind(folder, kind, without), None) is not None
 
 
-def _of_kind(folder: Path, kind: str) -> Iterator[Path]:
+def _of_kind(folder: Path, kind: str, without: Path | None = None) -> Iterator[Path]:
+    root = folder.resolve()
+    left_out = None if without is None or without.resolve() == root else without.resolve()
     for path in sorted(folder.rglob("*")):
-        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not is_hidden and path.is_file() and sort_of(path) == kind:
+        name = path.relative_to(folder)
+        if any(part.startswith(".") for part in name.parts) or left_out in (root / name).parents:
+            continue
+        if path.is_file() and sort_of(path) == kind:
             yield path
 
 

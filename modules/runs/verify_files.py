@@ -32,7 +32,8 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
     Returns:
         Whether there are faces, each file has a result of its own and no second one, and each face is a stranger's
         there, or covered by one colour; of a video each person in some frame, and in no frame anybody else. A file
-        without a face, in whose result there is none either, counts for nothing.
+        without a face, in whose result there is none either, counts for nothing. No result may hold pictures beside the
+        one that is shown, as nobody looks at those.
 
     Raises:
         PairsRefused: a path is missing, one is a file and the other a folder, or nothing fits.
@@ -58,7 +59,7 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
 
     for pair in pairs:
         try:
-            report = look(pair.original, pair.result)
+            report, others = look(pair.original, pair.result), _beside(pair.result)
             # as where before and after are exchanged, and the faces were covered
             is_new = not report.entries and bool(look(pair.result, pair.result).entries)
         except (OSError, UnreadablePhoto, ValueError) as error:
@@ -66,11 +67,21 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
             is_good = False
             continue
         with_faces += bool(report.entries)
-        is_good &= not is_new and (not report.entries or _are_strangers(report))
+        is_good &= not is_new and not others and (not report.entries or _are_strangers(report))
         say(f"{pair.name}: {_NEW_FACE if is_new else report.to_text()}")
+        if others:
+            say(f"{pair.name}: its result holds more than was looked at ({', '.join(others)}): save it without.")
     for line in missing:
         say(line)
     return is_good and with_faces > 0
+
+
+def _beside(result: Path) -> tuple[str, ...]:
+    """What a file holds beside the picture or the track that is shown, in words."""
+    from ..photos.beside import pictures_beside as beside_photo
+    from ..video.beside import pictures_beside as beside_video
+
+    return beside_video(result) if _is_video(result) else beside_photo(result)
 
 
 def _is_video(path: Path) -> bool:
@@ -91,7 +102,7 @@ def _pairs(before: Path, after: Path, say: Callable[[str], None]) -> tuple[list[
         return [PhotoPair(before.name, before, after)], []
     pairs, missing = [], []
     for kind in (PHOTO, VIDEO):
-        if not has_files(before, kind):
+        if not has_files(before, kind, after):
             continue
         try:
             found, left = pair_files(before, after, kind)

@@ -262,6 +262,23 @@ def test_verify_says_who_is_a_stranger(sources, tmp_path, capsys):
     assert "a video and a photo" in capsys.readouterr().err
 
 
+def test_verify_looks_for_pictures_beside_the_one_that_is_shown(sources, tmp_path, capsys):
+    """Faces under alpha 0, and results that lie in a folder of the originals."""
+    photos, results = tmp_path / "mine", tmp_path / "mine" / "results"
+    results.mkdir(parents=True)
+    (photos / "a.jpg").write_bytes((sources / "a.jpg").read_bytes())
+    assert command.main(["redact", str(photos), "--output", str(results)]) == 0
+    assert command.main(["verify", str(photos), str(results)]) == 0
+    assert "no result" not in capsys.readouterr().out
+    hidden = Image.open(photos / "a.jpg").convert("RGBA")
+    covered = np.asarray(Image.open(results / "a_redacted.png").convert("RGB"))
+    clear = (np.abs(covered.astype(int) - np.asarray(hidden)[..., :3]).max(-1) > 8) & (covered.max(-1) == 0)
+    hidden.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+    hidden.save(results / "a_redacted.png")
+    assert command.main(["verify", str(photos), str(results)]) == 1
+    assert "holds more than was looked at (colours under what is transparent): save it" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("task", ["anonymize", "redact"])
 @pytest.mark.parametrize("verify", ["off", "on"])
 def test_both_ways_do_what_the_graph_says(task, verify):
