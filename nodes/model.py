@@ -8,6 +8,7 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
+from ..modules.faces.report import Report
 from ..modules.model.checkpoint import DEMO, GET_MODELS, PACK_MODELS, find_model_folders, read_settings
 from ..modules.model.loading import FROM_MODEL_FOLDER, WEIGHT_DTYPES, load_model_folder
 from ..modules.output.upstream import nodes_upstream
@@ -157,14 +158,15 @@ def _names_a_model(node: Mapping) -> bool:
     return node.get("class_type") == "FaceAnonLoadModel"
 
 
-def drawn_faces_note(models: Mapping[str, bool]) -> str:
-    """What a report says beside verdicts on the faces of demonstration models; "" where none made them.
+def note_drawn_faces(report: Report, models: Mapping[str, bool]) -> Report:
+    """A report with what is to be said beside verdicts on the faces of demonstration models, where one made them.
 
     Args:
+        report: with the verdicts.
         models: as of models_upstream.
     """
     names = sorted(shown(name) for name, is_demonstration in models.items() if is_demonstration)
-    return on_drawn_faces(", ".join(names)) if names else ""
+    return report.noting(on_drawn_faces(", ".join(names), report.entries)) if names else report
 
 
 def _no_model(name: object) -> str:

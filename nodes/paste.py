@@ -30,13 +30,14 @@ from ..modules.recognition.settings import AUTO, OFF, VERIFY
 from ..modules.recognition.verdict import SAME_PERSON
 from ..modules.terminal import shown
 from .graph import ASKED, graph_of
-from .model import drawn_faces_note, models_upstream
+from .model import models_upstream, note_drawn_faces
 from .painting_inputs import whole_model_input
 from .reporting import show_report, step_progress
 from .types import PHOTO, FacesSocket, ReportSocket, picture_outputs
 
 _PASTE = PasteSettings()
 _PAINTERS = {"FaceAnonPasteFaces", "FaceAnonAnonymizePhoto"}
+_PAINTED_BY = ("crops", "image")  # as degree and denoise: what made the picture is not what painted its faces
 _LEAST_SIZE = 64  # pixels of a crop
 
 
@@ -267,8 +268,9 @@ class FaceAnonPasteFaces(io.ComfyNode):
             image, crops, faces, settings, look=look, protect=protect, earlier=report, progress=progress
         )
         notes = (*([note] if note else []), *_note_on_second_pass(cls, report, done))
-        notes = (*notes, *note_on_numbers(faces, keep, "keep"))
-        done = done.noting(*notes).continued(report, image, pasted[0])
+        if is_verified:
+            done = note_drawn_faces(done, models_upstream(cls, *_PAINTED_BY))
+        done = done.noting(*notes, *note_on_numbers(faces, keep, "keep")).continued(report, image, pasted[0])
         return io.NodeOutput(*pasted, done, ui=show_report(cls, done))
 
 
@@ -292,15 +294,14 @@ def _identity_judge(image: torch.Tensor, faces: Faces, swap: bool, earlier: Repo
 
 def _verification(node: type[io.ComfyNode], verify: str) -> tuple[bool, str]:
     """Whether a node's faces are verified, and what the report says about that."""
-    # as degree and denoise: what made the picture is not what painted its faces
-    models = models_upstream(node, "crops", "image")
+    models = models_upstream(node, *_PAINTED_BY)
     if verify == AUTO and models and all(models.values()):
         names = ", ".join(sorted(map(shown, models)))
         return False, f"not verified: {names} is a demonstration and paints drawn faces"
     if verify == OFF:
         names = sorted(shown(name) for name, is_demonstration in models.items() if is_demonstration)
         return False, f"{', '.join(names)} is a demonstration: it paints drawn faces of nobody" if names else ""
-    return True, drawn_faces_note(models)
+    return True, ""
 
 
 def _note_on_second_pass(node: type[io.ComfyNode], earlier: Report | None, done: Report) -> list[str]:

@@ -21,7 +21,7 @@ from ..modules.recognition.covers import not_covered, uncovered
 from ..modules.recognition.verdict import STRANGER, Verification, drift_words
 from ..modules.recognition.verifying import Told, Verified, verify_faces
 from .graph import ASKED
-from .model import drawn_faces_note, models_upstream
+from .model import models_upstream, note_drawn_faces
 from .reporting import show_pictures, show_report, step_progress
 from .types import TOOLS, FacesSocket, ReportSocket
 
@@ -73,7 +73,9 @@ class FaceAnonVerifyFaces(io.ComfyNode):
             told = Told(covered - shown.keys(), _places(actions, SWAPPED), report.traces, painted)
         verified = verify_faces(before, after, faces, face_reader(), told=told, progress=step_progress(len(before)))
         verified = not_covered(verified, shown)
-        done = _enriched(report, known, verified, drawn_faces_note(models_upstream(cls, "after")))
+        done = _enriched(report, known, verified)
+        if any(verified.verifications):
+            done = note_drawn_faces(done, models_upstream(cls, "after"))
         failed = _parted(faces, verified.failed)
         preview = draw_words(after, faces, [_word(one) for one in verified.verifications])
         shown = show_report(cls, done, _figures(faces, verified)) | show_pictures(cls, preview)
@@ -101,13 +103,13 @@ def _places(actions: Sequence[str | None], wanted: str) -> frozenset[int]:
     return frozenset(i for i, action in enumerate(actions) if action == wanted)
 
 
-def _enriched(report: Report | None, faces: Faces, verified: Verified, note: str) -> Report:
+def _enriched(report: Report | None, faces: Faces, verified: Verified) -> Report:
     """The report so far with the verdicts."""
     done = report_faces(faces, FOUND).after(report)
     if report is not None:
         done = replace(done, elsewhere=report.elsewhere)  # nobody looked for others here
     said = [None if one is None else one.to_dict() for one in verified.verifications]
-    return done.verified(faces, said, (*verified.notes, *([note] if note and any(said) else [])))
+    return done.verified(faces, said, verified.notes)
 
 
 def _parted(faces: Faces, chosen: Sequence[int]) -> Faces:

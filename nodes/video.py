@@ -181,7 +181,7 @@ class FaceAnonAnonymizeVideo(io.ComfyNode):
         )
         notes = [shown(parts.demonstration)] if parts.demonstration else []
         if notes and proof is not None:
-            notes.append(on_drawn_faces(shown(Path(parts.folder).name)))
+            notes.append(on_drawn_faces(shown(Path(parts.folder).name), done.entries))
         report = done.noting(*notes, *notes_on_choice(proof, choice), *note_on_numbers(faces, keep, "keep"))
         return _changed(cls, _clip(video), written, faces, report)
 

@@ -5,9 +5,10 @@
     python scripts/with_env.py scripts/verify.py PHOTOS OUT
 
 Two photos of one size, or two videos of one size and as many frames, which are read a few frames at a time; or two
-folders, whose files are paired by name, NAME with NAME or NAME_anonymized, as anonymize.py calls its results; the second
-may lie in the first. Each result serves one original, and results of nobody are named. The faces are found in the first,
-the original. Nothing is written. A face of which one colour alone shows is covered; under a mosaic or blur it is read.
+folders, whose files are paired by name, NAME with NAME or NAME_anonymized, as anonymize.py calls its results; the
+second may lie in the first. Each result serves one original, and results of nobody are named. The faces are found in
+the first, the original. Nothing is written. A face of which one colour alone shows is covered; under a mosaic or blur
+it is read.
 
 Exit status: 0 every face is a stranger's or covered (of a video: each person in some frame, and nobody else in the
 others), 1 one is not, could not be measured or is doubted (two that became one), a file has no result of its own, or

@@ -174,8 +174,8 @@ def _planned(before: Mapping[str, Path], after: Mapping[str, Path], kind: str) -
 
 
 def _files(folder: Path, kind: str, without: Path | None = None) -> dict[str, Path]:
-    """Name below the folder -> file, of all that are of a kind, sorted. Hidden ones are none, as in a run; nor what lies
-    in another folder below it.
+    """Name below the folder -> file, of all that are of a kind, sorted. Hidden ones are none, as in a run; nor is what
+    lies in another folder below it.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder.")

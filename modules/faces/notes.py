@@ -13,6 +13,7 @@ NOT_COMPARED = "not compared"  # what was saved is not what the report speaks of
 NOT_AT_PLACE = "not at its place"  # where faces were found the picture shows something else
 ORIGINAL_LATER = "original later"  # after the last look the original went into the picture once more
 PARTS_KEPT = "parts kept"  # parts of the original stay in every face
+DRAWN_FACES = "drawn faces"  # recognisers of photographs were asked about faces that a demonstration model drew
 Key = tuple[int, tuple[float, float, float, float]]  # number of the picture, and box: as in traces.py
 _WORDS = 400  # characters of what is read back
 

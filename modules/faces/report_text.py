@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .notes import DRAWN_FACES, Doubt
 from .outcomes import ANONYMIZED, REDACTED, SWAPPED, Entry, count_in_words
 
 if TYPE_CHECKING:
@@ -51,12 +52,14 @@ def _of_verdicts(report: Report) -> list[str]:
     for verdict, entries in sorted(verdicts.items(), key=lambda item: (item[0] != _STRANGER, item[0])):
         numbers = "" if verdict == _STRANGER else _numbers(entries).removeprefix(", ")
         named.append(f"{len(entries)} {verdict}{f' ({numbers})' if numbers else ''}")
+    of_drawn = any(isinstance(note, Doubt) and note.kind == DRAWN_FACES for note in report.notes)
+    told = [f"recognisers say{', which means little' if of_drawn else ''}: {', '.join(named)}"] if named else []
     if any(note.startswith(_NOT_VERIFIED) for note in report.notes):  # by a node that also knows why
-        return [f"recognisers say: {', '.join(named)}"] if named else []
+        return told
     unasked = sum(entry.action in (ANONYMIZED, SWAPPED) and entry.verification is None for entry in report.entries)
     faces = "1 painted face" if unasked == 1 else f"{unasked} painted faces"
     return [
-        *([f"recognisers say: {', '.join(named)}"] if named else []),
+        *told,
         *([f"{_NOT_VERIFIED} no recogniser was asked about {faces}"] if unasked else []),
     ]
 

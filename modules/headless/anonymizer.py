@@ -282,7 +282,7 @@ class Anonymizer:
             return self._clips.anonymize(clip, new, faces, self.engine, **how)
 
         report = change_clip(Path(source), Path(target), True, change)
-        return report.noting(*self._notes(verified)) if report.entries else report
+        return report.noting(*self._notes(verified, report)) if report.entries else report
 
     @torch.inference_mode()
     def redact_video(
@@ -317,11 +317,11 @@ class Anonymizer:
     def _verifies(self, options: Options) -> bool:
         return options.verify != OFF and not (options.verify == AUTO and bool(self.settings.demonstration))
 
-    def _notes(self, verified: bool) -> list[str]:
+    def _notes(self, verified: bool, report: Report) -> list[str]:
         """What a report says of the model."""
         if not self.settings.demonstration:
             return []
-        return [self.settings.notice, *([on_drawn_faces(shown(self.folder.name))] if verified else [])]
+        return [self.settings.notice, *([on_drawn_faces(shown(self.folder.name), report.entries)] if verified else [])]
 
     def _replace(
         self, image: Any, source: torch.Tensor | None, painting: PaintSettings, faces: Faces | None, options: Options
@@ -347,7 +347,7 @@ class Anonymizer:
             swap=is_swap,
         )
         pasted, mask, report = replace_faces(batch, crops, faces, options.pasting, look=look)
-        notes = self._notes(verified) if len(faces) else []
+        notes = self._notes(verified, report) if len(faces) else []
         return result_of(pasted, back, faces, report.noting(*notes), mask)
 
     def _paint(

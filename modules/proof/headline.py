@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..faces.notes import DRAWN_FACES
 from .proof import Proof
 from .rows import BAD, COVERS, LOOK
 
@@ -27,6 +28,9 @@ def headline(proof: Proof) -> tuple[str, str]:
     if not faces:
         said = "No face was found, so nothing was changed." if troubled else "There is no result yet."
         return said, whole
+    if troubled and _all_drawn(proof):
+        said = "No face is known to have failed, but the verdicts mean little: a demonstration model drew the faces."
+        return said, "The recognisers were trained on photographs."
     if troubled:
         said = f"No face is known to have failed, but {plural(troubled, 'file')} {_needs(troubled)} a look as a whole."
         return said, "Why, stands below."
@@ -35,6 +39,13 @@ def headline(proof: Proof) -> tuple[str, str]:
     who = "The face is" if faces == 1 else f"All {faces} faces are"
     other = " or covered" if set(proof.counts) & set(COVERS) else ""
     return f"{who} taken for a stranger by every recogniser{other}.", ""
+
+
+def _all_drawn(proof: Proof) -> bool:
+    """Whether nothing speaks against the files but that a demonstration model drew their faces."""
+    return all(doubt.kind == DRAWN_FACES for file in proof.files for doubt in file.doubts) and not any(
+        len(file.troubles) > len(file.doubts) for file in proof.files
+    )
 
 
 def plural(count: int | None, what: str) -> str:

@@ -5,8 +5,11 @@ NOTICE has the whole of it. No torch here: commands and reports read this withou
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..faces.notes import DRAWN_FACES, Doubt
+from ..faces.outcomes import REDACTED, Entry
 from .settings import DLIB_PUBLISHED
 
 DISTANCE, COSINE = "distance", "cosine"
@@ -56,13 +59,18 @@ FACERES = Recogniser(
 RECOGNISERS = (DLIB_RESNET, FACERES)
 
 
-def on_drawn_faces(model: str) -> str:
-    """What a report says beside verdicts on the faces of a demonstration model.
+def on_drawn_faces(model: str, entries: Iterable[Entry]) -> str:
+    """What a report says beside verdicts on the faces of a demonstration model: a doubt, while one of them shows.
 
     Args:
         model: its name, or several; as it can be shown.
+        entries: of the report.
     """
-    return (
+    words = (
         f"{model} is a demonstration and paints drawn faces, but the recognisers were trained on photographs: their "
         "verdicts mean little here"
     )
+    seen = [
+        (entry.image, entry.box) for entry in entries if entry.verification is not None and entry.action != REDACTED
+    ]
+    return Doubt(words, DRAWN_FACES, sorted({image for image, _ in seen}), seen) if seen else words

@@ -15,6 +15,7 @@ from plain_run import rest_is_long
 
 from face_anonymizer import nodes as pack
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.notes import DRAWN_FACES
 from face_anonymizer.modules.model.checkpoint import DEMO, PACK_MODELS
 from face_anonymizer.modules.recognition.reader import FaceReader
 from face_anonymizer.modules.recognition.verdict import verify
@@ -105,8 +106,10 @@ def test_verify_shows_marks_and_gives_back_what_did_not_pass(photo, stranger, in
     preview, mask, failed, report = (output := node.execute(images, pasted[0][0], faces, pasted[0][2])).result
     assert report.entries[0].action == "anonymized" and report.entries[0].verification["verdict"] == "stranger"
     assert not mask.any() and len(failed) == 0 and len(failed.kept) == 1 and len(output.ui["images"]) == 1
-    assert "; drift: pose " in output.ui["text"][0] and "recognisers say: 1 stranger" in output.ui["text"][0]
-    assert "trained on photographs" in report.notes[0]
+    assert "; drift: pose " in output.ui["text"][0] and "say, which means little: 1 stranger" in output.ui["text"][0]
+    assert "trained on photographs" in report.notes[0] and report.to_dict()["doubts"][0]["kind"] == DRAWN_FACES
+    covered = pack.FaceAnonRedactFaces.execute(pasted[0][0], faces, report=report)[2]
+    assert report.notes[0] in covered.notes and "doubts" not in covered.to_dict(), "nothing drawn shows any more"
     assert output.ui["face_anon_report"][0]["faces"][0]["verification"]["drift"]["pose"] >= 0
     x0, y0, _, y1 = faces.faces[0].box.astype(int)
     border = preview[0, y0 : y1 + 1, x0]

@@ -8,12 +8,16 @@ import re
 
 import pytest
 
+from face_anonymizer.modules.faces.notes import NOT_COMPARED, Doubt
+from face_anonymizer.modules.faces.outcomes import Entry
+from face_anonymizer.modules.proof.headline import headline
 from face_anonymizer.modules.proof.page import is_page, to_html
 from face_anonymizer.modules.proof.persons import sum_up_persons
 from face_anonymizer.modules.proof.proof import MadeWith, Proof, ResultFile
 from face_anonymizer.modules.proof.rows import rows_elsewhere, rows_of_faces, rows_of_persons
 from face_anonymizer.modules.proof.table import is_table, to_csv
 from face_anonymizer.modules.recognition.reading import Difference
+from face_anonymizer.modules.recognition.recognisers import on_drawn_faces
 from face_anonymizer.modules.recognition.verdict import Verification, opinions
 
 HOSTILE = "<script>alert(1)</script>\"' onload=x &amp; \x1b[2J\u202e=1+1"
@@ -40,6 +44,9 @@ def verification(distance: float | None, cosine: float | None = 0.3, verdict: st
     return {"verdict": verdict, "reason": "figures", "recognisers": recognisers, "drift": DRIFT}
 
 
+UNSEEN = verification(None, verdict="not measurable")
+
+
 def face(**more) -> dict:
     """An entry of a report, as modules/faces/outcomes.py gives it."""
     return {
@@ -63,10 +70,16 @@ def made(**more) -> MadeWith:
     return MadeWith(**(known | {"settings": [("", {"degree": 1.25, "thorough": True})]} | more))
 
 
-def proof(*files: list[dict], **more) -> Proof:
+def proof(*files: list[dict], doubts: tuple[Doubt, ...] = (), **more) -> Proof:
     results = [
         ResultFile(
-            i, "photo", digests=(f"{i:064x}",), images=1, width=640, height=480, rows=tuple(rows_of_faces(faces))
+            *(i, "photo"),
+            digests=(f"{i:064x}",),
+            images=1,
+            width=640,
+            height=480,
+            rows=tuple(rows_of_faces(faces)),
+            doubts=doubts,
         )
         for i, faces in enumerate(files, 1)
     ]
@@ -238,6 +251,7 @@ def test_failures_come_first_and_counts_add_up():
         ([{}, {"action": "redacted"}], "All 2 faces are taken for a stranger by every recogniser or covered."),
         ([{"action": "redacted", "verification": None}] * 2, "All 2 faces are covered."),
         ([{}, {"verification": None}], "of 1 of 2 faces nobody knows (1 not verified)."),
+        ([{}, *[{"verification": UNSEEN}] * 3], "of 3 of 4 faces nobody knows (3 not measurable)."),
         ([], "No face was found, so nothing was changed."),
     ],
 )
@@ -246,6 +260,29 @@ def test_the_headline_says_no_more_than_is_known(entries, said):
     assert said in page
     measured = any(entry.get("verification", 1) and entry.get("action") != "redacted" for entry in entries)
     assert ("No recogniser has compared any face" in page) is not measured
+
+
+@pytest.mark.parametrize(
+    ("more", "said"), [({}, "but the verdicts mean little"), ({"verification": None}, "nobody knows")]
+)
+def test_verdicts_on_drawn_faces_are_amber(more, said):
+    """Both recognisers take them for strangers, and were trained on photographs."""
+    box, entry = (10.0, 20.0, 110.0, 150.0), face(**more)
+    words = on_drawn_faces("demo", [Entry(0, box, 0.9, "t", None, "anonymized", verification=verification(0.83))])
+    assert words.faces == ((0, box),) and words.images == (0,)
+    shown = proof([entry], [entry], doubts=(words,))
+    assert [file.judgement for file in shown.files] == ["look"] * 2 and shown.judgement == "look"
+    page = to_html(shown).decode()
+    assert (
+        'class="headline look"' in page and said in headline(shown)[0] and page.count("verdicts mean little here") == 2
+    )
+    assert "verdicts mean little here" in to_csv(shown).decode()
+    bad = proof([face(verification=verification(0.1))], [entry], doubts=(words,))
+    assert headline(bad)[0].startswith("1 of 2 faces needs a look") and bad.judgement == "bad"
+    other = proof([face()], doubts=(words, Doubt("something else", NOT_COMPARED)))
+    assert headline(other)[0] == "No face is known to have failed, but 1 file needs a look as a whole."
+    covered = Entry(0, box, 0.9, "t", None, "redacted", verification=verification(0.83))
+    assert type(on_drawn_faces("demo", [covered])) is str, "what was covered shows no drawn face"
 
 
 def test_a_row_says_all_that_is_known_of_a_face():
