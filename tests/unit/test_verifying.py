@@ -19,14 +19,16 @@ from face_anonymizer.modules.faces.fingerprint import take_fingerprint
 from face_anonymizer.modules.faces.outcomes import FOUND, REDACTED, SWAPPED
 from face_anonymizer.modules.faces.paste import repaint
 from face_anonymizer.modules.faces.paste.cover_and_look import cover_and_look
+from face_anonymizer.modules.faces.paste.coverage import covered_share
 from face_anonymizer.modules.faces.paste.look import Look
+from face_anonymizer.modules.faces.paste.masks import FaceShapes
 from face_anonymizer.modules.faces.paste.paste_or_redact import replace_faces
 from face_anonymizer.modules.faces.paste.placement import placements_in
 from face_anonymizer.modules.faces.paste.verdicts import Sight
 from face_anonymizer.modules.faces.report import report_faces
-from face_anonymizer.modules.faces.settings import KEEP, PasteSettings
+from face_anonymizer.modules.faces.settings import KEEP, PasteSettings, RedactSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
-from face_anonymizer.modules.recognition.covers import uncovered
+from face_anonymizer.modules.recognition.covers import open_share, uncovered
 from face_anonymizer.modules.recognition.pairs import identity_judge, read_pairs
 from face_anonymizer.modules.recognition.pixels import one_colour
 from face_anonymizer.modules.recognition.reader import FaceReader
@@ -562,6 +564,32 @@ def test_a_face_that_is_dim_or_pale_is_no_cover(change, photo):
     covered = set(range(len(faces)))
     assert uncovered(before, after, faces, covered, traces=report.traces, find=find).keys() == covered
     assert seen and not uncovered(before, torch.zeros_like(before), faces, covered, traces=report.traces, find=find)
+
+
+@pytest.mark.parametrize("mode", ["solid", "mosaic", "blur"])
+@pytest.mark.parametrize("graded", [(1.0, 0.0), (0.8, 0.1)])
+def test_a_cover_of_which_more_than_a_tenth_is_open_is_no_cover(mode, graded, photo):
+    """A strip of the face lies open beside its cover, at the left, as wide as a share of the box."""
+    before, faces = tensor(photo), FACES
+    covered, mask, report = cover_and_look(before, faces, RedactSettings(mode))
+    (face,), (trace,), (gain, offset) = faces.faces, report.traces, graded
+    x0, y0, x1, y1 = face.box.astype(int)
+
+    def find(image, alone, rows):
+        return SimpleNamespace(scores=dict.fromkeys(rows, 0.0))
+
+    assert open_share(covered[0] * gain + offset, face, trace) == 0
+    for share, open_to in ((0.1, 0.023), (0.15, 0.068), (0.3, 0.217), (0.4, 0.341)):
+        after, left = covered.clone(), mask.clone()
+        strip = (0, slice(y0, y1), slice(x0, x0 + round(share * (x1 - x0))))
+        after[strip], left[strip] = before[strip], 0
+        truth = 1 - covered_share(left[0], FaceShapes(face))
+        assert truth == pytest.approx(open_to, abs=0.001)
+        after = after * gain + offset
+        # a bound: some pixels of a face are like their cover
+        assert open_share(after[0], face, trace) <= truth + 0.002
+        said = uncovered(before, after, faces, {0}, traces=report.traces, find=find)
+        assert ("of its oval shows it as it was, 10% is the most" in said.get(0, "")) is (truth > 0.1), (share, said)
 
 
 def smooth(seed, height, width):
