@@ -67,7 +67,7 @@ import torch
 from .fingerprint import Fingerprint, join_fingerprints
 from .known_faces import SAME_PLACE, at_its_place, by_picture, found_again, in_known_boxes
 from .notes import Doubt, joined, moved, settled
-from .numbering import Met, numbered
+from .numbering import Met, counted_before, numbered, renamed, with_earlier_reasons
 from .originals import Remembered
 from .outcomes import (
     ACTIONS,
@@ -274,12 +274,14 @@ class Report:
             met[key] = Met(entry, latest.get(key))
             if key not in latest or is_changed or tells_more(entry, latest[key]):
                 latest[key] = with_story(entry, latest.get(key))
+        entries = sorted(numbered(latest, met), key=lambda entry: entry.image)
+        moved_on = renamed(earlier.entries, entries, met)
         return replace(
             self,
-            entries=tuple(sorted(numbered(latest, met), key=lambda entry: entry.image)),
+            entries=with_earlier_reasons(entries, earlier.entries, moved_on),
             elsewhere=self.elsewhere if self.changed else self.elsewhere or earlier.elsewhere,
             incomplete="; ".join(dict.fromkeys(filter(None, (earlier.incomplete, self.incomplete)))),
-            notes=joined((*settled(earlier.notes, changed), *self.notes)),
+            notes=joined((*counted_before(settled(earlier.notes, changed), moved_on), *self.notes)),
             traces=join_traces(earlier.traces, self.traces),
             views=join_views(earlier.views, self.views),
         )

@@ -18,6 +18,7 @@ from test_recognition_verdict import reading
 
 from face_anonymizer.modules.attempts.settings import AttemptSettings
 from face_anonymizer.modules.attempts.studio import Proof
+from face_anonymizer.modules.faces.notes import NOT_ONE_PERSON, Doubt
 from face_anonymizer.modules.faces.outcomes import ANONYMIZED, FOUND, REDACTED
 from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.settings import SAME_NOISE, PasteSettings
@@ -64,6 +65,26 @@ def test_chosen_faces_of_two_steps_have_numbers_of_their_own():
     seen = report_faces(in_photo(0, 1, 2, 3), FOUND).after(both)
     assert {entry.box[0]: entry.number for entry in seen.entries} == {0: 1, 100: 2, 200: 3, 300: 4}
     assert dict(told(seen))["face 3"] == "anonymized", "as Verify Faces, which got them all, counts them"
+
+
+def test_notes_of_a_first_step_say_that_they_count_as_it_did():
+    """Faces 2 and 3 are 1 and 2 of the first step, and two people in one of the second, which counts all."""
+    first = report_faces(in_photo(1, 2, kept=(0, 3)), ANONYMIZED)
+    keys = [(entry.image, entry.box) for entry in first.entries if entry.action == ANONYMIZED]
+    words = "the results of faces 1 and 2 are one person: dlib's distance is 0.4"
+    said = {"verdict": "same person", "reason": "as face 2: dlib's distance is 0.4", "recognisers": [], "drift": None}
+    first = first.verified(in_photo(1), [said], [Doubt(words, NOT_ONE_PERSON, [0], keys[1:], keys[:1]), "plain"])
+    again = report_faces(in_photo(1, 2, kept=(0, 3)), FOUND).after(first)
+    assert again.notes == first.notes and again.entries == first.entries, "the same faces under the same numbers"
+    both = report_faces(in_photo(0, 1, 2, 3), FOUND).after(first)
+    earlier = " (counted as in an earlier step)"
+    assert both.notes == (f"{words}{earlier}", "plain")
+    assert both.notes[0].to_dict()["kind"] == NOT_ONE_PERSON and both.notes[0].faces == tuple(keys[1:])
+    (reason,) = [entry.verification["reason"] for entry in both.entries if entry.verification]
+    assert reason == f"as face 2: dlib's distance is 0.4{earlier}"
+    more = both.verified(in_photo(), [], [Doubt("the results of faces 2 and 3 are one person: 0.4", NOT_ONE_PERSON)])
+    last = report_faces(in_photo(3), REDACTED).after(more)
+    assert [note.count(earlier) for note in last.notes] == [1, 0, 1], "told once, and of each step"
 
 
 @pytest.mark.parametrize("chosen", ["left", "right"])
