@@ -12,6 +12,7 @@ from .settings import ALL_TRAITS, NO_TRAITS, AttemptSettings
 # How much of each counts as much as a whole other expression (half the sum of differences of seven probabilities).
 _DEGREES = 30.0  # of the head, and of the eyes in it
 _YEARS = 30.0
+_UNSEEN = 1.0  # of what cannot be read: the gaze of an attempt that closed the eyes was not kept
 _ROUNDING = 1e-9  # 0.7 less 0.6 is less than 0.1
 
 
@@ -27,8 +28,8 @@ def drift(verification: Verification, traits: str) -> float:
     """How much of what should be kept was not: 0 for all of it.
 
     Pose and gaze in shares of 30 degrees, the expression as the report has it (0..1), and where gender and age count
-    the age in shares of 30 years and the change of the probability of a man. What cannot be seen (the gaze of closed
-    eyes) counts nothing.
+    the age in shares of 30 years and the change of the probability of a man. What cannot be read (the gaze of closed
+    eyes) counts as much as a whole other expression; where it is the original that cannot, that is so in every attempt.
 
     Args:
         verification: of a result that passed.
@@ -40,7 +41,7 @@ def drift(verification: Verification, traits: str) -> float:
     parts = [found.pose / _DEGREES, found.gaze / _DEGREES, found.expression]
     if traits == ALL_TRAITS:
         parts += [abs(found.age) / _YEARS, abs(found.man)]
-    return sum(part for part in parts if math.isfinite(part))
+    return sum(part if math.isfinite(part) else _UNSEEN for part in parts)
 
 
 def is_unmeasurable(verifications: Sequence[Verification]) -> bool:

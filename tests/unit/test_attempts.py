@@ -345,6 +345,27 @@ def test_the_attempt_with_the_least_drift_is_chosen_where_traits_are_kept():
             assert float(painted[i, 0, 0, 2]) == pytest.approx(chance(face.painted.seed))
 
 
+@pytest.mark.parametrize("original_is_seen", [True, False])
+def test_an_attempt_that_closes_the_eyes_has_not_kept_the_gaze(original_is_seen):
+    """Of the original's closed eyes no attempt tells anything: then head and expression decide."""
+
+    def recognise(originals, results, faces):
+        said = []
+        for result in results:
+            luck = float(result[0, 0, 2])
+            is_closed = luck == max(map(chance, seeds)) or not original_is_seen
+            gaze = float("nan") if is_closed else 24.0
+            difference = Difference(0.9, 0.2, 3 * (1 - luck), gaze, 0.0, 0.0, 0.0)
+            said.append(Verification(STRANGER, "", difference, opinions(difference)))
+        return said
+
+    seeds = [attempt_seed(5, number) for number in range(4)]
+    studio = studio_of(NumberEngine(), PaintSettings(1.25, 5, ONE_STEP), recognise, traits=EXPRESSION_POSE)
+    _, told = studio.paint_faces(crops_of([0]), faces_of([60.0]))
+    by_luck = sorted(seeds, key=chance)
+    assert told.faces[0].painted.seed == by_luck[-2 if original_is_seen else -1]
+
+
 def test_traits_are_compared_at_the_smallest_degree_that_is_enough():
     """A higher degree that keeps more is none that auto may take."""
 
