@@ -1,6 +1,7 @@
 """The loop of painting and looking, with an engine of plain numbers and recognisers that know them. No ComfyUI here."""
 
 import hashlib
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -57,6 +58,7 @@ class NumberEngine:
     def __init__(self, share: float = 0.0):
         self.share = share
         self.encoded = 0
+        self.read = Counter()  # role -> references that were read
         self.painted: list[tuple[float, int, float]] = []  # number, seed, degree of every crop that was painted
         self.runs: list[int] = []
 
@@ -73,8 +75,8 @@ class NumberEngine:
     def driving_states(self, latents, embeds):
         return self._states(DRIVING, latents, embeds)
 
-    @staticmethod
-    def _states(role, latents, embeds):
+    def _states(self, role, latents, embeds):
+        self.read[role] += len(latents)
         conditional = {"layer": latents.flatten(1).unsqueeze(2)}
         unconditional = {"layer": torch.zeros(1, 1, 1)} if role == SOURCE else {}
         size = (latents.shape[2], latents.shape[3])
@@ -208,6 +210,8 @@ def test_nothing_unverified_leaves(crowd):
 def test_a_batch_costs_its_faces_and_the_failures(crowd):
     engine, progress, _, told = crowd
     assert engine.encoded == COUNT, "each is encoded once, as source and driving image"
+    raised = sum(degree != 1.25 for _, _, degree in engine.painted)
+    assert raised and engine.read == {DRIVING: COUNT, SOURCE: COUNT + raised}, "once, and the source anew by degree"
     assert len(engine.painted) == sum(face.painted.attempts for face in told)
     assert len(engine.painted) == sum(expected_attempts(7 + i)[0] for i in range(COUNT))
     assert len(set(engine.painted)) == len(engine.painted), "nothing is painted twice"
