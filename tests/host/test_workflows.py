@@ -44,6 +44,7 @@ def photo(tmp_path_factory) -> Path:
 VIEW = """() => {
     const canvas = app.canvas, scale = canvas.ds.scale, [dx, dy] = canvas.ds.offset;
     const boxes = [...canvas.graph.nodes, ...canvas.graph.groups].map((item) => item.boundingRect ?? item._bounding);
+    boxes.push(...[...canvas.graph.reroutes.values()].map(({ pos }) => [...pos, 0, 0]));
     const xs = boxes.flatMap((box) => [box[0], box[0] + box[2]]);
     const ys = boxes.flatMap((box) => [box[1], box[1] + box[3]]);
     return [(Math.min(...xs) + dx) * scale, (Math.min(...ys) + dy) * scale, (Math.max(...xs) + dx) * scale,
@@ -133,7 +134,7 @@ def test_opens_without_a_complaint_to_be_read_and_its_api_export_is_current(fron
     if path.stem in SIMPLE:
         more = path.stem == "Swap a face"  # whose face: a second picture
         assert frontend.page.evaluate(LINKS) == [3 + more, 3 + more]
-    assert frontend.page.evaluate(HIDDEN) == [], "wires run behind nodes they do not belong to"
+    assert frontend.page.evaluate(HIDDEN) == [], "wires run behind nodes they do not belong to, or over titles"
     assert frontend.errors() == []
 
 
@@ -141,9 +142,10 @@ def test_a_wire_behind_a_node_is_found(frontend):
     frontend.load(ROOT / "workflows" / "Cover all faces of a photo, step by step.json")
     assert frontend.page.evaluate(HIDDEN) == []
     frontend.page.evaluate("() => [...app.rootGraph.reroutes.keys()].forEach((id) => app.rootGraph.removeReroute(id))")
-    assert "Photo.IMAGE -> Redact Faces (pixelate, mask faces).image behind Detect Faces" in frontend.page.evaluate(
-        HIDDEN
-    )
+    hidden = frontend.page.evaluate(HIDDEN)
+    assert "Photo.IMAGE -> Redact Faces (pixelate, mask faces).image behind Detect Faces" in hidden
+    frontend.page.evaluate("() => { app.rootGraph.groups[0].pos = [300, 80]; }")
+    assert "Photo.IMAGE -> Detect Faces.image over the title Cover every face" in frontend.page.evaluate(HIDDEN)
 
 
 def test_photos_step_by_step_are_compared_in_the_page_and_not_on_a_server():

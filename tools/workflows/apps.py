@@ -31,7 +31,7 @@ APPS = {
                 "type": "FaceAnonAnonymizePhoto",
                 "pos": [340, 80],
                 "width": 420,
-                "height": 700,
+                "height": 1030,
                 "inputs": {"image": ("photo", 0)},
                 "widgets": {"model": MODEL, "control_after_generate": "fixed"},
             }

@@ -39,7 +39,7 @@ def blueprint(text: str, nodes: dict, outside: tuple[str, ...], widgets: tuple[t
 
 
 def _painting(**more) -> dict:
-    parts = paint_and_paste("photo", 660)
+    parts = paint_and_paste("photo", 660, y="crop")
     parts["paint"]["inputs"] |= more
     for part in parts.values():
         del part["inputs"]["seed"]
@@ -55,7 +55,7 @@ BLUEPRINTS = {
         "Finds every face of a picture, paints strangers and pastes them back: Anonymize Photo, to be opened.",
         {
             "photo": sample([0, 80], "Photo"),
-            "model": loader([330, 560]),
+            "model": loader([330, "detect"]),
             "detect": detect([330, 80], "photo", thorough=True),
             "crop": crop([660, 80], "photo", "detect"),
             **_painting(),
@@ -74,12 +74,12 @@ BLUEPRINTS = {
         "Puts the best face of one picture on every face of another. Only with the consent of the people in both.",
         {
             "photo": sample([0, 80], "Photo whose faces change"),
-            "source_photo": sample([0, 480], "Source: whose face", "portrait"),
-            "model": loader([330, 980]),
+            "source_photo": sample([0, "photo"], "Source: whose face", "portrait"),
+            "model": loader([330, "detect_source"]),
             "detect": detect([330, 80], "photo", thorough=True),
-            "detect_source": detect([330, 540], "source_photo", max_faces=1, thorough=True),
+            "detect_source": detect([330, "detect"], "source_photo", max_faces=1, thorough=True),
             "crop": crop([660, 80], "photo", "detect"),
-            "crop_source": crop([660, 900], "source_photo", "detect_source"),
+            "crop_source": crop([660, "paint"], "source_photo", "detect_source"),
             **_painting(source=("crop_source", 0)),
             "save": save_image([1320, 80], ("paste", 0), ("paste", 2), "swapped"),
         },
@@ -91,13 +91,13 @@ BLUEPRINTS = {
         "those that are.",
         {
             "photo": sample([0, 80], "Before"),
-            "source_photo": sample([0, 480], "After"),
+            "source_photo": sample([0, "photo"], "After"),
             "detect": detect([330, 80], "photo", thorough=True),
             "verify": {
                 "type": "FaceAnonVerifyFaces",
                 "pos": [660, 80],
                 "width": 350,
-                "height": 740,
+                "height": 880,
                 "inputs": {"before": ("photo", 0), "after": ("source_photo", 0), "faces": ("detect", 0)},
             },
             "redact": cover([1040, 80], ("source_photo", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE),

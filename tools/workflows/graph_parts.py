@@ -1,7 +1,10 @@
 """What the shipped graphs are made of, as tools/workflows/make.py builds them in ComfyUI's page.
 
 A graph is {"nodes": name -> node, "groups": [...]}; a node says its type, place, widgets and inputs as (name of another
-node, number of its output).
+node, number of its output). A place is [x, y], or [x, name of the node that it stands below].
+
+Nodes have the height here that they have after a run, with their pictures and texts: one that grows hides what lies
+below it (tests/host/test_after_a_run.py).
 """
 
 from face_anonymizer.modules.model import checkpoint
@@ -41,28 +44,37 @@ def note(text: str, pos, width: int, height: int) -> dict:
     return {"type": "MarkdownNote", "pos": pos, "width": width, "height": height, "widgets": {"text": text}}
 
 
-def notes_below(x: int, y: int, text: str, *settings: str) -> dict:
-    """The same below the nodes of the two columns that begin at x."""
-    both = notes(text, *settings)
-    return {
-        "about": both["about"] | {"pos": [x, y], "width": 610, "height": 270},
-        "model_note": both["model_note"] | {"pos": [x, y + 290], "width": 610, "height": 230},
-    }
+def notes(text: str, *settings: str, x: float = 0, y: float | str = -220, width: int = 0, height: int = 150) -> dict:
+    """What a graph does, and how to go on from the sample and the demo model to one's own picture and real weights.
 
-
-def notes(text: str, *settings: str) -> dict:
-    """What a graph does, and how to go on from the sample and the demo model to one's own picture and real weights."""
-    more = f", and set {', '.join(settings)}" if settings else ""
-    return {"about": note(text, [0, -220], 760, 200), "model_note": note(GO_ON + more + ".", [790, -220], 500, 200)}
+    Args:
+        text: what it does.
+        settings: what else is to be set for the real weights.
+        x: where the notes begin.
+        y: where they begin, or the name of the node below which they stand.
+        width: of both in a column; 0 for one beside the other.
+        height: of the first one.
+    """
+    go_on = GO_ON + (f", and set {', '.join(settings)}" if settings else "") + "."
+    if width:
+        return {"about": note(text, [x, y], width, height), "model_note": note(go_on, [x, "about"], width, 170)}
+    return {"about": note(text, [x, y], 760, height), "model_note": note(go_on, [x + 790, y], 500, height)}
 
 
 def loader(pos) -> dict:
-    # the height has room for what it says of the model
-    return {"type": "FaceAnonLoadModel", "pos": pos, "width": 270, "height": 310, "widgets": {"model": MODEL}}
+    return {"type": "FaceAnonLoadModel", "pos": pos, "width": 270, "height": 390, "widgets": {"model": MODEL}}
 
 
-def group(title: str, color: str, bounding) -> dict:
-    return {"title": title, "color": color, "bounding": bounding}
+def group(title: str, color: str, *nodes: str, short: bool = False) -> dict:
+    """A frame around nodes.
+
+    Args:
+        title: of it.
+        color: of it.
+        nodes: their names.
+        short: it ends below its own nodes, and not as deep as all others.
+    """
+    return {"title": title, "color": color, "nodes": nodes, "short": short}
 
 
 def references(x: int, source: tuple, driving: tuple, degree: bool) -> dict:
@@ -143,7 +155,7 @@ def ddpm(x: int, states: str) -> dict:
             "widgets": {"steps": OWN_STEPS, "guidance_scale": OWN_GUIDANCE},
         },
         "decode": {
-            **{"type": "VAEDecode", "pos": [x, 560], "width": 270},
+            **{"type": "VAEDecode", "pos": [x, "sampler"], "width": 270},
             "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)},
         },
     }
@@ -154,9 +166,9 @@ def ksampler(x: int, states: str) -> dict:
         "apply": {"type": "FaceAnonApply", "pos": [x, 80], "width": 270, "inputs": applied(states)},
         "sampler": {
             "type": "KSampler",
-            "pos": [x, 250],
+            "pos": [x, "apply"],
             "width": 270,
-            "height": 480,
+            "height": 400,
             "inputs": {
                 "model": ("apply", 0),
                 "positive": ("apply", 1),
@@ -172,7 +184,7 @@ def ksampler(x: int, states: str) -> dict:
             },
         },
         "decode": {
-            **{"type": "VAEDecode", "pos": [x, 770], "width": 270},
+            **{"type": "VAEDecode", "pos": [x, "sampler"], "width": 270},
             "inputs": {"samples": ("sampler", 0), "vae": ("model", 4)},
         },
     }
@@ -186,12 +198,12 @@ def sample(pos, title: str, picture: str = "group", height: int = 300) -> dict:
     }
 
 
-def detect(pos, image: str, height: int = 420, **widgets) -> dict:
+def detect(pos, image: str, **widgets) -> dict:
     return {
         "type": "FaceAnonDetectFaces",
         "pos": pos,
         "width": 270,
-        "height": height,
+        "height": 440,
         "inputs": {"image": (image, 0)},
         "widgets": widgets,
     }
@@ -210,7 +222,7 @@ def crop(pos, image: str, faces: str) -> dict:
 def cover(pos, picture: tuple, faces: tuple, report: tuple | None = None, **more) -> dict:
     """Redact Faces; report: of an earlier step; more: what the node has besides, a title or another width."""
     inputs = {"image": picture, "faces": faces, **({"report": report} if report else {})}
-    return {"type": "FaceAnonRedactFaces", "pos": pos, "width": 270, "inputs": inputs, **more}
+    return {"type": "FaceAnonRedactFaces", "pos": pos, "width": 270, "height": 290, "inputs": inputs, **more}
 
 
 def cover_photo() -> dict:
@@ -279,57 +291,49 @@ def compare(pos, before: tuple, after: tuple, **more) -> dict:
     } | more
 
 
-def paste_and_save(x: int, prefix: str, painted: dict, action: str = "anonymized") -> dict:
-    """Paste Faces, and below it the node that saves; one that compares, below those that paint.
-
-    Paste Faces grows by its report when it has run, and a node that saves by its pictures: between two of them in one
-    column there would be no room for a third.
+def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
+    """Paste Faces, and below it the node that saves; below VAE Decode, "decode", the one that compares.
 
     Args:
         x: where the column begins.
         prefix: of the files' names.
-        painted: the nodes that paint, with VAE Decode, "decode", as the last of their column.
         action: of Paste Faces.
     """
-    left, top = painted["decode"]["pos"]
-    top += 110
     return {
         "paste": {
-            "type": "FaceAnonPasteFaces",
-            "pos": [x, 80],
-            "width": 360,
-            "inputs": {"image": ("photo", 0), "crops": ("decode", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
-            "widgets": {"action": action, "verify": AUTO},
+            **paste([x, 80], "photo", ("decode", 0), ("crop", 1), AUTO),
+            **{"width": 360, "widgets": {"action": action, "verify": AUTO}},
         },
-        "save": save_image([x, 620], ("paste", 0), ("paste", 2), prefix) | {"height": 520},
-        "compare": compare([left, top], ("photo", 0), ("paste", 0), width=270, height=1140 - top),
+        "save": save_image([x, "paste"], ("paste", 0), ("paste", 2), prefix),
+        "compare": compare([x - 340, "decode"], ("photo", 0), ("paste", 0), width=270),
     }
 
 
-def paint_and_paste(image: str, x: int, verify: str = AUTO, top: int = 260) -> dict:
+def paste(pos, image: str, crops: tuple, faces: tuple, verify: str) -> dict:
+    inputs = {"image": (image, 0), "crops": crops, "faces": faces, "seed": ("seed", 0)}
+    widgets = {"verify": verify}
+    return {"type": "FaceAnonPasteFaces", "pos": pos, "width": 270, "height": 500, "inputs": inputs, "widgets": widgets}
+
+
+def paint_and_paste(image: str, x: int, verify: str = AUTO, y: float | str = 80) -> dict:
     """The crops of node "crop" painted in one node and pasted back into output 0 of node `image`.
 
     Args:
         image: name of the node that gives the picture.
         x: where the two columns begin.
         verify: of Paste Faces.
-        top: where the first one begins.
+        y: where the first one begins, or the name of the node above.
     """
     return {
         "paint": {
             "type": "FaceAnonAnonymizeCrops",
-            "pos": [x, top],
+            "pos": [x, y],
             "width": 270,
+            "height": 880,
             "inputs": {**WHOLE, "crops": ("crop", 0), "faces": ("crop", 1), "seed": ("seed", 0)},
             "widgets": {"steps": OWN_STEPS, "guidance_scale": OWN_GUIDANCE, "verify": AUTO},
         },
-        "paste": {
-            "type": "FaceAnonPasteFaces",
-            "pos": [x + 340, 80],
-            "width": 270,
-            "inputs": {"image": (image, 0), "crops": ("paint", 0), "faces": ("paint", 1), "seed": ("seed", 0)},
-            "widgets": {"verify": verify},
-        },
+        "paste": paste([x + 340, 80], image, ("paint", 0), ("paint", 1), verify),
     }
 
 

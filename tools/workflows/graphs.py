@@ -23,7 +23,6 @@ from face_anonymizer.tools.workflows.graph_parts import (
     loader,
     note,
     notes,
-    notes_below,
     paint_and_paste,
     paste_and_save,
     references,
@@ -52,28 +51,30 @@ may still recognise.
 
 """
 
+_SAME = "Read source and driving face (the same one)"
+
 
 def photo_graph(sampler, text: str, prefix: str, settings: tuple[str, ...]) -> dict:
     painted = sampler(1360, "interpolate")
     return {
         "nodes": {
-            **notes_below(680, 620, text, *settings),
+            **notes(text, *settings, x=680, y=650, width=610, height=220),
             "photo": sample([0, 80], "Photo"),
-            "model": loader([0, 420]),
-            "degree": degree([0, 770]),
-            "seed": seed([0, 870]),
+            "model": loader([0, "photo"]),
+            "degree": degree([0, "model"]),
+            "seed": seed([0, "degree"]),
             "detect": detect([340, 80], "photo", thorough=True),
-            "crop": crop([340, 560], "photo", "detect"),
+            "crop": crop([340, "detect"], "photo", "detect"),
             **references(680, ("crop", 0), ("crop", 0), degree=True),
             **painted,
-            **paste_and_save(1700, prefix, painted),
+            **paste_and_save(1700, prefix),
         },
         "groups": [
-            group("Photo and model", "#3f789e", [-30, -35, 330, 1195]),
-            group("Faces", "#8A8", [310, -35, 330, 1195]),
-            group("Read source and driving face (the same one)", "#88A", [650, -35, 670, 625]),
-            group("Paint", "#A88", [1330, -35, 330, 1195]),
-            group("Paste back and save", "#b58b2a", [1670, -35, 415, 1195]),
+            group("Photo and model", "#3f789e", "photo", "model", "degree", "seed"),
+            group("Faces", "#8A8", "detect", "crop"),
+            group(_SAME, "#88A", "encode_source", "encode_driving", "latent", "source", "driving", short=True),
+            group("Paint", "#A88", *painted, "compare"),
+            group("Paste back and save", "#b58b2a", "paste", "save"),
         ],
     }
 
@@ -84,12 +85,13 @@ def aligned_graph() -> dict:
         "FFHQ or CelebA-HQ. It is brought to the model's size, and all of it is painted anew.\n\nFor photos take "
         "*Anonymize a photo*.\n\n" + LIMITS
     )
+    painted = ddpm(1360, "interpolate")
     nodes = {
-        **notes_below(680, 620, text, IMAGE_SIZE),
+        **notes(text, IMAGE_SIZE, x=680, y=650, width=610, height=240),
         "photo": sample([0, 80], ALIGNED_TITLE, "portrait"),
-        "model": loader([0, 420]),
-        "degree": degree([0, 770]),
-        "seed": seed([0, 870]),
+        "model": loader([0, "photo"]),
+        "degree": degree([0, "model"]),
+        "seed": seed([0, "degree"]),
         "scale": {
             "type": "ImageScale",
             "pos": [340, 80],
@@ -100,15 +102,15 @@ def aligned_graph() -> dict:
             },
         },
         **references(680, ("scale", 0), ("scale", 0), degree=True),
-        **ddpm(1360, "interpolate"),
+        **painted,
         "save": save_image([1700, 80], ("decode", 0), None, "anonymized_face"),
-        "compare": compare([1700, 640], ("scale", 0), ("decode", 0), height=460),
+        "compare": compare([1700, "save"], ("scale", 0), ("decode", 0), height=460),
     }
     groups = [
-        group("Face and model", "#3f789e", [-30, -35, 670, 1195]),
-        group("Read source and driving face (the same one)", "#88A", [650, -35, 670, 625]),
-        group("Paint", "#A88", [1330, -35, 330, 1195]),
-        group("Save", "#b58b2a", [1670, -35, 415, 1195]),
+        group("Face and model", "#3f789e", "photo", "model", "degree", "seed", "scale"),
+        group(_SAME, "#88A", "encode_source", "encode_driving", "latent", "source", "driving", short=True),
+        group("Paint", "#A88", *painted),
+        group("Save", "#b58b2a", "save", "compare"),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -120,55 +122,61 @@ def swap_graph() -> dict:
         "Only with the consent of the people in both pictures; tell viewers that the picture is made."
     )
     painted = ddpm(1360, "source")
+    painted["sampler"]["pos"] = [1360, "seed"]
+    about, model_note = notes(text).values()
     nodes = {
-        **notes_below(680, 660, text),
+        "about": about | {"pos": [680, 930], "width": 295, "height": 250},
+        "model_note": model_note | {"pos": [995, 930], "width": 295, "height": 250},
         "photo": sample([0, 80], "Photo whose faces change", height=270),
-        "source_photo": sample([0, 390], SOURCE_TITLE, "portrait", height=270),
-        "model": loader([0, 700]),
-        "seed": seed([0, 1050]),
-        "detect": detect([340, 80], "photo", height=380, thorough=True),
-        "crop": crop([340, 500], "photo", "detect"),
-        "detect_source": detect([340, 660], "source_photo", height=310, max_faces=1, thorough=True),
-        "crop_source": crop([340, 1010], "source_photo", "detect_source"),
+        "source_photo": sample([0, "photo"], SOURCE_TITLE, "portrait", height=270),
+        "model": loader([0, "source_photo"]),
+        "seed": seed([1360, 80]),
+        "detect": detect([340, 80], "photo", thorough=True),
+        "crop": crop([680, 710], "photo", "detect"),
+        "detect_source": detect([340, "detect"], "source_photo", max_faces=1, thorough=True),
+        "crop_source": crop([1020, 710], "source_photo", "detect_source"),
         **references(680, ("crop_source", 0), ("crop", 0), degree=False),
         **painted,
-        **paste_and_save(1700, "swapped", painted, "swapped"),
+        **paste_and_save(1700, "swapped", "swapped"),
     }
+    read = ("encode_source", "encode_driving", "latent", "source_latent", "source", "driving")
     groups = [
-        group("Pictures and model", "#3f789e", [-30, -45, 330, 1225]),
-        group("Faces", "#8A8", [310, -45, 330, 1225]),
-        group("Read source and driving face", "#88A", [650, -45, 670, 675]),
-        group("Paint", "#A88", [1330, -45, 330, 1225]),
-        group("Paste back and save", "#b58b2a", [1670, -45, 415, 1225]),
+        group("Pictures and model", "#3f789e", "photo", "source_photo", "model"),
+        group("Faces", "#8A8", "detect", "detect_source"),
+        group("Read source and driving face", "#88A", *read, short=True),
+        group("Crops of all faces and of the source", "#8A8", "crop", "crop_source", short=True),
+        group("Paint", "#A88", "seed", *painted, "compare"),
+        group("Paste back and save", "#b58b2a", "paste", "save"),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def chosen_graph() -> dict:
     nodes = {
-        **notes(_CHOSEN + LIMITS),
+        **notes(_CHOSEN + LIMITS, x=-350, y=80, width=300, height=330),
         "photo": sample([0, 80], "Photo"),
-        "model": loader([0, 420]),
-        "seed": seed([0, 770]),
+        "model": loader([0, "photo"]),
+        "seed": seed([0, "model"]),
         "detect": detect([340, 80], "photo", thorough=True),
         "select": {
             "type": "FaceAnonSelectFaces",
-            "pos": [340, 540],
+            "pos": [340, "detect"],
             "width": 270,
+            "height": 470,
             "inputs": {"faces": ("detect", 0)},
             "widgets": {"largest": 1},
         },
         "crop": crop([680, 80], "photo", "select"),
-        **paint_and_paste("photo", 680),
+        **paint_and_paste("photo", 680, y="crop"),
         "redact": cover([1360, 80], ("paste", 0), ("select", 1), ("paste", 2), width=360),
-        "save": save_image([1360, 420], ("redact", 0), ("redact", 2), "anonymized") | {"height": 510},
-        "compare": compare([1020, 640], ("photo", 0), ("redact", 0), width=270, height=290),
+        "save": save_image([1360, "redact"], ("redact", 0), ("redact", 2), "anonymized"),
+        "compare": compare([1020, "paste"], ("photo", 0), ("redact", 0), width=270),
     }
     groups = [
-        group("Photo and model", "#3f789e", [-30, -10, 330, 960]),
-        group("Faces: found and chosen", "#8A8", [310, -10, 330, 960]),
-        group("Paint the chosen one", "#A88", [650, -10, 670, 960]),
-        group("Cover the others and save", "#b58b2a", [1330, -10, 415, 960]),
+        group("Photo and model", "#3f789e", "photo", "model", "seed"),
+        group("Faces: found and chosen", "#8A8", "detect", "select"),
+        group("Paint the chosen one", "#A88", "crop", "paint", "paste", "compare"),
+        group("Cover the others and save", "#b58b2a", "redact", "save"),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -177,42 +185,43 @@ def verify_graph() -> dict:
     nodes = {
         **notes(_VERIFY + LIMITS),
         "photo": sample([0, 80], "Before"),
-        "model": loader([0, 420]),
-        "seed": seed([0, 770]),
+        "model": loader([0, "photo"]),
+        "seed": seed([0, "model"]),
         "detect": detect([340, 80], "photo", thorough=True),
-        "crop": crop([340, 560], "photo", "detect"),
-        **paint_and_paste("photo", 680, verify=OFF, top=80),  # Verify Faces does
+        "crop": crop([340, "detect"], "photo", "detect"),
+        **paint_and_paste("photo", 680, verify=OFF),  # Verify Faces does
         "verify": {
             "type": "FaceAnonVerifyFaces",
             "pos": [1360, 80],
             "width": 310,
-            "height": 740,
+            "height": 880,
             "inputs": {"before": ("photo", 0), "after": ("paste", 0), "faces": ("crop", 1), "report": ("paste", 2)},
         },
-        "redact": cover([1730, 80], ("paste", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE, width=340),
+        "redact": cover([1740, 80], ("paste", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE, width=320),
         "save": {
-            **save_image([1730, 420], ("redact", 0), ("redact", 2), "anonymized"),
-            **{"title": "After", "width": 340, "height": 510},
+            **save_image([1740, "redact"], ("redact", 0), ("redact", 2), "anonymized"),
+            **{"title": "After", "width": 320},
         },
-        "compare": compare([1020, 640], ("photo", 0), ("redact", 0), width=270, height=290),
+        "compare": compare([1020, "paste"], ("photo", 0), ("redact", 0), width=270),
     }
     groups = [
-        group("Photo and model", "#3f789e", [-30, -10, 330, 960]),
-        group("Faces", "#8A8", [310, -10, 330, 960]),
-        group("Paint", "#A88", [650, -10, 670, 960]),
-        group("Verify", "#88A", [1330, -10, 355, 960]),
-        group("Cover what did not pass, and save", "#b58b2a", [1695, -10, 395, 960]),
+        group("Photo and model", "#3f789e", "photo", "model", "seed"),
+        group("Faces", "#8A8", "detect", "crop"),
+        group("Paint", "#A88", "paint", "paste", "compare"),
+        group("Verify", "#88A", "verify"),
+        group("Cover what did not pass, and save", "#b58b2a", "redact", "save"),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def redact_photo_graph() -> dict:
     nodes = {
-        "about": note(_REDACT + LIMITS + " " + CLEAN, [0, -200], 700, 180),
+        "about": note(_REDACT + LIMITS + " " + CLEAN, [0, -240], 700, 170),
         **cover_photo(),
         "compare": compare([1450, 80], ("photo", 0), ("redact", 0), height=500),
     }
-    return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-30, -10, 1870, 620])]}
+    group_of_all = group("Cover every face", "#b58b2a", "photo", "detect", "redact", "save", "compare")
+    return {"nodes": nodes, "groups": [group_of_all]}
 
 
 _VARIATIONS = """## One face over degrees and seeds
@@ -227,23 +236,23 @@ def variations_graph() -> dict:
     nodes = {
         **notes(_VARIATIONS + LIMITS),
         "photo": sample([0, 80], "Photo", "portrait"),
-        "model": loader([0, 420]),
+        "model": loader([0, "photo"]),
         "detect": detect([340, 80], "photo", max_faces=1, thorough=True),
-        "crop": crop([340, 560], "photo", "detect"),
+        "crop": crop([340, "detect"], "photo", "detect"),
         "vary": {
             "type": "FaceAnonVariations",
             "pos": [680, 80],
             "width": 270,
-            "height": 460,
+            "height": 480,
             "inputs": {"crops": ("crop", 0), "faces": ("crop", 1), **WHOLE},
             "widgets": {"control_after_generate": "fixed"},
         },
-        "save": save_image([1020, 80], ("vary", 0), None, "variations") | {"height": 640},
+        "save": save_image([1020, 80], ("vary", 0), None, "variations") | {"height": 750},
     }
     groups = [
-        group("Photo and model", "#3f789e", [-30, -10, 330, 760]),
-        group("One face", "#8A8", [310, -10, 330, 760]),
-        group("Degrees and seeds", "#A88", [650, -10, 775, 760]),
+        group("Photo and model", "#3f789e", "photo", "model"),
+        group("One face", "#8A8", "detect", "crop"),
+        group("Degrees and seeds", "#A88", "vary", "save"),
     ]
     return {"nodes": nodes, "groups": groups}
 

@@ -33,14 +33,16 @@ SAVERS = ("FaceAnonSaveImage", "FaceAnonSaveVideo")
 THUMBNAIL = 512  # pixels of a side
 README_GRAPHS = ("anonymize_photo", "anonymize_video")  # by the names of their prompts
 
+# Between two nodes of a column there is room for a title and the name of the pack, above those of a group for its title
+# and wires.
 BUILD = """(spec) => {
+    const TITLE = 30, BETWEEN = 30, SIDES = 30, ABOVE = 90, BELOW = 30;
     app.clean(); app.rootGraph.clear();
     const made = {};
     for (const [name, node] of Object.entries(spec.nodes)) {
         const built = LiteGraph.createNode(node.type);
         if (!built) throw new Error("no node " + node.type);
         app.rootGraph.add(built);
-        built.pos = node.pos;
         if (node.title) built.title = node.title;
         Object.assign(built.properties, node.properties ?? {});
         for (const [key, value] of Object.entries(node.widgets ?? {})) {
@@ -49,10 +51,13 @@ BUILD = """(spec) => {
             if (!widget) throw new Error(node.type + " has no widget " + key);
             widget.value = value;
         }
-        built.size = [node.width ?? Math.max(built.size[0], 290), node.height ?? built.computeSize()[1]];
+        const least = built.computeSize()[1];
+        built.size = [node.width ?? Math.max(built.size[0], 290), Math.max(node.height ?? 0, least)];
         made[name] = built;
     }
+    const top = (y) => (y in made ? top(spec.nodes[y].pos[1]) + made[y].size[1] + TITLE + BETWEEN : y);
     for (const [name, node] of Object.entries(spec.nodes)) {
+        made[name].pos = [node.pos[0], top(node.pos[1])];
         for (const [key, [from, slot]] of Object.entries(node.inputs ?? {})) {
             const input = made[name].inputs.findIndex((input) => input.name === key);
             if (input < 0) throw new Error(node.type + " has no input " + key);
@@ -60,11 +65,19 @@ BUILD = """(spec) => {
                 throw new Error(from + " does not fit " + name + "." + key);
         }
     }
-    for (const {title, color, bounding} of spec.groups) {
-        const group = new LiteGraph.LGraphGroup(title);
-        group.color = color; group.pos = bounding.slice(0, 2); group.size = bounding.slice(2);
+    const bounds = spec.groups.map(({nodes}) => {
+        const boxes = nodes.map((name) => [...made[name].pos, ...made[name].size]);
+        const left = Math.min(...boxes.map((box) => box[0])), top = Math.min(...boxes.map((box) => box[1])) - TITLE;
+        const right = Math.max(...boxes.map((box) => box[0] + box[2]));
+        const bottom = Math.max(...boxes.map((box) => box[1] + box[3]));
+        return [left - SIDES, top - ABOVE, right + SIDES, bottom + BELOW];
+    });
+    const lowest = Math.max(...bounds.map((box) => box[3]));
+    spec.groups.forEach(({title, color, short}, i) => {
+        const group = new LiteGraph.LGraphGroup(title), [left, top, right, bottom] = bounds[i];
+        group.color = color; group.pos = [left, top]; group.size = [right - left, (short ? bottom : lowest) - top];
         app.rootGraph.add(group);
-    }
+    });
 }"""
 
 # Where a page of this size is opened, in pixels, and what its menus take of it.

@@ -16,6 +16,13 @@ from face_anonymizer.tools.workflows.graph_parts import (
 _NO_MODEL = "Needs no model. Put *Load Image* (or *Load Video*) in place of the sample for your own."
 _FIXED = {"control_after_generate": "fixed"}
 
+_WIDE = {"width": 380}
+
+
+def _notes(about: str, go_on: str, below: str = "photo") -> dict:
+    """What the graph does below what it begins with, and how to go on below the node that saves."""
+    return {"about": note(about, [0, below], 380, 280), "go_on": note(go_on, [860, "save"], 640, 150)}
+
 
 def simple_photo(title: str, text: str, prefix: str, **settings) -> dict:
     """Three nodes, three wires; a swap has a second picture.
@@ -27,23 +34,22 @@ def simple_photo(title: str, text: str, prefix: str, **settings) -> dict:
         settings: of Anonymize Photo.
     """
     is_swap, is_cover = settings.get("what") == "swap", settings.get("what") == "cover"
-    more = _NO_MODEL if is_cover else GO_ON + "."
     nodes = {
-        "about": note(f"## {title}\n{text}\n\n{LIMITS} {CLEAN}", [0, -170], 700, 200),
-        "go_on": note(more, [730, -170], 490, 200),
-        "photo": sample([0, 80], "Photo" if not is_swap else "Photo whose faces change", height=290),
+        **_notes(f"## {title}\n{text}\n\n{LIMITS} {CLEAN}", _NO_MODEL if is_cover else GO_ON + "."),
+        "photo": sample([0, 80], "Photo" if not is_swap else "Photo whose faces change", height=290) | _WIDE,
         "anonymize": {
             "type": "FaceAnonAnonymizePhoto",
-            "pos": [340, 80],
-            "width": 420,
-            "height": 700,
+            "pos": [440, 80],
+            "width": 360,
+            "height": 1060,
             "inputs": {"image": ("photo", 0), **({"source": ("person", 0)} if is_swap else {})},
             "widgets": {"model": MODEL, **_FIXED, **settings},
         },
-        "save": save_image([800, 80], ("anonymize", 0), ("anonymize", 4), prefix),
+        "save": save_image([860, 80], ("anonymize", 0), ("anonymize", 4), prefix) | {"width": 640, "height": 720},
     }
     if is_swap:
-        nodes["person"] = sample([0, 410], SOURCE_TITLE, "portrait", height=290)
+        nodes["person"] = sample([0, "photo"], SOURCE_TITLE, "portrait", height=290) | _WIDE
+        nodes["about"]["pos"] = [0, "person"]
     return {"nodes": nodes, "groups": []}
 
 
@@ -51,17 +57,17 @@ def simple_video(title: str, text: str, prefix: str, **settings) -> dict:
     """Three nodes, three wires; arguments as of simple_photo."""
     is_cover = settings.get("what") == "cover"
     nodes = {
-        "about": note(f"## {title}\n{text}\n\n{LIMITS}", [0, -170], 700, 200),
-        "go_on": note(_NO_MODEL if is_cover else GO_ON + ".", [730, -170], 490, 200),
-        "video": {"type": VIDEO, "pos": [0, 80], "width": 300},
+        **_notes(f"## {title}\n{text}\n\n{LIMITS}", _NO_MODEL if is_cover else GO_ON + ".", below="video"),
+        "video": {"type": VIDEO, "pos": [0, 80]} | _WIDE,
         "anonymize": {
             "type": "FaceAnonAnonymizeVideoFile",
-            "pos": [340, 80],
-            "width": 420,
+            "pos": [440, 80],
+            "width": 360,
+            "height": 1040,
             "inputs": {"video": ("video", 0)},
             "widgets": {"model": MODEL, **_FIXED, **settings},
         },
-        "save": save_video([800, 80], ("anonymize", 0), ("anonymize", 2), prefix),
+        "save": save_video([860, 80], ("anonymize", 0), ("anonymize", 2), prefix) | {"width": 640, "height": 660},
     }
     return {"nodes": nodes, "groups": []}
 

@@ -40,77 +40,82 @@ def sample_video(pos) -> dict:
 
 
 def track_video(pos) -> dict:
-    return {"type": "FaceAnonTrackVideo", "pos": pos, "width": 270, "inputs": {"video": ("video", 0)}}
+    return {"type": "FaceAnonTrackVideo", "pos": pos, "width": 270, "height": 510, "inputs": {"video": ("video", 0)}}
 
 
 def video_graph() -> dict:
     nodes = {
-        **notes(_CLIP + LIMITS),
+        **notes(_CLIP + LIMITS, x=-350, y=80, width=300, height=330),
         "video": sample_video([0, 80]),
-        "components": {"type": "GetVideoComponents", "pos": [0, 180], "width": 270, "inputs": {"video": ("video", 0)}},
-        "model": loader([0, 330]),
-        "seed": seed([0, 680]),
+        "components": {
+            **{"type": "GetVideoComponents", "pos": [0, "video"], "width": 270},
+            "inputs": {"video": ("video", 0)},
+        },
+        "model": loader([0, "components"]),
+        "seed": seed([0, "model"]),
         "detect": detect([340, 80], "components"),
         "track": {
             "type": "FaceAnonTrackFaces",
-            "pos": [340, 540],
+            "pos": [340, "detect"],
             "width": 270,
-            "height": 400,
+            "height": 430,
             "inputs": {"image": ("components", 0), "faces": ("detect", 0)},
         },
         "crop": crop([680, 80], "components", "track"),
-        **paint_and_paste("components", 680),
+        **paint_and_paste("components", 680, y="crop"),
         "create": {
             "type": "CreateVideo",
             "pos": [1360, 80],
             "width": 360,
             "inputs": {"images": ("paste", 0), "audio": ("components", 1), "fps": ("components", 2)},
         },
-        "save": save_video([1360, 260], ("create", 0), ("paste", 2), "video/anonymized"),
+        "save": save_video([1360, "create"], ("create", 0), ("paste", 2), "video/anonymized"),
     }
     groups = [
-        group("Clip and model", "#3f789e", [-30, -10, 330, 980]),
-        group("Faces, followed", "#8A8", [310, -10, 330, 980]),
-        group("Paint and paste back", "#A88", [650, -10, 670, 980]),
-        group("Save", "#b58b2a", [1330, -10, 415, 980]),
+        group("Clip and model", "#3f789e", "video", "components", "model", "seed"),
+        group("Faces, followed", "#8A8", "detect", "track"),
+        group("Paint and paste back", "#A88", "crop", "paint", "paste"),
+        group("Save", "#b58b2a", "create", "save"),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def long_video_graph() -> dict:
     nodes = {
-        **notes(_LONG_VIDEO + LIMITS),
+        **notes(_LONG_VIDEO + LIMITS, x=-400, y=80, width=350, height=260),
         "video": sample_video([0, 80]),
-        "model": loader([0, 180]),
-        "seed": seed([0, 530]),
+        "model": loader([0, "video"]),
+        "seed": seed([0, "model"]),
         "track": track_video([340, 80]),
         "anonymize": {
             "type": "FaceAnonAnonymizeVideo",
             "pos": [680, 80],
             "width": 330,
+            "height": 1020,
             "inputs": {"video": ("video", 0), "faces": ("track", 0), **WHOLE, "seed": ("seed", 0)},
             "widgets": {"steps": OWN_STEPS, "guidance_scale": OWN_GUIDANCE, "verify": AUTO},
         },
-        "save": save_video([1020, 80], ("anonymize", 0), ("anonymize", 1), "video/anonymized"),
+        "save": save_video([1080, 80], ("anonymize", 0), ("anonymize", 1), "video/anonymized"),
     }
     groups = [
-        group("Video and model", "#3f789e", [-30, -10, 330, 900]),
-        group("Find, paint, save", "#A88", [310, -10, 1135, 900]),
+        group("Video and model", "#3f789e", "video", "model", "seed"),
+        group("Find, paint, save", "#A88", "track", "anonymize", "save"),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def redact_video_graph() -> dict:
     nodes = {
-        "about": note(_REDACT + LIMITS, [0, -200], 700, 180),
+        "about": note(_REDACT + LIMITS, [0, -240], 700, 170),
         "video": sample_video([0, 80]),
         "track": track_video([340, 80]) | {"widgets": {"points": False}},
         "redact": {
             "type": "FaceAnonRedactVideo",
             "pos": [680, 80],
             "width": 270,
+            "height": 510,
             "inputs": {"video": ("video", 0), "faces": ("track", 0)},
         },
         "save": save_video([1020, 80], ("redact", 0), ("redact", 1), "video/redacted"),
     }
-    return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", [-30, -10, 1440, 600])]}
+    return {"nodes": nodes, "groups": [group("Cover every face", "#b58b2a", "video", "track", "redact", "save")]}

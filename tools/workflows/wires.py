@@ -1,4 +1,6 @@
-"""Wires that run behind a node they do not belong to, as ComfyUI's page draws them, and ways around the nodes.
+"""Wires that run behind a node they do not belong to, or over the title of a group, and ways around both.
+
+A wire is looked at as ComfyUI's page draws it.
 
 A wire is led by reroutes, LiteGraph's points that it passes: they are part of the link and change no prompt.
 """
@@ -9,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# Nodes with their titles, and the ends of all wires, in the graph's units.
+# Nodes with their titles, groups and their titles, and the ends of all wires, in the graph's units.
 DRAWN = """() => {
     const graph = app.rootGraph;
     const nodes = graph.nodes.map((node) => {
@@ -24,14 +26,16 @@ DRAWN = """() => {
             nodes: [from.id, to.id],
         };
     });
-    return {nodes, wires};
+    const groups = graph.groups.map(({pos: [x, y], size: [width, height]}) => [x, y, x + width, y + height]);
+    const titles = graph.groups.map(({pos: [x, y], size, titleHeight}) => [x, y, x + size[0], y + titleHeight]);
+    return {nodes, groups, titles, wires};
 }"""
 LEAD = """(ways) => {
     const graph = app.rootGraph;
     for (const [id, points] of ways)
         for (const point of points) graph.createReroute(point, graph.links.get(id));
 }"""
-# "wire behind node": each wire, as it is drawn, is stroked again, and looked at on a lattice over each node.
+# "wire behind node": each wire, as it is drawn, is stroked again, and looked at on a lattice over each node and title.
 HIDDEN = """() => {
     const graph = app.rootGraph, context = document.createElement("canvas").getContext("2d"), found = [];
     context.lineWidth = 3;
@@ -45,17 +49,18 @@ HIDDEN = """() => {
             points.push(graph.reroutes.get(id));
         const paths = [link, ...points].map((part) => part.path);
         if (paths.some((path) => !path)) throw new Error(`a wire of ${name(from)} is not drawn`);
-        for (const node of graph.nodes) {
-            if (node === from || node === to) continue;
-            const [left, top, width, height] = node.boundingRect;
-            let behind = false;
-            for (let x = left; x <= left + width && !behind; x += 3)
-                for (let y = top; y <= top + height && !behind; y += (x === left || x + 3 > left + width) ? 3 : height)
-                    behind = paths.some((path) => context.isPointInStroke(path, x, y));
-            if (behind)
-                found.push(`${name(from)}.${from.outputs[link.origin_slot].name} -> ` +
-                    `${name(to)}.${to.inputs[link.target_slot].name} behind ${name(node)}`);
-        }
+        const wire = `${name(from)}.${from.outputs[link.origin_slot].name} -> ` +
+            `${name(to)}.${to.inputs[link.target_slot].name}`;
+        const crosses = ([left, top, width, height]) => {
+            for (let x = left; x <= left + width; x += 3)
+                for (let y = top; y <= top + height; y += (x === left || x + 3 > left + width) ? 3 : height)
+                    if (paths.some((path) => context.isPointInStroke(path, x, y))) return true;
+            return false;
+        };
+        for (const node of graph.nodes)
+            if (node !== from && node !== to && crosses(node.boundingRect)) found.push(`${wire} behind ${name(node)}`);
+        for (const {title, pos, size, titleHeight} of graph.groups)
+            if (crosses([...pos, size[0], titleHeight])) found.push(`${wire} over the title ${title}`);
     }
     return found;
 }"""
@@ -64,6 +69,7 @@ _CURVES = np.linspace(0, 1, 49)[:, None]
 _MOST_HANDLE = 20  # of a reroute: LiteGraph.Reroute.SplineOffset of the page's settings
 _BESIDE = np.array([10, 22, 35, 48])  # a point stands from the edge of a node
 _AWAY = 4  # of a wire from a node, so that both edges are seen
+_MOST_OUTSIDE = 10  # of a wire, of the whole graph, which opens as large as the page
 
 
 def _handles(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,10 +107,11 @@ def curves(points: np.ndarray) -> np.ndarray:
     return drawn.reshape(len(points), -1, 2)
 
 
-def _lanes(boxes: np.ndarray, axis: int) -> np.ndarray:
-    """Where points may stand along an axis: beside the edges of all boxes, from before the first to behind the last."""
+def _lanes(boxes: np.ndarray, axis: int, whole: np.ndarray) -> np.ndarray:
+    """Where points may stand along an axis: beside the edges of all boxes, and not outside of the whole graph."""
     before, behind = boxes[:, axis, None] - _BESIDE, boxes[:, axis + 2, None] + _BESIDE
     values = np.unique(np.concatenate([before.ravel(), behind.ravel()]).round())
+    values = values[(values >= whole[axis]) & (values <= whole[axis + 2])]
     return values[np.concatenate([[True], np.diff(values) >= 3])]
 
 
@@ -146,13 +153,16 @@ def lead(drawn: dict) -> list[tuple[int, list[list[float]]]]:
     """
     found, taken = [], np.zeros((0, 2))
     every = np.array([node["box"] for node in drawn["nodes"]], float)
-    xs, ys = _lanes(every, 0), _lanes(every, 1)
+    titles = np.array(drawn["titles"], float).reshape(-1, 4)
+    whole = np.concatenate([every, np.array(drawn["groups"], float).reshape(-1, 4)])
+    whole = np.concatenate([whole[:, :2].min(0), whole[:, 2:].max(0)])
+    xs, ys = (_lanes(np.concatenate([every, titles]), axis, whole) for axis in (0, 1))
     for wire in drawn["wires"]:
         ends = np.array(wire["ends"], float)
         others = [box for box, node in zip(every, drawn["nodes"], strict=True) if node["id"] not in wire["nodes"]]
         best = None
         for ways in _ways(ends, xs, ys):
-            best = _shortest(ends, ways, np.array(others).reshape(-1, 4), taken)
+            best = _shortest(ends, ways, np.concatenate([np.array(others).reshape(-1, 4), titles]), taken, whole)
             if best is not None:
                 break
         if best is None:
@@ -164,8 +174,18 @@ def lead(drawn: dict) -> list[tuple[int, list[list[float]]]]:
     return found
 
 
-def _shortest(ends: np.ndarray, ways: np.ndarray, boxes: np.ndarray, taken: np.ndarray) -> np.ndarray | None:
-    """The shortest of ways that runs behind no box, points that others have taken avoided; None where each does."""
+def _shortest(
+    ends: np.ndarray, ways: np.ndarray, boxes: np.ndarray, taken: np.ndarray, whole: np.ndarray
+) -> np.ndarray | None:
+    """The shortest of ways that runs behind no box, nor outside; None where each does.
+
+    Args:
+        ends: of the wire.
+        ways: the points of each.
+        boxes: what it must not run behind.
+        taken: points of others, which are avoided.
+        whole: the box of the graph.
+    """
     best, least = None, np.inf
     for part in np.array_split(ways, max(1, len(ways) // 1000)):
         ones = np.ones((len(part), 1, 1))
@@ -176,6 +196,8 @@ def _shortest(ends: np.ndarray, ways: np.ndarray, boxes: np.ndarray, taken: np.n
             x, y = drawn[..., 0], drawn[..., 1]
             behind = (x > left - _AWAY) & (x < right + _AWAY) & (y > top - _AWAY) & (y < bottom + _AWAY)
             free &= ~behind.any(1)
+        outside = (drawn < whole[:2] - _MOST_OUTSIDE) | (drawn > whole[2:] + _MOST_OUTSIDE)
+        free &= ~outside.any((1, 2))
         cost = np.linalg.norm(np.diff(drawn, axis=1), axis=2).sum(1)
         if len(taken) and part.shape[1]:
             near = np.linalg.norm(part[:, :, None] - taken, axis=-1).min(-1)

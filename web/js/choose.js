@@ -156,7 +156,7 @@ function press(node, element, known) {
 }
 
 // The node that a prompt calls by this id: "7", or "3:7" in subgraphs.
-function find(id) {
+export function find(id) {
     const steps = String(id).split(":");
     let graph = app.rootGraph ?? app.graph;
     for (const step of steps.slice(0, -1)) graph = graph?.getNodeById(Number(step))?.subgraph;

@@ -1,6 +1,7 @@
 // What our nodes say of their faces is broken between words: ComfyUI's widget for such texts breaks within them.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { find } from "./choose.js";
 
 const plain = (text) => String(text).replace(/\s+/g, "");
 
@@ -17,11 +18,7 @@ app.registerExtension({
     name: "FaceAnonymizer.Texts",
     setup() {
         api.addEventListener("progress_text", ({ detail }) => {
-            // "7", or "3:7" in subgraphs
-            const [id, ...inner] = String(detail.nodeId).split(":");
-            let node = (app.rootGraph ?? app.graph)?.getNodeById(Number(id));
-            for (const step of inner) node = node?.subgraph?.getNodeById(Number(step));
-            if (!/^FaceAnon/.test(node?.type ?? "")) return;
+            if (!/^FaceAnon/.test(find(detail.nodeId)?.type ?? "")) return;
             for (const wait of [0, 300, 1500]) setTimeout(() => breakAtWords(detail.text), wait);
         });
     },
