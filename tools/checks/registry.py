@@ -6,13 +6,12 @@ comfy-cli is installed from PyPI into a temporary environment of its own, and wo
 Ends with status 0 where it warns of nothing and the zip has at most 75 MB.
 """
 
-import os
 import subprocess
 import tempfile
-import venv
 from pathlib import Path
 
 from face_anonymizer.modules.host.location import PACK
+from face_anonymizer.tools.checks.comfy_cli import Programs
 
 _MOST = 75e6  # bytes
 _WARNINGS = ("warning", "error", "Traceback")
@@ -21,19 +20,13 @@ _WARNINGS = ("warning", "error", "Traceback")
 def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        venv.create(folder / "venv", with_pip=True)
-        scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-        subprocess.run([scripts / "pip", "install", "--quiet", "comfy-cli"], check=True)
+        programs = Programs(folder, "comfy-cli")
         subprocess.run(["git", "clone", "--quiet", PACK, folder / "pack"], check=True)
-        environment = {**os.environ, "HOME": name, "USERPROFILE": name}  # its settings are not the user's
 
         def comfy(*arguments: str) -> str:
-            command = [scripts / "comfy", "--skip-prompt", *arguments]
-            done = subprocess.run(command, cwd=folder / "pack", env=environment, capture_output=True, text=True)
-            said = done.stdout + done.stderr
-            return f"error: status {done.returncode}\n{said}" if done.returncode else said
+            status, said = programs.run("comfy", "--skip-prompt", *arguments, cwd=folder / "pack")
+            return f"error: status {status}\n{said}" if status else said
 
-        comfy("tracking", "disable")
         said = comfy("node", "validate") + comfy("node", "pack")
         print(said)
         zips = list((folder / "pack").glob("*.zip"))
