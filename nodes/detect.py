@@ -17,7 +17,7 @@ from ..modules.faces.settings import MASK_MODES, POSITIONS, DetectSettings, Sele
 from ..modules.faces.types import Faces
 from ..modules.host.detector import detect
 from .graph import SHOWN
-from .reporting import preview_faces, show_report, step_progress, teller, warn
+from .reporting import preview_faces, show_chosen, show_report, step_progress, teller, warn
 from .types import PHOTO, FaceLandmarksSocket, FacesSocket
 
 logger = logging.getLogger("face_anonymizer")
@@ -256,7 +256,8 @@ class FaceAnonSelectFaces(io.ComfyNode):
         if nobody:
             raise ValueError(f"{nobody[0]}. Look at the preview of Detect or Track Faces.")
         selected, rest = select_faces(faces, settings, mask)
-        return io.NodeOutput(selected, rest, ui=show_report(cls, report_faces(selected, FOUND)))
+        shown = show_report(cls, report_faces(selected, FOUND)) | show_chosen(cls, faces, selected)
+        return io.NodeOutput(selected, rest, ui=shown)
 
 
 def _bounding_boxes(faces: Faces) -> list[list[dict]]:

@@ -165,6 +165,21 @@ def show_places(node: type[io.ComfyNode], faces: Faces, pictures: Sequence[int])
     return {"face_anon_places": places[:_MOST_TOLD], "face_anon_numbers": [numbers]}
 
 
+def show_chosen(node: type[io.ComfyNode], faces: Faces, chosen: Faces) -> dict:
+    """The numbers of the faces that were chosen of all, for web/js/choose.js, which cannot know who is the largest.
+
+    Args:
+        node: with the hidden inputs SHOWN.
+        faces: all of them.
+        chosen: some of the same.
+    """
+    if not shows_pictures(node) or not len(faces):
+        return {}
+    places = {id(face) for face in chosen}
+    numbered = zip(faces, faces.seed_offsets(), strict=True)
+    return {"face_anon_chosen": [as_ranges(offset + 1 for face, offset in numbered if id(face) in places)]}
+
+
 def shows_pictures(node: type[io.ComfyNode]) -> bool:
     """Whether pictures that a node has are shown: there is a page that queued it."""
     return node.hidden is not None and find_page() is not None

@@ -1,10 +1,13 @@
 """In the real page: faces go on and off by a click, and one of them gets another stranger while all others stay."""
 
+from pathlib import Path
+
 import pytest
 
 from face_anonymizer.modules.faces.numbers import as_ranges, parse_numbers, parse_seeds, rank
 from face_anonymizer.modules.model.settings import PaintSettings
 
+ROOT = Path(__file__).resolve().parents[2]
 BUTTONS = """() => [...document.querySelectorAll(".face-anon-choose .face")].map(
     (face) => [Number(face.dataset.number), face.getAttribute("aria-pressed")])"""
 CLICK = """([kind, number]) => document.querySelector(`.face-anon-choose .${kind}[data-number="${number}"]`).click()"""
@@ -171,6 +174,59 @@ def test_the_faces_before_select_faces_are_shown_on_it(frontend, server):
     frontend.page.evaluate(CLICK, ["face", 1])
     assert frontend.page.evaluate(WIDGETS, "FaceAnonSelectFaces")["indices"] == "2-5"
     assert frontend.page.evaluate("() => document.querySelectorAll('.face-anon-choose .anew').length") == 0
+
+
+SELECT = """(values) => {
+    const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonSelectFaces");
+    for (const [name, value] of Object.entries(values)) node.widgets.find((one) => one.name === name).value = value;
+}"""
+
+
+def test_whom_a_condition_chose_is_shown_and_a_click_goes_on_from_there(frontend, server):
+    """The largest face alone is chosen: it alone is on, and with a second one these two are, by their numbers."""
+    page = frontend.page
+    frontend.load(ROOT / "workflows" / "Anonymize some faces, cover the others.json")
+    page.evaluate("""() => {
+        for (const node of app.rootGraph.nodes)
+            for (const widget of node.widgets ?? []) {
+                if (widget.name === "thorough") widget.value = false;
+                if (widget.name === "steps") widget.value = 2;
+            }
+    }""")
+    server.post("/free", {"free_memory": True})  # what others have found here comes from the cache, and is not shown
+    assert actions(run(frontend, server)) == {"anonymized": 1, "redacted": 4}
+    page.wait_for_function(
+        """() => [...document.querySelectorAll(".face-anon-choose .face")].filter(
+        (face) => face.getAttribute("aria-pressed") === "true").length === 1""",
+        timeout=20_000,
+    )
+    (largest,) = [number for number, is_on in page.evaluate(BUTTONS) if is_on == "true"]
+    other = 1 if largest != 1 else 2
+    page.evaluate(CLICK, ["face", other])
+    widgets = page.evaluate(WIDGETS, "FaceAnonSelectFaces")
+    numbers = sorted([largest, other])
+    assert parse_numbers(widgets["indices"]) == parse_numbers(f"{numbers[0]}, {numbers[1]}")
+    assert widgets["largest"] == 0, "or the largest of these two alone would be chosen"
+    assert actions(run(frontend, server)) == {"anonymized": 2, "redacted": 3}
+    page.evaluate(SELECT, {"position": "left"})
+    assert actions(run(frontend, server)) == {"anonymized": 1, "redacted": 4}
+
+
+def test_the_largest_of_a_photo_is_shown_in_one_node_too(frontend, server):
+    page = frontend.page
+    frontend.load(photo_graph())
+    page.evaluate(COVER)
+    server.post("/free", {"free_memory": True})
+    page.evaluate("""() => {
+        const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonAnonymizePhoto");
+        node.widgets.find((one) => one.name === "who").value = "largest";
+    }""")
+    assert actions(run(frontend, server)) == {"redacted": 1, "kept": 4}
+    page.wait_for_function(
+        """() => [...document.querySelectorAll(".face-anon-choose .face")].filter(
+        (face) => face.getAttribute("aria-pressed") === "true").length === 1""",
+        timeout=20_000,
+    )
 
 
 def test_the_numbers_of_chosen_faces_are_counted_anew():

@@ -5,6 +5,9 @@ import { app } from "../../../scripts/app.js";
 const WIDGET = "face_anon_choose";
 const QUEUED = Symbol("the seed of the last run");
 const NUMBERS = ["indices", "numbers"]; // of Select Faces; of the nodes that do it all
+// What else chooses in Select Faces, where it is off: the run alone knows whom it meets.
+const CONDITIONS = { largest: 0, min_size: 0, max_size: 0, min_score: 0, position: "any", invert: false };
+const CHOSEN = Symbol("whom the last run has chosen");
 const OF_A_LIST =
     "A list of photos: a number means a face of each of them, so faces are not chosen by a click here. Load one photo, or " +
     "photos of one size as a batch.";
@@ -58,10 +61,16 @@ function format(numbers) {
     return runs.map(([low, high]) => (low === high ? `${low}` : `${low}-${high}`)).join(", ");
 }
 
-// The numbers that change as the node is set; null where the run alone knows.
+function isConditional(node) {
+    if (widgetOf(node, ["who"])) return widgetOf(node, ["who"]).value === "largest";
+    const isOn = ([name, off]) => (widgetOf(node, [name])?.value ?? off) !== off;
+    return Object.entries(CONDITIONS).some(isOn) || node.inputs?.some((input) => input.name === "mask" && input.link);
+}
+
+// The numbers that change as the node is set, or as it was at the last run; null where none has told.
 function chosen(node, known) {
+    if (isConditional(node)) return node[CHOSEN]?.filter((number) => known.includes(number)) ?? null;
     const who = widgetOf(node, ["who"]);
-    if (who?.value === "largest") return null;
     return who?.value === "all" ? known : parse(String(widgetOf(node, NUMBERS).value ?? ""), known);
 }
 
@@ -73,6 +82,7 @@ function toggle(node, number, known) {
     const all = after.length === known.length;
     const who = widgetOf(node, ["who"]);
     if (who) set(node, who, all ? "all" : "list");
+    else for (const [name, off] of Object.entries(CONDITIONS)) set(node, widgetOf(node, [name]), off);
     set(node, widgetOf(node, NUMBERS), all ? "" : format(after));
 }
 
@@ -202,6 +212,13 @@ function isSecondCall({ node, display_node: shownAt, prompt_id: prompt }) {
     return seen.size > 1;
 }
 
+function told(node, { face_anon_chosen: [numbers] }) {
+    if (!node) return;
+    node[CHOSEN] = numbers ? expand(numbers) : [];
+    const widget = node.widgets?.find((one) => one.name === WIDGET);
+    if (widget) press(node, widget.element, widget.face_anon_shown.known);
+}
+
 // The buttons follow what is typed.
 function follow(node, name, widget) {
     const typed = widgetOf(node, [name]);
@@ -227,6 +244,7 @@ app.registerExtension({
         document.head.append(style);
         api.addEventListener("executed", ({ detail }) => {
             const { face_anon_places: places, face_anon_numbers: numbers, images } = detail.output ?? {};
+            if (detail.output?.face_anon_chosen) told(find(detail.display_node ?? detail.node), detail.output);
             if (!places?.length || !images?.length || !numbers?.length) return;
             // in each photo of a list the numbers begin at 1
             const isList = isSecondCall(detail) || numbers.length > 1;
