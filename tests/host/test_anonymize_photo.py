@@ -114,8 +114,13 @@ def run(server, prompt: dict) -> tuple[np.ndarray | None, dict, list[str]]:
                 ran.append(message["data"]["node"].rsplit(".", 1)[-1])
     saved = {"outputs": {key: output for key, output in history["outputs"].items() if "animated" not in output}}
     pictures = [np.asarray(picture) for number, picture in server.images(saved) if number == "3"]
-    reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
-    return pictures[0] if pictures else None, reports[-1] if reports else {}, ran
+    told = reports(history)
+    return pictures[0] if pictures else None, told[-1] if told else {}, ran
+
+
+def reports(history: dict) -> list[dict]:
+    """What the nodes report, in the order of their ends."""
+    return [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
 
 
 @pytest.mark.parametrize(
@@ -200,9 +205,8 @@ def test_of_a_list_of_photos_each_has_its_result(server, what):
     assert len({picture.tobytes() for picture in pictures["3"]}) == 2
     for picture, mask in zip(pictures["3"], pictures["4"], strict=True):
         assert picture.shape == mask.shape and 0.05 < (mask > 250).mean() < 0.9
-    reports = [output["face_anon_report"][0] for output in history["outputs"].values() if "face_anon_report" in output]
     action = "redacted" if what == "cover" else "swapped"
-    assert len([report for report in reports if report["actions"] == {action: 1}]) >= 2
+    assert len([report for report in reports(history) if report["actions"] == {action: 1}]) >= 2
 
 
 def test_without_a_face_no_model_is_loaded_and_the_user_decides(server):
@@ -228,3 +232,39 @@ def test_what_cannot_be_done_says_what_to_do(server, settings, said):
     del prompt["2"]["inputs"]["source"]
     with pytest.raises(PromptFailed, match="connect a photo of that person to source"):
         run(server, prompt)
+
+
+def test_two_nodes_with_one_seed_each_have_their_picture(server):
+    prompt = in_one(what="strangers") | {
+        "12": node("FaceAnonAnonymizePhoto", image=["1", 0], **(SIMPLE | {"what": "strangers"})),
+        "13": node("FaceAnonSaveImage", images=["12", 0], report=["12", 4], **saving("other")),
+    }
+    pictures = dict(server.images(server.run(prompt, timeout=300)))
+    one, other = (np.asarray(pictures[number]) for number in ("3", "13"))
+    assert (one == other).all()
+
+
+CROWD = 30
+
+
+def test_a_crowd_can_be_cancelled_while_it_is_painted_and_nothing_is_lost(server, photos, tmp_path):
+    """Thirty faces: cancelled in the first batch, covered afterwards, and painted whole in the end."""
+    head = Image.open(photos / "photo.png").resize((96, 96))
+    crowd = Image.new("RGB", (6 * 96, 5 * 96))
+    for i in range(CROWD):
+        crowd.paste(head, (i % 6 * 96, i // 6 * 96))
+    crowd.save(tmp_path / "crowd.png")
+    server.upload(tmp_path / "crowd.png", name="crowd.png")
+
+    def cancel(place: str, done: int, all_of_it: int) -> None:
+        if place.endswith("paint") and done:
+            server.post("/interrupt", {})
+
+    with pytest.raises(PromptFailed, match="Interrupted in FaceAnonAnonymizePhoto"):
+        server.run(in_one("crowd", what="strangers"), on_progress=cancel, timeout=300)
+    covered = server.run(in_one("crowd", what="cover"), timeout=300)
+    assert reports(covered)[-1]["actions"] == {"redacted": CROWD}
+    painted = server.run(in_one("crowd", what="strangers", verify="off"), timeout=300)
+    assert len(reports(painted)[-1]["faces"]) == CROWD
+    (picture,) = (np.asarray(one) for number, one in server.images(painted) if number == "3")
+    assert picture.shape == (5 * 96, 6 * 96, 3)
