@@ -3,9 +3,10 @@
     python scripts/with_env.py tools/run.py demo_model.train_autoencoder FACES/faces.jsonl OUT/vae
 
 Lists and pictures come from make_synthetic_faces.py; any JSON-lines list with `image` will do. Loss: absolute
-differences of pixels and of their gradients (for edges); no adversary. The posterior's noise is small and fixed rather
-than learned: nothing here samples it, and a learned one starts so large that little is learned under it. The scaling
-factor in its config.json is measured: the latents' standard deviation is 1 after it. Written in half precision at the
+differences of pixels and of their gradients (for edges), with --detail also of how much fine detail there is in a
+place, wherever its lines lie; no adversary. The posterior's noise is small and fixed rather than learned: nothing here
+samples it, and a learned one starts so large that little is learned under it. The scaling factor in its config.json is
+measured: the latents' standard deviation is 1 after it; with --decoder-only it stays. Written in half precision at the
 end, or at --minutes. Stopped before, it leaves a checkpoint in --checkpoint, and the same command goes on from there;
 without that option, nothing is written.
 """
@@ -53,11 +54,17 @@ def train(options: argparse.Namespace, images: torch.Tensor) -> float:
         autoencoder.quant_conv.weight[options.latent_channels :].zero_()
         autoencoder.quant_conv.bias[options.latent_channels :].fill_(2 * math.log(NOISE))
     autoencoder_start.start_from_colours(autoencoder)
-    if options.start is not None:
-        autoencoder.load_state_dict(AutoencoderKL.from_pretrained(options.start).state_dict())
+    start = AutoencoderKL.from_pretrained(options.start) if options.start is not None else None
+    if start is not None:
+        autoencoder.load_state_dict(start.state_dict())
+    if options.decoder_only:
+        autoencoder.encoder.requires_grad_(False)
+        autoencoder.quant_conv.requires_grad_(False)
     fit(autoencoder, images[: -options.held_out], images[-options.held_out :], options)
     deviation, psnr = measure(autoencoder, images[-options.held_out :], options.device)
-    autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5), force_upcast=False)
+    keeps = start is not None and options.decoder_only
+    scaling = start.config.scaling_factor if keeps else round(1 / deviation, 5)
+    autoencoder.register_to_config(scaling_factor=scaling, force_upcast=False)
     print(f"held-out pictures: PSNR {psnr:.2f} dB; latent deviation {deviation:.4f}")
     autoencoder.half().save_pretrained(options.output, safe_serialization=True)
     return psnr
@@ -68,6 +75,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("faces", type=Path, nargs="+", help="lists of pictures of one size")
     parser.add_argument("output", type=Path, help="folder for config.json and weights")
     parser.add_argument("--start", type=Path, metavar="VAE", help="folder of one of the same widths to begin with")
+    parser.add_argument(
+        "--decoder-only", action="store_true", help="leave the latents as they are, for networks that know them"
+    )
+    parser.add_argument("--detail", type=float, default=0.0, metavar="WEIGHT", help="of the loss of fine detail")
     parser.add_argument("--held-out", type=int, default=256, help="the last pictures, which are measured on instead")
     parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 96, 96], help="one a level")
     parser.add_argument("--norm-groups", type=int, default=4, help="of every normalisation")
@@ -94,6 +105,8 @@ def fit(autoencoder: AutoencoderKL, images: torch.Tensor, held_out: torch.Tensor
             decoded = autoencoder.decode(latents + NOISE * torch.randn_like(latents)).sample.float()
         pixels = functional.l1_loss(decoded, batch)
         total = pixels + 0.5 * edge_loss(decoded, batch) + SIZE_WEIGHT * latents.float().square().mean()
+        if options.detail:
+            total = total + options.detail * detail_loss(decoded, batch)
         return total, pixels.item()
 
     def figures() -> dict[str, float]:
@@ -111,6 +124,19 @@ def crop(batch: torch.Tensor, side: int, generator: torch.Generator) -> torch.Te
 def edge_loss(decoded: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
     """Absolute differences of neighbouring pixels' differences: what keeps eyes and mouths sharp."""
     return sum(functional.l1_loss(decoded.diff(dim=dim), batch.diff(dim=dim)) for dim in (2, 3))
+
+
+def detail_loss(decoded: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+    """Absolute differences of how much fine detail there is, whatever its lines: 4 x 4 pixels at a time.
+
+    Pixel by pixel, a hair that may be here or beside is best drawn as a blur of both.
+    """
+    return functional.l1_loss(_detail(decoded), _detail(batch))
+
+
+def _detail(pictures: torch.Tensor) -> torch.Tensor:
+    """Mean distance of a pixel to the mean of its 3 x 3 neighbours, [N, C, S / 4, S / 4]."""
+    return functional.avg_pool2d((pictures - functional.avg_pool2d(pictures, 3, 1, 1)).abs(), 4)
 
 
 @torch.no_grad()
