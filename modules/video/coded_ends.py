@@ -46,7 +46,7 @@ class CodedEnds:
         self._header = header
         self._has_lengths = bool(header) and len(header) > _IN_HVCC and header[:3] not in (b"\0\0\0", b"\0\0\1")
         self._parameters: list[Unit] = []
-        self._before: list[bytes] | None = []  # packets of pictures; None where there are too many
+        self._before: list[bytes] | None = []  # packets of pictures; None where they are too many, or damaged
 
     def refuses(self, packet: av.Packet) -> bool:
         """Whether the picture of a packet is damaged. Packets come in the order of the file."""
@@ -60,7 +60,8 @@ class CodedEnds:
         is_damaged = self._is_damaged([_ended(unit) if _is_picture(unit) else unit for unit in units])
         if self._before is not None:
             self._before.append(data)
-            if len(self._before) > _MOST_BEFORE or sum(map(len, self._before)) > _MOST_BYTES:
+            is_much = len(self._before) > _MOST_BEFORE or sum(map(len, self._before)) > _MOST_BYTES
+            if is_much or is_damaged:  # what follows builds on what is told already, and each look takes long
                 self._before = None
         return is_damaged
 
