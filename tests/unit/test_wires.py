@@ -5,11 +5,14 @@ import pytest
 
 from face_anonymizer.tools.workflows.wires import curves, lead
 
+AROUND = [-50, -300, 750, 300]  # a group, within which wires stay
 
-def drawn(*boxes, ends) -> dict:
+
+def drawn(*boxes, ends, titles=(), groups=(AROUND,)) -> dict:
     """A wire from the first to the last node."""
     nodes = [{"id": number, "name": f"node {number}", "box": list(box)} for number, box in enumerate(boxes)]
-    return {"nodes": nodes, "wires": [{"id": 7, "ends": ends, "nodes": [0, len(boxes) - 1]}]}
+    wires = [{"id": 7, "ends": ends, "nodes": [0, len(boxes) - 1]}]
+    return {"nodes": nodes, "wires": wires, "groups": list(groups), "titles": list(titles)}
 
 
 def touches(points: list, box: tuple) -> bool:
@@ -33,6 +36,23 @@ def test_a_wire_goes_around_what_stands_between():
     assert touches(ends, between)
     ((wire, points),) = lead(drawn((0, 0, 100, 100), between, (600, 0, 700, 100), ends=ends))
     assert wire == 7 and points and not touches([ends[0], *points, ends[1]], between)
+
+
+def test_a_wire_goes_around_the_title_of_a_group():
+    ends, title = [[100, 50], [600, 50]], (200, 20, 500, 60)
+    ((_, points),) = lead(drawn((0, 0, 100, 100), (600, 0, 700, 100), ends=ends, titles=[title]))
+    assert points and not touches([ends[0], *points, ends[1]], title)
+
+
+def test_a_wire_stays_within_the_graph():
+    """Outside of it there would be room, and the page would open the graph smaller."""
+    ends, between = [[100, 50], [600, 50]], (200, 0, 500, 100)
+    boxes = (0, 0, 100, 100), between, (600, 0, 700, 100)
+    with pytest.raises(ValueError, match="No way for the wire"):
+        lead(drawn(*boxes, ends=ends, groups=[]))
+    ((_, points),) = lead(drawn(*boxes, ends=ends, groups=[[0, -100, 700, 100]]))
+    assert points and not touches([ends[0], *points, ends[1]], between)
+    assert all(-100 <= y <= 100 for _, y in points)
 
 
 def test_two_wires_do_not_share_a_point():

@@ -112,7 +112,7 @@ def _lanes(boxes: np.ndarray, axis: int, whole: np.ndarray) -> np.ndarray:
     before, behind = boxes[:, axis, None] - _BESIDE, boxes[:, axis + 2, None] + _BESIDE
     values = np.unique(np.concatenate([before.ravel(), behind.ravel()]).round())
     values = values[(values >= whole[axis]) & (values <= whole[axis + 2])]
-    return values[np.concatenate([[True], np.diff(values) >= 3])]
+    return values[np.diff(values, prepend=-np.inf) >= 3]
 
 
 def _ways(ends: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> Iterator[np.ndarray]:
@@ -161,7 +161,7 @@ def lead(drawn: dict) -> list[tuple[int, list[list[float]]]]:
         ends = np.array(wire["ends"], float)
         others = [box for box, node in zip(every, drawn["nodes"], strict=True) if node["id"] not in wire["nodes"]]
         best = None
-        for ways in _ways(ends, xs, ys):
+        for ways in filter(len, _ways(ends, xs, ys)):
             best = _shortest(ends, ways, np.concatenate([np.array(others).reshape(-1, 4), titles]), taken, whole)
             if best is not None:
                 break
