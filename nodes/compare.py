@@ -2,9 +2,10 @@
 
 from comfy_api.latest import io
 
+from ..modules.faces.outcomes import NOT_SELECTED, box_of
 from ..modules.faces.sheet import AUTO, LAYOUTS, before_and_after
 from .graph import SHOWN
-from .reporting import preview_faces, show_pictures, show_report
+from .reporting import preview_faces, show_chosen, show_pictures, show_report
 from .types import TOOLS, FacesSocket, ReportSocket
 
 
@@ -50,4 +51,8 @@ class FaceAnonBeforeAfter(io.ComfyNode):
             numbers = numbered.pop("face_anon_numbers", [])
             shown = {name: [*found, *numbered.get(name, ())] for name, found in shown.items()}
             shown |= {"face_anon_places": places, "face_anon_numbers": numbers} if places else {}
+            if places and report is not None:
+                # Also where the host remembers who was chosen: the node that chose them does not say it again then.
+                kept = {(one.image, one.box) for one in report.entries if one.reason == NOT_SELECTED}
+                shown |= show_chosen(cls, faces, [f for f in faces if (f.image_index, box_of(f)) not in kept])
         return io.NodeOutput(both, ui=shown | ({} if report is None else show_report(cls, report)))

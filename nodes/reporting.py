@@ -1,7 +1,7 @@
 """What nodes show of their faces: text and data on the node, a few pictures, the progress of long work."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import comfy.model_management
@@ -12,7 +12,7 @@ from server import PromptServer
 from ..modules.faces.drawing import draw_faces
 from ..modules.faces.numbers import as_ranges
 from ..modules.faces.report import Report
-from ..modules.faces.types import Faces
+from ..modules.faces.types import Face, Faces
 from ..modules.host.pages import COMMAND_PREFIX
 from ..modules.model.comfy_engine import FaceAnonModel, WatchedModel
 from ..modules.model.progress import JobProgress, LatentPictures, Tell
@@ -165,7 +165,7 @@ def show_places(node: type[io.ComfyNode], faces: Faces, pictures: Sequence[int])
     return {"face_anon_places": places[:_MOST_TOLD], "face_anon_numbers": [numbers]}
 
 
-def show_chosen(node: type[io.ComfyNode], faces: Faces, chosen: Faces) -> dict:
+def show_chosen(node: type[io.ComfyNode], faces: Faces, chosen: Iterable[Face]) -> dict:
     """The numbers of the faces that were chosen of all, for web/js/choose.js, which cannot know who is the largest.
 
     Args:

@@ -229,6 +229,62 @@ def test_the_largest_of_a_photo_is_shown_in_one_node_too(frontend, server):
     )
 
 
+LARGEST = """(cover) => {
+    const node = app.rootGraph.nodes.find((node) => node.type === "FaceAnonAnonymizePhoto");
+    const set = { who: "largest", cover_with: cover };
+    for (const widget of node.widgets) if (widget.name in set) widget.value = set[widget.name];
+}"""
+
+
+def test_the_largest_is_shown_by_a_page_that_was_not_there_when_it_was_chosen(frontend, server):
+    """The host remembers who was chosen and says it once; a new page must not show everybody as chosen."""
+    page = frontend.page
+    for cover in ("solid", "mosaic"):  # the second is another result of the same choice
+        frontend.load(photo_graph())
+        page.evaluate(COVER)
+        page.evaluate(LARGEST, cover)
+        assert actions(run(frontend, server)) == {"redacted": 1, "kept": 4}
+    page.wait_for_function("() => document.querySelectorAll('.face-anon-choose .face').length === 5", timeout=20_000)
+    assert sorted(is_on for _, is_on in page.evaluate(BUTTONS)) == ["false"] * 4 + ["true"]
+
+
+def test_all_faces_of_a_photo_are_in_sight(frontend, server):
+    """The picture fits into its place on the node: who is beyond its edge is not missed, and not clicked."""
+    page = frontend.page
+    frontend.load(ROOT / "workflows" / "Cover all faces of a photo.json")
+    page.evaluate(COVER)
+    server.post("/free", {"free_memory": True})
+    run(frontend, server)
+    page.wait_for_function(
+        """() => {
+            const place = document.querySelector(".face-anon-choose"), edge = place?.getBoundingClientRect().bottom;
+            const faces = [...(place?.querySelectorAll(".face") ?? [])].map((face) => face.getBoundingClientRect());
+            return faces.length === 5 && faces.every(({ bottom, height }) => height > 0 && bottom <= edge);
+        }""",
+        timeout=20_000,
+    )
+
+
+def test_one_click_is_one_step_to_undo_and_the_faces_stay_to_be_clicked(frontend, server):
+    """The page makes all nodes anew when it undoes: `who` and `numbers` go together, and the picture is back."""
+    page = frontend.page
+    frontend.load(photo_graph())
+    page.evaluate(COVER)
+    run(frontend, server)
+    faces = "() => document.querySelectorAll('.face-anon-choose .face').length === 5"
+    page.wait_for_function(faces, timeout=20_000)
+    page.evaluate(CLICK, ["face", 3])
+    widgets = page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")
+    assert (widgets["who"], widgets["numbers"]) == ("list", "1-2, 4-5")
+    page.evaluate("() => { window.stayAwake(); return app.extensionManager.command.execute('Comfy.Undo'); }")
+    widgets = page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")
+    assert (widgets["who"], widgets["numbers"]) == ("all", "")
+    page.wait_for_function(faces, timeout=20_000)
+    assert page.evaluate(BUTTONS) == [[number, "true"] for number in range(1, 6)]
+    page.evaluate(CLICK, ["face", 1])
+    assert page.evaluate(WIDGETS, "FaceAnonAnonymizePhoto")["numbers"] == "2-5"
+
+
 def test_the_numbers_of_chosen_faces_are_counted_anew():
     ranges = parse_numbers("5, 1-3, 2-4, 9")
     assert [rank(number, ranges) for number in (1, 2, 3, 4, 5, 9)] == [1, 2, 3, 4, 5, 6]

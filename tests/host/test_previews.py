@@ -62,6 +62,27 @@ def test_the_node_shows_which_face_is_painted_and_its_picture(frontend, server):
     assert frontend.errors() == []
 
 
+def test_what_was_painted_gives_way_to_before_and_after_in_nodes_2(frontend, server):
+    """In the page's other way to draw nodes, "Nodes 2.0", where a preview is an element of its own."""
+    page = frontend.page
+    setting = "(is_on) => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', is_on)"
+    try:
+        page.evaluate(setting, True)
+        frontend.load(ROOT / "workflows" / "Anonymize a photo.json")
+        place = page.evaluate(SET, {"preset": "fast", "thorough": False, "seed": 101})
+        page.evaluate(LISTEN)
+        server.wait(frontend.queue(), timeout=300)
+        page.wait_for_function("(id) => app.nodeOutputs[id]?.images?.length === 2", arg=place, timeout=20_000)
+        assert page.evaluate("() => { other.close(); return seen.previews.length; }"), "there was none to take away"
+        page.wait_for_function("() => Object.keys(app.nodePreviewImages).length === 0", timeout=20_000)
+        shown = """(id) => [...document.querySelectorAll(`[data-node-id="${id}"] img`)].map((one) => one.src)"""
+        page.wait_for_function(f"(id) => ({shown})(id).some((src) => src.includes('/view?'))", arg=place)
+        page.wait_for_function(f"(id) => !({shown})(id).some((src) => src.startsWith('blob:'))", arg=place)
+        assert frontend.errors() == []
+    finally:
+        page.evaluate(setting, False)
+
+
 def words(progress_of, *runs) -> list[str]:
     """What is told of runs of (faces in each part, again), with two steps."""
     told = []

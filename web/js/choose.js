@@ -11,10 +11,13 @@ const CHOSEN = Symbol("whom the last run has chosen");
 const OF_A_LIST =
     "A list of photos: a number means a face of each of them, so faces are not chosen by a click here. Load one photo, or " +
     "photos of one size as a batch.";
+const RESTORED = Symbol("it has what it had before the page made it anew");
+const KEPT = "face_anon_kept"; // in what a node has put out: what else is known of it
 const calls = new Map(); // node -> its last prompt, and how often that has called it: once for each photo of a list
 const STYLE = `
-.face-anon-choose { display: flex; flex-direction: column; gap: 4px; overflow: auto; font: 12px sans-serif; color: #ddd; }
-.face-anon-choose > div { position: relative; }
+.face-anon-choose { display: flex; flex-direction: column; gap: 4px; overflow: auto; font: 12px sans-serif; color: #ddd;
+    container-type: size; min-height: 140px; }
+.face-anon-choose > div { position: relative; flex: none; align-self: center; width: 100%; }
 .face-anon-choose p { margin: 4px; }
 .face-anon-choose img { display: block; width: 100%; }
 .face-anon-choose button { position: absolute; padding: 0; cursor: pointer; background: transparent; color: #fff; }
@@ -31,8 +34,13 @@ function widgetOf(node, names) {
 function set(node, widget, value) {
     widget.value = value;
     widget.callback?.(value, app.canvas, node);
+}
+
+// One step to undo, however many widgets a click has set.
+function note() {
     app.graph.change?.();
-    app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.checkState?.();
+    const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+    (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
 }
 
 // The numbers of all faces, also of those in pictures that are not shown, from a text such as "1-60".
@@ -84,6 +92,7 @@ function toggle(node, number, known) {
     if (who) set(node, who, all ? "all" : "list");
     else for (const [name, off] of Object.entries(CONDITIONS)) set(node, widgetOf(node, [name]), off);
     set(node, widgetOf(node, NUMBERS), all ? "" : format(after));
+    note();
 }
 
 // Another stranger for one face alone: a seed of its own, one more at each click. The node's own seed becomes again what
@@ -100,6 +109,7 @@ function paintAnew(node, number) {
     const next = seeds.has(`${number}`) ? BigInt(seeds.get(`${number}`)) + 1n : usual + BigInt(number) * 1000003n;
     seeds.set(`${number}`, `${BigInt.asUintN(64, next)}`);
     set(node, widget, [...seeds].map(([face, seed]) => `${face}: ${seed}`).join(", "));
+    note();
 }
 
 function button(name, title, click) {
@@ -130,6 +140,10 @@ function draw(node, element, { places, images, known, isList }) {
             const image = document.createElement("img");
             image.src = api.apiURL(`/view?${new URLSearchParams(images[picture])}`);
             image.draggable = false;
+            // whole, so that nobody who can be chosen is out of sight; a tall one no narrower than half
+            image.addEventListener("load", () => {
+                frame.style.width = `clamp(50%, 100cqh * ${image.naturalWidth / image.naturalHeight}, 100%)`;
+            });
             frame.append(image);
             element.append(frame);
             pictures.set(picture, frame);
@@ -231,6 +245,30 @@ function follow(node, name, widget) {
     };
 }
 
+function receive(node, output, isList) {
+    const { face_anon_places: places, face_anon_numbers: numbers, images } = output;
+    if (output.face_anon_chosen) told(node, output);
+    if (!places?.length || !images?.length || !numbers?.length) return;
+    const ofList = isList || numbers.length > 1;
+    const known = ofList ? [] : expand(numbers[0]);
+    for (const taker of takers(node)) show(taker, { places, images, known, isList: ofList });
+}
+
+// The page makes all nodes of a graph anew when a step is undone and when it comes back from another tab, and keeps what
+// they had put out: its pictures are there again, and so is what is clicked in them.
+function restore() {
+    for (const [place, output] of Object.entries(app.nodeOutputs ?? {})) {
+        const { [KEPT]: kept } = output ?? {};
+        const [id, graph] = place.split(":").reverse();
+        const within = graph ? app.rootGraph?.subgraphs?.get(graph) : (app.rootGraph ?? app.graph);
+        const node = kept && within?.getNodeById(Number(id));
+        if (!node || node[RESTORED]) continue;
+        node[RESTORED] = true;
+        node[QUEUED] ??= kept.seed;
+        receive(node, output, kept.isList);
+    }
+}
+
 app.registerExtension({
     name: "FaceAnonymizer.Choose",
     nodeCreated(node) {
@@ -243,15 +281,17 @@ app.registerExtension({
         style.textContent = STYLE;
         document.head.append(style);
         api.addEventListener("executed", ({ detail }) => {
-            const { face_anon_places: places, face_anon_numbers: numbers, images } = detail.output ?? {};
-            if (detail.output?.face_anon_chosen) told(find(detail.display_node ?? detail.node), detail.output);
-            if (!places?.length || !images?.length || !numbers?.length) return;
-            // in each photo of a list the numbers begin at 1
-            const isList = isSecondCall(detail) || numbers.length > 1;
+            const { output } = detail;
             const node = find(detail.display_node ?? detail.node);
-            if (!node) return;
-            const known = isList ? [] : expand(numbers[0]);
-            for (const taker of takers(node)) show(taker, { places, images, known, isList });
+            if (!node || !(output?.face_anon_chosen || output?.face_anon_places)) return;
+            // in each photo of a list the numbers begin at 1
+            const isList = Boolean(output.face_anon_places?.length && isSecondCall(detail));
+            receive(node, output, isList);
+            output[KEPT] = { isList, seed: node[QUEUED] };
         });
+    },
+    afterConfigureGraph() {
+        // the page brings its outputs back only after this
+        for (const wait of [0, 300, 1500]) setTimeout(restore, wait);
     },
 });

@@ -11,7 +11,11 @@ app.registerExtension({
             const node = find(detail.display_node ?? detail.node);
             if (!/^FaceAnon/.test(node?.type ?? "") || !detail.output?.images?.length) return;
             const graph = node.graph.isRootGraph === false ? `${node.graph.id}:` : "";
-            delete app.nodePreviewImages?.[`${graph}${node.id}`];
+            const place = `${graph}${node.id}`;
+            // "Nodes 2.0" draws what the page's store has, which hears of no change of the list beside it
+            const pinia = document.getElementById("vue-app")?.__vue_app__?.config.globalProperties.$pinia;
+            pinia?._s.get("nodeOutput")?.revokePreviewsByLocatorId?.(place);
+            delete app.nodePreviewImages?.[place];
         });
     },
 });
