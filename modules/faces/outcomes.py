@@ -57,7 +57,7 @@ class Entry:
         action: one of ACTIONS.
         seed: of its noise, where it is known.
         reason: why, where the action needs a reason.
-        number: as the preview and the inputs name it, from 1.
+        number: as the preview and the inputs of its step name it, from 1, among the faces that were chosen before.
         verdict: what was seen on the result, where that was refused.
         covered: share of the face's oval that was replaced, 0..1.
         verification: what recognisers say of it, as the schema has it; None where none was asked.
