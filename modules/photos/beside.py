@@ -12,6 +12,7 @@ from PIL import Image
 from .hidden import read_pages
 from .pages import open_file
 
+_TRIES, _HEAD = 64, 2**20  # starts that are looked at, and bytes from each: where more only look so, one may be
 _JPEG = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]")  # begins a picture that is stored as JPEG
 
 
@@ -40,8 +41,10 @@ def pictures_beside(file: Path) -> tuple[str, ...]:
 
 def _holds_jpeg(data: bytes) -> bool:
     """Whether a picture stored as JPEG begins behind the start of a file."""
-    for start in _JPEG.finditer(data, 1):
+    for number, start in enumerate(_JPEG.finditer(data, 1)):
+        if number == _TRIES:
+            return True
         with contextlib.suppress(Exception):  # bytes that only look so: Pillow raises what it comes upon
-            Image.open(io.BytesIO(data[start.start() :]), formats=["JPEG"]).close()
+            Image.open(io.BytesIO(data[start.start() : start.start() + _HEAD]), formats=["JPEG"]).close()
             return True
     return False

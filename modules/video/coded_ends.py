@@ -43,6 +43,9 @@ class CodedEnds:
     """
 
     def __init__(self, header: bytes | None):
+        self._begin(header)
+
+    def _begin(self, header: bytes | None) -> None:
         self._header = header
         self._has_lengths = bool(header) and len(header) > _IN_HVCC and header[:3] not in (b"\0\0\0", b"\0\0\1")
         self._parameters: list[Unit] = []
@@ -50,6 +53,8 @@ class CodedEnds:
 
     def refuses(self, packet: av.Packet) -> bool:
         """Whether the picture of a packet is damaged. Packets come in the order of the file."""
+        if packet.has_sidedata("new_extradata"):  # of a track that was joined of two
+            self._begin(bytes(packet.get_sidedata("new_extradata")))
         data = bytes(packet)
         if not data:
             return False
@@ -73,15 +78,22 @@ class CodedEnds:
         if self._shown([], units, numbers) != shown:
             return True
         long = [place for place, unit in enumerate(units) if _is_picture(unit) and len(unit[1]) >= _LEAST]
-        return any(self._leaves(units, place, numbers) for place in long[:: -(-len(long) // _MOST_SLICES) or 1])
+        return any(self._leaves(units, place, shown, numbers) for place in long[:: -(-len(long) // _MOST_SLICES) or 1])
 
-    def _leaves(self, units: list[Unit], place: int, numbers: random.Random) -> bool:
-        """Whether the last bytes of a slice are never read: whatever stands there, the picture stays."""
+    def _leaves(self, units: list[Unit], place: int, alone: bytes, numbers: random.Random) -> bool:
+        """Whether the last bytes of a slice are never read: whatever stands there, the picture stays.
+
+        Args:
+            units: of the picture.
+            place: of the slice among them.
+            alone: the picture, decoded without others.
+            numbers: of which the noise is made.
+        """
         size, data = units[place]
+        if self._before is None:  # nothing could confirm what is seen alone
+            return False
         for before, tries in (([], _TRIES_ALONE), (self._before, _TRIES)):
-            if before is None:
-                return False
-            shown = self._shown(before, units, numbers)
+            shown = self._shown(before, units, numbers) if before else alone
             if shown is None:
                 return False
             for _ in range(tries):
@@ -98,7 +110,7 @@ class CodedEnds:
             units: of the picture.
             numbers: of which the noise is made.
         """
-        noisy = ((size, unit + _noise(_BEHIND, numbers) if _is_picture((size, unit)) else unit) for size, unit in units)
+        noisy = ((size, unit + _noise(_room(size, unit), numbers)) for size, unit in units)
         first, *others = [*before, _joined(noisy)]
         context = av.CodecContext.create("hevc", "r")
         context.extradata = self._header
@@ -148,6 +160,13 @@ def _kind(unit: Unit) -> int:
 def _is_picture(unit: Unit) -> bool:
     """Whether it is a slice of what is shown: other layers are a second eye, or a depth."""
     return _kind(unit) in _PICTURES and not (unit[1][0] & 1 or unit[1][1] >> 3)
+
+
+def _room(size: int, unit: bytes) -> int:
+    """Bytes of noise behind a unit: behind slices alone, and no more than its length can say."""
+    if not _is_picture((size, unit)):
+        return 0
+    return min(_BEHIND, 256**size - 1 - len(unit)) if size else _BEHIND
 
 
 def _ended(unit: Unit) -> Unit:

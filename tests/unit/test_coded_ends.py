@@ -156,3 +156,37 @@ def test_that_nobody_looked_for_damage_is_in_the_report(tmp_path, monkeypatch):
     report = redacted(source, tmp_path / "c.mp4", 6)
     assert report.notes == (note,) and report.incomplete == "" and note in report.to_text()
     assert note in report.to_dict()["notes"]
+
+
+class WithHeader:
+    """A packet with side data, which PyAV reads and cannot make."""
+
+    def __init__(self, data: bytes, header: bytes):
+        self._data, self._header = data, header
+
+    def __bytes__(self) -> bytes:
+        return self._data
+
+    def has_sidedata(self, kind: str) -> bool:
+        return kind == "new_extradata"
+
+    def get_sidedata(self, kind: str) -> bytes:
+        return self._header
+
+
+def test_a_track_of_two_headers_is_read_by_each(tmp_path):
+    """What MP4 hands on of a second description: as side data of the first packet that needs it."""
+    first = packets_of(hevc(tmp_path / "a.mp4", "repeat-headers=0"))
+    other = packets_of(hevc(tmp_path / "b.mp4", "repeat-headers=0:ctu=16:amp=0:rect=0:sao=0"))
+    ends = coded_ends.CodedEnds(first[0])
+    assert not any(ends.refuses(av.Packet(data)) for data in first[1])
+    assert not ends.refuses(WithHeader(other[1][0], other[0]))
+    assert not any(ends.refuses(av.Packet(data)) for data in other[1][1:])
+
+
+def test_noise_fits_into_the_length_of_a_unit():
+    """Lengths of two bytes, and a slice that nearly fills them."""
+    slice_ = bytes([19 << 1, 1]) + bytes(65_500)
+    assert coded_ends._room(2, slice_) == 65_535 - len(slice_)
+    assert coded_ends._room(4, slice_) == coded_ends._room(0, slice_) == 64
+    assert coded_ends._room(4, bytes([33 << 1, 1, 0])) == 0
