@@ -156,8 +156,10 @@ def attack(options: argparse.Namespace) -> int:
                 tally.count(case_name)
                 continue
             shown, leak = decoded(written), ""
-            if [picture.shape for _, picture in shown] != [(SIZE, SIZE, 3)] * report.images:
+            if len(shown) != report.images:
                 leak = f"{len(shown)} frames, but the report says {report.images}"
+            elif not report.incomplete and any(picture.shape != (SIZE, SIZE, 3) for _, picture in shown):
+                leak = "pictures of another size, and the report says nothing of it"
             pictures = torch.from_numpy(np.stack([picture for _, picture in shown])).float() / 255
             found = detect(pictures, DetectSettings(min_score=FOUND, thorough=False))
             opened = open_frames(shown, frames, found)
