@@ -29,7 +29,9 @@ def headline(proof: Proof) -> tuple[str, str]:
         said = "No face was found, so nothing was changed." if troubled else "There is no result yet."
         return said, whole
     if troubled and _all_drawn(proof):
-        said = "No face is known to have failed, but the verdicts mean little: a demonstration model drew the faces."
+        where = "" if troubled == len(proof.files) else f"in {troubled} of {len(proof.files)} files "
+        why = "the verdicts mean little: a demonstration model drew the faces."
+        said = f"No face is known to have failed, but {where}{why}"
         return said, "The recognisers were trained on photographs."
     if troubled:
         said = f"No face is known to have failed, but {plural(troubled, 'file')} {_needs(troubled)} a look as a whole."

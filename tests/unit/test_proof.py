@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -277,6 +278,8 @@ def test_verdicts_on_drawn_faces_are_amber(more, said):
         'class="headline look"' in page and said in headline(shown)[0] and page.count("verdicts mean little here") == 2
     )
     assert "verdicts mean little here" in to_csv(shown).decode()
+    one_of_two = replace(shown, files=(shown.files[0], replace(shown.files[1], doubts=())))
+    assert more or "but in 1 of 2 files the verdicts mean little" in headline(one_of_two)[0]
     bad = proof([face(verification=verification(0.1))], [entry], doubts=(words,))
     assert headline(bad)[0].startswith("1 of 2 faces needs a look") and bad.judgement == "bad"
     other = proof([face()], doubts=(words, Doubt("something else", NOT_COMPARED)))
