@@ -50,6 +50,35 @@ VIEW = """() => {
     return [(Math.min(...xs) + dx) * scale, (Math.min(...ys) + dy) * scale, (Math.max(...xs) + dx) * scale,
         (Math.max(...ys) + dy) * scale, scale];
 }"""
+# Nodes, groups and wires, as they are drawn, behind the page's map of the graph or its buttons at the bottom right.
+BEHIND = """() => {
+    const { nodes, groups, links, reroutes } = app.rootGraph, { scale, offset: [dx, dy] } = app.canvas.ds;
+    const page = app.canvas.canvas.getBoundingClientRect(), context = document.createElement("canvas").getContext("2d");
+    context.lineWidth = 4;
+    window.stayAwake();
+    app.canvas.draw(true, true);
+    const covers = [".minimap-main-container", "[data-testid=toggle-minimap-button]"].map((name) => {
+        const element = document.querySelector(name), box = (element.closest(".p-buttongroup") ?? element);
+        return box.getBoundingClientRect();
+    });
+    if (!covers.every(({ width, height }) => width > 200 && height > 40)) throw new Error("there is no map");
+    const found = [], wires = [...links.values(), ...reroutes.values()].map((part) => part.path).filter(Boolean);
+    for (const { left, top, right, bottom } of covers) {
+        const [x0, x1] = [left, right].map((x) => (x - page.left) / scale - dx);
+        const [y0, y1] = [top, bottom].map((y) => (y - page.top) / scale - dy);
+        for (const one of [...nodes, ...groups]) {
+            const [x, y, width, height] = one.boundingRect ?? one._bounding;
+            if (x < x1 && x0 < x + width && y < y1 && y0 < y + height) found.push(one.title || one.type);
+        }
+        // a wire comes in over an edge, unless both of its nodes are behind
+        const [xs, ys] = [[x0, x1], [y0, y1]].map(([low, high]) =>
+            Array.from({ length: Math.ceil((high - low) / 3) }, (_, i) => low + 3 * i));
+        const edges = [...xs.flatMap((x) => [[x, y0], [x, y1]]), ...ys.flatMap((y) => [[x0, y], [x1, y]])];
+        for (const [x, y] of edges)
+            if (wires.some((path) => context.isPointInStroke(path, x, y))) found.push(`a wire at ${x}, ${y}`);
+    }
+    return found;
+}"""
 # Whether what a node says is broken between words.
 AT_WORDS = """(text) => [...document.querySelectorAll(".break-all")].some((element) =>
     element.textContent.trim() === text && getComputedStyle(element).wordBreak === "normal")"""
@@ -114,6 +143,21 @@ def test_each_has_a_name_that_a_person_reads_and_a_prompt_and_the_simple_ones_ar
     assert len(prompts) == len(GRAPHS) and not [name for name in GRAPHS if "_" in name]
 
 
+def seen(frontend, width: int, height: int) -> float:
+    """The scale at which a graph has opened: all of it in the page, and nothing behind the page's map of it."""
+    *edges, scale = frontend.page.evaluate(VIEW)
+    assert edges[0] >= 70 and edges[1] >= 90 and edges[2] <= width and edges[3] <= height, edges
+    assert frontend.page.evaluate(BEHIND) == []
+    return scale
+
+
+@pytest.fixture
+def resized(frontend):
+    """A function that gives the page another size, for one test."""
+    yield lambda width, height: frontend.page.set_viewport_size({"width": width, "height": height})
+    frontend.page.set_viewport_size({"width": 1600, "height": 1000})
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_opens_without_a_complaint_to_be_read_and_its_api_export_is_current(frontend, path):
     """From the dialog of templates, at 1600x1000: all of it in the page, its text as large as it is drawn."""
@@ -123,14 +167,7 @@ def test_opens_without_a_complaint_to_be_read_and_its_api_export_is_current(fron
     assert for_servers(frontend.to_api()) == exported, "run tools/workflows/make.py"
     with Image.open(path.with_suffix(".jpg")) as thumbnail:
         assert thumbnail.size == (512, 512)
-    left, top, right, bottom, scale = frontend.page.evaluate(VIEW)
-    assert scale >= 0.7 and left >= 0 and top >= 0 and right <= 1600 and bottom <= 1000, (
-        left,
-        top,
-        right,
-        bottom,
-        scale,
-    )
+    assert seen(frontend, 1600, 1000) >= 0.7
     if path.stem in SIMPLE:
         more = path.stem == "Swap a face"  # whose face: a second picture
         assert frontend.page.evaluate(LINKS) == [3 + more, 3 + more]
@@ -160,21 +197,40 @@ def test_photos_step_by_step_are_compared_in_the_page_and_not_on_a_server():
         assert "FaceAnonBeforeAfter" not in {node["class_type"] for node in prompt.values()}
 
 
-@pytest.mark.parametrize("size", [pytest.param((1920, 1080), marks=pytest.mark.long), (1280, 800)])
-def test_the_widest_graph_opens_whole_on_other_screens_and_a_view_that_was_moved_stays(frontend, size):
-    try:
-        frontend.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
-        frontend.load(ROOT / "workflows" / "Anonymize and verify.json", source="template")
-        left, top, right, bottom, scale = frontend.page.evaluate(VIEW)
-        assert scale >= 0.7 * min(size[0] / 1600, size[1] / 1000) - 0.03 and scale <= 1
-        assert left >= 70 and top >= 60 and right <= size[0] and bottom <= size[1]
-        frontend.page.evaluate("() => { app.canvas.ds.scale = 0.5; app.canvas.ds.offset = [10, 20]; }")
-        moved = frontend.serialize()
-        moved["extra"]["ds"] = {"scale": 0.5, "offset": [10, 20]}
-        frontend.load(moved)
-        assert frontend.page.evaluate("() => [app.canvas.ds.scale, ...app.canvas.ds.offset]") == [0.5, 10, 20]
-    finally:
-        frontend.page.set_viewport_size({"width": 1600, "height": 1000})
+def test_all_open_to_be_read_on_a_larger_screen(frontend, resized):
+    resized(1920, 1080)
+    scales = {}
+    for path in WORKFLOWS:
+        frontend.load(path, source="template")
+        scales[path.stem] = seen(frontend, 1920, 1080)
+    assert min(scales.values()) >= 0.7 and len(scales) == len(GRAPHS), scales
+
+
+def test_the_simplest_graph_opens_beside_the_map_on_a_small_screen(frontend, resized):
+    resized(1280, 800)
+    frontend.load(ROOT / "workflows" / "Anonymize a photo.json", source="template")
+    assert seen(frontend, 1280, 800) >= 0.6
+
+
+def test_on_a_small_screen_the_widest_graph_opens_whole_and_a_view_that_was_moved_stays(frontend, resized):
+    resized(1280, 800)
+    frontend.load(ROOT / "workflows" / "Anonymize and verify.json", source="template")
+    left, top, right, bottom, scale = frontend.page.evaluate(VIEW)
+    assert scale >= 0.53 and left >= 70 and top >= 60 and right <= 1280 and bottom <= 800
+    frontend.page.evaluate("() => { app.canvas.ds.scale = 0.5; app.canvas.ds.offset = [10, 20]; }")
+    moved = frontend.serialize()
+    moved["extra"]["ds"] = {"scale": 0.5, "offset": [10, 20]}
+    frontend.load(moved)
+    assert frontend.page.evaluate("() => [app.canvas.ds.scale, ...app.canvas.ds.offset]") == [0.5, 10, 20]
+
+
+def test_a_node_and_a_wire_behind_the_map_are_found(frontend):
+    frontend.load(ROOT / "workflows" / "Cover all faces of a video.json", source="template")
+    assert frontend.page.evaluate(BEHIND) == []
+    move = "(pos) => { app.rootGraph.nodes.find((node) => /SaveVideo/.test(node.type)).pos = pos; }"
+    frontend.page.evaluate(move, [1600, 900])
+    found = frontend.page.evaluate(BEHIND)
+    assert found[0] == "Save Video (clean)" and any("a wire" in one for one in found)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,12 @@ def test_a_wire_stays_within_the_graph():
     assert all(-100 <= y <= 100 for _, y in points)
 
 
+def test_a_wire_goes_around_what_the_page_covers():
+    ends, covered = [[100, 50], [600, 50]], (200, 20, 500, np.inf)
+    ((_, points),) = lead(drawn((0, 0, 100, 100), (600, 0, 700, 100), ends=ends), covered)
+    assert points and not touches([ends[0], *points, ends[1]], covered)
+
+
 def test_two_wires_do_not_share_a_point():
     boxes = (0, 0, 100, 100), (200, 0, 500, 100), (600, 0, 700, 100)
     both = drawn(*boxes, ends=[[100, 50], [600, 50]])

@@ -14,13 +14,12 @@ from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
 
 from face_anonymizer.modules.runs.client import Client, refusal
 
-# Nothing that calls out or covers the canvas. The tutorial is a dialog with templates over every first visit.
+# Nothing that calls out. The tutorial is a dialog with templates over every first visit. What is drawn onto the canvas
+# itself cannot be hidden for a picture.
 SETTINGS = {
     "Comfy.TutorialCompleted": True,
     "Comfy.Workflow.Persist": False,
     "Comfy.Notification.ShowVersionUpdates": False,
-    "Comfy.Minimap.Visible": False,
-    "Comfy.Graph.CanvasMenu": False,
     "Comfy.Graph.CanvasInfo": False,
 }
 ARGUMENTS = [
@@ -176,8 +175,9 @@ class Frontend:
         command = "(name) => app.extensionManager.command.execute(name)"
         page.evaluate("() => app.canvas.deselectAll()")
         page.evaluate(command, "Workspace.ToggleFocusMode")
-        # What stays in focus mode: its button back, and messages.
-        hidden = page.add_style_tag(content=".comfy-menu-hamburger, .p-toast { display: none !important; }")
+        # What stays in focus mode: its button back, messages, the map of the graph and the buttons below it.
+        stays = ".comfy-menu-hamburger, .p-toast, .minimap-main-container, .p-buttongroup"
+        hidden = page.add_style_tag(content=f"{stays} {{ display: none !important; }}")
         try:
             page.evaluate(SETTLED, PATIENCE_MS)
             clip = None

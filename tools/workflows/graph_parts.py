@@ -37,6 +37,7 @@ CFG = f"cfg to {_PUBLISHED.guidance_scale:g}"
 
 WHOLE = {"face_anon_model": ("model", 5)}
 PICTURE, VIDEO = "FaceAnonSamplePicture", "FaceAnonSampleVideo"
+LAST = 390  # height of a node that saves, where the page's map of the graph stands below it
 COMPARE = "FaceAnonBeforeAfter"  # ComfyUI's own Compare Images shows nothing but in its new way to draw nodes
 
 
@@ -292,20 +293,20 @@ def compare(pos, before: tuple, after: tuple, **more) -> dict:
 
 
 def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
-    """Paste Faces, and below it the node that saves; below VAE Decode, "decode", the one that compares.
+    """Paste Faces, below VAE Decode, "decode"; and a column behind it: the node that saves, and the one that compares.
 
     Args:
-        x: where the column begins.
+        x: where that column begins.
         prefix: of the files' names.
         action: of Paste Faces.
     """
     return {
         "paste": {
-            **paste([x, 80], "photo", ("decode", 0), ("crop", 1), AUTO),
-            **{"width": 360, "widgets": {"action": action, "verify": AUTO}},
+            **paste([x - 340, "decode"], "photo", ("decode", 0), ("crop", 1), AUTO),
+            **{"widgets": {"action": action, "verify": AUTO}},
         },
-        "save": save_image([x, "paste"], ("paste", 0), ("paste", 2), prefix),
-        "compare": compare([x - 340, "decode"], ("photo", 0), ("paste", 0), width=270),
+        "save": save_image([x, 80], ("paste", 0), ("paste", 2), prefix) | {"height": LAST},
+        "compare": compare([x, "save"], ("photo", 0), ("paste", 0), height=300),
     }
 
 

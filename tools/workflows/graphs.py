@@ -6,6 +6,7 @@ from face_anonymizer.tools.workflows.graph_parts import (
     CFG,
     CLEAN,
     IMAGE_SIZE,
+    LAST,
     LIMITS,
     NOT_PASSED_TITLE,
     OWN,
@@ -56,9 +57,14 @@ _SAME = "Read source and driving face (the same one)"
 
 def photo_graph(sampler, text: str, prefix: str, settings: tuple[str, ...]) -> dict:
     painted = sampler(1360, "interpolate")
+    # the others of the column leave no room for it
+    applies = {"apply": painted.pop("apply") | {"pos": [1020, "driving"]}} if "apply" in painted else {}
+    if applies:
+        painted["sampler"]["pos"] = [1360, 80]
+    read = ("encode_source", "encode_driving", "latent", "source", "driving", *applies)
     return {
         "nodes": {
-            **notes(text, *settings, x=680, y=650, width=610, height=220),
+            **notes(text, *settings, x=680, y=750 if applies else 650, width=610, height=220),
             "photo": sample([0, 80], "Photo"),
             "model": loader([0, "photo"]),
             "degree": degree([0, "model"]),
@@ -66,15 +72,16 @@ def photo_graph(sampler, text: str, prefix: str, settings: tuple[str, ...]) -> d
             "detect": detect([340, 80], "photo", thorough=True),
             "crop": crop([340, "detect"], "photo", "detect"),
             **references(680, ("crop", 0), ("crop", 0), degree=True),
+            **applies,
             **painted,
             **paste_and_save(1700, prefix),
         },
         "groups": [
             group("Photo and model", "#3f789e", "photo", "model", "degree", "seed"),
             group("Faces", "#8A8", "detect", "crop"),
-            group(_SAME, "#88A", "encode_source", "encode_driving", "latent", "source", "driving", short=True),
-            group("Paint", "#A88", *painted, "compare"),
-            group("Paste back and save", "#b58b2a", "paste", "save"),
+            group(_SAME, "#88A", *read, short=True),
+            group("Paint and paste back", "#A88", *painted, "paste"),
+            group("Save and compare", "#b58b2a", "save", "compare", short=True),
         ],
     }
 
@@ -104,13 +111,13 @@ def aligned_graph() -> dict:
         **references(680, ("scale", 0), ("scale", 0), degree=True),
         **painted,
         "save": save_image([1700, 80], ("decode", 0), None, "anonymized_face"),
-        "compare": compare([1700, "save"], ("scale", 0), ("decode", 0), height=460),
+        "compare": compare([1360, "decode"], ("scale", 0), ("decode", 0), width=270),
     }
     groups = [
         group("Face and model", "#3f789e", "photo", "model", "degree", "seed", "scale"),
         group(_SAME, "#88A", "encode_source", "encode_driving", "latent", "source", "driving", short=True),
-        group("Paint", "#A88", *painted),
-        group("Save", "#b58b2a", "save", "compare"),
+        group("Paint and compare", "#A88", *painted, "compare"),
+        group("Save", "#b58b2a", "save", short=True),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -122,15 +129,14 @@ def swap_graph() -> dict:
         "Only with the consent of the people in both pictures; tell viewers that the picture is made."
     )
     painted = ddpm(1360, "source")
-    painted["sampler"]["pos"] = [1360, "seed"]
     about, model_note = notes(text).values()
     nodes = {
         "about": about | {"pos": [680, 930], "width": 295, "height": 250},
         "model_note": model_note | {"pos": [995, 930], "width": 295, "height": 250},
-        "photo": sample([0, 80], "Photo whose faces change", height=270),
-        "source_photo": sample([0, "photo"], SOURCE_TITLE, "portrait", height=270),
+        "photo": sample([0, 80], "Photo whose faces change", height=220),
+        "source_photo": sample([0, "photo"], SOURCE_TITLE, "portrait", height=220),
         "model": loader([0, "source_photo"]),
-        "seed": seed([1360, 80]),
+        "seed": seed([0, "model"]),
         "detect": detect([340, 80], "photo", thorough=True),
         "crop": crop([680, 710], "photo", "detect"),
         "detect_source": detect([340, "detect"], "source_photo", max_faces=1, thorough=True),
@@ -141,12 +147,12 @@ def swap_graph() -> dict:
     }
     read = ("encode_source", "encode_driving", "latent", "source_latent", "source", "driving")
     groups = [
-        group("Pictures and model", "#3f789e", "photo", "source_photo", "model"),
+        group("Pictures and model", "#3f789e", "photo", "source_photo", "model", "seed"),
         group("Faces", "#8A8", "detect", "detect_source"),
         group("Read source and driving face", "#88A", *read, short=True),
         group("Crops of all faces and of the source", "#8A8", "crop", "crop_source", short=True),
-        group("Paint", "#A88", "seed", *painted, "compare"),
-        group("Paste back and save", "#b58b2a", "paste", "save"),
+        group("Paint and paste back", "#A88", *painted, "paste"),
+        group("Save and compare", "#b58b2a", "save", "compare", short=True),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -169,21 +175,23 @@ def chosen_graph() -> dict:
         "crop": crop([680, 80], "photo", "select"),
         **paint_and_paste("photo", 680, y="crop"),
         "redact": cover([1360, 80], ("paste", 0), ("select", 1), ("paste", 2), width=360),
-        "save": save_image([1360, "redact"], ("redact", 0), ("redact", 2), "anonymized"),
+        "save": save_image([1360, "redact"], ("redact", 0), ("redact", 2), "anonymized") | {"height": LAST},
         "compare": compare([1020, "paste"], ("photo", 0), ("redact", 0), width=270),
     }
     groups = [
         group("Photo and model", "#3f789e", "photo", "model", "seed"),
         group("Faces: found and chosen", "#8A8", "detect", "select"),
         group("Paint the chosen one", "#A88", "crop", "paint", "paste", "compare"),
-        group("Cover the others and save", "#b58b2a", "redact", "save"),
+        group("Cover the others and save", "#b58b2a", "redact", "save", short=True),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def verify_graph() -> dict:
+    about, model_note = notes(_VERIFY + LIMITS).values()
     nodes = {
-        **notes(_VERIFY + LIMITS),
+        "about": about | {"pos": [680, 1080], "width": 640, "height": 130},
+        "model_note": model_note | {"pos": [1350, 1080], "width": 360, "height": 130},
         "photo": sample([0, 80], "Before"),
         "model": loader([0, "photo"]),
         "seed": seed([0, "model"]),
@@ -200,16 +208,16 @@ def verify_graph() -> dict:
         "redact": cover([1740, 80], ("paste", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE, width=320),
         "save": {
             **save_image([1740, "redact"], ("redact", 0), ("redact", 2), "anonymized"),
-            **{"title": "After", "width": 320},
+            **{"title": "After", "width": 320, "height": LAST},
         },
         "compare": compare([1020, "paste"], ("photo", 0), ("redact", 0), width=270),
     }
     groups = [
         group("Photo and model", "#3f789e", "photo", "model", "seed"),
         group("Faces", "#8A8", "detect", "crop"),
-        group("Paint", "#A88", "paint", "paste", "compare"),
-        group("Verify", "#88A", "verify"),
-        group("Cover what did not pass, and save", "#b58b2a", "redact", "save"),
+        group("Paint", "#A88", "paint", "paste", "compare", short=True),
+        group("Verify", "#88A", "verify", short=True),
+        group("Cover what did not pass, and save", "#b58b2a", "redact", "save", short=True),
     ]
     return {"nodes": nodes, "groups": groups}
 

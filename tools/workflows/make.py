@@ -84,6 +84,8 @@ BUILD = """(spec) => {
 PAGE = 1600, 1000
 _MENUS = 70, 80
 _MARGIN = 20
+_MAP = 265, 266  # the page's map of the graph at the bottom right, and the buttons below it
+_READABLE, _LITTLE = 0.7, 0.95  # for the map no graph opens smaller than this, or no more than a little
 
 
 def thumbnail(before: Image.Image, after: Image.Image) -> Image.Image:
@@ -102,16 +104,32 @@ def thumbnail(before: Image.Image, after: Image.Image) -> Image.Image:
 
 
 def view_of(graph: dict) -> dict:
-    """How a graph opens: all of it, as large as the PAGE allows, not enlarged."""
+    """How a graph opens: all of it, as large as the PAGE allows, not enlarged, and nothing behind the map."""
     boxes = [(*node["pos"], *node["size"]) for node in graph["nodes"]]
     boxes = [(x, y - 30, width, height + 30) for x, y, width, height in boxes]  # a node's title stands above it
     boxes += [tuple(one["bounding"]) for one in graph.get("groups", [])]
+    boxes += [(*one["pos"], 0, 0) for one in graph.get("extra", {}).get("reroutes", [])]
     left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
     right, bottom = max(box[0] + box[2] for box in boxes), max(box[1] + box[3] for box in boxes)
     room = [side - menus - 2 * _MARGIN for side, menus in zip(PAGE, _MENUS, strict=True)]
     scale = min(1.0, room[0] / (right - left), room[1] / (bottom - top))
+    free = [side - part - menus - _MARGIN for side, part, menus in zip(PAGE, _MAP, _MENUS, strict=True)]
+    ends = [(x + width - left, y + height - top) for x, y, width, height in boxes]
+    beside = min((max(free[0] / max(x, 1), free[1] / max(y, 1)) for x, y in ends), default=scale)
+    if beside >= min(_READABLE, _LITTLE * scale):
+        scale = min(scale, beside)
     place = [(menus + _MARGIN) / scale - first for menus, first in zip(_MENUS, (left, top), strict=True)]
     return {"scale": round(scale, 4), "offset": [round(value, 1) for value in place]}
+
+
+def map_over(view: dict) -> list[float]:
+    """What of a graph the page's map covers, [left, top, right, bottom], without end at the right and below.
+
+    Args:
+        view: of view_of.
+    """
+    corner = [(side - part) / view["scale"] - at for side, part, at in zip(PAGE, _MAP, view["offset"], strict=True)]
+    return [*corner, float("inf"), float("inf")]
 
 
 def write_graph(path: Path, graph: dict) -> None:
@@ -159,7 +177,7 @@ def main() -> None:
             page = Frontend(browser, server, width=2560, height=1440)
             page.page.evaluate(BUILD, spec)
             page.load(page.serialize())  # as a user opens it
-            page.page.evaluate(LEAD, lead(page.page.evaluate(DRAWN)))
+            page.page.evaluate(LEAD, lead(page.page.evaluate(DRAWN), map_over(view_of(page.serialize()))))
             graph = page.serialize()
             view = view_of(graph)
             # the second one tells the page (web/js/opening.js) that nobody has moved it yet

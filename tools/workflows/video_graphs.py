@@ -75,7 +75,7 @@ def video_graph() -> dict:
         group("Clip and model", "#3f789e", "video", "components", "model", "seed"),
         group("Faces, followed", "#8A8", "detect", "track"),
         group("Paint and paste back", "#A88", "crop", "paint", "paste"),
-        group("Save", "#b58b2a", "create", "save"),
+        group("Save", "#b58b2a", "create", "save", short=True),
     ]
     return {"nodes": nodes, "groups": groups}
 
@@ -99,7 +99,8 @@ def long_video_graph() -> dict:
     }
     groups = [
         group("Video and model", "#3f789e", "video", "model", "seed"),
-        group("Find, paint, save", "#A88", "track", "anonymize", "save"),
+        group("Find and paint", "#A88", "track", "anonymize"),
+        group("Save", "#b58b2a", "save", short=True),
     ]
     return {"nodes": nodes, "groups": groups}
 

@@ -142,18 +142,19 @@ def _ways(ends: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> Iterator[np.ndarr
         yield np.stack([np.stack(row, -1) for row in rows], 1)
 
 
-def lead(drawn: dict) -> list[tuple[int, list[list[float]]]]:
+def lead(drawn: dict, *covered: list[float]) -> list[tuple[int, list[list[float]]]]:
     """The points that each wire passes so that it runs behind no node, (id of the wire, points), where it needs any.
 
     Args:
         drawn: what DRAWN gives of the graph that stands in a page.
+        *covered: boxes of the graph that the page covers.
 
     Raises:
         ValueError: a wire finds no way: the nodes stand too close.
     """
     found, taken = [], np.zeros((0, 2))
     every = np.array([node["box"] for node in drawn["nodes"]], float)
-    titles = np.array(drawn["titles"], float).reshape(-1, 4)
+    titles = np.array([*drawn["titles"], *covered], float).reshape(-1, 4)
     whole = np.concatenate([every, np.array(drawn["groups"], float).reshape(-1, 4)])
     whole = np.concatenate([whole[:, :2].min(0), whole[:, 2:].max(0)])
     xs, ys = (_lanes(np.concatenate([every, titles]), axis, whole) for axis in (0, 1))

@@ -7,6 +7,9 @@ const VIEW = "face_anonymizer_view"; // in a graph's extra: the view that it was
 const SAMPLE = "face_anonymizer_sample.jpg"; // what Load Image of the forms names
 const MENUS = [70, 80]; // CSS pixels at the left and at the top, as in tools/workflows/make.py
 const MARGIN = 20;
+const MAP = [265, 266]; // CSS pixels of the map of the graph at the bottom right, and of the buttons below it
+const READABLE = 0.7; // for a map, which can be closed, no graph opens smaller than this, or no more than a little
+const LITTLE = 0.95;
 
 // ComfyUI lists templates in the order of the disk. All others come after these.
 const SIMPLEST = [
@@ -25,12 +28,18 @@ let brought = null; // the name under which the sample lies in the input folder
 // Templates open with a quarter of the page left free on purpose, where the text of large graphs is not drawn any more.
 function fit(canvas, graph) {
     const boxes = [...graph.nodes, ...(graph.groups ?? [])].map((one) => one.boundingRect ?? one._bounding);
+    boxes.push(...[...(graph.reroutes?.values() ?? [])].map(({ pos }) => [...pos, 0, 0]));
     if (!boxes.length) return;
     const first = [0, 1].map((axis) => Math.min(...boxes.map((box) => box[axis])));
     const last = [0, 1].map((axis) => Math.max(...boxes.map((box) => box[axis] + box[axis + 2])));
     const page = canvas.canvas.getBoundingClientRect();
     const room = [page.width, page.height].map((side, axis) => side - MENUS[axis] - 2 * MARGIN);
-    const scale = Math.min(1, ...room.map((side, axis) => side / (last[axis] - first[axis])));
+    let scale = Math.min(1, ...room.map((side, axis) => side / (last[axis] - first[axis])));
+    // where each box ends left of the map, or above it
+    const free = [page.width, page.height].map((side, axis) => side - MAP[axis] - MENUS[axis] - MARGIN);
+    const ends = boxes.map((box) => [0, 1].map((axis) => Math.max(box[axis] + box[axis + 2] - first[axis], 1)));
+    const beside = Math.min(...ends.map(([x, y]) => Math.max(free[0] / x, free[1] / y)));
+    if (beside >= Math.min(READABLE, LITTLE * scale)) scale = Math.min(scale, beside);
     if (!(scale > 0)) return;
     canvas.ds.scale = scale;
     canvas.ds.offset = first.map((start, axis) => (MENUS[axis] + MARGIN) / scale - start);
