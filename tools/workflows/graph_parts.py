@@ -37,7 +37,7 @@ CFG = f"cfg to {_PUBLISHED.guidance_scale:g}"
 
 WHOLE = {"face_anon_model": ("model", 5)}
 PICTURE, VIDEO = "FaceAnonSamplePicture", "FaceAnonSampleVideo"
-LAST = 390  # height of a node that saves, where the page's map of the graph stands below it
+LAST = 410  # height of a node that saves, where the page's map of the graph stands below it
 COMPARE = "FaceAnonBeforeAfter"  # ComfyUI's own Compare Images shows nothing but in its new way to draw nodes
 
 
@@ -292,11 +292,12 @@ def compare(pos, before: tuple, after: tuple, **more) -> dict:
     } | more
 
 
-def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
-    """Paste Faces, below VAE Decode, "decode"; and a column behind it: the node that saves, and the one that compares.
+def paste_and_save(x: int, y: int, prefix: str, action: str = "anonymized") -> dict:
+    """Paste Faces, below VAE Decode, "decode"; a column behind it the node that saves; before it the one that compares.
 
     Args:
-        x: where that column begins.
+        x: where the column of the node that saves begins.
+        y: where the node that compares begins.
         prefix: of the files' names.
         action: of Paste Faces.
     """
@@ -306,7 +307,7 @@ def paste_and_save(x: int, prefix: str, action: str = "anonymized") -> dict:
             **{"widgets": {"action": action, "verify": AUTO}},
         },
         "save": save_image([x, 80], ("paste", 0), ("paste", 2), prefix) | {"height": LAST},
-        "compare": compare([x, "save"], ("photo", 0), ("paste", 0), height=300),
+        "compare": compare([x - 680, y], ("photo", 0), ("paste", 0), width=270),
     }
 
 

@@ -52,6 +52,7 @@ may still recognise.
 
 """
 
+_AT_MAP = {"pos": [1700, 580], "width": 360, "height": 250}  # below the node that saves, above the page's map
 _SAME = "Read source and driving face (the same one)"
 
 
@@ -62,9 +63,12 @@ def photo_graph(sampler, text: str, prefix: str, settings: tuple[str, ...]) -> d
     if applies:
         painted["sampler"]["pos"] = [1360, 80]
     read = ("encode_source", "encode_driving", "latent", "source", "driving", *applies)
+    below = 750 if applies else 650
+    about, model_note = notes(text, *settings).values()
     return {
         "nodes": {
-            **notes(text, *settings, x=680, y=750 if applies else 650, width=610, height=220),
+            "about": about | {"pos": [680, below], "width": 270, "height": 330},
+            "model_note": model_note | _AT_MAP,
             "photo": sample([0, 80], "Photo"),
             "model": loader([0, "photo"]),
             "degree": degree([0, "model"]),
@@ -74,14 +78,14 @@ def photo_graph(sampler, text: str, prefix: str, settings: tuple[str, ...]) -> d
             **references(680, ("crop", 0), ("crop", 0), degree=True),
             **applies,
             **painted,
-            **paste_and_save(1700, prefix),
+            **paste_and_save(1700, below, prefix),
         },
         "groups": [
             group("Photo and model", "#3f789e", "photo", "model", "degree", "seed"),
             group("Faces", "#8A8", "detect", "crop"),
             group(_SAME, "#88A", *read, short=True),
             group("Paint and paste back", "#A88", *painted, "paste"),
-            group("Save and compare", "#b58b2a", "save", "compare", short=True),
+            group("Save", "#b58b2a", "save", short=True),
         ],
     }
 
@@ -131,20 +135,21 @@ def swap_graph() -> dict:
     painted = ddpm(1360, "source")
     about, model_note = notes(text).values()
     nodes = {
-        "about": about | {"pos": [680, 930], "width": 295, "height": 250},
-        "model_note": model_note | {"pos": [995, 930], "width": 295, "height": 250},
+        "about": about | {"pos": [680, 860], "width": 270, "height": 330},
+        "model_note": model_note | _AT_MAP,
         "photo": sample([0, 80], "Photo whose faces change", height=220),
         "source_photo": sample([0, "photo"], SOURCE_TITLE, "portrait", height=220),
         "model": loader([0, "source_photo"]),
         "seed": seed([0, "model"]),
         "detect": detect([340, 80], "photo", thorough=True),
-        "crop": crop([680, 710], "photo", "detect"),
+        "crop": crop([680, 640], "photo", "detect"),
         "detect_source": detect([340, "detect"], "source_photo", max_faces=1, thorough=True),
-        "crop_source": crop([1020, 710], "source_photo", "detect_source"),
+        "crop_source": crop([1020, 640], "source_photo", "detect_source"),
         **references(680, ("crop_source", 0), ("crop", 0), degree=False),
         **painted,
-        **paste_and_save(1700, "swapped", "swapped"),
+        **paste_and_save(1700, 860, "swapped", "swapped"),
     }
+    nodes["source_latent"]["pos"] = [1020, 240]  # where others interpolate
     read = ("encode_source", "encode_driving", "latent", "source_latent", "source", "driving")
     groups = [
         group("Pictures and model", "#3f789e", "photo", "source_photo", "model", "seed"),
@@ -152,14 +157,14 @@ def swap_graph() -> dict:
         group("Read source and driving face", "#88A", *read, short=True),
         group("Crops of all faces and of the source", "#8A8", "crop", "crop_source", short=True),
         group("Paint and paste back", "#A88", *painted, "paste"),
-        group("Save and compare", "#b58b2a", "save", "compare", short=True),
+        group("Save", "#b58b2a", "save", short=True),
     ]
     return {"nodes": nodes, "groups": groups}
 
 
 def chosen_graph() -> dict:
     nodes = {
-        **notes(_CHOSEN + LIMITS, x=-350, y=80, width=300, height=330),
+        **notes(_CHOSEN + LIMITS, x=-378, y=80, width=300, height=330),
         "photo": sample([0, 80], "Photo"),
         "model": loader([0, "photo"]),
         "seed": seed([0, "model"]),
@@ -175,7 +180,7 @@ def chosen_graph() -> dict:
         "crop": crop([680, 80], "photo", "select"),
         **paint_and_paste("photo", 680, y="crop"),
         "redact": cover([1360, 80], ("paste", 0), ("select", 1), ("paste", 2), width=360),
-        "save": save_image([1360, "redact"], ("redact", 0), ("redact", 2), "anonymized") | {"height": LAST},
+        "save": save_image([1360, 425], ("redact", 0), ("redact", 2), "anonymized") | {"height": LAST},
         "compare": compare([1020, "paste"], ("photo", 0), ("redact", 0), width=270),
     }
     groups = [
@@ -205,9 +210,9 @@ def verify_graph() -> dict:
             "height": 880,
             "inputs": {"before": ("photo", 0), "after": ("paste", 0), "faces": ("crop", 1), "report": ("paste", 2)},
         },
-        "redact": cover([1740, 80], ("paste", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE, width=320),
+        "redact": cover([1748, 80], ("paste", 0), ("verify", 2), ("verify", 3), title=NOT_PASSED_TITLE, width=320),
         "save": {
-            **save_image([1740, "redact"], ("redact", 0), ("redact", 2), "anonymized"),
+            **save_image([1748, 425], ("redact", 0), ("redact", 2), "anonymized"),
             **{"title": "After", "width": 320, "height": LAST},
         },
         "compare": compare([1020, "paste"], ("photo", 0), ("redact", 0), width=270),
