@@ -3,6 +3,10 @@
 A slice is one arithmetic code: behind a bit that is wrong each part of it is taken for another, up to the end. What is
 left of the code when all blocks of the slice are there, or what is read behind it, tells. The decoder does not tell how
 far it has read, but its pictures do: what it read beyond the end changes them, what it never reached does not.
+
+Where a slice is gone, or stops before its end, the decoder shows what its memory held, in a film an older picture. New
+memory is all zeros. What looks like that is decoded again where another picture was before: if it differs, nobody
+wrote it.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ _MOST_BEFORE, _MOST_BYTES = 300, 32 << 20  # pictures since the last that needs 
 _BEHIND = 64  # bytes
 _CHANGED = 8  # last bytes of a slice that are replaced
 _TRIES_ALONE, _TRIES = 12, 6  # how often they are, until the picture shows it
+_NEVER_WRITTEN = bytes(4)  # of the last plane, where hardly a colour is that low
 
 Unit = tuple[int, bytes]  # how many bytes stand for its length, 0 for a start code; the rest
 
@@ -50,6 +55,8 @@ class CodedEnds:
         self._has_lengths = bool(header) and len(header) > _IN_HVCC and header[:3] not in (b"\0\0\0", b"\0\0\1")
         self._parameters: list[Unit] = []
         self._before: list[bytes] | None = []  # packets of pictures; None where they are too many, or damaged
+        self._other = b""  # a whole picture
+        self._waiting: list[Unit] | None = None  # the first one, where it may have gaps
 
     def refuses(self, packet: av.Packet) -> bool:
         """Whether the picture of a packet is damaged. Packets come in the order of the file."""
@@ -62,7 +69,15 @@ class CodedEnds:
         self._remember([unit for unit in units if _kind(unit) in _PARAMETERS])
         if any(_is_picture(unit) and _kind(unit) in _NEED_NO_OTHER for unit in units):
             self._before = []
-        is_damaged = self._is_damaged([_ended(unit) if _is_picture(unit) else unit for unit in units])
+        units = [_ended(unit) if _is_picture(unit) else unit for unit in units]
+        waiting, self._waiting = self._waiting, None
+        is_damaged = self._is_damaged(units)
+        if is_damaged:  # it need not be told once more
+            self._waiting = None
+        else:
+            self._other = _joined(units)
+        if waiting is not None:
+            is_damaged = self._has_gaps(waiting) or is_damaged
         if self._before is not None:
             self._before.append(data)
             is_much = len(self._before) > _MOST_BEFORE or sum(map(len, self._before)) > _MOST_BYTES
@@ -75,12 +90,28 @@ class CodedEnds:
         shown = self._shown([], units, numbers)
         if shown is None:  # the decoder refuses it, as it tells itself
             return False
-        if self._shown([], units, numbers) != shown:
+        if self._shown([], units, numbers) != shown or self._has_gaps(units, shown):
             return True
         long = [place for place, unit in enumerate(units) if _is_picture(unit) and len(unit[1]) >= _LEAST]
         return any(self._leaves(units, place, shown, numbers) for place in long[:: -(-len(long) // _MOST_SLICES) or 1])
 
-    def _leaves(self, units: list[Unit], place: int, alone: bytes, numbers: random.Random) -> bool:
+    def _has_gaps(self, units: list[Unit], alone: list[bytes] | None = None) -> bool:
+        """Whether a part of the picture is never written. The first of a track waits for another one.
+
+        Args:
+            units: of the picture.
+            alone: the picture, decoded without others, where that was done.
+        """
+        numbers = random.Random(len(units))
+        alone = alone or self._shown([], units, numbers)
+        if alone is None or _NEVER_WRITTEN not in alone[-1]:
+            return False
+        if not self._other:
+            self._waiting = units
+            return False
+        return self._shown([], units, numbers, self._other) != alone
+
+    def _leaves(self, units: list[Unit], place: int, alone: list[bytes], numbers: random.Random) -> bool:
         """Whether the last bytes of a slice are never read: whatever stands there, the picture stays.
 
         Args:
@@ -102,13 +133,16 @@ class CodedEnds:
                     return False
         return True
 
-    def _shown(self, before: list[bytes], units: list[Unit], numbers: random.Random) -> bytes | None:
-        """The samples of the picture that a new decoder shows of units, with noise behind the end of each slice.
+    def _shown(
+        self, before: list[bytes], units: list[Unit], numbers: random.Random, in_memory: bytes = b""
+    ) -> list[bytes] | None:
+        """The planes of the picture that a new decoder shows of units, with noise behind the end of each slice.
 
         Args:
             before: packets that it gets first.
             units: of the picture.
             numbers: of which the noise is made.
+            in_memory: a packet whose picture is decoded before all that, into the memory that is then used again.
         """
         noisy = ((size, unit + _noise(_room(size, unit), numbers)) for size, unit in units)
         first, *others = [*before, _joined(noisy)]
@@ -119,6 +153,10 @@ class CodedEnds:
         context.options = {"apply_cropping": "0", "flags": "output_corrupt"}
         shown = None
         with av.logging.Capture():  # what it says of pictures that are missing concerns nobody
+            for data in (_joined(self._parameters) + in_memory, None) if in_memory else ():
+                with contextlib.suppress(av.error.FFmpegError):
+                    context.decode(None if data is None else av.Packet(data))
+            context.flush_buffers()
             for number, data in enumerate((_joined(self._parameters) + first, *others, None)):
                 packet = None if data is None else av.Packet(data)
                 if packet is not None:
@@ -184,11 +222,11 @@ def _noise(count: int, numbers: random.Random) -> bytes:
     return bytes(numbers.randrange(4, 256) for _ in range(count))
 
 
-def _samples(frame: av.VideoFrame) -> bytes:
+def _samples(frame: av.VideoFrame) -> list[bytes]:
     deep = 2 if any(component.bits > 8 for component in frame.format.components) else 1
-    return b"".join(
+    return [
         np.frombuffer(bytes(plane), np.uint8)
         .reshape(-1, plane.line_size)[: plane.height, : plane.width * deep]
         .tobytes()
         for plane in frame.planes
-    )
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -93,11 +94,7 @@ class PictureDecoder:
 
     def decode(self, packet: av.Packet) -> list[av.VideoFrame]:
         """The pictures that come out when a packet goes in; an empty packet ends the track."""
-        level = av.logging.get_level()
-        if level is None:
-            # what a decoder replaces in a broken picture it tells nobody but its log
-            av.logging.set_level(av.logging.ERROR)
-        with av.logging.Capture() as messages:
+        with _log() as messages:
             failed = False
             try:
                 if self._context is None:
@@ -106,9 +103,6 @@ class PictureDecoder:
                     frames = self._context.decode(None if is_end(packet) else packet)
             except av.error.FFmpegError as error:
                 frames, failed = [], not isinstance(error, EOFError)
-            finally:
-                if level is None:
-                    av.logging.set_level(None)
         if self._witness is not None:
             failed = self._witness.refuses(packet) or failed
         if self._times:
@@ -124,6 +118,25 @@ class PictureDecoder:
             if losses.first_damaged_s is None and packet.pts is not None:
                 losses.first_damaged_s = float(packet.pts * packet.time_base)
         return frames
+
+
+@contextlib.contextmanager
+def _log() -> Iterator[list[tuple[int, str, str]]]:
+    """Level, codec and text of what decoders say in a block, whatever others have silenced.
+
+    What a decoder replaces in a broken picture it tells nobody but its log. PyAV leaves out what was said last, though
+    of another video.
+    """
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    if level is None or level < av.logging.ERROR:
+        av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as messages:
+            yield messages
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
 
 
 class _Witness:

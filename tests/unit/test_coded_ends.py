@@ -82,8 +82,9 @@ def test_a_flipped_bit_is_told_of_its_picture(tmp_path, kind):
             continue
         if any(np.abs(one.astype(int) - other).mean() > 0.5 for one, other in zip(pictures, whole, strict=False)):
             places = told(header, damaged)
-            assert set(places) <= {at}, "what builds on a damaged picture is whole itself"
-            seen, found = seen + 1, found + (places == [at])
+            # the first picture may wait for another one
+            assert places in ([], [at], [max(at, 1)]), "what builds on a damaged picture is whole itself"
+            seen, found = seen + 1, found + bool(places)
     assert seen >= 12 and found >= seen - 1
 
 
@@ -99,6 +100,86 @@ def test_every_slice_of_a_picture_is_looked_at(tmp_path):
         damaged = [*units[:place], (size, bytes(changed)), *units[place + 1 :]]
         packet = b"".join(len(unit).to_bytes(size, "big") + unit for size, unit in damaged)
         assert told(header, [packet]) == [0]
+
+
+def without(packet: bytes, header: bytes | None, number: int) -> bytes:
+    """The packet without one of its slices."""
+    units = list(coded_ends.CodedEnds(header)._units(packet))
+    del units[[place for place, unit in enumerate(units) if coded_ends._is_picture(unit)][number]]
+    return coded_ends._joined(units)
+
+
+GONE = {
+    "slices": KINDS["slices"],
+    "two, that refer to later ones": {"parameters": "slices=2:ctu=32:bframes=3", "size": (160, 192)},
+    "each by itself": {"parameters": "slices=3:ctu=16:keyint=1", "size": (160, 144)},
+    "10 bits": {"parameters": "slices=4:ctu=16", "size": (160, 192), "pixels": "yuv420p10le"},
+    "gray": {"parameters": "slices=4:ctu=16", "size": (160, 192), "pixels": "gray"},
+    "red, green and blue": {"parameters": "slices=4:ctu=16", "size": (160, 192), "pixels": "gbrp"},
+}
+
+
+@pytest.mark.parametrize("kind", GONE.values(), ids=GONE)
+def test_a_slice_that_is_gone_is_told_of_its_picture(tmp_path, kind):
+    """The decoder shows an older picture's rows in its place. Without the first slice there is no picture at all."""
+    header, packets = packets_of(hevc(tmp_path / "a.mkv", **kind))
+    slices = sum(map(coded_ends._is_picture, coded_ends.CodedEnds(header)._units(packets[0])))
+    assert slices > 1 and told(header, packets) == []
+    for at in (0, 1, 2, FRAMES - 1):
+        for number in range(1, slices):
+            damaged = [*packets[:at], without(packets[at], header, number), *packets[at + 1 :]]
+            assert told(header, damaged) == [max(at, 1)], "the first picture waits for another one"
+    rest = [without(packet, header, 1) for packet in packets[2:]]
+    assert told(header, [*packets[:2], *rest]) == [*range(2, FRAMES)]
+
+
+@pytest.fixture
+def log_level():
+    """Of PyAV: what is set in a test is set back."""
+    level = av.logging.get_level()
+    yield av.logging.set_level
+    av.logging.set_level(level)
+
+
+@pytest.mark.parametrize("level", [None, av.logging.PANIC, av.logging.WARNING])
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_a_slice_that_is_gone_is_told_of_its_file(tmp_path, log_level, number, level):
+    """The decoder itself tells the first one, in its log, which another node may have set to silence."""
+    source = hevc(tmp_path / "a.mkv", **KINDS["slices"])
+    header, _ = packets_of(source)
+    with av.open(source) as whole, av.open(str(tmp_path / "b.mkv"), "w") as output:
+        stream = output.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.size:
+                data = bytes(packet) if packet.pts != 200 else without(bytes(packet), header, number)
+                changed = av.Packet(data)
+                changed.stream, changed.time_base = stream, packet.time_base
+                changed.pts, changed.dts, changed.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
+                output.mux(changed)
+    log_level(level)
+    written = files.rewrite(str(tmp_path / "b.mkv"), tmp_path / "c.mp4", lambda frames, first: frames)
+    assert "the first at 0.20 s" in " ".join(written.problems) and av.logging.get_level() == level
+    again = files.rewrite(str(tmp_path / "b.mkv"), tmp_path / "d.mp4", lambda frames, first: frames)
+    assert again.problems == written.problems, "though the decoder says what it said last"
+    assert files.rewrite(source, tmp_path / "e.mp4", lambda frames, first: frames).problems == ()
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "gray"])
+def test_pictures_of_zeros_are_no_damage(tmp_path, pixels):
+    """As a screen that is black in gray, or what a grabber without a signal writes."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as output:
+        options = {"x265-params": "log-level=none:slices=2:ctu=16:cu-lossless=1", "crf": "0"}
+        video = output.add_stream("libx265", rate=25, options=options)
+        video.width, video.height, video.pix_fmt = 64, 64, pixels
+        for number in range(FRAMES):
+            shape = (64, 64) if pixels == "gray" else (96, 64)
+            samples = np.full(shape, 90 if number in (5, 6) else 0, np.uint8)
+            output.mux(video.encode(av.VideoFrame.from_ndarray(samples, format=pixels)))
+        output.mux(video.encode(None))
+    header, packets = packets_of(path)
+    assert not shown(header, packets)[0].any()
+    assert told(header, packets) == []
 
 
 def test_what_may_stand_behind_a_slice_is_no_damage(tmp_path):
