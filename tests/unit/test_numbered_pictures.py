@@ -53,6 +53,16 @@ def test_pictures_that_are_gone_are_told_where_the_group_ends(tmp_path, codec, o
     assert told([*packets[:2], *packets[5:]]) == [second - 3]
 
 
+@pytest.mark.parametrize("options", [*OPTIONS.values(), {"g": "60", "bf": "2"}], ids=[*OPTIONS, "long, to later ones"])
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_track_may_be_cut_off_anywhere(tmp_path, codec, options):
+    """What is missing then is stored behind a picture that is shown later. What is gone before that is told."""
+    packets = packets_of(make_clip(tmp_path / "a.ts", 40, codec=codec, sound=(), options=options))
+    for end in range(2, len(packets)):
+        assert told(packets[:end]) == [], end
+    assert told([*packets[:3], *packets[4:9]]), "a picture in the middle"
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_start_of_a_group_that_is_gone_is_told(tmp_path, codec):
     packets = packets_of(
