@@ -26,6 +26,7 @@ _LISTS_OF_FILES = {"concat", "hls", "dash", "imf", "sdp", "webm_dash_manifest", 
 _FINEST_TICK = Fraction(1, 1_000_000)  # of a file that is written; finer ones overflow in MP4 and in x264
 # Of pictures, which are covers where they stand beside a video.
 _PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000", "jpegls", "targa"}
+TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats, which also begin anywhere
 _KINDS = {"audio": "sound track", "subtitle": "subtitle track", "data": "data track", "attachment": "attachment"}
 
 
@@ -151,6 +152,39 @@ def packets(
         yield from container.demux(*streams)
         if late is not None:
             late()
+
+
+def go_to(container: av.container.InputContainer, stream: av.VideoStream, place: int) -> None:
+    """Read on from a picture that needs no other, at a time or before it, or from the start of the file.
+
+    FFmpeg finds one where the file has an index. In broadcast formats it goes to any packet, and of what is shown until
+    the next such picture none could be decoded.
+
+    Args:
+        container: the source.
+        stream: of video_stream.
+        place: the time, in ticks of the stream.
+    """
+    container.seek(place, stream=stream)
+    if not container.format.flags & TIMES_START_ANYWHERE:
+        return
+    begin = place
+    step = second = round(1 / tick(stream))
+    # the first picture is decoded some time before it is shown
+    while begin > (stream.start_time or 0) - second and not _can_show(container, stream, place):
+        begin, step = begin - step, 2 * step
+        container.seek(begin, stream=stream)
+    container.seek(begin, stream=stream)
+
+
+def _can_show(container: av.container.InputContainer, stream: av.VideoStream, place: int) -> bool:
+    """Whether what is read next has a picture that needs no other, shown at a time or before it."""
+    for packet in packets(container, stream):
+        if packet.is_keyframe and packet.pts is not None:
+            return packet.pts <= place
+        if is_end(packet) or (packet.dts is not None and packet.dts > place):
+            return False
+    return False
 
 
 def is_end(packet: av.Packet) -> bool:

@@ -16,7 +16,7 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 
 from .coded_ends import CodedEnds
-from .containers import Source, is_end, opened, packets, tick, video_stream
+from .containers import TIMES_START_ANYWHERE, Source, go_to, is_end, opened, packets, tick, video_stream
 from .numbered_pictures import CODECS, NumberedPictures
 from .shown import Shown
 from .structure import read_structure
@@ -27,7 +27,6 @@ WHOLE: Window = (0.0, 0.0)
 # Where every packet is one frame, frames can be counted without decoding them.
 _INDEXED_FORMATS = {"mov", "matroska"}
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
-TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats, which also begin anywhere
 _LISTS_ALL = {"mov"}  # a list of all frames stands in the file, also of those that are missing
 _MOST_BEHIND = 64  # packets that a decoder holds back, and more
 # FFmpeg's own decoders of these leave the alpha channel out, and so show what it hides; and they make a picture of
@@ -262,7 +261,7 @@ def media(
     decoder = PictureDecoder(video, losses, in_the_middle)
     start_s, end_s = start * tick(video), None if end is None else end * tick(video)
     if start:
-        container.seek(start, stream=video)
+        go_to(container, video, start)
     open_streams = {video, *audio}
     late = None if losses is None else losses.note_late
     for packet in packets(container, video, *audio, late=late):
@@ -297,12 +296,18 @@ def frames(
 def first_frame(source: Source, window: Window) -> av.VideoFrame:
     """Raises ValueError where there is none."""
     with opened(source) as container:
-        frame = next(frames(container, video_stream(container), window), None)
-    if frame is None:
+        stream = video_stream(container)
+        frame = next(frames(container, stream, window), None)
+        if frame is not None:
+            return frame
         if window == WHOLE:
             raise ValueError("The video has no frame that can be read: choose another file.")
-        raise ValueError("The video has no frame in this window: choose an earlier start or another file.")
-    return frame
+        begin = (stream.start_time or 0) * tick(stream)  # of a broadcast it is when that was sent
+        end = begin + Fraction(container.duration or 0, av.time_base)
+        raise ValueError(
+            f"The video has no frame in this window: its times go from {float(begin):.2f} to {float(end):.2f} s. "
+            "Choose another start or another file."
+        )
 
 
 def frame_count(source: Source, window: Window, decode: bool = False) -> int:

@@ -1,0 +1,62 @@
+"""A window of a video has all frames that are shown in it, in files without an index, too."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from clips import make_clip, read_clip
+
+from face_anonymizer.modules.video import files, reading
+
+FRAMES, RATE = 80, Fraction(25)
+CODECS = {
+    "mpeg2video": ["a.ts", "a.mpg", "a.vob", "a.mkv"],
+    "mpeg1video": ["a.mpg"],
+    "libx264": ["a.ts", "a.m2ts", "a.mp4", "a.mkv"],
+    "libx265": ["a.ts", "a.mkv"],
+    "mpeg4": ["a.ts", "a.avi"],
+}
+
+
+def same(frames, first):
+    return frames
+
+
+def shown(path, window=reading.WHOLE) -> tuple[Fraction, list[tuple[int, np.ndarray]]]:
+    """Seconds a tick, and ticks and picture of each frame, in turn."""
+    with reading.opened(str(path)) as container:
+        stream = reading.video_stream(container)
+        return stream.time_base, [(one.pts, one.to_ndarray()) for one in reading.frames(container, stream, window)]
+
+
+@pytest.mark.parametrize("group", [12, 600], ids=["groups", "one group"])
+@pytest.mark.parametrize(("codec", "name"), [(codec, name) for codec, names in CODECS.items() for name in names])
+def test_a_window_has_all_its_frames(tmp_path, codec, name, group):
+    """A broadcast is read from the group before; the frames up to the next one were left out without a word."""
+    options = {"g": str(group), "bf": "0" if name == "a.avi" else "2", "sc_threshold": "1000000000"}
+    if codec == "libx265":
+        options = {"x265-params": f"log-level=none:keyint={group}:min-keyint={min(group, 12)}"}
+    source = make_clip(tmp_path / name, FRAMES, rate=RATE, codec=codec, sound=("mp2",), options=options)
+    tick, whole = shown(source)
+    assert len(whole) == FRAMES
+    for start_s, duration_s in ((0.9, 0.4), (2.0, 0.8), (2.61, 0.0)):
+        start, end = int(start_s / tick), int((start_s + (duration_s or 100)) / tick)  # as ComfyUI rounds them
+        expected = [(time, frame) for time, frame in whole if start <= time < end]
+        _, found = shown(source, (start_s, duration_s))
+        assert [time for time, _ in found] == [time for time, _ in expected] and len(expected) > 8
+        assert all((one == other).all() for (_, one), (_, other) in zip(found, expected, strict=True))
+    written = files.rewrite(source, tmp_path / "b.mkv", same, window=(2.0, 0.8))
+    assert written.frames == 20 and written.problems == () and len(read_clip(tmp_path / "b.mkv").times) == 20
+
+
+def test_a_window_beside_the_video_is_refused_with_its_times(tmp_path):
+    """A broadcast's first frame is not at zero, but at when it was sent."""
+    times = [900_000 + number for number in range(30)]
+    source = make_clip(tmp_path / "a.ts", 30, times=times, time_base=1 / RATE, rate=RATE, sound=())
+    times_s = r"no frame in this window: its times go from 360\d\d\.\d\d to 360\d\d\.\d\d s\. Choose another start or"
+    for window in ((2.0, 1.0), (50_000.0, 0.0)):
+        with pytest.raises(ValueError, match=times_s):
+            files.rewrite(source, tmp_path / "b.mp4", same, window=window)
+    tick, frames = shown(source)
+    begin = float(frames[0][0] * tick)
+    assert files.rewrite(source, tmp_path / "b.mp4", same, window=(begin + 0.42, 0.4)).frames == 10
