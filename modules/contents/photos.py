@@ -1,0 +1,221 @@
+"""JPEG, PNG, WEBP (RIFF) and GIF, part by part: what is neither the picture nor needed to show it."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+
+from .parts import BEHIND, COPY, KNOWN, Found, Part, is_blank, name_of
+from .tiff import walk_tiff
+
+_END = "behind its end"
+
+
+def walk_photo(data: bytes) -> Iterator[Found] | None:
+    """What a photo's file holds beside its picture; None for a format that is not known here."""
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg(data)
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _png(data)
+    if data.startswith(b"RIFF"):
+        return walk_riff(data)
+    if data.startswith(b"GIF8"):
+        return _gif(data)
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return walk_tiff(data, "in its tags", is_file=True)
+    return None
+
+
+# JPEG: marks of two bytes, most with a length and content. ITU-T T.81, annex B; JFIF 1.02; XMP part 3.
+
+_MARK = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # none that stands in coded pixels
+_TABLES = {*range(0xC0, 0xD0), *range(0xDA, 0xE0)}
+_SOI, _EOI, _SOS, _APP0, _APP1, _APP2, _APP13 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xED
+_XMP, _MORE_XMP, _ICC = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0", b"ICC_PROFILE\0"
+_PHOTOSHOP = b"Photoshop 3.0\0"
+
+
+def _jpeg(data: bytes) -> Iterator[Found]:
+    place, is_coded = 2, False  # coded pixels stand before the next mark
+    joined: dict[str, bytearray] = {}  # what is too long for one segment
+    while mark := _MARK.search(data, place):
+        code, start = data[mark.start() + 1], mark.end()
+        if not is_coded:
+            yield Part("between its parts", data[place : mark.start()])
+        if code in (_SOI, _EOI):
+            place = start if code == _EOI else mark.start()
+            yield Part(_END, data[place:], BEHIND)
+            break
+        size = int.from_bytes(data[start : start + 2], "big") if code > 0xBF else 0
+        content, place = data[start + 2 : start + max(size, 2)], start + size
+        is_coded = code == _SOS
+        if code == 0x01 or code in _TABLES:
+            continue
+        if code == _APP0 and content[:5] in (b"JFIF\0", b"JFXX\0"):
+            yield from _jfif(content)
+        elif code == _APP1 and content.startswith(_MORE_XMP):
+            joined.setdefault("in XMP", bytearray()).extend(content[len(_MORE_XMP) + 40 :])
+        elif code == _APP2 and content.startswith(_ICC):
+            joined.setdefault("in its profile", bytearray()).extend(content[len(_ICC) + 2 :])
+        elif code == _APP13 and content.startswith(_PHOTOSHOP):
+            joined.setdefault("in part APP13", bytearray()).extend(content[len(_PHOTOSHOP) :])
+        else:
+            name = f"APP{code - _APP0}" if 0xE0 <= code <= 0xEF else "COM" if code == 0xFE else f"{code:02X}"
+            yield Part(f"in part {name}", content.removeprefix(_XMP))
+    for where, content in joined.items():
+        yield Part(where, bytes(content))
+
+
+def _jfif(content: bytes) -> Iterator[Found]:
+    """A small copy of RGB behind the header; in an extension as a JPEG, with a table of colours, or of RGB."""
+    if content.startswith(b"JFXX") and content[5:6] == b"\x10":
+        yield Part("in part APP0", content[6:])
+        return
+    head = 12 if content.startswith(b"JFIF") else 6
+    size, pixels = content[head : head + 2], content[head + 2 :]
+    if len(size) == 2 and size[0] * size[1] and not is_blank(pixels[: 3 * size[0] * size[1]]):
+        yield COPY
+    else:
+        yield Part("in part APP0", pixels)
+
+
+# PNG: parts of a length, a name, content and a check sum.
+
+_PNG_PICTURE = (b"IDAT", b"fdAT")
+_PNG_SHORT = {  # with the most bytes that they have
+    **{
+        b"IHDR": 13,
+        b"PLTE": 768,
+        b"IEND": 0,
+        b"tRNS": 256,
+        b"cHRM": 32,
+        b"gAMA": 4,
+        b"sBIT": 4,
+        b"sRGB": 1,
+        b"bKGD": 6,
+    },
+    **{b"hIST": 512, b"pHYs": 9, b"tIME": 7, b"cICP": 4, b"mDCV": 24, b"cLLI": 8, b"acTL": 8, b"fcTL": 26},
+}
+_LARGEST = 16 << 20  # bytes of a packed text that are unpacked
+
+
+def _png(data: bytes) -> Iterator[Found]:
+    place, coded = 8, []
+    while place + 8 <= len(data):
+        size, name = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        content = data[place + 8 : place + 8 + size]
+        place += 12 + size
+        if name == b"IDAT":
+            coded.append(content)
+        elif name not in _PNG_PICTURE and not 0 <= len(content) <= _PNG_SHORT.get(name, -1):
+            where = f"in part {name_of(name)}"
+            if name == b"iCCP":
+                where, content = "in its profile", _unpacked(content.partition(b"\0")[2][1:])
+            elif name in (b"zTXt", b"iTXt", b"tEXt"):
+                content = _text(name, content)
+            yield Part(where, content)
+        if name == b"IEND":
+            break
+    yield Part(_END, data[place:], BEHIND)
+    yield from _behind_pixels(coded)
+
+
+def _text(name: bytes, content: bytes) -> bytes:
+    _, _, rest = content.partition(b"\0")
+    if name == b"tEXt":
+        return rest
+    if name == b"zTXt":
+        return _unpacked(rest[1:])
+    text = rest[2:].split(b"\0", 2)[-1]
+    return _unpacked(text) if rest[:1] == b"\1" else text
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """What was packed, or the bytes as they are where they were not; and what stands behind."""
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(packed, _LARGEST)
+    except zlib.error:
+        return packed
+    return content + unpacker.unused_data
+
+
+def _behind_pixels(coded: list[bytes]) -> Iterator[Part]:
+    unpacker = zlib.decompressobj()
+    try:
+        for number, piece in enumerate(coded):
+            rest = piece
+            while rest and not unpacker.eof:
+                unpacker.decompress(rest, _LARGEST)
+                rest = unpacker.unconsumed_tail
+            if unpacker.eof:
+                yield Part("behind its pixels", unpacker.unused_data + b"".join(coded[number + 1 :]), BEHIND)
+                return
+    except zlib.error:  # a damaged picture
+        return
+
+
+# RIFF: parts of a name, a length and content, filled to an even length. WEBP and AVI.
+
+_RIFF_PICTURE = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"avih", b"strh", b"idx1", b"indx", b"vprp", b"dmlh")
+_RIFF_INSIDE = {b"ANMF": 16, b"LIST": 4, b"RIFF": 4}  # bytes before the parts inside
+_STREAM = re.compile(rb"\d\d[a-z]{2}|ix\d\d")  # of pictures and sound in AVI
+
+
+def walk_riff(data) -> Iterator[Found]:
+    """What a WEBP or AVI holds.
+
+    Args:
+        data: of the whole file, to be sliced.
+    """
+    end = 0
+    while data[end : end + 4] == b"RIFF":  # a long AVI is made of several
+        size = int.from_bytes(data[end + 4 : end + 8], "little")
+        yield from _riff(data, end + 12, min(end + 8 + size, len(data)))
+        end += 8 + size + size % 2
+    yield Part(_END, data[end:], BEHIND)
+
+
+def _riff(data, place: int, end: int) -> Iterator[Found]:
+    while place + 8 <= end:
+        name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
+        start, stop = place + 8, min(place + 8 + size, end)
+        if name in _RIFF_INSIDE:
+            yield from _riff(data, start + _RIFF_INSIDE[name], stop)
+        elif name == b"ICCP":
+            yield Part("in its profile", data[start:stop])
+        elif name not in _RIFF_PICTURE and not _STREAM.fullmatch(name):
+            yield Part(f"in part {name_of(name)}", data[start:stop], *([KNOWN] if name == b"strf" else []))
+        place = stop + size % 2
+
+
+# GIF: a header, blocks and pictures, whose contents are pieces of a length each. GIF 89a.
+
+
+def _gif(data: bytes) -> Iterator[Found]:
+    if len(data) < 13:
+        return
+    place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    while place < len(data) and data[place] in (0x21, 0x2C):
+        if data[place] == 0x2C:
+            flags = data[place + 9] if place + 9 < len(data) else 0
+            _, place = _pieces(data, place + 11 + (3 << (flags & 7) + 1 if flags & 0x80 else 0))
+            continue
+        kind = data[place + 1 : place + 2]
+        if kind == b"\xff" and data[place + 3 : place + 14] == b"XMP DataXMP":  # its text is no pieces
+            start = place + 14
+            _, place = _pieces(data, start)
+            yield Part("in XMP", data[start : max(place - 258, start)])
+            continue
+        content, place = _pieces(data, place + 2)
+        yield Part(f"in part {kind.hex()}", content[11:] if kind == b"\xff" else content)
+    yield Part(_END, data[place + 1 :], BEHIND)
+
+
+def _pieces(data: bytes, place: int) -> tuple[bytes, int]:
+    pieces = []
+    while place < len(data) and (size := data[place]):
+        pieces.append(data[place + 1 : place + 1 + size])
+        place += 1 + size
+    return b"".join(pieces), place + 1
