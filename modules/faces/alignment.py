@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .fingerprint import GROWN, Fingerprint, agreement, touched_cells
+from .fingerprint import GROWN, Fingerprint, agreement, touched_by_disc, touched_cells
 from .fingerprint import SIDE as _FINGERPRINT_SIDE
 from .marks import first_moved
 from .originals import CELLS, remember
@@ -262,25 +262,26 @@ def _check_fingerprint(images: torch.Tensor, faces: Faces, taken: Fingerprint, f
             )
 
 
-def _changed_cells(faces: Faces, number: int) -> tuple[np.ndarray, np.ndarray]:
+def _changed_cells(faces: Faces, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which cells of a fingerprint the faces of a picture touch: with all that a paste or a redaction usually changes,
-    and their boxes alone.
+    their boxes alone, and discs over these.
     """
     side = _FINGERPRINT_SIDE
     index = (np.arange(side) + 0.5) / side
     x, y = index * faces.width, index[:, None] * faces.height
     reach = np.array([faces.width, faces.height]) / (2 * side)
-    changed, boxes = np.zeros((2, side, side), bool)
+    changed, boxes, discs = np.zeros((3, side, side), bool)
 
     for face in (*faces, *faces.kept):
         if face.image_index == number:
             boxes |= touched_cells(face.box, 0.0, faces.height, faces.width)
+            discs |= touched_by_disc(face.box, faces.height, faces.width)
             matrix = _unit_crop(face)
             u, v = (row[0] * (x - 0.5) + row[1] * (y - 0.5) + row[2] for row in matrix)
             margin = np.abs(matrix[:, :2]) @ reach
             in_crop = (u >= -margin[0]) & (u <= 1 + margin[0]) & (v >= -margin[1]) & (v <= 1 + margin[1])
             changed |= touched_cells(face.box, GROWN * face.size, faces.height, faces.width) | in_crop
-    return changed, boxes
+    return changed, boxes, discs
 
 
 def _matrix_of(face: Face, size: int) -> np.ndarray:

@@ -17,7 +17,7 @@ import torch
 
 from .boxes import iou
 from .face_states import CHANGED, COVERED, MIXED, OPEN, UNCLEAR, UNKNOWN, look_up, state_at, state_in, state_of
-from .fingerprint import GROWN, cells_agreement, take_fingerprint, touched_cells
+from .fingerprint import GROWN, cells_agreement, take_fingerprint, touched_by_disc, touched_cells
 from .fingerprint import SIDE as CELLS
 from .insets import Inset, find_insets
 from .notes import NOT_COMPARED, Doubt
@@ -195,12 +195,13 @@ class Comparison:
         boxes = [np.array(trace.box) for trace in self._traces.get(number, ())]
         size = self._report.height, self._report.width
 
-        def changed() -> tuple[np.ndarray, np.ndarray]:
-            grown, inside = np.zeros((2, CELLS, CELLS), bool)
+        def changed() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            grown, inside, discs = np.zeros((3, CELLS, CELLS), bool)
             for box in boxes:
+                discs |= touched_by_disc(box, *size)
                 grown |= touched_cells(box, GROWN * float(np.sqrt(np.prod(box[2:] - box[:2]))), *size)
                 inside |= touched_cells(box, 0.0, *size)
-            return grown, inside
+            return grown, inside, discs
 
         value, least = cells_agreement(take_fingerprint(picture[None]).cells[0], cells, changed)
         return value >= least

@@ -23,6 +23,8 @@ LEAST = 0.90  # correlation outside of the faces
 LEAST_INSIDE = 0.60  # ... and outside of their boxes alone, where their crops leave too little of the picture
 _LEAST_CELLS = 64
 GROWN = 0.45  # face sizes around a box that a paste or a redaction may have changed
+_COVER = 1.2  # of half the longer side of a box: radius of an emoji, a sticker or a gradient that lies over a face
+_LEAST_BESIDE, _LEAST_CELLS_BESIDE = 0.98, 32  # beside those: they may leave the corners of a portrait alone
 _OF_COVER = 0.6  # of the cells that boxes touch: a cover of an ellipse leaves the corners
 _FLAT = 1.5  # levels; what deviates less has nothing to compare
 _TRIMMED, _ROUNDS = 0.15, 4  # the share of cells that may be anything (a caption, a bar), and rounds to find it
@@ -83,8 +85,8 @@ def agreement(
     Args:
         image: float [H, W, C], 0..1.
         cells: uint8 [32, 32], of the other.
-        changed: gives two times bool [32, 32], where the crops of faces lie and, within them, their boxes: what was
-            made of faces may differ there; asked only where the whole pictures do not agree.
+        changed: gives three times bool [32, 32], where the crops of faces lie, their boxes, and discs around them: what
+            was made of faces may differ there; asked only where the whole pictures do not agree.
 
     Returns:
         The correlation, -1..1 (1 where both are flat), and the least that one picture has with itself.
@@ -100,13 +102,15 @@ def cells_agreement(
     whole = correlation(now, then)
     if whole >= LEAST:
         return whole, LEAST
-    crops, boxes = changed()
-    for left_out, least in ((crops, LEAST), (boxes, LEAST_INSIDE)):
-        compared = ~left_out
-        if compared.sum() >= _LEAST_CELLS:
-            value = correlation(now[compared], then[compared])
-            return (value, least) if value >= least else _beside_cover(now, then, crops, boxes) or (value, least)
-    return _beside_cover(now, then, crops, boxes) or (whole, LEAST_INSIDE)
+    crops, boxes, discs = changed()
+    enough = [
+        (~cells, least) for cells, least in ((crops, LEAST), (boxes, LEAST_INSIDE)) if (~cells).sum() >= _LEAST_CELLS
+    ]
+    compared, least = enough[0] if enough else (np.ones_like(crops), LEAST_INSIDE)
+    value = correlation(now[compared], then[compared])
+    if value >= least:
+        return value, least
+    return _beside_cover(now, then, crops, boxes) or _beside_discs(now, then, discs) or (value, least)
 
 
 def _beside_cover(
@@ -129,6 +133,24 @@ def _beside_cover(
         return None
     value = correlation(now[compared], then[compared])
     return (value, LEAST) if value >= LEAST else None
+
+
+def _beside_discs(now: np.ndarray, then: np.ndarray, discs: np.ndarray) -> tuple[float, float] | None:
+    """As cells_agreement, where something of many colours lies over the faces; None where that decides nothing."""
+    compared = ~discs
+    if compared.sum() < _LEAST_CELLS_BESIDE or then[compared].std() < _FLAT:
+        return None
+    value = correlation(now[compared], then[compared])
+    return (value, _LEAST_BESIDE) if value >= _LEAST_BESIDE else None
+
+
+def touched_by_disc(box: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Which cells a cover touches that lies as a disc over a face's box, bool [32, 32]; otherwise as touched_cells."""
+    index = (np.arange(SIDE) + 0.5) / SIDE
+    x0, y0, x1, y1 = box
+    right = np.maximum(np.abs(index * width - (x0 + x1) / 2) - width / (2 * SIDE), 0)
+    down = np.maximum(np.abs(index * height - (y0 + y1) / 2) - height / (2 * SIDE), 0)
+    return np.hypot(right, down[:, None]) <= _COVER * max(x1 - x0, y1 - y0) / 2
 
 
 def touched_cells(box: np.ndarray, grown: float, height: int, width: int) -> np.ndarray:
@@ -176,3 +198,10 @@ def correlation(now: np.ndarray, then: np.ndarray) -> float:
     if max(spread) < _FLAT:
         return 1.0
     return float(np.corrcoef(now[kept], then[kept])[0, 1]) if min(spread) > 0.1 else 0.0
+
+
+def unexplained(now: np.ndarray, known: np.ndarray) -> float:
+    """What others, with the best gain and offset, do not explain of values: levels, root mean square."""
+    now, known = now - now.mean(), known - known.mean()
+    gain = max(0.0, float((known * now).sum() / max((known * known).sum(), 1e-9)))
+    return float(np.sqrt(np.mean((now - gain * known) ** 2)))

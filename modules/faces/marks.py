@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .fingerprint import take_fingerprint
+from .fingerprint import take_fingerprint, unexplained
 from .types import Face, Faces
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ SIDE = 24  # cells along the patch
 _GROWN = 1.3  # the patch's side, of the longer side of a face's box
 _REACH = 14  # cells, a half of a face and a little more: whom the detector sees farther away, the look finds
 _HERE, _HERE_PIXELS = 1, 3.0  # cells, 5 % of a face, or pixels: what moved by less is covered all the same
+_COUNT = SIDE + 2 * _REACH  # cells along all that is kept of a face's surroundings
 _LEAST_PIXELS = 12.0  # of a box: smaller ones hold too little
 _MOST = 200  # faces of a picture that are looked at, the largest: 10 ms each
 # how people turn their heads and come nearer from one shot to the next: degrees, and shares of the size they had
@@ -36,21 +37,29 @@ LEAST = 0.80  # correlation with the patch at another place
 LEAST_TURNED = 0.86  # ... with the patch turned or resized: another's face agrees further where so much is tried
 MARGIN = 0.05  # ... and by so much more than at its own
 AT_PLACE = 0.75  # correlation at its own place, turned and resized or not, from which that face is there
+_COVER = 1.1  # of a patch's half: the radius of what a cover of that face may hide, emojis and stickers too
+_LEAST_SEEN = 24  # cells of a place beside the covers, from which it tells what it shows
+_CLEARLY = 0.5  # of what the face leaves unexplained there: what the picture as it was leaves at most
 _COVERED = 3.0  # deviation in levels, below which a place shows nothing: it was covered
 
 
 class Mark(NamedTuple):
-    """What a picture shows at a face.
+    """What a picture shows at a face, and around it as far as it is looked for.
 
     Args:
-        cells: uint8 [24, 24], mean luma in levels.
-        corner: x and y of its upper left corner in pixels.
-        side: in pixels.
+        around: uint8 [52, 52], mean luma in levels; the middle 24 x 24 are the face's patch.
+        corner: x and y of the patch's upper left corner in pixels.
+        side: of the patch in pixels.
     """
 
-    cells: np.ndarray
+    around: np.ndarray
     corner: tuple[float, float]
     side: float
+
+    @property
+    def cells(self) -> np.ndarray:
+        """The patch, uint8 [24, 24]."""
+        return self.around[_REACH:-_REACH, _REACH:-_REACH]
 
 
 class Moved(NamedTuple):
@@ -100,18 +109,21 @@ def take_mark(image: torch.Tensor, box: np.ndarray) -> Mark | None:
         return None
     side = float(sides.max()) * _GROWN
     corner = (box[:2] + box[2:]) / 2 - side / 2
-    return Mark(_read(image, corner, side, SIDE), (float(corner[0]), float(corner[1])), side)
+    return Mark(_around(image, corner, side), (float(corner[0]), float(corner[1])), side)
 
 
 def find_moved(image: torch.Tensor, mark: Mark, others: Sequence[Mark] = ()) -> Moved | None:
     """Where a face stands now, upright or turned a little, of about its size, if that is plainly beside its place.
+
+    The rim of a cover, with the hair and clothes beside it, may look like the face. So no place counts that shows,
+    beside the faces' covers, what it showed before.
 
     Args:
         image: float [H, W, C], 0..1.
         mark: of the face.
         others: of other faces of that picture: one person's portrait may stand in it several times.
     """
-    around = _around(image, mark)
+    around = _around(image, mark.corner, mark.side).astype(np.float32)
     pitch = mark.side / SIDE
     near = _near(pitch)
     squares = _squares(around)
@@ -122,12 +134,15 @@ def find_moved(image: torch.Tensor, mark: Mark, others: Sequence[Mark] = ()) -> 
     here = float(alike[forgiven].max())
     alike[forgiven] = -1
     alike[_places_of(mark, others)] = -1
+    beside, (patches, weights) = ~_covers_of(mark, others), _turned(mark.cells, None)
+    faces = np.where(weights > 0, patches, np.nan).reshape(len(_SIZES), len(_TURNS), SIDE, SIDE)
     for best, least in ((alike[..., :1, :1], LEAST), (alike, LEAST_TURNED)):
-        row, column, size, turn = np.unravel_index(best.argmax(), best.shape)
-        there = float(best[row, column, size, turn])
-        if there >= max(least, here + MARGIN):
-            pixels = float(np.hypot(row - _REACH, column - _REACH)) * pitch
-            return Moved(pixels, there, here, _TURNS[turn], _SIZES[size])
+        while (there := float(best.max())) >= max(least, here + MARGIN):
+            row, column, size, turn = (int(index) for index in np.unravel_index(best.argmax(), best.shape))
+            if not _is_as_before(around, mark.around, beside, (row, column), faces[size, turn]):
+                pixels = float(np.hypot(row - _REACH, column - _REACH)) * pitch
+                return Moved(pixels, there, here, _TURNS[turn], _SIZES[size])
+            alike[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = -1
     return None
 
 
@@ -160,7 +175,8 @@ def not_at_place(image: torch.Tensor, faces: Faces, number: int) -> dict[int, bo
     """
     found = {}
     for place, mark in _marked(faces, number):
-        squares = _squares(_around(image, mark))[_near(mark.side / SIDE).ravel()]
+        around = _around(image, mark.corner, mark.side).astype(np.float32)
+        squares = _squares(around)[_near(mark.side / SIDE).ravel()]
         if _alike(squares, mark.cells).max() < AT_PLACE:
             middle = squares[len(squares) // 2].reshape(SIDE, SIDE)[SIDE // 3 : -SIDE // 3, SIDE // 3 : -SIDE // 3]
             found[place] = bool(middle.std() < _COVERED)
@@ -174,10 +190,10 @@ def _marked(faces: Faces, number: int) -> list[tuple[int, Mark]]:
     return sorted(marked, key=lambda one: -one[1].side)[:_MOST]
 
 
-def _around(image: torch.Tensor, mark: Mark) -> np.ndarray:
-    """What a picture shows at a face's place and as far around it as it is looked for, float32 [52, 52]."""
-    pitch, count = mark.side / SIDE, SIDE + 2 * _REACH
-    return _read(image, np.array(mark.corner) - _REACH * pitch, count * pitch, count).astype(np.float32)
+def _around(image: torch.Tensor, corner: Sequence[float] | np.ndarray, side: float) -> np.ndarray:
+    """What a picture shows at a patch's place and as far around it as it is looked for, uint8 [52, 52]."""
+    pitch = side / SIDE
+    return _read(image, np.array(corner) - _REACH * pitch, _COUNT * pitch, _COUNT)
 
 
 def _squares(around: np.ndarray) -> np.ndarray:
@@ -203,10 +219,50 @@ def _places_of(mark: Mark, others: Collection[Mark]) -> np.ndarray:
         cells = other.cells.reshape(1, -1).astype(np.float32)
         if float(_alike(cells, mark.cells, 1).max()) < _SAME_FACE:
             continue
-        shift = (np.array(other.corner) - mark.corner + (other.side - mark.side) / 2) * SIDE / mark.side
+        shift = _shift_to(mark, other)
         reach = max(2.0, 0.12 * SIDE)  # cells: two boxes of one face differ so far
         hidden |= (np.abs(index - shift[1]) <= reach)[:, None] & (np.abs(index - shift[0]) <= reach)
     return hidden
+
+
+def _shift_to(mark: Mark, other: Mark) -> np.ndarray:
+    """From the middle of a patch to that of another one: right and down, in cells of the first."""
+    return (np.array(other.corner) - mark.corner + (other.side - mark.side) / 2) * SIDE / mark.side
+
+
+def _covers_of(mark: Mark, others: Collection[Mark]) -> np.ndarray:
+    """The cells of a face's surroundings which a cover of it, or of another face, may hide: bool [52, 52]."""
+    index = np.arange(_COUNT) - (_COUNT - 1) / 2
+    hidden = np.zeros((_COUNT, _COUNT), bool)
+    for other in (mark, *others):
+        right, down = _shift_to(mark, other)
+        hidden |= np.hypot(index - right, index[:, None] - down) <= _COVER * SIDE / 2 * other.side / mark.side
+    return hidden
+
+
+def _is_as_before(
+    now: np.ndarray, then: np.ndarray, beside: np.ndarray, place: tuple[int, int], face: np.ndarray
+) -> bool:
+    """Whether a place where a face seems to be shows what it showed before rather than that face, beside the covers.
+
+    Args:
+        now: float32 [52, 52], what the picture shows.
+        then: uint8 [52, 52], of the mark.
+        beside: bool [52, 52], the cells that no cover hides.
+        place: row and column of the square.
+        face: float32 [24, 24], the patch in its size and turn, no number where nothing is compared.
+    """
+    shown = beside[place[0] : place[0] + SIDE, place[1] : place[1] + SIDE] & np.isfinite(face)
+    if shown.sum() < _LEAST_SEEN:
+        return False
+    rows, columns = shown.nonzero()
+    seen = now[rows + place[0], columns + place[1]]
+    most = _CLEARLY * unexplained(seen, face[rows, columns])
+    near = range(-_HERE, _HERE + 1)
+    before = np.pad(then.astype(np.float32), _HERE, mode="edge")
+    rows, columns = rows + place[0] + _HERE, columns + place[1] + _HERE
+    shifted = (before[rows + down, columns + right] for down in near for right in near)
+    return any(unexplained(seen, one) < most for one in shifted)
 
 
 def _alike(squares: np.ndarray, cells: np.ndarray, count: int | None = None) -> np.ndarray:

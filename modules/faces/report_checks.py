@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .fingerprint import GROWN, SIDE, cells_agreement, touched_cells
+from .fingerprint import GROWN, SIDE, cells_agreement, touched_by_disc, touched_cells
 from .outcomes import Entry, counted
 from .traces import Key
 
@@ -39,12 +39,13 @@ def check_pictures(later: Report, earlier: Report) -> None:
     for entry in (*earlier.entries, *later.entries):
         boxes.setdefault(entry.image, []).append(entry)
 
-    def changed(number: int) -> tuple[np.ndarray, np.ndarray]:
-        grown, inside = np.zeros((2, SIDE, SIDE), bool)
+    def changed(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        grown, inside, discs = np.zeros((3, SIDE, SIDE), bool)
         for entry in boxes.get(number, ()):
+            discs |= touched_by_disc(np.array(entry.box), later.height, later.width)
             for cells, margin in ((grown, GROWN * entry.size), (inside, 0.0)):
                 cells |= touched_cells(np.array(entry.box), margin, later.height, later.width)
-        return grown, inside
+        return grown, inside, discs
 
     for number, now in zip(later.fingerprint.numbers, later.fingerprint.cells, strict=True):
         if number not in then:

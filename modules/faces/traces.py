@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .fingerprint import unexplained
 from .insets import FaceSquare, take_square
 from .originals import Remembered
 from .placing import to_square
@@ -219,15 +220,8 @@ def _shows(image: torch.Tensor, trace: Trace, one: np.ndarray, other: np.ndarray
     now = samples_of(image, trace.box).astype(np.float64)
     if np.sqrt(np.mean((one - other) ** 2)) < LEAST_CHANGE or now.std() < FLAT:
         return False
-    left = _unexplained(now, one)
-    return left < SURE * now.std() and left < share * _unexplained(now, other)
-
-
-def _unexplained(now: np.ndarray, known: np.ndarray) -> float:
-    """What others, with the best gain and offset, do not explain of pixels: levels, root mean square."""
-    now, known = now - now.mean(), known - known.mean()
-    gain = max(0.0, float((known * now).sum() / max((known * known).sum(), 1e-9)))
-    return float(np.sqrt(np.mean((now - gain * known) ** 2)))
+    left = unexplained(now, one)
+    return left < SURE * now.std() and left < share * unexplained(now, other)
 
 
 def samples_of(image: torch.Tensor, box: tuple[float, float, float, float]) -> np.ndarray:

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance
 
 from face_anonymizer.modules.faces.alignment import check_faces, crop_faces
 from face_anonymizer.modules.faces.fingerprint import join_fingerprints, take_fingerprint
@@ -125,6 +125,36 @@ def test_the_packs_own_portrait_is_known_under_its_cover(request, shape):
     check_faces(saved(redact_faces(images, faces, RedactSettings("solid", shape))[0]), faces)
     with pytest.raises(ValueError, match="Picture 1 is not the one"):
         check_faces(images.flip(1), faces)
+
+
+def with_a_smiley(images, box):
+    """A yellow face laid over a face: it reaches out of the box, in several colours."""
+    picture = to_pil(images)
+    draw = ImageDraw.Draw(picture)
+    (x, y), radius = (box[:2] + box[2:]) / 2, 0.62 * (box[2:] - box[:2]).max()
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), (255, 210, 40))
+    for right in (-0.35, 0.35):
+        middle = x + right * radius, y - 0.35 * radius
+        draw.ellipse((*(v - radius / 10 for v in middle), *(v + radius / 10 for v in middle)), (60, 40, 10))
+    draw.arc((x - radius / 2, y - radius * 0.4, x + radius / 2, y + radius * 0.55), 20, 160, (60, 40, 10), 20)
+    return to_tensor(picture)
+
+
+def test_a_portrait_is_known_by_its_corners_beside_a_smiley(scene):
+    images, faces, other = scene
+    left, top, side = 162, 54, 128  # a smiley leaves 68 cells of the corners
+    box = BOX - [left, top, left, top]
+    face = dataclasses.replace(faces.faces[0], box=box, points=POINTS - [left, top])
+
+    def cut(picture, right=0):
+        return picture[:, top : top + side, left + right : left + right + side]
+
+    faces = Faces(1, side, side, (face,), fingerprint=take_fingerprint(cut(images)))
+    for changed in (cut(images), saved(cut(images)), (cut(images) + 0.15).clamp(0, 1)):
+        check_faces(with_a_smiley(changed, box), faces)
+    for wrong in (cut(images).flip(1), cut(images).flip(2), cut(images, 15), cut(other)):
+        with pytest.raises(ValueError, match="Picture 1 is not the one"):
+            check_faces(with_a_smiley(wrong, box), faces)
 
 
 def test_batches_windows_and_clips(scene):

@@ -162,6 +162,37 @@ def test_what_was_made_of_the_faces_or_of_the_whole_picture_is_accepted(pair, fa
     assert marks.not_at_place(covered[MODES.index("solid")], faces, 0) == dict.fromkeys(range(5), True)
 
 
+def in_a_hood(right: int = 0) -> Image.Image:
+    """Somebody's head in profile, pale before a wall, in a dark hood with a white collar: of such a head a black cover
+    leaves a rim that looks much like it, elsewhere.
+    """
+    picture = Image.new("RGB", (400, 400), (160, 160, 160))
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((150 + right, 10, 330 + right, 330), "#080808")
+    draw.rectangle((200 + right, 250, 340 + right, 400), "#080808")
+    draw.polygon([(x + right, y) for x, y in ((200, 175), (310, 205), (300, 245), (205, 225))], "#e6e6e6")
+    draw.ellipse((140 + right, 35, 212 + right, 176), "#c8c8c8")
+    for top in (80, 140):
+        draw.ellipse((145 + right, top, 170 + right, top + 12), "#5a5a5a")
+    return picture
+
+
+@pytest.mark.parametrize("grown", [0.0, 0.08, 0.12, 0.15])
+def test_the_rim_of_a_cover_is_no_face_that_moved(grown):
+    box = np.array([133.0, 33, 216, 178])
+    mark = marks.take_mark(as_tensor(in_a_hood()), box)
+    margin = 1.4 * grown * (box[2:] - box[:2])
+    place = (*(box[:2] - margin), *(box[2:] + margin))
+
+    def covered(picture: Image.Image) -> torch.Tensor:
+        ImageDraw.Draw(picture).ellipse(place, "black")
+        return as_tensor(picture)
+
+    assert marks.find_moved(covered(in_a_hood()), mark) is None
+    # who steps aside and is covered where he stood
+    assert marks.find_moved(covered(in_a_hood(-90)), mark).pixels == pytest.approx(90, abs=6)
+
+
 def test_small_faces_and_those_of_other_pictures_are_left_out(pair, faces):
     assert marks.take_mark(pair[0], np.array([5.0, 5.0, 16.0, 17.0])) is None
     assert marks.take_mark(pair[0], np.array([np.nan, 5.0, 60.0, 70.0])) is None
