@@ -18,6 +18,7 @@ from .insets import FaceSquare, take_square
 from .originals import Remembered
 from .placing import to_square
 
+MEANS = 24  # means along each side of the box
 SAMPLES = 16  # pixels along each side of a face's box
 LEAST_CHANGE = 1.0  # levels, root mean square: a face that was changed by less has no two states to tell apart
 SURE = 0.5  # of the deviation of a picture's pixels: what the original does not explain of them must be less
@@ -37,6 +38,7 @@ class Trace(NamedTuple):
         box: x0 y0 x1 y1 in pixels, as in the report.
         before, after: uint8 [16, 16], luma of pixels in the box.
         original: what the face remembers of the first picture, where it is known.
+        means: uint8 [2, 24, 24], mean luma of the box's parts, before and after.
     """
 
     image: int
@@ -44,6 +46,7 @@ class Trace(NamedTuple):
     before: np.ndarray
     after: np.ndarray
     original: Remembered | None = None
+    means: np.ndarray | None = None
 
     @property
     def key(self) -> Key:
@@ -64,7 +67,14 @@ def take_traces(
     """
     known = originals or {}
     return tuple(
-        Trace(image, box, samples_of(before[image], box), samples_of(after[image], box), known.get((image, box)))
+        Trace(
+            image,
+            box,
+            samples_of(before[image], box),
+            samples_of(after[image], box),
+            known.get((image, box)),
+            np.stack([means_of(one[image], box) for one in (before, after)]),
+        )
         for image, box in keys
     )
 
@@ -138,7 +148,10 @@ def join_traces(earlier: Iterable[Trace], later: Iterable[Trace]) -> tuple[Trace
     for trace in later:
         first = joined.get(trace.key)
         original = trace.original if first is None or first.original is None else first.original
-        joined[trace.key] = trace if first is None else trace._replace(before=first.before, original=original)
+        if first is not None:
+            means = None if first.means is None or trace.means is None else np.stack([first.means[0], trace.means[1]])
+            trace = trace._replace(before=first.before, original=original, means=means)
+        joined[trace.key] = trace
     return tuple(joined.values())
 
 
@@ -235,3 +248,14 @@ def samples_of(image: torch.Tensor, box: tuple[float, float, float, float]) -> n
     levels = np.nan_to_num(pixels[..., :3].float().cpu().numpy()).clip(0, 1)
     luma = levels @ np.array((0.299, 0.587, 0.114)) if levels.shape[2] == 3 else levels[..., 0]
     return np.rint(luma * 255).astype(np.uint8)
+
+
+def means_of(image: torch.Tensor, box: tuple[float, float, float, float]) -> np.ndarray:
+    """The mean luma of 24 x 24 parts of a box of a picture, as far as it lies in it: uint8 [24, 24]."""
+    height, width = image.shape[:2]
+    x0, y0 = (min(max(0, math.floor(edge)), most - 1) for edge, most in zip(box[:2], (width, height), strict=True))
+    x1, y1 = (max(low + 1, math.ceil(edge)) for low, edge in zip((x0, y0), box[2:], strict=True))
+    pixels = torch.nan_to_num(image[y0:y1, x0:x1, :3].float()).clamp(0, 1)
+    luma = pixels @ pixels.new_tensor((0.299, 0.587, 0.114)) if pixels.shape[2] == 3 else pixels[..., 0]
+    means = torch.nn.functional.adaptive_avg_pool2d(luma[None, None], MEANS)[0, 0]
+    return (means * 255).round().byte().cpu().numpy()

@@ -15,7 +15,7 @@ from ..faces.outcomes import box_of
 from ..faces.paste.coverage import LEAST
 from ..faces.paste.look import STILL_FOUND, Find
 from ..faces.paste.masks import FaceShapes
-from ..faces.traces import SAMPLES, Trace, by_image, open_faces, samples_of, shows_cover
+from ..faces.traces import MEANS, SAMPLES, Trace, by_image, means_of, open_faces, samples_of, shows_cover
 from ..faces.types import Face, Faces
 from .pixels import own_originals, sights_of
 from .verdict import FAILED, NOT_MEASURABLE
@@ -25,6 +25,10 @@ _SAYS = "it was covered, says the report"
 _CLEARLY = 16.0  # levels from the cover, beyond what JPEG does to a mosaic
 _NEARER = 0.5  # of the distance from the cover, within which a pixel is what it was before
 _ROUNDS, _TRUSTED = 4, 0.6  # of fitting gain and offset; the share of the pixels that the next round believes
+_TEXTURED = 1.0  # levels of deviation; a cover of less is one colour
+_LEAST_MEANS = 100  # of 576, within the oval
+_DOUBTS = 2.0  # standard errors of the fit that are taken off
+_LEAST_GAIN = 0.2  # of both together: below it the picture shows something else
 
 
 def uncovered(
@@ -59,7 +63,7 @@ def uncovered(
         key = face.image_index, box_of(face)
         if key in open_:
             found[i] = f"{_SAYS}, but the picture shows it as it was"
-        elif (share := open_share(after[face.image_index], face, traces_of.get(key))) > 1 - LEAST:
+        elif (share := _open_share(after[face.image_index], face, traces_of.get(key))) > 1 - LEAST:
             found[i] = f"{_SAYS}, but {percent(share)} of its oval shows it as it was, {1 - LEAST:.0%} is the most"
         elif not shows_cover(after[face.image_index], key, traces_of.get(key)):
             asked.setdefault(face.image_index, set()).add(i)
@@ -91,10 +95,7 @@ def open_share(image: torch.Tensor, face: Face, trace: Trace | None) -> float:
     """
     if trace is None:
         return 0.0
-    x0, y0, x1, y1 = trace.box
-    at = torch.from_numpy((np.arange(SAMPLES) + 0.5) / SAMPLES).float()
-    field = FaceShapes(face).field("oval", (x0 + at * (x1 - x0))[None, :], (y0 + at * (y1 - y0))[:, None])
-    inside = (field > 0).numpy()
+    inside = (_oval_field(face, trace, SAMPLES) > 0).numpy()
     now = samples_of(image, trace.box).astype(np.float64)[inside]
     before, cover = (one.astype(np.float64)[inside] for one in (trace.before, trace.after))
     if not len(now):
@@ -111,6 +112,51 @@ def open_share(image: torch.Tensor, face: Face, trace: Trace | None) -> float:
     # with the pixels around: single ones of a face are like their cover by chance
     from_cover, from_face = (_around(one, inside) for one in (away, np.abs(now - gain * before - offset)))
     return float(((from_cover > _CLEARLY) & (from_face < _NEARER * from_cover)).mean())
+
+
+def _open_share(image: torch.Tensor, face: Face, trace: Trace | None) -> float:
+    """The larger of what lies open beside a cover and of what it lets through."""
+    return max(open_share(image, face, trace), through_share(image, face, trace))
+
+
+def through_share(image: torch.Tensor, face: Face, trace: Trace | None) -> float:
+    """The share of a face that a cover lets through everywhere, as between lines or dots: a lower bound, 0 or more.
+
+    The means of the box's parts are fitted by those of the face and of its cover together, with an offset, and the
+    cover's slopes, as a picture may be moved a little.
+
+    Args:
+        image: float [H, W, C], 0..1.
+        face: that was covered.
+        trace: of the step; None: not known.
+    """
+    if trace is None or trace.means is None:
+        return 0.0
+    inside = (_oval_field(face, trace, MEANS) > 0).numpy()
+    now, before, cover = (one.astype(np.float64) for one in (means_of(image, trace.box), *trace.means))
+    if inside.sum() < _LEAST_MEANS or (cover[inside].std() < _TEXTURED and now[inside].std() < _TEXTURED):
+        return 0.0
+    is_textured = cover[inside].std() >= _TEXTURED
+    known = [np.ones_like(now), *([cover, *np.gradient(cover)] if is_textured else [])]
+    others, own = np.stack([one[inside] for one in known], 1), before[inside]
+    # what the face alone has, and what is left of the picture beside the others
+    alone, left = (one - others @ np.linalg.lstsq(others, one, rcond=None)[0] for one in (own, now[inside]))
+    energy = float(alone @ alone)
+    if energy < inside.sum():  # a level each: the two are alike
+        return 0.0
+    part = float(alone @ left) / energy
+    doubt = np.std(left - part * alone) / np.sqrt(energy)
+    gain = 1.0
+    if is_textured:
+        gain = part + float(np.linalg.lstsq(others, now[inside] - part * own, rcond=None)[0][1])
+    return min(1.0, max(0.0, (part - _DOUBTS * float(doubt)) / gain)) if gain > _LEAST_GAIN else 0.0
+
+
+def _oval_field(face: Face, trace: Trace, count: int) -> torch.Tensor:
+    """The field of a face's oval at so many points along each side of a trace's box."""
+    x0, y0, x1, y1 = trace.box
+    at = torch.from_numpy((np.arange(count) + 0.5) / count).float()
+    return FaceShapes(face).field("oval", (x0 + at * (x1 - x0))[None, :], (y0 + at * (y1 - y0))[:, None])
 
 
 def _around(values: np.ndarray, inside: np.ndarray) -> np.ndarray:

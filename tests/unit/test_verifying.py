@@ -28,7 +28,7 @@ from face_anonymizer.modules.faces.paste.verdicts import Sight
 from face_anonymizer.modules.faces.report import report_faces
 from face_anonymizer.modules.faces.settings import KEEP, PasteSettings, RedactSettings
 from face_anonymizer.modules.faces.types import BOX_ONLY, FIVE_POINTS, IBUG_68, Face, Faces
-from face_anonymizer.modules.recognition.covers import open_share, uncovered
+from face_anonymizer.modules.recognition.covers import open_share, through_share, uncovered
 from face_anonymizer.modules.recognition.pairs import identity_judge, read_pairs
 from face_anonymizer.modules.recognition.pixels import one_colour
 from face_anonymizer.modules.recognition.reader import FaceReader
@@ -590,6 +590,33 @@ def test_a_cover_of_which_more_than_a_tenth_is_open_is_no_cover(mode, graded, ph
         assert open_share(after[0], face, trace) <= truth + 0.002
         said = uncovered(before, after, faces, {0}, traces=report.traces, find=find)
         assert ("of its oval shows it as it was, 10% is the most" in said.get(0, "")) is (truth > 0.1), (share, said)
+
+
+@pytest.mark.parametrize("mode", ["solid", "mosaic", "blur"])
+@pytest.mark.parametrize("pattern", ["every fourth line", "dots"])
+def test_a_cover_that_lets_a_face_through_everywhere_is_no_cover(mode, pattern, photo):
+    before, faces = tensor(photo), FACES
+    covered, _, report = cover_and_look(before, faces, RedactSettings(mode))
+    (face,), (trace,) = faces.faces, report.traces
+    rows, columns = torch.meshgrid(torch.arange(512), torch.arange(512), indexing="ij")
+    shown = rows % 4 == 0 if pattern == "every fourth line" else (rows % 2 == 0) & (columns % 2 == 0)
+    after = torch.where(shown[..., None], before, covered)
+
+    def find(image, alone, rows):
+        return SimpleNamespace(scores=dict.fromkeys(rows, 0.0))
+
+    def saved(images):
+        return tensor(jpeg(Image.fromarray((images[0] * 255).round().byte().numpy())))
+
+    def told(images):
+        return uncovered(before, images, faces, {0}, traces=report.traces, find=find)
+
+    for opened in (after, saved(after)):
+        assert 0.17 <= through_share(opened[0], face, trace) <= 0.3  # a quarter
+        assert "of its oval shows it as it was, 10% is the most" in told(opened)[0]
+    for whole in (covered, saved(covered), covered * 0.8 + 0.1, covered**0.6):
+        assert through_share(whole[0], face, trace) <= 0.01
+        assert not told(whole)
 
 
 def smooth(seed, height, width):
