@@ -137,13 +137,10 @@ class Client:
                 raise OSError(f"{name} became shorter while it was sent.")
             yield tail
 
-        headers = {
-            "Content-Type": f"multipart/form-data; boundary={boundary}",
-            "Content-Length": str(len(head) + size + len(tail)),
-        }
+        length = str(len(head) + size + len(tail))
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Content-Length": length}
         request = urllib.request.Request(self.url + "/upload/image", body(), headers)
-        if kind == "temp":
-            self._uploads.append(name)
+        self._uploads += [name] if kind == "temp" else []
         with self._opener.open(request, timeout=120) as reply:
             answer = json.loads(reply.read())
         stored = f"{answer['subfolder']}/{answer['name']}" if answer.get("subfolder") else answer["name"]
@@ -163,8 +160,7 @@ class Client:
 
         OSError when the connection ends before the file does.
         """
-        query = urllib.parse.urlencode({key: file[key] for key in ("filename", "subfolder", "type")})
-        with self._opener.open(f"{self.url}/view?{query}", timeout=120) as answer, target.open("wb") as written:
+        with self._opener.open(self.url + _view_of(file), timeout=120) as answer, target.open("wb") as written:
             while block := answer.read(_BLOCK_BYTES):
                 written.write(block)
             expected = answer.headers.get("Content-Length")
@@ -277,8 +273,7 @@ class Client:
         found = []
         for node_id, output in history["outputs"].items():
             for image in output.get("images", ()):
-                query = urllib.parse.urlencode({key: image[key] for key in ("filename", "subfolder", "type")})
-                found.append((node_id, Image.open(io.BytesIO(self.request(f"/view?{query}")))))
+                found.append((node_id, Image.open(io.BytesIO(self.request(_view_of(image))))))
         return found
 
     def _follow(
@@ -359,6 +354,10 @@ class Client:
             thread.join(timeout=5)
 
 
+def _view_of(file: Mapping[str, str]) -> str:
+    return f"/view?{urllib.parse.urlencode({key: file[key] for key in ('filename', 'subfolder', 'type')})}"
+
+
 def _report(messages: SimpleQueue, prompt_id: str, on_progress: Callable, seconds: float = 0.2) -> None:
     """Hand on the steps that come within `seconds`."""
     until = time.monotonic() + seconds
@@ -375,8 +374,7 @@ def _report(messages: SimpleQueue, prompt_id: str, on_progress: Callable, second
 def refusal(answer: Mapping) -> PromptFailed:
     """The complaints of POST /prompt, a line each, with the first node to blame."""
     error = answer.get("error") or {}
-    if isinstance(error, str):
-        error = {"message": error}
+    error = {"message": error} if isinstance(error, str) else error
     head = ": ".join(text for text in (error.get("message"), error.get("details")) if text)
     nodes = answer.get("node_errors") or {}
     lines = [head or "Parts of the prompt are invalid."]
