@@ -79,7 +79,7 @@ def parse_arguments(arguments: list[str] | None) -> FolderOptions:
     parser.add_argument("--min-score", type=float, help="of the detector; lower finds more, also no faces")
     parser.add_argument("--thorough", choices=("photos", "all", "none"), help="look in tiles too; photos by default")
     paint = parser.add_argument_group("anonymize")
-    paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI or the pack")
+    paint.add_argument("--model", help="a folder under models/face_anon of ComfyUI or the pack; diffusers takes a path")
     paint.add_argument("--demo", action="store_true", help="the demo model, to see what a run does; not for real use")
     paint.add_argument("--source", type=Path, metavar="PHOTO", help="swap: all get the largest face of this photo")
     paint.add_argument("--degree", type=float, help="0..2; 1.25 anonymizes (default)")

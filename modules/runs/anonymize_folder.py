@@ -169,12 +169,13 @@ def find_model_folder(options: FolderOptions, engine: str = COMFYUI) -> Path | N
         engine: COMFYUI; DIFFUSERS also takes the path of a folder, and needs no ComfyUI.
 
     Raises:
-        PlanRefused: DIFFUSERS does not find it.
+        PlanRefused: DIFFUSERS does not find it, or COMFYUI is given a path.
     """
     name = options.painted_by
     if name is None:
         return None
-    if engine == DIFFUSERS and (Path(name) / checkpoint.UNET / "config.json").is_file():
+    is_path = (Path(name) / checkpoint.UNET / "config.json").is_file()
+    if engine == DIFFUSERS and is_path:
         return Path(name)
     bases = [checkpoint.PACK_MODELS]
     if not options.servers:
@@ -184,6 +185,11 @@ def find_model_folder(options: FolderOptions, engine: str = COMFYUI) -> Path | N
             if engine != DIFFUSERS:
                 raise
     known = checkpoint.find_model_folders(bases)
+    if engine == COMFYUI and name not in known and (is_path or len(Path(name).parts) > 1):
+        raise PlanRefused(
+            f"--model {name} is a path, but ComfyUI loads models by their names: put the folder, or a link to it, into "
+            f"its models/face_anon, and name it --model {Path(name).name}. Or: --engine diffusers, which takes a path."
+        )
     if engine == DIFFUSERS and name not in known:
         raise PlanRefused(
             f'There is no model "{name}", neither as a folder nor in {" or ".join(map(str, bases))}; there is: '

@@ -331,6 +331,20 @@ def test_of_a_server_s_model_the_graph_asks_for_its_own_values():
     assert any(inputs.get("guidance_scale") == -1 and inputs["steps"] == 0 for inputs in by_class.values())
 
 
+def test_a_path_of_a_model_is_for_diffusers_alone(tmp_path):
+    """ComfyUI loads by name; it was asked for the path, and said that there is no such model."""
+    (tmp_path / "mine" / "unet").mkdir(parents=True)
+    (tmp_path / "mine" / "unet" / "config.json").write_text("{}")
+    for path in (str(tmp_path / "mine"), "models/face_anon/nobody"):
+        options = folder_options.FolderOptions(
+            paths=[Path("photos")], output=Path("out"), model=path, servers=["http://h"]
+        )
+        with pytest.raises(anonymize_folder.PlanRefused, match=rf"--model {Path(path).name}\. Or: --engine diffusers"):
+            anonymize_folder.find_model_folder(options)
+    options = folder_options.FolderOptions(paths=[Path("photos")], output=Path("out"), model=str(tmp_path / "mine"))
+    assert anonymize_folder.find_model_folder(options, "diffusers") == tmp_path / "mine"
+
+
 def test_recognisers_look_unless_the_model_is_a_demonstration():
     def options(**more):
         return folder_options.FolderOptions(paths=[Path("photos")], output=Path("out"), **more)
