@@ -13,8 +13,8 @@ it is read.
 Exit status: 0 every face is a stranger's or covered (of a video: each person in some frame, and nobody else in the
 others), 1 one is not, could not be measured or is doubted (two that became one), a file has no result of its own, or
 two, a result holds more than was looked at (a thumbnail, a second picture or video track, colours under what is
-transparent, bytes behind its end or of unknown kind), or no file shows a face; 2 wrong arguments, or no file has a result. A file without a face counts for
-nothing, unless its result has one.
+transparent, bytes behind its end or of unknown kind), or no file shows a face; 2 wrong arguments, or no file has a
+result. A file without a face counts for nothing, unless its result has one.
 """
 
 from __future__ import annotations

@@ -181,7 +181,10 @@ def _files(folder: Path, kind: str, without: Path | None = None) -> dict[str, Pa
         raise ValueError(f"{folder} is no folder.")
     found = {path.relative_to(folder).as_posix(): path for path in _of_kind(folder, kind, without)}
     if not found:
-        raise ValueError(f"There is no {_WHAT[kind]} in {folder}: {', '.join(sorted(_SUFFIXES[kind]))} are read.")
+        raise ValueError(
+            f"There is no {_WHAT[kind]} in {folder} that is read here: name the folder that holds them. Results are "
+            "made by scripts/anonymize.py."
+        )
     return found
 
 

@@ -46,16 +46,19 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
         raise PairsRefused(f"{before} and {after} are a file and a folder: name two files, or two folders.")
     choose_engine(DIFFUSERS)  # raises for packages that are missing
     from ..headless.anonymizer import Anonymizer
-    from ..photos.reading import UnreadablePhoto, read_photo
+    from ..photos.reading import UnreadablePhoto
 
     pairs, missing = _pairs(before, after, say)
     anonymizer, is_good, with_faces = Anonymizer(), not missing, 0
 
     def look(original: Path, result: Path) -> Report:
-        if _is_video(original):
-            return anonymizer.verify_video(original, result)
-        before, after = (read_photo(file.read_bytes()).seen for file in (original, result))
-        return anonymizer.verify(before, after)
+        seen = []
+        for file, what in ((original, "the original"), (result, "its result")):
+            try:
+                seen.append(_read(file))
+            except (OSError, UnreadablePhoto, ValueError) as error:
+                raise ValueError(f"{what}, {file.name}, cannot be looked at. {error}") from error
+        return anonymizer.verify_video(*seen) if _is_video(original) else anonymizer.verify(*seen)
 
     for pair in pairs:
         try:
@@ -74,6 +77,18 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
     for line in missing:
         say(line)
     return is_good and with_faces > 0
+
+
+def _read(file: Path):
+    """What is seen of a photo; of a video its path, when it can be opened."""
+    from ..photos.reading import read_photo
+    from ..video.containers import opened, video_stream
+
+    if not _is_video(file):
+        return read_photo(file.read_bytes()).seen
+    with opened(str(file)) as container:
+        video_stream(container)
+    return file
 
 
 def _beside(result: Path) -> tuple[str, ...]:

@@ -279,6 +279,35 @@ def test_verify_looks_for_pictures_beside_the_one_that_is_shown(sources, tmp_pat
     assert "holds more than was looked at (colours under what is transparent): save it" in capsys.readouterr().out
 
 
+def test_verify_says_which_of_two_files_cannot_be_looked_at(sources, tmp_path, capsys):
+    """It said of A.png that it is animated, where its result was."""
+    photo = tmp_path / "A.png"
+    portrait().save(photo)
+    moving = tmp_path / "A_anonymized.png"
+    portrait().save(moving, save_all=True, append_images=[portrait().rotate(90)])
+    for before, after, said in (
+        (photo, moving, "A.png: its result, A_anonymized.png, cannot be looked at. It is animated, 2 pictures"),
+        (moving, photo, "A_anonymized.png: the original, A_anonymized.png, cannot be looked at. It is animated"),
+    ):
+        assert command.main(["verify", str(before), str(after)]) == 1
+        assert said in capsys.readouterr().out
+    make_clip(tmp_path / "good.mp4")
+    assert command.main(["verify", str(tmp_path / "good.mp4"), str(sources / "cut off.mp4")]) == 1
+    assert "good.mp4: its result, cut off.mp4, cannot be looked at. The file is no video" in capsys.readouterr().out
+
+
+def test_a_folder_without_photos_says_what_to_name(tmp_path, capsys):
+    """It listed 41 suffixes."""
+    photos, results = tmp_path / "photos", tmp_path / "results"
+    for folder in (photos, results):
+        folder.mkdir()
+    portrait().save(photos / "a.png")
+    assert command.main(["verify", str(photos), str(results)]) == 2
+    said = capsys.readouterr().err
+    assert f"There is no picture in {results} that is read here: name the folder that holds them." in said
+    assert "scripts/anonymize.py" in said and ".apng" not in said
+
+
 @pytest.mark.parametrize("task", ["anonymize", "redact"])
 @pytest.mark.parametrize("verify", ["off", "on"])
 def test_both_ways_do_what_the_graph_says(task, verify):
