@@ -123,6 +123,9 @@ def _items(data, meta: Box, used: list[tuple[int, int]]) -> Iterator[Found]:
     copies = {of for kind, of, _ in links if kind == b"thmb"}
     for item, kind in types.items():
         places = stretches.get(item, [])
+        if sum(min(end, len(data)) - start for start, end in places) > len(data):  # some are named many times
+            yield OTHER
+            continue
         used += places
         content = b"".join(data[start:end] for start, end in places)
         if kind in _PICTURES:
@@ -172,6 +175,8 @@ def _stretches(data, box: Box, idat: int) -> dict[int, list[tuple[int, int]]]:
     offset, length, base, index = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
     found: dict[int, list[tuple[int, int]]] = {}
     for _ in range(number(2 if version < 2 else 4)):
+        if place > box.end:
+            return found
         item = number(2 if version < 2 else 4)
         way = number(2) & 15 if version else 0
         number(2)

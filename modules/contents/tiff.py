@@ -36,6 +36,7 @@ class _Block:
     where: str
     used: list[tuple[int, int]] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
+    read_bytes: int = 0
 
     def __post_init__(self) -> None:
         self.order = "<" if self.data[:1] == b"I" else ">"
@@ -92,6 +93,10 @@ def _walk(block: _Block, start: int, is_shown: bool) -> Iterator[Found]:
         for entry in entries:
             content = block.data[entry.start : entry.start + entry.size]
             block.used.append((entry.start, entry.start + len(content)))
+            block.read_bytes += len(content)
+            if block.read_bytes > 2 * len(block.data):  # the same bytes are named many times
+                yield Part(block.where, block.data)
+                return
             if entry.tag in _BELOW:
                 for below in block.numbers(entry)[:_MOST]:
                     yield from _walk(block, below, False)
@@ -105,6 +110,9 @@ def _pixels(block: _Block, known: dict[int, _Entry], is_shown: bool) -> Iterator
         stretches = list(zip(places, lengths, strict=False))
         block.used += [(place, place + length) for place, length in stretches]
         if is_shown or not stretches:
+            continue
+        if sum(min(length, len(block.data)) for _, length in stretches) > len(block.data):  # named many times
+            yield COPY
             continue
         pixels = b"".join(block.data[place : place + length] for place, length in stretches[:_MOST])
         compression = block.numbers(known.get(0x0103))[:1]
