@@ -164,8 +164,17 @@ def go_to(container: av.container.InputContainer, stream: av.VideoStream, place:
         container: the source.
         stream: of video_stream.
         place: the time, in ticks of the stream.
+
+    Raises:
+        ValueError: nothing in the file can be found by its time.
     """
-    container.seek(place, stream=stream)
+    try:
+        container.seek(place, stream=stream)
+    except av.error.FFmpegError:
+        raise ValueError(
+            "The video is a bare stream without times, of which no window can be read: take the whole of it, or put it "
+            "into an .mp4 or .mkv file first."
+        ) from None
     if not container.format.flags & TIMES_START_ANYWHERE:
         return
     begin = place

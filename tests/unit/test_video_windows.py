@@ -49,6 +49,15 @@ def test_a_window_has_all_its_frames(tmp_path, codec, name, group):
     assert written.frames == 20 and written.problems == () and len(read_clip(tmp_path / "b.mkv").times) == 20
 
 
+@pytest.mark.parametrize(("codec", "name"), [("libx264", "a.h264"), ("libx265", "a.hevc")])
+def test_a_window_of_a_bare_stream_is_refused_with_a_next_step(tmp_path, codec, name):
+    """It ended with *Operation not permitted*. The whole of it is read."""
+    source = make_clip(tmp_path / name, 12, rate=RATE, codec=codec, sound=())
+    assert files.rewrite(source, tmp_path / "b.mp4", same).frames == 12
+    with pytest.raises(ValueError, match="without times, of which no window can be read: take the whole of it"):
+        files.rewrite(source, tmp_path / "c.mp4", same, window=(0.2, 0.2))
+
+
 def test_a_window_beside_the_video_is_refused_with_its_times(tmp_path):
     """A broadcast's first frame is not at zero, but at when it was sent."""
     times = [900_000 + number for number in range(30)]
