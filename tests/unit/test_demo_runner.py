@@ -141,7 +141,7 @@ def test_one_worker_a_folder(tmp_path, work, capfd):
     worker = work({"a": TRAIN})
     assert wait_for((tmp_path / "ready").exists)
     assert runner.worker_of(tmp_path) == worker.pid
-    assert runner.start(tmp_path, shipped=False) == 0
+    assert runner.start(tmp_path) == 0
     assert f"runs already, as process {worker.pid}" in capfd.readouterr().out
     assert work({"a": TRAIN}).wait(20) == 1
     assert f"process {worker.pid} works" in runner.status(tmp_path, [])
@@ -162,7 +162,7 @@ def test_status_of_an_empty_folder_and_of_one_with_figures(tmp_path):
     assert "nothing works there, and nothing has" in runner.status(tmp_path / "none", stages)
     assert runner.stop(tmp_path / "none") == 0 and not (tmp_path / "none").exists()
 
-    (tmp_path / "worker.json").write_text('{"shipped": false}')
+    (tmp_path / "worker.json").write_text('{"child": null}')
     kept = tmp_path / "method" / "checkpoints" / "9"
     kept.mkdir(parents=True)
     (tmp_path / "method" / "log.jsonl").write_text(
@@ -177,26 +177,24 @@ def test_status_of_an_empty_folder_and_of_one_with_figures(tmp_path):
 def test_nobody_of_the_evaluation_is_trained_on_and_the_method_sees_others_than_the_encoders(tmp_path):
     from face_anonymizer.modules.evaluation.synthetic_set import TEST_SEED
     from face_anonymizer.tools.demo_model.rendered import SIDE
-    from face_anonymizer.tools.demo_model.stages import CHUNK, METHOD_CHUNKS, WEIGHTS
+    from face_anonymizer.tools.demo_model.stages import CHUNK, METHOD_CHUNKS, PACK
 
-    for shipped in (False, True):
-        rendering = [s.command for s in runner.make_stages(tmp_path, shipped) if s.name.startswith("pictures")]
-        seeds = [int(word.partition("=")[2]) for command in rendering for word in command if word.startswith("--seed=")]
-        assert len(seeds) == len(rendering) and TEST_SEED not in seeds
-    pictures = json.loads((WEIGHTS / "log_encoders.json").read_text())[0]
+    rendering = [s.command for s in runner.make_stages(tmp_path) if s.name.startswith("pictures")]
+    seeds = [int(word.partition("=")[2]) for command in rendering for word in command if word.startswith("--seed=")]
+    assert len(seeds) == len(rendering) and TEST_SEED not in seeds
+    pictures = json.loads((PACK / "docs" / "training" / "demo_encoders.json").read_text())[0]
     assert pictures["stage"] == "pictures" and pictures["count"] // SIDE**2 <= CHUNK * METHOD_CHUNKS.start
 
 
 def test_the_method_goes_on_with_the_encoders_that_its_weights_know(tmp_path):
     from face_anonymizer.modules.model import checkpoint
-    from face_anonymizer.tools.demo_model.stages import SHIPPED, WEIGHTS
+    from face_anonymizer.tools.demo_model.stages import SHIPPED
 
-    for shipped, folder in ((True, SHIPPED), (False, WEIGHTS)):
-        method = runner.make_stages(tmp_path, shipped)[-1].command
-        assert method[method.index("--model") + 1] == str(folder)
-        assert "--vae" not in method and "--image-encoder" not in method
-        for name in (*checkpoint.NETWORKS, checkpoint.VAE, checkpoint.IMAGE_ENCODER):
-            assert checkpoint.weight_files(folder / name), name
+    method = runner.make_stages(tmp_path)[-1].command
+    assert method[method.index("--model") + 1] == str(SHIPPED)
+    assert "--vae" not in method and "--image-encoder" not in method
+    for name in (*checkpoint.NETWORKS, checkpoint.VAE, checkpoint.IMAGE_ENCODER):
+        assert checkpoint.weight_files(SHIPPED / name), name
 
 
 def test_a_signal_of_the_terminal_stops_too(tmp_path, work):

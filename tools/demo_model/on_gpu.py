@@ -1,8 +1,8 @@
 """Train the whole demo model on one GPU, in minutes: pictures are rendered there, and nothing is read from a disk.
 
     python scripts/with_env.py tools/run.py demo_model.on_gpu OUT
-    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --encoders tools/demo_model/weights --graph
-    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --start tools/demo_model/weights --graph --compile
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --encoders models/face_anon/demo --graph
+    python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --start models/face_anon/demo --graph --compile
     python scripts/with_env.py tools/run.py demo_model.on_gpu OUT --device cpu --groups 2 --seconds 5 5 5 5 5 10
 
 The same networks and losses as in the background on a CPU (stages.py), one after the other: the autoencoder, the image

@@ -41,13 +41,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("start", "status", "stop", "work"), help="work: stay in the foreground")
     parser.add_argument("--folder", type=Path, default=Path("~/face_anonymizer_demo"), help="of data and weights")
-    parser.add_argument(
-        "--shipped", action="store_true", help="continue the shipped model, with its autoencoder and image encoder"
-    )
     options = parser.parse_args()
     folder = options.folder.expanduser().resolve()
-    shipped = options.shipped or _read(folder / "worker.json").get("shipped", False)
-    stages = make_stages(folder, shipped)
+    stages = make_stages(folder)
     if options.action == "status":
         print(status(folder, stages))
         return 0
@@ -55,11 +51,11 @@ def main() -> int:
         return stop(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if options.action == "start":
-        return start(folder, shipped)
-    return Worker(folder, stages, shipped).work()
+        return start(folder)
+    return Worker(folder, stages).work()
 
 
-def start(folder: Path, shipped: bool) -> int:
+def start(folder: Path) -> int:
     """Detach a worker, unless one runs."""
     if (running := worker_of(folder)) is not None:
         print(f"It runs already, as process {running}.")
@@ -71,7 +67,6 @@ def start(folder: Path, shipped: bool) -> int:
         "work",
         "--folder",
         str(folder),
-        *(["--shipped"] if shipped else []),
     ]
     with (folder / "worker.log").open("a") as log:
         worker = subprocess.Popen(
@@ -140,9 +135,9 @@ def status(folder: Path, stages: list[Stage]) -> str:
 class Worker:
     """Runs the commands of all stages that are not done, one after the other."""
 
-    def __init__(self, folder: Path, stages: list[Stage], shipped: bool = False, lock: Path = LOCK, poll=POLL_SECONDS):
+    def __init__(self, folder: Path, stages: list[Stage], lock: Path = LOCK, poll=POLL_SECONDS):
         self.folder, self.stages, self.lock, self.poll = folder, stages, lock, poll
-        self.state: dict = {"shipped": shipped}
+        self.state: dict = {}
         self.stopping = False
 
     def work(self) -> int:

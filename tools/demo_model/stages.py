@@ -13,9 +13,7 @@ from pathlib import Path
 from face_anonymizer.modules.files import read_json_lines
 from face_anonymizer.modules.host.location import PACK
 
-SHIPPED = PACK / "models" / "face_anon" / "demo"
-# The model and the regressor that on_gpu.py has trained so far: what the next training goes on from.
-WEIGHTS = Path(__file__).resolve().parent / "weights"
+SHIPPED = PACK / "models" / "face_anon" / "demo"  # what the next training goes on from
 
 SIDE = 6  # people and scenes of a group
 CHUNK = 100  # groups: 3600 pictures
@@ -42,17 +40,17 @@ class Stage:
     report: Callable[[], str]
 
 
-def make_stages(folder: Path, shipped: bool = False) -> list[Stage]:
+def make_stages(folder: Path) -> list[Stage]:
     """All stages, in their order, for a folder.
 
-    shipped: the method continues the shipped model, rather than that of WEIGHTS, each with its own autoencoder and
-    image encoder: what knows the latents of one is, to another one, however much better, no start.
+    The method continues the shipped model, with its autoencoder and image encoder: what knows the latents of one is, to
+    another one, however much better, no start.
     """
     data = folder / "data"
     return [
         validation_stage(data),
         *(chunk_stage(data, number) for number in METHOD_CHUNKS),
-        method_stage(folder, shipped),
+        method_stage(folder),
     ]
 
 
@@ -91,9 +89,9 @@ def _pictures(name: str, output: Path, arguments: list[str], side: int, groups: 
     )
 
 
-def method_stage(folder: Path, shipped: bool) -> Stage:
+def method_stage(folder: Path) -> Stage:
     data, output = folder / "data", folder / "method"
-    start = ["--model", str(SHIPPED if shipped else WEIGHTS)]
+    start = ["--model", str(SHIPPED)]
     lists = [str(chunk(data, number) / "triples.jsonl") for number in METHOD_CHUNKS]
     course = (
         f"--batch 8 --accumulate 2 --draws 4 --steps {METHOD_STEPS} --learning-rate 5e-4 "

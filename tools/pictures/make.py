@@ -3,11 +3,12 @@
 In assets/: synthetic_group.jpg, synthetic_portrait.jpg and the clip synthetic_clip.mp4, which the sample nodes give:
 people of modules/synthetic. demo.jpg: the same, and what scripts/anonymize.py makes of it with the demo model, in a
 ComfyUI. icon.jpg and banner.jpg: parts of it, for the registry. redaction.jpg: the sample photo, covered in five ways.
-In docs/training/: demo_loss.jpg, the curves of demo_log.jsonl (it needs matplotlib).
+In docs/training/: demo_loss.jpg, the curves of demo_method_*.json (it needs matplotlib).
 """
 
 import argparse
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -29,6 +30,7 @@ from face_anonymizer.tools.pictures.synthetic_group import make_group, make_port
 
 ASSETS = PACK / "assets"
 TRAINING = PACK / "docs" / "training"
+LOGS = [TRAINING / f"demo_method_{part}.json" for part in (1, 2)]  # of on_gpu.py, each going on from the one before
 GROUP = ASSETS / "synthetic_group.jpg"
 WEB = PACK / "web" / "samples"  # where the page has it from, for the apps
 PART = (96, 0, 352, 256)  # head and shoulders
@@ -101,12 +103,21 @@ def make_redaction() -> Image.Image:
 def make_loss() -> Image.Image:
     from matplotlib.figure import Figure
 
-    lines = [json.loads(line) for line in (TRAINING / "demo_log.jsonl").read_text().splitlines()]
     figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="optimizer steps", ylabel="mean squared error of v", yscale="log")
-    for name, label in (("loss", "training"), ("validation_loss", "held-out people")):
-        points = [(line["step"], line[name]) for line in lines if name in line]
-        axes.plot(*zip(*points, strict=True), label=label)
+    axes = figure.add_subplot(xlabel="million samples", ylabel="mean squared error of v", yscale="log")
+    points: dict[str, list[tuple[float, float]]] = {"loss": [], "background": [], "validation_loss": []}
+    before = 0.0
+    for log in LOGS:
+        lines = [line for line in json.loads(log.read_text(encoding="utf-8")) if line["stage"] == "method"]
+        end = lines[-1]
+        a_step = end["samples"] / end["steps"]
+        for line, name in itertools.product(lines, points):
+            if name in line:
+                points[name].append(((before + line.get("step", end["steps"]) * a_step) / 1e6, line[name]))
+        before += end["samples"]
+    axes.plot(*zip(*points["loss"], strict=True), label="training")
+    axes.plot(*zip(*points["background"], strict=True), label="clear background, at a degree")
+    axes.plot(*zip(*points["validation_loss"], strict=True), "o", label="held-out people")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     drawn = io.BytesIO()
