@@ -255,7 +255,7 @@ def means_of(image: torch.Tensor, box: tuple[float, float, float, float]) -> np.
     height, width = image.shape[:2]
     x0, y0 = (min(max(0, math.floor(edge)), most - 1) for edge, most in zip(box[:2], (width, height), strict=True))
     x1, y1 = (max(low + 1, math.ceil(edge)) for low, edge in zip((x0, y0), box[2:], strict=True))
-    pixels = torch.nan_to_num(image[y0:y1, x0:x1, :3].float()).clamp(0, 1)
+    pixels = torch.nan_to_num(image[y0:y1, x0:x1, :3].float()).clamp(0, 1).cpu()  # MPS pools no such sizes
     luma = pixels @ pixels.new_tensor((0.299, 0.587, 0.114)) if pixels.shape[2] == 3 else pixels[..., 0]
     means = torch.nn.functional.adaptive_avg_pool2d(luma[None, None], MEANS)[0, 0]
-    return (means * 255).round().byte().cpu().numpy()
+    return (means * 255).round().byte().numpy()

