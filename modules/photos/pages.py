@@ -57,6 +57,11 @@ def open_photo(file: Path | BinaryIO) -> Image.Image:
         orientation = orientation_of(image)
         notes = _choose(image)
         image.load()
+        if data.startswith(png.SIGNATURE) and not png.is_sound(data):
+            raise UnreadablePhoto(
+                "It is damaged: a check sum of its pixels is wrong, so it may show something else than was saved. "
+                "Copy it anew, or open it in an editor, look at it, and save it anew."
+            )
     image.info = {**image.info, "notes": notes, "orientation in file": orientation}
     return image
 

@@ -665,6 +665,28 @@ def test_a_file_that_is_cut_off_is_refused(format):
             read_photo(data[: int(len(data) * share)])
 
 
+def test_a_png_of_which_one_bit_is_flipped_is_refused():
+    """Pillow reads another picture of it, in which the detector may find nobody."""
+    data = saved(picture((200, 160)), "PNG")
+    first, end = data.index(b"IDAT") + 4, data.index(b"IEND") - 8
+    for place in np.random.default_rng(0).integers(first, end, 40):
+        for bit in (0, 7):
+            spoiled = bytearray(data)
+            spoiled[place] ^= 1 << bit
+            with pytest.raises(UnreadablePhoto, match=r"damaged: a check sum|cannot be read"):
+                read_photo(bytes(spoiled))
+    text = saved(picture(), "PNG", pnginfo=noted("prompt", "a text"))
+    place = text.index(b"a text")
+    assert np.array_equal(read_photo(text[:place] + b"b" + text[place + 1 :]).seen, picture())  # a text is no picture
+    assert np.array_equal(read_photo(text[: text.index(b"IEND") - 4]).seen, picture())  # nor is the end
+
+
+def noted(key: str, text: str) -> PngInfo:
+    info = PngInfo()
+    info.add_text(key, text)
+    return info
+
+
 def test_decoders_that_are_missing_are_named(monkeypatch):
     avif, heic = saved(picture(), "AVIF"), struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic"
     monkeypatch.delitem(Image.OPEN, "AVIF")
