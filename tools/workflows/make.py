@@ -160,14 +160,6 @@ def main() -> None:
         server.upload(
             PACK / PICTURES["group"], name=SAMPLE_FILE
         )  # for the apps: their page brings it, web/js/opening.js
-        for name in set(names) & {*APPS, *BLUEPRINTS}:
-            page = Frontend(browser, server)
-            if name in APPS:
-                make_app(page, name)
-            else:
-                write_graph(PACK / "subgraphs" / f"{name}.json", build(page, name, BUILD))
-            print(f"{name}: errors: {page.errors() or 'none'}", flush=True)
-            page.close()
         for name in names:
             if name not in GRAPHS:
                 continue
@@ -193,6 +185,14 @@ def main() -> None:
             if options.screenshots:
                 page.screenshot(options.screenshots / f"{name}.png")
             print("  errors:", page.errors() or "none", flush=True)
+            page.close()
+        for name in set(names) & {*APPS, *BLUEPRINTS}:  # after the graphs, whose pictures the apps have
+            page = Frontend(browser, server)
+            if name in APPS:
+                make_app(page, name)
+            else:
+                write_graph(PACK / "subgraphs" / f"{name}.json", build(page, name, BUILD))
+            print(f"{name}: errors: {page.errors() or 'none'}", flush=True)
             page.close()
 
 
