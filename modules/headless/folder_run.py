@@ -34,9 +34,6 @@ from ..runs.journal import Journal
 from ..runs.publishing import DISK_FULL, Made, Outcome, RunStopped, publish
 from .anonymizer import Anonymizer, Options, Result
 
-# What one file may cause, RuntimeError for want of memory among it: the others are done all the same.
-_FAILURES = (OSError, LookupError, ValueError, RuntimeError, MemoryError)
-
 
 class EngineRun:
     """The jobs of one output folder, one after the other.
@@ -82,11 +79,12 @@ class EngineRun:
             if self._steps is not None:
                 self._steps.set_description(job.source.path.name.encode("ascii", "replace").decode())
             try:
-                on_outcome(Outcome(job, self._do_one(job)))
-            except _FAILURES as error:
+                outcome = Outcome(job, self._do_one(job))
+            except Exception as error:  # whatever one file causes, the others are done all the same
                 if isinstance(error, OSError) and error.errno in DISK_FULL:
                     raise RunStopped(str(error)) from None
-                on_outcome(Outcome(job, None, explained(error)))
+                outcome = Outcome(job, None, explained(error))
+            on_outcome(outcome)
 
     def _do_one(self, job: Job) -> dict:
         return self._do_photo(job) if job.source.kind == PHOTO else self._do_video(job)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,8 +20,6 @@ from .publishing import DISK_FULL, Made, Outcome, RunStopped, publish
 from .sending import Sent, finish, send
 from .server import ServerFailed
 
-# What one file may cause: the others are done all the same.
-_FAILURES = (PromptFailed, OSError, http.client.HTTPException, LookupError, ValueError)
 ShowStep = Callable[[str, int, int], None]
 
 
@@ -130,7 +127,7 @@ class FolderRun:
             except (Cancelled, ServerFailed) as error:
                 waiting.put(job)
                 raise RunStopped(str(error)) from None
-            except _FAILURES as error:
+            except Exception as error:  # whatever one file causes, the others are done all the same
                 if isinstance(error, OSError) and error.errno in DISK_FULL:
                     self._stopped.set()
                     raise RunStopped(str(error)) from None

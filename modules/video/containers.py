@@ -41,14 +41,17 @@ def opened(source: Source) -> Iterator[av.container.InputContainer]:
     Raises:
         ValueError: it is no video, or cut off; or it only names other files, which would be read in its place whoever
             they belong to.
-        FileNotFoundError: it is missing.
+        FileNotFoundError, PermissionError: it is missing, or not to be read.
     """
     if isinstance(source, BytesIO):
         source.seek(0)
     # titles in another encoding than UTF-8 are no reason to refuse a file
     try:
         file = av.open(source, metadata_errors="replace")
-    except av.error.InvalidDataError:
+    except (av.error.FileNotFoundError, av.error.PermissionError):
+        raise
+    # the end inside a list is EOFError, a size that damage made is MemoryError
+    except (av.error.FFmpegError, EOFError, MemoryError):
         # no name: that of a folder run's file is one of ours, and stands beside
         raise ValueError(
             "The file is no video, or one whose end is missing, as after a broken copy: copy it anew, or repair it "

@@ -14,6 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 
@@ -163,6 +164,15 @@ def test_one_bad_file_does_not_stop_the_others(photos):
     assert errors["sub/c.png"] == "FaceAnonRedactFaces (node 2) failed: cause"
     expected = finished(photos)
     assert results(photos) == {name: expected[name] for name in ("a_redacted.png", "sub/d_redacted.png")}
+
+
+@pytest.mark.parametrize("kind", [EOFError, MemoryError, RuntimeError, av.error.ExternalError])
+def test_whatever_one_file_causes_the_others_are_done(photos, kind):
+    with folder_run(photos) as (_, _, do):
+        outcomes = do(StandIn({2: kind(1, "words")}))
+    assert [outcome.job.source.name for outcome in outcomes if outcome.error] == ["b.png"]
+    assert kind.__name__ in outcomes[1].error and "words" in outcomes[1].error
+    assert set(results(photos)) == set(finished(photos)) - {"b_redacted.png"}
 
 
 def test_a_full_disk_stops_the_run_and_leaves_no_half(photos):

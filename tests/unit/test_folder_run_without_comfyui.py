@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from face_anonymizer.modules.faces.settings import DetectSettings, PasteSettings, RedactSettings, TrackSettings
-from face_anonymizer.modules.headless.folder_run import options_of, video_options_of
+from face_anonymizer.modules.headless.folder_run import EngineRun, options_of, video_options_of
 from face_anonymizer.modules.host import location, requirements
 from face_anonymizer.modules.model import checkpoint
 from face_anonymizer.modules.model.settings import DDPM, PaintSettings, SamplerSettings
@@ -119,6 +120,22 @@ def test_a_redaction_loads_no_model_and_a_full_disk_stops_the_run(sources, tmp_p
     assert (np.array(Image.open(output / "a_redacted.png")) == 0).all(2).mean() > 0.05
     marked = {path.name for path in output.rglob("*.png") if b"compositeWithTrained" in path.read_bytes()}
     assert marked == {"made_redacted.png"}, "what a model made says so also when it is covered"
+
+
+@pytest.mark.parametrize("kind", [EOFError, MemoryError, av.error.ExternalError])
+def test_whatever_one_file_causes_the_next_is_done(monkeypatch, kind):
+    run, told = object.__new__(EngineRun), []
+    run._steps = None
+
+    def do_one(_, job):
+        if job.name == "bad":
+            raise kind(1, "words")
+        return {"source": job.name}
+
+    monkeypatch.setattr(EngineRun, "_do_one", do_one)
+    run.do([SimpleNamespace(name="bad"), SimpleNamespace(name="good")], told.append)
+    assert "words" in told[0].error and told[0].entry is None
+    assert told[1].entry == {"source": "good"} and told[1].error is None
 
 
 def test_a_swap_takes_the_face_of_one_photo(sources, tmp_path, capsys):

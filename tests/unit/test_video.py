@@ -6,6 +6,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import Mock
 
 import av
 import numpy as np
@@ -472,3 +473,22 @@ def test_bad_files_and_names(clip, tmp_path):
     with pytest.raises(ValueError, match="is no video, or one whose end is missing"):  # its index stood at the end
         video.rewrite(str(tmp_path / "cut.mp4"), tmp_path / "b.mp4", same)
     assert leaves_nothing_but(tmp_path, "broken.mp4", "cut.mp4", "deep.mkv", f"{SECRET}.mp4")
+
+
+def test_a_file_that_ends_inside_its_list_of_frames_is_refused(tmp_path, monkeypatch):
+    """FFmpeg's end of a file is no ValueError: it ended a whole folder run. Nor is one without memory for a size."""
+    data, ended = Path(make_clip(tmp_path / "a.mp4", 5)).read_bytes(), 0
+    for place in range(data.find(b"moov") + 4, len(data), 31):
+        (tmp_path / "cut.mp4").write_bytes(data[:place])
+        try:
+            av.open(str(tmp_path / "cut.mp4")).close()
+        except (EOFError, ValueError) as error:
+            ended += isinstance(error, EOFError)
+            with pytest.raises(ValueError, match="is no video, or one whose end is missing"):
+                video.probe(str(tmp_path / "cut.mp4"))
+    assert ended
+    for kind in (MemoryError, EOFError, av.error.ExternalError):
+        monkeypatch.setattr(av, "open", broken := Mock(side_effect=kind(1, "words")))
+        with pytest.raises(ValueError, match="copy it anew, or repair it first"):
+            video.probe("a.mp4")
+        assert broken.called
