@@ -40,8 +40,8 @@ class Losses:
 
     Attributes:
         frames: pictures that were read.
-        damaged: packets in which FFmpeg found an error: their pictures, and all that build on them, show something else
-            than was filmed.
+        damaged: packets in which FFmpeg found an error, or before which it found none: their pictures, and all that
+            build on them, show something else than was filmed.
         first_damaged_s: when the first of them is shown, in seconds.
         late: whether a further track began in the middle of the file.
         unwatched: the codec, where FFmpeg's decoder tells hardly any damage of it and no stricter one could read along.
@@ -52,6 +52,12 @@ class Losses:
     first_damaged_s: float | None = None
     late: bool = False
     unwatched: str = ""
+
+    def note_damage(self, packet: av.Packet) -> None:
+        """An error was found in a packet, or before it."""
+        self.damaged += 1
+        if self.first_damaged_s is None and packet.pts is not None:
+            self.first_damaged_s = float(packet.pts * packet.time_base)
 
     def note_late(self) -> None:
         """A further track began in the middle of the file."""
@@ -111,12 +117,24 @@ class PictureDecoder:
         if self._in_the_middle and not any(frame.key_frame for frame in frames):
             return frames
         self._in_the_middle = False
-        errors = any(severity <= av.logging.ERROR for severity, _, _ in messages)
-        if failed or errors or packet.is_corrupt or any(frame.is_corrupt for frame in frames):
-            losses.damaged += 1
-            if losses.first_damaged_s is None and packet.pts is not None:
-                losses.first_damaged_s = float(packet.pts * packet.time_base)
+        if failed or _errors(messages) or packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+            losses.note_damage(packet)
         return frames
+
+    def fetched(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+        """The packets, each as it is found; damage that keeps FFmpeg from finding the next is told by its log alone."""
+        while True:
+            with _log() as messages:
+                packet = next(packets, None)
+            if packet is None:
+                return
+            if _errors(messages) and not self._in_the_middle:
+                self._losses.note_damage(packet)
+            yield packet
+
+
+def _errors(messages: list[tuple[int, str, str]]) -> bool:
+    return any(severity <= av.logging.ERROR for severity, _, _ in messages)
 
 
 @contextlib.contextmanager
@@ -264,7 +282,7 @@ def media(
         go_to(container, video, start)
     open_streams = {video, *audio}
     late = None if losses is None else losses.note_late
-    for packet in packets(container, video, *audio, late=late):
+    for packet in decoder.fetched(packets(container, video, *audio, late=late)):
         if not open_streams:
             return
         if packet.stream not in open_streams:

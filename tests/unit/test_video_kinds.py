@@ -362,6 +362,20 @@ def test_flipped_bits_of_vp9_are_told(tmp_path):
     assert shown >= 15
 
 
+@pytest.mark.parametrize("name", ["a.webm", "a.mkv"])
+def test_a_hole_behind_which_nothing_is_found_is_told(tmp_path, name):
+    """FFmpeg ended the film there: one of 24 frames counted as all, as nothing but its log tells it."""
+    data = bytearray(Path(make_clip(tmp_path / name, 24, **VP9)).read_bytes())
+    assert read_with_losses(tmp_path / name)[1] == reading.Losses(frames=24)
+    with av.open(str(tmp_path / name)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data[places[9] - 12 : places[11]] = bytes(places[11] - places[9] + 12)
+    (tmp_path / name).write_bytes(data)
+    frames, losses = read_with_losses(tmp_path / name)
+    assert len(frames) < 24 and losses.damaged
+    assert any("damaged at" in what for what in files.rewrite(tmp_path / name, tmp_path / "b.mp4", same).problems)
+
+
 def test_without_a_strict_decoder_it_is_said_that_nobody_looked_for_damage(tmp_path, monkeypatch):
     source = make_clip(tmp_path / "a.webm", 6, **VP9)
     assert files.rewrite(source, tmp_path / "b.mp4", same).unwatched == ""
