@@ -27,6 +27,9 @@ _FINEST_TICK = Fraction(1, 1_000_000)  # of a file that is written; finer ones o
 # Of pictures, which are covers where they stand beside a video.
 _PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000", "jpegls", "targa"}
 TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats, which also begin anywhere
+# Tell when a picture is decoded, not when it is shown: by no codec more pictures later than this.
+_TIMES_OF_DECODING, _MOST_LATER = ("avi", "mxf"), 16
+MOST_BEHIND = 64  # packets that a decoder holds back, and more
 _KINDS = {"audio": "sound track", "subtitle": "subtitle track", "data": "data track", "attachment": "attachment"}
 
 
@@ -178,23 +181,40 @@ def go_to(container: av.container.InputContainer, stream: av.VideoStream, place:
             "The video is a bare stream without times, of which no window can be read: take the whole of it, or put it "
             "into an .mp4 or .mkv file first."
         ) from None
-    if not container.format.flags & TIMES_START_ANYWHERE:
-        return
-    begin = place
     step = second = round(1 / tick(stream))
-    # the first picture is decoded some time before it is shown
-    while begin > (stream.start_time or 0) - second and not _can_show(container, stream, place):
-        begin, step = begin - step, 2 * step
+    earliest = stream.start_time or 0
+    if container.format.flags & TIMES_START_ANYWHERE:
+        earliest -= second  # the first picture is decoded some time before it is shown
+    begin, asked = place, place
+    if container.format.name in _TIMES_OF_DECODING:
+        asked -= _MOST_LATER
+    while begin > earliest and not _can_show(container, stream, asked):
+        begin, step = max(begin - step, earliest), 2 * step
         container.seek(begin, stream=stream)
     container.seek(begin, stream=stream)
 
 
 def _can_show(container: av.container.InputContainer, stream: av.VideoStream, place: int) -> bool:
-    """Whether what is read next has a picture that needs no other, shown at a time or before it."""
+    """Whether the first picture that comes of what is read next is shown at a time or before it.
+
+    Pictures may need others though the file says that they need none, as where parts of pictures are refreshed in turn.
+    Of broadcasts, in which reading begins anywhere, the first that needs no other has to be as early, too.
+    """
+    is_sure, behind = not container.format.flags & TIMES_START_ANYWHERE, 0
     for packet in packets(container, stream):
-        if packet.is_keyframe and packet.pts is not None:
-            return packet.pts <= place
-        if is_end(packet) or (packet.dts is not None and packet.dts > place):
+        if not is_sure and packet.is_keyframe and packet.pts is not None:
+            if packet.pts > place:
+                return False
+            is_sure = True
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            frames = []
+        if is_sure and frames:
+            return frames[0].pts is None or frames[0].pts <= place
+        is_late = packet.dts is not None and packet.dts > place
+        behind += is_late
+        if is_end(packet) or (is_late and not is_sure) or behind > MOST_BEHIND:
             return False
     return False
 

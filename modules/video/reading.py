@@ -16,7 +16,7 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 
 from .coded_ends import CodedEnds
-from .containers import TIMES_START_ANYWHERE, Source, go_to, is_end, opened, packets, tick, video_stream
+from .containers import MOST_BEHIND, TIMES_START_ANYWHERE, Source, go_to, is_end, opened, packets, tick, video_stream
 from .numbered_pictures import CODECS, NumberedPictures
 from .shown import Shown
 from .structure import read_structure
@@ -28,7 +28,6 @@ WHOLE: Window = (0.0, 0.0)
 _INDEXED_FORMATS = {"mov", "matroska"}
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "av1", "mjpeg", "prores"}
 _LISTS_ALL = {"mov"}  # a list of all frames stands in the file, also of those that are missing
-_MOST_BEHIND = 64  # packets that a decoder holds back, and more
 # FFmpeg's own decoders of these leave the alpha channel out, and so show what it hides; and they make a picture of
 # whatever damage left, where these check that each part of it ends where it should
 _STRICT_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -198,7 +197,7 @@ class _TimesInTurn:
         """Set the times of the pictures that came out when the packet went in."""
         if packet.pts is not None and packet.dts is not None:
             self._decoded[packet.pts] = packet.dts
-            if len(self._decoded) > _MOST_BEHIND:
+            if len(self._decoded) > MOST_BEHIND:
                 del self._decoded[next(iter(self._decoded))]
         for frame in frames:
             decoded = self._decoded.get(frame.pts) if frame.pts is not None else None

@@ -49,6 +49,24 @@ def test_a_window_has_all_its_frames(tmp_path, codec, name, group):
     assert written.frames == 20 and written.problems == () and len(read_clip(tmp_path / "b.mkv").times) == 20
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi", "a.mxf"])
+@pytest.mark.parametrize("kind", ["intra-refresh=1:keyint=12", "open-gop=1:keyint=12"])
+def test_a_window_has_the_frames_whose_key_pictures_are_none(tmp_path, name, kind):
+    """What the file names key pictures was the begin of a refresh, or was shown behind others of the window."""
+    options = {"bf": "3", "preset": "veryfast", "x264-params": kind}
+    source = make_clip(tmp_path / name, 40, rate=Fraction(25), sound=(), options=options)
+    tick, whole = shown(source)
+    begin = float(whole[0][0] * tick)
+    for start_s in (0.42, 0.501, 0.981):
+        window = (begin + start_s, 0.4)
+        start, end = int(window[0] / tick), int(sum(window) / tick)
+        expected = [(time, frame) for time, frame in whole if start <= time < end]
+        _, found = shown(source, window)
+        expected = expected[: len(found)] if name == "a.mxf" else expected  # its times are not in turn
+        assert [time for time, _ in found] == [time for time, _ in expected] and len(expected) > 7
+        assert all((one == other).all() for (_, one), (_, other) in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize(("codec", "name"), [("libx264", "a.h264"), ("libx265", "a.hevc")])
 def test_a_window_of_a_bare_stream_is_refused_with_a_next_step(tmp_path, codec, name):
     """It ended with *Operation not permitted*. The whole of it is read."""
