@@ -27,6 +27,10 @@ _FINEST_TICK = Fraction(1, 1_000_000)  # of a file that is written; finer ones o
 # Of pictures, which are covers where they stand beside a video.
 _PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000", "jpegls", "targa"}
 TIMES_START_ANYWHERE = 0x0200  # AVFMT_TS_DISCONT, of broadcast formats, which also begin anywhere
+NO_WINDOW = (
+    "The video is a bare stream without times, of which no window can be read: take the whole of it, or put it "
+    "into an .mp4 or .mkv file first."
+)
 # Tell when a picture is decoded, not when it is shown: by no codec more pictures later than this.
 _TIMES_OF_DECODING, _MOST_LATER = ("avi", "mxf"), 16
 MOST_BEHIND = 64  # packets that a decoder holds back, and more
@@ -177,10 +181,7 @@ def go_to(container: av.container.InputContainer, stream: av.VideoStream, place:
     try:
         container.seek(place, stream=stream)
     except av.error.FFmpegError:
-        raise ValueError(
-            "The video is a bare stream without times, of which no window can be read: take the whole of it, or put it "
-            "into an .mp4 or .mkv file first."
-        ) from None
+        raise ValueError(NO_WINDOW) from None
     step = second = round(1 / tick(stream))
     earliest = stream.start_time or 0
     if container.format.flags & TIMES_START_ANYWHERE:
@@ -200,7 +201,8 @@ def _can_show(container: av.container.InputContainer, stream: av.VideoStream, pl
     Pictures may need others though the file says that they need none, as where parts of pictures are refreshed in turn.
     Of broadcasts, in which reading begins anywhere, the first that needs no other has to be as early, too.
     """
-    is_sure, behind = not container.format.flags & TIMES_START_ANYWHERE, 0
+    starts_anywhere, behind = bool(container.format.flags & TIMES_START_ANYWHERE), 0
+    is_sure = not starts_anywhere
     for packet in packets(container, stream):
         if not is_sure and packet.is_keyframe and packet.pts is not None:
             if packet.pts > place:
@@ -211,7 +213,8 @@ def _can_show(container: av.container.InputContainer, stream: av.VideoStream, pl
         except av.error.FFmpegError:
             frames = []
         if is_sure and frames:
-            return frames[0].pts is None or frames[0].pts <= place
+            time = frames[0].pts
+            return not starts_anywhere if time is None else time <= place
         is_late = packet.dts is not None and packet.dts > place
         behind += is_late
         if is_end(packet) or (is_late and not is_sure) or behind > MOST_BEHIND:

@@ -16,7 +16,8 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 
 from .coded_ends import CodedEnds
-from .containers import MOST_BEHIND, TIMES_START_ANYWHERE, Source, go_to, is_end, opened, packets, tick, video_stream
+from .containers import TIMES_START_ANYWHERE, Source, go_to, is_end, opened, packets, tick, video_stream
+from .frame_times import TimesInTurn, time_of
 from .numbered_pictures import CODECS, NumberedPictures
 from .shown import Shown
 from .structure import read_structure
@@ -79,7 +80,7 @@ class PictureDecoder:
     def __init__(self, stream: av.VideoStream, losses: Losses | None, in_the_middle: bool = False):
         self._losses = Losses() if losses is None else losses
         self._in_the_middle = in_the_middle
-        self._times = _TimesInTurn() if stream.container.format.name == "avi" else None
+        self._times = TimesInTurn() if stream.container.format.name == "avi" else None
         self._context: VideoCodecContext | None = None
         self._witness: _Witness | CodedEnds | NumberedPictures | None = None
         strict = _strict_decoder(stream)
@@ -178,44 +179,6 @@ class _Witness:
         return False
 
 
-class _TimesInTurn:
-    """Times of pictures in AVI, which tells when each is decoded, not when it is shown.
-
-    Where FFmpeg does not know the codec's order it hands the times of decoding on, all as late as the first: of
-    pictures that refer to later ones these go forward and back. Pictures leave the decoder in the order in which they
-    are shown, as many packets late as those do that refer to none, which are decoded when their turn is. Where damage
-    swallows some, the next one of these tells.
-    """
-
-    def __init__(self):
-        self._decoded: dict[int, int] = {}  # of packets that were decoded last: when each is shown, and decoded
-        self._delay: int | None = None
-        self._is_known = False
-        self._next = 0
-
-    def correct(self, packet: av.Packet, frames: list[av.VideoFrame]) -> None:
-        """Set the times of the pictures that came out when the packet went in."""
-        if packet.pts is not None and packet.dts is not None:
-            self._decoded[packet.pts] = packet.dts
-            if len(self._decoded) > MOST_BEHIND:
-                del self._decoded[next(iter(self._decoded))]
-        for frame in frames:
-            decoded = self._decoded.get(frame.pts) if frame.pts is not None else None
-            if self._delay is None:
-                self._is_known = len({pts - dts for pts, dts in self._decoded.items()}) > 1
-                self._next = (frame.dts or 0) if decoded is None else decoded
-            if self._is_known:
-                self._delay = 0
-                return
-            if frame.dts is not None:
-                if self._delay is None or (frame.key_frame and decoded is not None):
-                    late = 0 if decoded is None else frame.dts - decoded
-                    self._delay = late if self._delay is None else min(self._delay, late)
-                self._next = max(self._next, frame.dts - self._delay)
-            frame.pts = self._next
-            self._next += 1
-
-
 def _strict_decoder(stream: av.VideoStream) -> VideoCodecContext | None:
     """The decoder of a track that finds more than FFmpeg's own; None where there is none that can read it."""
     name, form = _STRICT_DECODERS.get(stream.codec_context.name), stream.codec_context.format
@@ -272,6 +235,9 @@ def media(
         audio: further streams.
         window: start and duration in seconds; a duration of 0 reaches to the end.
         losses: counted up, where given.
+
+    Raises:
+        ValueError: nothing in the file can be found by its time.
     """
     start, end = ticks(video, window)
     in_the_middle = bool(start) or bool(container.format.flags & TIMES_START_ANYWHERE)
@@ -281,6 +247,7 @@ def media(
         go_to(container, video, start)
     open_streams = {video, *audio}
     late = None if losses is None else losses.note_late
+    time: int | None = None
     for packet in decoder.fetched(packets(container, video, *audio, late=late)):
         if not open_streams:
             return
@@ -288,9 +255,11 @@ def media(
             continue
         if packet.stream == video:
             for frame in decoder.decode(packet):
-                if frame.pts is not None and frame.pts < start:
-                    continue
-                if end is not None and frame.pts is not None and frame.pts >= end:
+                if window != WHOLE:
+                    frame.pts = time = time_of(frame, time)
+                    if time < start:
+                        continue
+                if end is not None and time is not None and time >= end:
                     open_streams.discard(video)
                     break
                 yield frame
