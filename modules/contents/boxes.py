@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .parts import BEHIND, COPY, KNOWN, OTHER, Found, Part, name_of, uncovered
+from .parts import BEHIND, COPY, DEEPEST, KNOWN, OTHER, Found, Part, name_of, uncovered
 
 _INSIDE = {  # bytes before the boxes inside
     **dict.fromkeys((b"moov", b"trak", b"mdia", b"minf", b"dinf", b"stbl", b"edts", b"gmhd", b"mvex", b"moof"), 0),
@@ -76,17 +76,17 @@ def _boxes(data, start: int, end: int) -> Iterator[Box]:
         start = stop
 
 
-def _walk(data, box: Box, parent: bytes = b"") -> Iterator[Found]:
+def _walk(data, box: Box, parent: bytes = b"", deep: int = DEEPEST) -> Iterator[Found]:
     name, start, end = box
     where = f"in box {name_of(name)}"
-    if name in _INSIDE or parent == b"ilst":
+    if deep and (name in _INSIDE or parent == b"ilst"):
         place = start + _INSIDE.get(name, 0)
         if name == b"meta" and data[start + 4 : start + 8] == b"hdlr":  # QuickTime's has no version
             place = start
         for inner in _boxes(data, place, end):
             if inner.end > end:
                 break
-            yield from _walk(data, inner, name)
+            yield from _walk(data, inner, name, deep - 1)
             place = inner.end
         yield Part(where, data[place:end])
     elif name in _LISTS:

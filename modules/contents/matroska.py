@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .parts import BEHIND, KNOWN, Found, Part
+from .parts import BEHIND, DEEPEST, KNOWN, Found, Part
 
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
 _INSIDE = {  # ids of elements that hold others
@@ -25,12 +25,12 @@ def walk_matroska(data) -> Iterator[Found]:
         data: of the whole file, to be sliced.
     """
     state: dict[str, set[int]] = {"tracks": set(), "alpha": set()}
-    end = yield from _walk(data, 0, len(data), state, True)
+    end = yield from _walk(data, 0, len(data), state)
     yield Part("behind its end", data[end:], BEHIND)
 
 
-def _walk(data, place: int, end: int, state: dict, is_top: bool = False):
-    heads = 0
+def _walk(data, place: int, end: int, state: dict, deep: int = DEEPEST):
+    heads, is_top = 0, deep == DEEPEST
     while place < end:
         element, start = _number(data, place, True)
         size, start = _number(data, start, False)
@@ -42,8 +42,8 @@ def _walk(data, place: int, end: int, state: dict, is_top: bool = False):
         heads += is_top and element == _SEGMENT
         if heads > 1:  # another film
             break
-        if element in _INSIDE:
-            yield from _inside(data, start, stop, state)
+        if element in _INSIDE and deep:
+            yield from _inside(data, start, stop, state, deep - 1)
         elif element in _BLOCKS:
             track, _ = _number(data, start, False)
             if track not in state["tracks"]:
@@ -58,8 +58,8 @@ def _walk(data, place: int, end: int, state: dict, is_top: bool = False):
     return place
 
 
-def _inside(data, start: int, end: int, state: dict) -> Iterator[Found]:
-    place = yield from _walk(data, start, end, state)
+def _inside(data, start: int, end: int, state: dict, deep: int) -> Iterator[Found]:
+    place = yield from _walk(data, start, end, state, deep)
     yield Part("between its parts", data[place:end])
 
 

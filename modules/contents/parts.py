@@ -8,6 +8,7 @@ COPY = "a small copy (thumbnail)"
 OTHER = "a picture that is not shown"
 LARGE = 512  # bytes that may be of unknown kind: no picture of a face fits, and texts of programs mostly do
 UNKNOWN, KNOWN, BEHIND = "unknown", "known", "behind"
+DEEPEST = 32  # parts in parts that are taken apart: what is deeper is of unknown kind; files have up to ten
 _SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+. "
 
 

@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from .parts import BEHIND, COPY, KNOWN, Found, Part, is_blank, name_of
+from .parts import BEHIND, COPY, DEEPEST, KNOWN, Found, Part, is_blank, name_of
 from .tiff import walk_tiff
 
 _END = "behind its end"
@@ -177,12 +177,12 @@ def walk_riff(data) -> Iterator[Found]:
     yield Part(_END, data[end:], BEHIND)
 
 
-def _riff(data, place: int, end: int) -> Iterator[Found]:
+def _riff(data, place: int, end: int, deep: int = DEEPEST) -> Iterator[Found]:
     while place + 8 <= end:
         name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
         start, stop = place + 8, min(place + 8 + size, end)
-        if name in _RIFF_INSIDE:
-            yield from _riff(data, start + _RIFF_INSIDE[name], stop)
+        if deep and name in _RIFF_INSIDE:
+            yield from _riff(data, start + _RIFF_INSIDE[name], stop, deep - 1)
         elif name == b"ICCP":
             yield Part("in its profile", data[start:stop])
         elif name not in _RIFF_PICTURE and not _STREAM.fullmatch(name):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .parts import COPY, KNOWN, Found, Part, is_blank, uncovered
+from .parts import COPY, DEEPEST, KNOWN, Found, Part, is_blank, uncovered
 
 HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -84,7 +84,7 @@ def walk_tiff(data: bytes, where: str, is_file: bool = False) -> Iterator[Found]
     yield Part("that nothing in it refers to", uncovered(data, 0, len(data), block.used))
 
 
-def _walk(block: _Block, start: int, is_shown: bool) -> Iterator[Found]:
+def _walk(block: _Block, start: int, is_shown: bool, deep: int = DEEPEST) -> Iterator[Found]:
     while start and start not in block.seen and len(block.seen) < _MOST:
         block.seen.add(start)
         entries, start = block.entries(start)
@@ -98,8 +98,8 @@ def _walk(block: _Block, start: int, is_shown: bool) -> Iterator[Found]:
                 yield Part(block.where, block.data)
                 return
             if entry.tag in _BELOW:
-                for below in block.numbers(entry)[:_MOST]:
-                    yield from _walk(block, below, False)
+                for below in block.numbers(entry)[:_MOST] if deep else ():  # what is below, nothing refers to
+                    yield from _walk(block, below, False, deep - 1)
             elif entry.tag not in (*_JPEG, *(tag for pair in _PIXELS for tag in pair)):
                 yield Part(block.where, content, *([KNOWN] if entry.tag in _TABLES else []))
 

@@ -85,7 +85,7 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
         found = "only a cover picture" if container.streams.video else "no video track"
         found = "a video track whose codec is not known here" if shown else found
         raise ValueError(f"The file has {found}: choose another file, or convert it first.")
-    moving = [stream for stream in tracks if stream.name not in _PICTURE_CODECS]
+    moving = [stream for stream in tracks if _codec(stream) not in _PICTURE_CODECS]
     stream = (moving or tracks)[0]
     if not moving and len(tracks) > 1:
         stream = _longest(container, tracks)
@@ -106,12 +106,17 @@ def left_out(container: av.container.InputContainer, kept: Iterable) -> tuple[st
         if stream.index not in kept:
             kind = _KINDS.get(stream.type, "track of another kind")
             if stream.type == "video":
-                is_picture = _is_cover(stream) or stream.name in _PICTURE_CODECS
+                is_picture = _is_cover(stream) or _codec(stream) in _PICTURE_CODECS
                 kind = "cover picture" if is_picture else "further video track"
             found[kind] = found.get(kind, 0) + 1
     if chapters := len(container.chapters()):
         found["chapter"] = chapters
     return tuple(kind if count == 1 else f"{count} {kind}s" for kind, count in found.items())
+
+
+def _codec(stream: Stream) -> str:
+    """The name of a track's codec; nothing where FFmpeg does not know it."""
+    return stream.name if stream.codec_context is not None else ""
 
 
 def _is_cover(stream: Stream) -> bool:

@@ -67,6 +67,7 @@ def _structure(file: BinaryIO) -> Structure:
 # MP4 and MOV: boxes of a size, a name and their content.
 
 _PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+_DEEPEST = 10  # boxes in boxes that FFmpeg reads
 _SAMPLE_ENTRY = 86  # bytes before the boxes inside one of pictures: its own header of 8 is the first
 
 
@@ -120,11 +121,11 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, i
         start = stop
 
 
-def _nested(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _nested(file: BinaryIO, start: int, end: int, deep: int = _DEEPEST) -> Iterator[tuple[bytes, int, int]]:
     for name, begin, stop in _boxes(file, start, end):
         yield name, begin, stop
-        if name in _PARENTS and stop <= end:
-            yield from _nested(file, begin, stop)
+        if name in _PARENTS and stop <= end and deep:
+            yield from _nested(file, begin, stop, deep - 1)
 
 
 # Matroska and WEBM: elements of an id, a size and their content; both are numbers of one to eight bytes.

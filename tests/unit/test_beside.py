@@ -370,3 +370,36 @@ def test_bytes_that_only_look_like_pictures_do_not_take_hours(tmp_path):
     (tmp_path / "a.mp4").write_bytes(clip.getvalue() + noise)
     assert beside_video(tmp_path / "a.mp4") == (f"{len(noise):,} bytes behind its end",)
     assert time.process_time() - started < 20
+
+
+def test_parts_in_parts_without_end_are_told_as_bytes(tmp_path):
+    """Thousands deep, they ended in Python's own words about recursion."""
+    boxes, lists, elements, exif = b"", b"", b"", b"Exif\0\0II*\0\x08\0\0\0"
+    for number in range(3000):
+        boxes = planted.box(b"udta", boxes)
+        lists = b"LIST" + struct.pack("<I", len(lists) + 4) + b"abcd" + lists
+        elements = element("67c8", elements)
+        exif += struct.pack("<HHHIII", 1, 0x014A, 4, 1, 26 + 18 * number, 0)
+    clip = Path(make_clip(tmp_path / "a.mkv")).read_bytes()
+    for number, (data, beside, where) in enumerate((
+        (avif(boxes), beside_photo, "in box udta"), (webp(b"LIST", b"abcd" + lists), beside_photo, "in part LIST"),
+        (jpeg(planted.segment(0xE1, exif)), beside_photo, "that nothing in it refers to"),
+        (clip + element("1254c367", elements), beside_video, "in element 67C8"),
+    )):  # fmt: skip
+        file = tmp_path / str(number)
+        file.write_bytes(data)
+        (words,) = beside(file)
+        count, _, rest = words.partition(" bytes ")
+        assert rest == where and 20_000 < int(count.replace(",", "")) <= 60_000, words
+
+
+def test_a_further_track_of_unknown_codec_is_named(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as output:
+        for _ in range(2):
+            stream = output.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for stream in output.streams.video:
+            output.mux([*stream.encode(av.VideoFrame.from_ndarray(picture(0, 160, 96), "rgb24")), *stream.encode(None)])
+    data = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").write_bytes(b"V_XXXXX".join(data.rsplit(b"V_MPEG4", 1)))
+    assert beside_video(tmp_path / "a.mkv") == ("further video track",)
