@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .parts import BEHIND, COPY, DEEPEST, KNOWN, OTHER, Found, Part, name_of, uncovered
+from .parts import BEHIND, COPY, DEEPEST, KNOWN, OTHER, Found, Part, merged, name_of, uncovered
 
 _INSIDE = {  # bytes before the boxes inside
     **dict.fromkeys((b"moov", b"trak", b"mdia", b"minf", b"dinf", b"stbl", b"edts", b"gmhd", b"mvex", b"moof"), 0),
@@ -59,6 +59,7 @@ def walk_boxes(data, used: list[tuple[int, int]] | None = None) -> Iterator[Foun
             stretches = []
         for box in (box for box in top if box.name == b"meta"):
             yield from _items(data, box, used)
+    used = merged(used)
     unused = b"".join(uncovered(data, box.start, box.end, used) for box in stretches)
     yield Part("that nothing in it refers to", unused)
     yield Part("behind its end", data[end:], BEHIND)
@@ -135,7 +136,7 @@ def _items(data, meta: Box, used: list[tuple[int, int]]) -> Iterator[Found]:
             skipped = 4 if kind == b"Exif" else 0
             yield Part(f"in item {name_of(kind)}", content[skipped:])
     if idat:
-        yield Part("in box idat", uncovered(data, idat.start, idat.end, used))
+        yield Part("in box idat", uncovered(data, idat.start, idat.end, merged(used)))
     for box in _boxes(data, *inside[b"iprp"][1:]) if b"iprp" in inside else ():
         for each in _boxes(data, box.start, box.end) if box.name == b"ipco" else ():
             if each.name == b"auxC" and not any(name in data[each.start : each.end] for name in _ALPHA):

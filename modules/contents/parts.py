@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Iterable
 from typing import NamedTuple, Union
 
 COPY = "a small copy (thumbnail)"
@@ -41,6 +43,17 @@ def is_blank(content: bytes) -> bool:
     return not content.strip(content[:1])
 
 
+def merged(used: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Stretches in the order of the file, of which none touches another."""
+    stretches: list[tuple[int, int]] = []
+    for start, end in sorted(stretch for stretch in used if stretch[0] < stretch[1]):
+        if stretches and start <= stretches[-1][1]:
+            stretches[-1] = stretches[-1][0], max(stretches[-1][1], end)
+        else:
+            stretches.append((start, end))
+    return stretches
+
+
 def uncovered(data, start: int, end: int, used: list[tuple[int, int]]) -> bytes:
     """What of a stretch of a file no other part of it uses.
 
@@ -48,15 +61,16 @@ def uncovered(data, start: int, end: int, used: list[tuple[int, int]]) -> bytes:
         data: of the file, to be sliced.
         start: of the stretch.
         end: of the stretch.
-        used: starts and ends of what is used, in any order, of all the file.
+        used: starts and ends of what is used, of all the file, as merged gives them.
     """
     pieces, place = [], start
-    for begin, stop in sorted(used):
-        if begin >= end:
-            break
+    # a film of fragments asks once for each, of which it has thousands
+    number = bisect.bisect_right(used, start, key=lambda stretch: stretch[1])
+    while number < len(used) and used[number][0] < end:
+        begin, stop = used[number]
         if begin > place:
             pieces.append(data[place:begin])
-        place = max(place, stop)
+        place, number = stop, number + 1
     if place < end:
         pieces.append(data[place:end])
     return b"".join(piece for piece in pieces if not is_blank(piece))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .parts import COPY, DEEPEST, KNOWN, Found, Part, is_blank, uncovered
+from .parts import COPY, DEEPEST, KNOWN, Found, Part, is_blank, merged, uncovered
 
 HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -81,7 +81,7 @@ def walk_tiff(data: bytes, where: str, is_file: bool = False) -> Iterator[Found]
         yield from _walk(block, start, is_file)
     except (struct.error, OverflowError, MemoryError):  # it is broken here
         pass
-    yield Part("that nothing in it refers to", uncovered(data, 0, len(data), block.used))
+    yield Part("that nothing in it refers to", uncovered(data, 0, len(data), merged(block.used)))
 
 
 def _walk(block: _Block, start: int, is_shown: bool, deep: int = DEEPEST) -> Iterator[Found]:
