@@ -6,6 +6,7 @@ import base64
 import binascii
 import contextlib
 import io
+import itertools
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,11 @@ _LETTERS = re.compile(
     rb"[A-Za-z0-9+/_-]{16,}(?:(?:\s|\\n|\\r|&#x?[0-9aAdD]{1,2};)*[A-Za-z0-9+/_-]{16,})*[A-Za-z0-9+/_-]*=*"
 )
 _BREAKS = re.compile(rb"\s|\\n|\\r|&#x?[0-9aAdD]{1,2};")
+_DIGESTS = (32, 40, 56, 64, 96, 128)  # letters of check sums
+_FEW, _CALM = 40, 0.7  # different letters, and the share of neighbours of one sort: bytes have more, and fewer such
+_SORTS = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_/", b"A" * 26 + b"a" * 26 + b"0" * 10 + b"+++"
+)
 _CONTROLS = bytes({*range(1, 9), 11, 12, *range(14, 32), 127})
 _MORE_CONTROLS = bytes(range(128, 160))
 
@@ -74,7 +80,7 @@ def _look(part: Part, deep: int = _DEEP) -> tuple[bool, int]:
         return False, 0
     if len(content) > _SEARCHED or (part.kind == BEHIND and len(content) > LARGE):
         return False, len(content)
-    if _holds_picture(content):
+    if _holds_picture(content, part.kind):
         return True, 0
     if not _is_text(content):
         return False, 0 if part.kind == KNOWN else len(content)
@@ -89,8 +95,19 @@ def _look(part: Part, deep: int = _DEEP) -> tuple[bool, int]:
                 continue
             one, left = _look(inner, deep - 1)
             has_picture |= one
-            unknown += left if len(written) > LARGE else 0
+            unknown += left if len(written) > LARGE and not _are_words(run[0]) else 0
     return has_picture, unknown
+
+
+def _are_words(run: bytes) -> bool:
+    """Whether letters that could be bytes are words, paths or check sums instead."""
+    pieces = _BREAKS.sub(b" ", run).split()
+    letters = b"".join(pieces)
+    if re.fullmatch(rb"[0-9a-fA-F]+", letters):
+        return all(len(piece) in _DIGESTS for piece in pieces)
+    sorts = letters.translate(_SORTS)
+    same = sum(one == other for one, other in itertools.pairwise(sorts))
+    return len(set(letters)) < _FEW or same > _CALM * len(sorts)
 
 
 def _written(letters: bytes) -> bytes | None:
@@ -119,10 +136,10 @@ def _reads(content: bytes) -> bool:
     return content.translate(None, _MORE_CONTROLS) == content
 
 
-def _holds_picture(content: bytes) -> bool:
+def _holds_picture(content: bytes, kind: str) -> bool:
     for number, start in enumerate(_START.finditer(content), 1):
         if number > _TRIES:
-            return True
+            return kind != KNOWN  # coded pixels have many by chance
         rest = content[start.start() :]
         if _is_picture(rest) if start["sure"] is None else len(rest) > LARGE:
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,10 +63,27 @@ def _plain(data: bytes, image: Image.Image) -> Iterator[Found]:
             rest = data[end:]
             if rest.endswith(_FOOTER):
                 rest = rest[:-_EXTENSION]
-            yield Part("before its pixels", data[:start])
+            colours = _colours(data[:start], image.format)
+            yield Part("before its pixels", data[: colours.start] + data[colours.stop : start])
             yield Part("behind its end", rest, BEHIND)
             return
     yield Part("in it", data[1:], KNOWN)
+
+
+def _colours(head: bytes, format: str | None) -> slice:
+    """Where in what stands before the pixels of BMP or TGA the table of their colours is: up to 256 of them."""
+    start = count = width = 0
+    if format in ("BMP", "DIB") and len(head) >= 26:
+        begin = 14 if format == "BMP" else 0
+        (size,) = struct.unpack_from("<I", head, begin)
+        is_old = size == 12  # of OS/2: colours of three bytes, as many as there may be
+        (bits,) = struct.unpack_from("<H", head, begin + (10 if is_old else 14))
+        (named,) = struct.unpack_from("<I", head, begin + 32) if size >= 40 and len(head) >= begin + 40 else (0,)
+        start, width = begin + size, 3 if is_old else 4
+        count = min(named or 256, 1 << min(bits, 8)) if bits <= 8 else 0
+    elif format == "TGA" and len(head) >= 18 and head[1]:
+        start, count, width = 18 + head[0], min(struct.unpack_from("<H", head, 5)[0], 256), (head[7] + 7) // 8
+    return slice(min(start, len(head)), min(start + count * min(width, 4), len(head)))
 
 
 def _is_only_blurred(page: Page) -> bool:

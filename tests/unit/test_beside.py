@@ -1,6 +1,7 @@
 """What files hold beside the picture that they show, at which nobody looks who verifies them."""
 
 import base64
+import hashlib
 import io
 import struct
 import time
@@ -418,3 +419,47 @@ def test_a_further_track_of_unknown_codec_is_named(tmp_path):
     data = (tmp_path / "a.mkv").read_bytes()
     (tmp_path / "a.mkv").write_bytes(b"V_XXXXX".join(data.rsplit(b"V_MPEG4", 1)))
     assert beside_video(tmp_path / "a.mkv") == ("further video track",)
+
+
+def test_words_paths_and_check_sums_are_no_bytes_in_letters(tmp_path):
+    hashes = [hashlib.sha256(bytes([number])).hexdigest() for number in range(30)]
+    for number, text in enumerate((
+        "\n".join(hashes), "\n".join(each[:32] for each in hashes), " ".join(["semi-transparent-glass_of_water"] * 40),
+        "\n".join(f"models/checkpoints/some_long_folder/realistic_vision_v{i}" for i in range(30)), "ACGT" * 300,
+        " ".join(["Donaudampfschifffahrtsgesellschaft"] * 30), "hello" * 300,
+    )):  # fmt: skip
+        (tmp_path / "a").write_bytes(png((b"tEXt", b"note\0" + text.encode())))
+        assert beside_photo(tmp_path / "a") == (), number
+    levels = np.asarray(Image.open(ROOT / "assets" / "astronaut.jpg").convert("RGB").resize((48, 48)))
+    dark, letters = (levels // 8).tobytes(), base64.b64encode
+    for number, text in enumerate((
+        letters(levels.tobytes()), letters(dark), base64.encodebytes(dark), dark.hex().encode(),
+        dark.hex("\n", 36).encode(), letters(levels.astype("f4").tobytes()[:6912]),
+    )):  # fmt: skip
+        (tmp_path / "a").write_bytes(png((b"tEXt", b"note\0" + text)))
+        assert beside_photo(tmp_path / "a") == ("6,912 bytes in part tEXt",), number
+
+
+@pytest.mark.parametrize("format", ["BMP", "DIB", "TGA"])
+def test_the_table_of_colours_is_no_part_of_unknown_kind(tmp_path, format):
+    photo = planted.photo()
+    for mode in ("1", "L", "P", "RGB", "LA", "RGBA"):
+        if (format != "TGA") == (mode == "LA"):
+            continue
+        (tmp_path / "a").write_bytes(data := planted.encoded(photo.convert(mode), format))
+        assert beside_photo(tmp_path / "a") == (), mode
+        if format == "BMP":  # and what stands behind it is
+            (start,) = struct.unpack_from("<I", data, 10)
+            (tmp_path / "a").write_bytes(
+                data[:10] + struct.pack("<I", start + 5000) + data[14:start] + NOISE + data[start:]
+            )
+            assert any(words.endswith("before its pixels") for words in beside_photo(tmp_path / "a")), mode
+
+
+def test_coded_pixels_with_starts_of_pictures_by_chance_are_no_thumbnail(tmp_path):
+    pixels = np.frombuffer(b"\x80\xc8\xff\xd8\xff\xc0", np.uint8).reshape(1, 3, 2)  # each of a level and its alpha
+    levels = np.ascontiguousarray(np.tile(pixels, (64, 22, 1)))
+    data = planted.encoded(Image.fromarray(levels, "LA"), "TGA", compression="tga_rle")
+    assert data.count(b"\xff\xd8\xff\xc0") > 64
+    (tmp_path / "a").write_bytes(data)
+    assert beside_photo(tmp_path / "a") == ()
