@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 _COVERED = "covered"  # nothing was said, as nothing shows
 _NEW_FACE = "no face found in the original, but one in the result: are the two exchanged?"
+_NOT_WALKED = (
+    "its result was not looked at beside its film: what else a file of its format may hold is not known here. MP4, "
+    "MOV, Matroska, WEBM and AVI are looked through."
+)
 
 
 class PairsRefused(ValueError):
@@ -74,6 +78,8 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
         say(f"{pair.name}: {_NEW_FACE if is_new else report.to_text()}")
         if others:
             say(f"{pair.name}: its result holds more than was looked at ({', '.join(others)}): save it without.")
+        if not _is_walked(pair.result):
+            say(f"{pair.name}: {_NOT_WALKED}")
     for line in missing:
         say(line)
     return is_good and with_faces > 0
@@ -97,6 +103,12 @@ def _beside(result: Path) -> tuple[str, ...]:
     from ..video.beside import pictures_beside as beside_video
 
     return beside_video(result) if _is_video(result) else beside_photo(result)
+
+
+def _is_walked(result: Path) -> bool:
+    from ..video.beside import is_walked
+
+    return not _is_video(result) or is_walked(result)
 
 
 def _is_video(path: Path) -> bool:

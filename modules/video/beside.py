@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import av.container
 
 from ..contents.boxes import walk_boxes
 from ..contents.looking import tell
 from ..contents.matroska import walk_matroska
-from ..contents.parts import Found
+from ..contents.parts import Found, Part
 from ..contents.photos import walk_riff
 from .containers import left_out, opened, packets, video_stream
 from .hidden import read_film
 
+_WALKERS = {"mov": walk_boxes, "matroska": walk_matroska, "avi": walk_riff}  # by FFmpeg's first name of a format
+_CUT = "pictures that an edit list cuts off"
 _PICTURES = ("video track", "cover picture", "attachment")  # in the words of left_out
 
 
@@ -26,31 +31,49 @@ def pictures_beside(file: Path) -> tuple[str, ...]:
     Raises:
         ValueError, av.error.FFmpegError: it cannot be read.
     """
+    used, tracks = _tracks(file)
     with opened(str(file)) as container:
         others = left_out(container, [video_stream(container)])
+        walk = _walker(container)
     found = [what for what in others if any(kind in what for kind in _PICTURES)]
     with Path(file).open("rb") as open_file, mmap.mmap(open_file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        found += tell(_parts(file, data))
+        parts = walk(data, used) if walk == walk_boxes else walk(data) if walk else ()
+        found += tell(itertools.chain(tracks, parts))
     if any(page.tells for page in read_film(str(file))):
         found.append("colours under what is transparent")
     return tuple(found)
 
 
-def _parts(file: Path, data: mmap.mmap) -> Iterator[Found]:
-    if data[:4] == b"\x1aE\xdf\xa3":
-        return walk_matroska(data)
-    if data[:4] == b"RIFF":
-        return walk_riff(data)
-    if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"pnot"):
-        return walk_boxes(data, _used(file))
-    return iter(())
+def is_walked(file: Path) -> bool:
+    """Whether the parts of a video's file are known here: of other formats only the tracks are looked at.
 
+    Args:
+        file: of the video.
 
-def _used(file: Path) -> list[tuple[int, int]]:
-    """Where in a file the pictures and sounds of its tracks lie."""
+    Raises:
+        ValueError, av.error.FFmpegError: it cannot be read.
+    """
     with opened(str(file)) as container:
-        return [
-            (packet.pos, packet.pos + packet.size)
-            for packet in packets(container)
-            if packet.size and packet.pos is not None and packet.pos >= 0
-        ]
+        return _walker(container) is not None
+
+
+def _walker(container: av.container.InputContainer) -> Callable[..., Iterator[Found]] | None:
+    return _WALKERS.get(container.format.name.split(",")[0])
+
+
+def _tracks(file: Path) -> tuple[list[tuple[int, int]], list[Found]]:
+    """Where in a file the packets of its tracks lie, and what they hold beside shown pictures and sounds."""
+    used: list[tuple[int, int]] = []
+    found: list[Found] = []
+    with opened(str(file)) as container:
+        shown = video_stream(container).index
+        for packet in packets(container):
+            if not packet.size:
+                continue
+            if packet.pos is not None and packet.pos >= 0:
+                used.append((packet.pos, packet.pos + packet.size))
+            if packet.stream.type not in ("video", "audio"):
+                found.append(Part("in a track of another kind", bytes(packet)))
+            elif packet.stream.index == shown and packet.is_discard and _CUT not in found:
+                found.append(_CUT)
+    return used, found

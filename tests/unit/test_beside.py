@@ -1,7 +1,6 @@
 """What files hold beside the picture that they show, at which nobody looks who verifies them."""
 
 import base64
-import hashlib
 import io
 import struct
 import time
@@ -15,8 +14,6 @@ from clips import make_clip, picture
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from face_anonymizer.modules.contents.boxes import walk_boxes
-from face_anonymizer.modules.contents.parts import Part
 from face_anonymizer.modules.output.encoding import encode_picture
 from face_anonymizer.modules.output.xmp import xmp_packet
 from face_anonymizer.modules.photos.beside import pictures_beside as beside_photo
@@ -298,19 +295,6 @@ def test_a_clip_in_fragments_holds_nothing_else(tmp_path):
     assert beside_video(tmp_path / "b.mp4") == ()
 
 
-def test_a_film_of_many_fragments_does_not_take_hours():
-    """Of 20,000, all stretches were sorted again for each; what no track uses is found in any of them."""
-    count = 20_000
-    fragment = planted.box(b"moof", b"") + planted.box(b"mdat", bytes(range(100)))
-    used = [(16 + len(fragment) * number, 16 + len(fragment) * number + 100) for number in reversed(range(count))]
-    started = time.process_time()
-    assert [part for part in walk_boxes(fragment * count, list(used)) if part.content] == []
-    del used[4711]
-    (part,) = [part for part in walk_boxes(fragment * count, used) if part.content]
-    assert part == Part("that nothing in it refers to", bytes(range(100)))
-    assert time.process_time() - started < 10
-
-
 def element(code: str, content: bytes) -> bytes:
     """Of Matroska."""
     return bytes.fromhex(code) + (1 << 56 | len(content)).to_bytes(8, "big") + content
@@ -386,80 +370,3 @@ def test_bytes_that_only_look_like_pictures_do_not_take_hours(tmp_path):
     (tmp_path / "a.mp4").write_bytes(clip.getvalue() + noise)
     assert beside_video(tmp_path / "a.mp4") == (f"{len(noise):,} bytes behind its end",)
     assert time.process_time() - started < 20
-
-
-def test_parts_in_parts_without_end_are_told_as_bytes(tmp_path):
-    """Thousands deep, they ended in Python's own words about recursion."""
-    boxes, lists, elements, exif = b"", b"", b"", b"Exif\0\0II*\0\x08\0\0\0"
-    for number in range(3000):
-        boxes = planted.box(b"udta", boxes)
-        lists = b"LIST" + struct.pack("<I", len(lists) + 4) + b"abcd" + lists
-        elements = element("67c8", elements)
-        exif += struct.pack("<HHHIII", 1, 0x014A, 4, 1, 26 + 18 * number, 0)
-    clip = Path(make_clip(tmp_path / "a.mkv")).read_bytes()
-    for number, (data, beside, where) in enumerate((
-        (avif(boxes), beside_photo, "in box udta"), (webp(b"LIST", b"abcd" + lists), beside_photo, "in part LIST"),
-        (jpeg(planted.segment(0xE1, exif)), beside_photo, "that nothing in it refers to"),
-        (clip + element("1254c367", elements), beside_video, "in element 67C8"),
-    )):  # fmt: skip
-        file = tmp_path / str(number)
-        file.write_bytes(data)
-        (words,) = beside(file)
-        count, _, rest = words.partition(" bytes ")
-        assert rest == where and 20_000 < int(count.replace(",", "")) <= 60_000, words
-
-
-def test_a_further_track_of_unknown_codec_is_named(tmp_path):
-    with av.open(str(tmp_path / "a.mkv"), "w") as output:
-        for _ in range(2):
-            stream = output.add_stream("libx264", rate=10)
-            stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        for stream in output.streams.video:
-            output.mux([*stream.encode(av.VideoFrame.from_ndarray(picture(0, 160, 96), "rgb24")), *stream.encode(None)])
-    data = (tmp_path / "a.mkv").read_bytes()
-    (tmp_path / "a.mkv").write_bytes(b"V_XXXXX".join(data.rsplit(b"V_MPEG4", 1)))
-    assert beside_video(tmp_path / "a.mkv") == ("further video track",)
-
-
-def test_words_paths_and_check_sums_are_no_bytes_in_letters(tmp_path):
-    hashes = [hashlib.sha256(bytes([number])).hexdigest() for number in range(30)]
-    for number, text in enumerate((
-        "\n".join(hashes), "\n".join(each[:32] for each in hashes), " ".join(["semi-transparent-glass_of_water"] * 40),
-        "\n".join(f"models/checkpoints/some_long_folder/realistic_vision_v{i}" for i in range(30)), "ACGT" * 300,
-        " ".join(["Donaudampfschifffahrtsgesellschaft"] * 30), "hello" * 300,
-    )):  # fmt: skip
-        (tmp_path / "a").write_bytes(png((b"tEXt", b"note\0" + text.encode())))
-        assert beside_photo(tmp_path / "a") == (), number
-    levels = np.asarray(Image.open(ROOT / "assets" / "astronaut.jpg").convert("RGB").resize((48, 48)))
-    dark, letters = (levels // 8).tobytes(), base64.b64encode
-    for number, text in enumerate((
-        letters(levels.tobytes()), letters(dark), base64.encodebytes(dark), dark.hex().encode(),
-        dark.hex("\n", 36).encode(), letters(levels.astype("f4").tobytes()[:6912]),
-    )):  # fmt: skip
-        (tmp_path / "a").write_bytes(png((b"tEXt", b"note\0" + text)))
-        assert beside_photo(tmp_path / "a") == ("6,912 bytes in part tEXt",), number
-
-
-@pytest.mark.parametrize("format", ["BMP", "DIB", "TGA"])
-def test_the_table_of_colours_is_no_part_of_unknown_kind(tmp_path, format):
-    photo = planted.photo()
-    for mode in ("1", "L", "P", "RGB", "LA", "RGBA"):
-        if (format != "TGA") == (mode == "LA"):
-            continue
-        (tmp_path / "a").write_bytes(data := planted.encoded(photo.convert(mode), format))
-        assert beside_photo(tmp_path / "a") == (), mode
-        if format == "BMP":  # and what stands behind it is
-            (start,) = struct.unpack_from("<I", data, 10)
-            (tmp_path / "a").write_bytes(
-                data[:10] + struct.pack("<I", start + 5000) + data[14:start] + NOISE + data[start:]
-            )
-            assert any(words.endswith("before its pixels") for words in beside_photo(tmp_path / "a")), mode
-
-
-def test_coded_pixels_with_starts_of_pictures_by_chance_are_no_thumbnail(tmp_path):
-    pixels = np.frombuffer(b"\x80\xc8\xff\xd8\xff\xc0", np.uint8).reshape(1, 3, 2)  # each of a level and its alpha
-    levels = np.ascontiguousarray(np.tile(pixels, (64, 22, 1)))
-    data = planted.encoded(Image.fromarray(levels, "LA"), "TGA", compression="tga_rle")
-    assert data.count(b"\xff\xd8\xff\xc0") > 64
-    (tmp_path / "a").write_bytes(data)
-    assert beside_photo(tmp_path / "a") == ()

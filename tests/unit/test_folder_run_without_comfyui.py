@@ -313,6 +313,13 @@ def test_verify_says_which_of_two_files_cannot_be_looked_at(sources, tmp_path, c
     assert "good.mp4: its result, cut off.mp4, cannot be looked at. The file is no video" in capsys.readouterr().out
 
 
+def test_verify_says_of_which_films_it_knows_the_tracks_alone(sources, tmp_path, capsys):
+    for name in ("a.ts", "a.mp4"):
+        make_clip(tmp_path / name)
+        assert command.main(["verify", str(tmp_path / name), str(tmp_path / name)]) == 1, "nobody to verify"
+        assert ("a.ts: its result was not looked at beside its film" in capsys.readouterr().out) == (name == "a.ts")
+
+
 def test_a_folder_without_photos_says_what_to_name(tmp_path, capsys):
     """It listed 41 suffixes."""
     photos, results = tmp_path / "photos", tmp_path / "results"
