@@ -111,9 +111,12 @@ def _png(data: bytes) -> Iterator[Found]:
         elif name not in _PNG_PICTURE and not 0 <= len(content) <= _PNG_SHORT.get(name, -1):
             where = f"in part {name_of(name)}"
             if name == b"iCCP":
-                where, content = "in its profile", _unpacked(content.partition(b"\0")[2][1:])
+                title, _, packed = content.partition(b"\0")
+                yield Part(where, title)
+                where, content = "in its profile", _unpacked(packed[1:])
             elif name in (b"zTXt", b"iTXt", b"tEXt"):
-                content = _text(name, content)
+                title, content = _text(name, content)
+                yield Part(where, title)
             yield Part(where, content)
         if name == b"IEND":
             break
@@ -121,14 +124,15 @@ def _png(data: bytes) -> Iterator[Found]:
     yield from _behind_pixels(coded)
 
 
-def _text(name: bytes, content: bytes) -> bytes:
-    _, _, rest = content.partition(b"\0")
+def _text(name: bytes, content: bytes) -> tuple[bytes, bytes]:
+    """Its keyword, of iTXt with what stands beside it, and the text; without a text all is keyword."""
+    title, _, rest = content.partition(b"\0")
     if name == b"tEXt":
-        return rest
+        return title, rest
     if name == b"zTXt":
-        return _unpacked(rest[1:])
-    text = rest[2:].split(b"\0", 2)[-1]
-    return _unpacked(text) if rest[:1] == b"\1" else text
+        return title, _unpacked(rest[1:])
+    *titles, text = rest[2:].split(b"\0", 2)
+    return b"\0".join((title, *titles)), _unpacked(text) if rest[:1] == b"\1" else text
 
 
 def _unpacked(packed: bytes) -> bytes:
@@ -158,7 +162,9 @@ def _behind_pixels(coded: list[bytes]) -> Iterator[Part]:
 
 # RIFF: parts of a name, a length and content, filled to an even length. WEBP and AVI.
 
-_RIFF_PICTURE = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"avih", b"strh", b"idx1", b"indx", b"vprp", b"dmlh")
+_STILL = (b"VP8 ", b"VP8L")  # and its alpha before it: each shown picture has one of them
+_WEBP_PICTURE = (*_STILL, b"VP8X", b"ALPH", b"ANIM")
+_AVI_PICTURE = (b"avih", b"strh", b"idx1", b"indx", b"vprp", b"dmlh")
 _RIFF_INSIDE = {b"ANMF": 16, b"LIST": 4, b"RIFF": 4}  # bytes before the parts inside
 _STREAM = re.compile(rb"\d\d[a-z]{2}|ix\d\d")  # of pictures and sound in AVI
 
@@ -172,21 +178,25 @@ def walk_riff(data) -> Iterator[Found]:
     end = 0
     while data[end : end + 4] == b"RIFF":  # a long AVI is made of several
         size = int.from_bytes(data[end + 4 : end + 8], "little")
-        yield from _riff(data, end + 12, min(end + 8 + size, len(data)))
+        yield from _riff(data, end + 12, min(end + 8 + size, len(data)), data[end + 8 : end + 12] == b"WEBP")
         end += 8 + size + size % 2
     yield Part(_END, data[end:], BEHIND)
 
 
-def _riff(data, place: int, end: int, deep: int = DEEPEST) -> Iterator[Found]:
+def _riff(data, place: int, end: int, is_webp: bool, deep: int = DEEPEST) -> Iterator[Found]:
+    has_picture = False
     while place + 8 <= end:
         name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
         start, stop = place + 8, min(place + 8 + size, end)
-        if deep and name in _RIFF_INSIDE:
-            yield from _riff(data, start + _RIFF_INSIDE[name], stop, deep - 1)
+        if is_webp and has_picture and name in (*_STILL, b"ALPH", b"ANMF"):  # behind the one that is shown
+            yield Part(f"in part {name_of(name)}", data[start:stop])
+        elif deep and name in _RIFF_INSIDE:
+            yield from _riff(data, start + _RIFF_INSIDE[name], stop, is_webp, deep - 1)
         elif name == b"ICCP":
             yield Part("in its profile", data[start:stop])
-        elif name not in _RIFF_PICTURE and not _STREAM.fullmatch(name):
+        elif name not in _WEBP_PICTURE if is_webp else name not in _AVI_PICTURE and not _STREAM.fullmatch(name):
             yield Part(f"in part {name_of(name)}", data[start:stop], *([KNOWN] if name == b"strf" else []))
+        has_picture |= name in _STILL
         place = stop + size % 2
 
 

@@ -28,7 +28,7 @@ SEGMENT = bytes.fromhex("18538067")  # of Matroska
 FOUND = {
     "a.jpg": (THUMBNAIL, "2,894 bytes behind its end"),
     "b.mpo": (SECOND, THUMBNAIL, "7,082 bytes behind its end"),
-    "c.png": (THUMBNAIL, "1,500,005 bytes in part zTXt", "2,407 bytes behind its end"),
+    "c.png": (THUMBNAIL, "2,407 bytes behind its end"),
     "d.webp": (THUMBNAIL, "2,407 bytes behind its end"),
     "e.tif": (SECOND, THUMBNAIL),
     "f.gif": (THUMBNAIL, "2,407 bytes behind its end"),

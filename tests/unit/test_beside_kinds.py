@@ -4,6 +4,7 @@ import base64
 import hashlib
 import struct
 import time
+import zlib
 from pathlib import Path
 
 import av
@@ -157,3 +158,29 @@ def test_coded_pixels_with_starts_of_pictures_by_chance_are_no_thumbnail(tmp_pat
     assert data.count(b"\xff\xd8\xff\xc0") > 64
     (tmp_path / "a").write_bytes(data)
     assert beside_photo(tmp_path / "a") == ()
+
+
+def test_keywords_of_texts_and_second_pictures_of_webp_are_looked_at(tmp_path):
+    letters, plain = base64.b64encode(planted.thumbnail()), planted.encoded(planted.photo(), "WEBP")
+    second = plain[20:]
+
+    def behind(name: bytes, content: bytes) -> bytes:
+        part = name + struct.pack("<I", len(content)) + content
+        return b"RIFF" + struct.pack("<I", len(plain) - 8 + len(part)) + plain[8:] + part
+
+    for number, (data, words) in enumerate((
+        (png((b"tEXt", letters)), THUMBNAIL), (png((b"tEXt", letters + b"\0x")), THUMBNAIL),
+        (png((b"iTXt", b"a\0\0\0en\0" + letters + b"\0hello")), THUMBNAIL), (png((b"zTXt", letters)), THUMBNAIL),
+        (png((b"iCCP", letters + b"\0\0" + zlib.compress(bytes(9)))), THUMBNAIL),
+        (behind(b"VP8 ", second), f"{len(second):,} bytes in part VP8"),
+        (behind(b"ALPH", NOISE), "5,000 bytes in part ALPH"),
+        (behind(b"ANMF", bytes(16) + second), f"{len(second) + 16:,} bytes in part ANMF"),
+        (webp(b"00dc", NOISE), "5,000 bytes in part 00dc"), (webp(b"idx1", NOISE), "5,000 bytes in part idx1"),
+    )):  # fmt: skip
+        (tmp_path / "a").write_bytes(data)
+        assert beside_photo(tmp_path / "a") == (words,), number
+    frames = [planted.photo(), planted.photo().rotate(90)]
+    for alpha in (False, True):
+        shown = [frame.convert("RGBA" if alpha else "RGB") for frame in frames]
+        shown[0].save(tmp_path / "a", "WEBP", save_all=True, append_images=shown[1:])
+        assert beside_photo(tmp_path / "a") == ("1 more picture",)
