@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import zlib
 from collections.abc import Iterator
 
@@ -121,7 +122,7 @@ def _png(data: bytes) -> Iterator[Found]:
         if name == b"IEND":
             break
     yield Part(_END, data[place:], BEHIND)
-    yield from _behind_pixels(coded)
+    yield from _behind_pixels(coded, _rows(data[16:29]))
 
 
 def _text(name: bytes, content: bytes) -> tuple[bytes, bytes]:
@@ -145,15 +146,36 @@ def _unpacked(packed: bytes) -> bytes:
     return content + unpacker.unused_data
 
 
-def _behind_pixels(coded: list[bytes]) -> Iterator[Part]:
-    unpacker = zlib.decompressobj()
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the kind of colours
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def _rows(head: bytes) -> int:
+    """Bytes of the rows of a picture, each behind one for its filter."""
+    if len(head) < 13:
+        return 0
+    width, height, bits, colours, _, _, is_interlaced = struct.unpack(">II5B", head)
+    total = 0
+    for left, top, across, down in _PASSES if is_interlaced else ((0, 0, 1, 1),):
+        columns, rows = -((left - width) // across), -((top - height) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + (columns * bits * _CHANNELS.get(colours, 4) + 7) // 8)
+    return total
+
+
+def _behind_pixels(coded: list[bytes], rows: int) -> Iterator[Part]:
+    """What is packed behind the last row, and what stands behind all that is packed."""
+    unpacker, count, more = zlib.decompressobj(), 0, bytearray()
     try:
         for number, piece in enumerate(coded):
             rest = piece
             while rest and not unpacker.eof:
-                unpacker.decompress(rest, _LARGEST)
+                pixels = unpacker.decompress(rest, _LARGEST)
+                count += len(pixels)
+                more += pixels[len(pixels) - max(count - rows - len(more), 0) :] if len(more) < _LARGEST else b""
                 rest = unpacker.unconsumed_tail
             if unpacker.eof:
+                yield Part("behind its pixels", bytes(more), BEHIND)
                 yield Part("behind its pixels", unpacker.unused_data + b"".join(coded[number + 1 :]), BEHIND)
                 return
     except zlib.error:  # a damaged picture

@@ -17,6 +17,7 @@ from test_beside import NOISE, ROOT, THUMBNAIL, avif, element, jpeg, png, webp
 
 from face_anonymizer.modules.contents.boxes import walk_boxes
 from face_anonymizer.modules.contents.parts import Part
+from face_anonymizer.modules.contents.photos import _rows
 from face_anonymizer.modules.photos.beside import pictures_beside as beside_photo
 from face_anonymizer.modules.video.beside import pictures_beside as beside_video
 
@@ -184,3 +185,25 @@ def test_keywords_of_texts_and_second_pictures_of_webp_are_looked_at(tmp_path):
         shown = [frame.convert("RGBA" if alpha else "RGB") for frame in frames]
         shown[0].save(tmp_path / "a", "WEBP", save_all=True, append_images=shown[1:])
         assert beside_photo(tmp_path / "a") == ("1 more picture",)
+
+
+def test_rows_below_the_height_that_a_png_names_are_told(tmp_path):
+    """Pillow shows the upper rows, a repaired head all of them; whole pictures have none, of any depth or order."""
+    whole = planted.encoded(Image.fromarray(np.random.default_rng(3).integers(0, 256, (160, 90, 3), np.uint8)), "PNG")
+    (tmp_path / "a").write_bytes(
+        whole[:8] + planted.png_chunk(b"IHDR", whole[16:23] + b"\x50" + whole[24:29]) + whole[33:]
+    )
+    assert beside_photo(tmp_path / "a") == (f"{80 * 271:,} bytes behind its pixels",)
+    for width, height in ((160, 120), (1, 1), (3, 7), (9, 5)):
+        for mode in ("1", "L", "P", "LA", "RGB", "RGBA", "I;16"):
+            planted.photo().convert("I;16" if mode == "I;16" else mode).resize((width, height)).save(
+                tmp_path / "a", "PNG"
+            )
+            assert beside_photo(tmp_path / "a") == (), (width, height, mode)
+
+
+def test_the_rows_of_an_interlaced_png_are_counted():
+    """By the seven passes of the PNG specification: of 9x5 pixels of 8 bits, as each pass has them."""
+    passes = ((2, 1), (1, 1), (3, 1), (2, 2), (5, 1), (4, 3), (9, 2))  # columns and rows
+    assert sum(columns * rows for columns, rows in passes) == 9 * 5
+    assert _rows(struct.pack(">II5B", 9, 5, 8, 0, 0, 0, 1)) == sum((columns + 1) * rows for columns, rows in passes)
