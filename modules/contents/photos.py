@@ -232,7 +232,9 @@ def _gif(data: bytes) -> Iterator[Found]:
     while place < len(data) and data[place] in (0x21, 0x2C):
         if data[place] == 0x2C:
             flags = data[place + 9] if place + 9 < len(data) else 0
-            _, place = _pieces(data, place + 11 + (3 << (flags & 7) + 1 if flags & 0x80 else 0))
+            start = place + 10 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+            coded, place = _pieces(data, start + 1)
+            yield Part("behind its pixels", _behind_codes(coded, data[start] if start < len(data) else 0), BEHIND)
             continue
         kind = data[place + 1 : place + 2]
         if kind == b"\xff" and data[place + 3 : place + 14] == b"XMP DataXMP":  # its text is no pieces
@@ -243,6 +245,28 @@ def _gif(data: bytes) -> Iterator[Found]:
         content, place = _pieces(data, place + 2)
         yield Part(f"in part {kind.hex()}", content[11:] if kind == b"\xff" else content)
     yield Part(_END, data[place + 1 :], BEHIND)
+
+
+def _behind_codes(coded: bytes, bits: int) -> bytes:
+    """What stands behind the code of the end; codes get longer as the table grows, which has one more with each."""
+    clear, place = 1 << bits, 0
+    if not 1 <= bits <= 11:
+        return b""
+    width, known, is_first = bits + 1, clear + 2, True
+    while place + width <= 8 * len(coded):
+        at = place >> 3
+        code = int.from_bytes(coded[at : at + 3], "little") >> (place & 7) & (1 << width) - 1
+        place += width
+        if code == clear + 1:
+            return coded[(place + 7) // 8 :]
+        if code == clear:
+            width, known, is_first = bits + 1, clear + 2, True
+        elif is_first:
+            is_first = False
+        elif known < 4096:
+            known += 1
+            width += known == 1 << width and width < 12
+    return b""
 
 
 def _pieces(data: bytes, place: int) -> tuple[bytes, int]:

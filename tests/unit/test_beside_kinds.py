@@ -207,3 +207,16 @@ def test_the_rows_of_an_interlaced_png_are_counted():
     passes = ((2, 1), (1, 1), (3, 1), (2, 2), (5, 1), (4, 3), (9, 2))  # columns and rows
     assert sum(columns * rows for columns, rows in passes) == 9 * 5
     assert _rows(struct.pack(">II5B", 9, 5, 8, 0, 0, 0, 1)) == sum((columns + 1) * rows for columns, rows in passes)
+
+
+def test_what_stands_behind_the_end_of_the_pixels_of_a_gif_is_told(tmp_path):
+    noise = np.random.default_rng(3).integers(0, 256, (120, 160), np.uint8)  # fills the table of codes, again and again
+    for colours in (2, 16, 256):
+        for levels in (noise, np.asarray(planted.photo().convert("L"))):
+            data = planted.encoded(Image.fromarray(levels // (256 // colours)).quantize(colours), "GIF")
+            (tmp_path / "a").write_bytes(data)
+            assert beside_photo(tmp_path / "a") == (), colours
+            pieces = b"".join(bytes([250]) + NOISE[start : start + 250] for start in range(0, 5000, 250))
+            (tmp_path / "a").write_bytes(data[:-2] + pieces + data[-2:])
+            (words,) = beside_photo(tmp_path / "a")
+            assert words == "5,000 bytes behind its pixels", colours
