@@ -41,6 +41,7 @@ _COVER = 1.1  # of a patch's half: the radius of what a cover of that face may h
 _LEAST_SEEN = 24  # cells of a place beside the covers, from which it tells what it shows
 _CLEARLY = 0.5  # of what the face leaves unexplained there: what the picture as it was leaves at most
 _COVERED = 3.0  # deviation in levels, below which a place shows nothing: it was covered
+_OF_COVER = 1 / 3  # of another place that shows the colour of that cover: it is what is left between two covers
 
 
 class Mark(NamedTuple):
@@ -139,7 +140,8 @@ def find_moved(image: torch.Tensor, mark: Mark, others: Sequence[Mark] = ()) -> 
     for best, least in ((alike[..., :1, :1], LEAST), (alike, LEAST_TURNED)):
         while (there := float(best.max())) >= max(least, here + MARGIN):
             row, column, size, turn = (int(index) for index in np.unravel_index(best.argmax(), best.shape))
-            if not _is_as_before(around, mark.around, beside, (row, column), faces[size, turn]):
+            is_as_before = _is_as_before(around, mark.around, beside, (row, column), faces[size, turn])
+            if not is_as_before and not _is_cover(around, (row, column)):
                 pixels = float(np.hypot(row - _REACH, column - _REACH)) * pitch
                 return Moved(pixels, there, here, _TURNS[turn], _SIZES[size])
             alike[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = -1
@@ -263,6 +265,19 @@ def _is_as_before(
     rows, columns = rows + place[0] + _HERE, columns + place[1] + _HERE
     shifted = (before[rows + down, columns + right] for down in near for right in near)
     return any(unexplained(seen, one) < most for one in shifted)
+
+
+def _is_cover(around: np.ndarray, place: tuple[int, int]) -> bool:
+    """Whether the face's own place is covered, and much of another one shows that cover's colour.
+
+    Args:
+        around: float32 [52, 52], what the picture shows.
+        place: row and column of the other square.
+    """
+    third = slice(_REACH + SIDE // 3, -_REACH - SIDE // 3)
+    middle = around[third, third]
+    shown = around[place[0] : place[0] + SIDE, place[1] : place[1] + SIDE]
+    return bool(middle.std() < _COVERED and np.mean(np.abs(shown - np.median(middle)) <= _COVERED) >= _OF_COVER)
 
 
 def _alike(squares: np.ndarray, cells: np.ndarray, count: int | None = None) -> np.ndarray:

@@ -201,3 +201,21 @@ def test_small_faces_and_those_of_other_pictures_are_left_out(pair, faces):
     assert marks.find_moved(pair[0], at_the_border) is None
     two = replace(faces, image_count=2, faces=tuple(replace(face, image_index=1, mark=None) for face in faces))
     assert all(face.mark is None for face in marks.know(torch.stack([pair[0]] * 2), two, every=2))
+
+
+def test_what_is_left_between_two_covers_is_no_face_that_moved(monkeypatch):
+    """Faces with a pale band in a dark face look like the pale gap between two black boxes."""
+    crowd = torch.full((144, 240, 3), 0.5)
+    places = [(x, y) for y in (5, 53, 101) for x in (5, 53, 101, 149, 197)]
+    for x, y in places:
+        crowd[y : y + 38, x : x + 38] = 0.1 + torch.linspace(0, 0.04, 38)[:, None, None]
+        crowd[y : y + 38, x + 14 : x + 24] = 0.5
+    covered = crowd.clone()
+    for x, y in places:
+        covered[y : y + 38, x : x + 38] = 0
+    known = [marks.take_mark(crowd, np.array([x, y, x + 38.0, y + 38.0])) for x, y in places]
+    mark = known[7]
+    assert marks.find_moved(covered, mark) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(marks, "_OF_COVER", 2.0)
+        assert marks.find_moved(covered, mark).pixels == pytest.approx(24, abs=3)
