@@ -113,6 +113,18 @@ def take_mark(image: torch.Tensor, box: np.ndarray) -> Mark | None:
     return Mark(_around(image, corner, side), (float(corner[0]), float(corner[1])), side)
 
 
+def reach_of(box: np.ndarray) -> tuple[np.ndarray, float]:
+    """Upper left corner and side, in pixels, of the square around a face's box that is looked at."""
+    side = float((box[2:] - box[:2]).max()) * _GROWN
+    pitch = side / SIDE
+    return (box[:2] + box[2:]) / 2 - side / 2 - _REACH * pitch, _COUNT * pitch
+
+
+def around_face(image: torch.Tensor, box: np.ndarray) -> np.ndarray:
+    """What a picture shows at a face's box and around it, float32 [52, 52], mean luma in levels."""
+    return _read(image, *reach_of(box), _COUNT).astype(np.float32)
+
+
 def find_moved(image: torch.Tensor, mark: Mark, others: Sequence[Mark] = ()) -> Moved | None:
     """Where a face stands now, upright or turned a little, of about its size, if that is plainly beside its place.
 

@@ -38,11 +38,13 @@ from ..model.diffusers_engine.loading import load_engine
 from ..model.engine import Progress
 from ..model.settings import PaintSettings, SamplerSettings
 from ..output.generated import file_says_so
+from ..recognition.covers import not_covered
 from ..recognition.pairs import identity_judge
 from ..recognition.pixels import one_colour
 from ..recognition.reader import FaceReader
 from ..recognition.recognisers import on_drawn_faces
 from ..recognition.settings import AUTO, OFF
+from ..recognition.surroundings import moved_around
 from ..recognition.verifying import Told, verify_faces
 from ..terminal import shown
 from ..video.clip_jobs import Clip, ClipJobs
@@ -222,7 +224,12 @@ class Anonymizer:
         originals, results = as_batch(before)[0], as_batch(after)[0]
         faces = self._detect(originals, DetectSettings()) if faces is None else faces
         covered = one_colour(results, faces, originals) if len(faces) and originals.shape == results.shape else ()
-        verified = verify_faces(originals, results, faces, self._reader.read, told=Told(covered))
+        moved = {
+            i: f"one colour lies over it, but {why}"
+            for i, why in moved_around(originals, results, faces, covered).items()
+        }
+        told = Told(frozenset(covered) - moved.keys())
+        verified = not_covered(verify_faces(originals, results, faces, self._reader.read, told=told), moved)
         found = [None if one is None else one.to_dict() for one in verified.verifications]
         return report_faces(faces, FOUND).verified(faces, found, verified.with_covers())
 

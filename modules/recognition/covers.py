@@ -17,7 +17,8 @@ from ..faces.paste.look import STILL_FOUND, Find
 from ..faces.paste.masks import FaceShapes
 from ..faces.traces import MEANS, SAMPLES, Trace, by_image, means_of, open_faces, samples_of, shows_cover
 from ..faces.types import Face, Faces
-from .pixels import own_originals, sights_of
+from .pixels import one_colour, own_originals, sights_of
+from .surroundings import moved_around
 from .verdict import FAILED, NOT_MEASURABLE
 from .verifying import Verified
 
@@ -43,7 +44,8 @@ def uncovered(
     """The faces that were covered and that pictures show: place -> what was seen, in words.
 
     A face that shows its cover, or nothing at all, needs no further look, unless more than a tenth of its oval is open
-    beside the cover. The others are looked at as Paste Faces looks at what was painted, and by the detector.
+    beside the cover, or the picture shows something else around it than before. The others are looked at as Paste Faces
+    looks at what was painted, and by the detector.
 
     Args:
         before: float [B, H, W, C], 0..1, the originals.
@@ -56,9 +58,15 @@ def uncovered(
     known = by_image(traces)
     open_ = open_faces(after, known)
     traces_of = {trace.key: trace for each in known.values() for trace in each}
-    found: dict[int, str] = {}
+    known_places = sorted(covered)
+    members = replace(faces, faces=tuple(faces.faces[i] for i in known_places))
+    of_one = {known_places[at] for at in one_colour(after, members, before)}
+    moved = moved_around(before, after, faces, of_one)
+    found = {i: f"{_SAYS}, but {why}" for i, why in moved.items()}
     asked: dict[int, set[int]] = {}
-    for i in covered:
+    for i in known_places:
+        if i in found:
+            continue
         face = faces.faces[i]
         key = face.image_index, box_of(face)
         if key in open_:

@@ -15,6 +15,7 @@ from .clip_people import ClipPeople
 from .pairs import Pair, Read, against_first, read_pairs
 from .pixels import one_colour, others_originals, own_originals, sights_of
 from .settings import ReaderSettings
+from .surroundings import moved_around
 from .together import compare_faces, note_on_person
 from .verdict import FAILED, SAME_PERSON, Verification
 from .verifying import Verified, as_exchanged, refused
@@ -50,7 +51,8 @@ def verify_film(
         part = unmarked.window(first, stop)
         places = sorted(i for image in range(first, stop) for i in places_in.get(image, ()))
         pairs = _verify_frames(before, after, part, people, read, settings=settings)
-        covered = {places[i] for i in one_colour(after, part, before) if not pairs[i].results}
+        hidden = [i for i in one_colour(after, part, before) if not pairs[i].results]
+        covered = {places[i] for i in set(hidden) - moved_around(before, after, part, hidden).keys()}
         for i, pair in zip(places, pairs, strict=True):
             said[i] = None if i in covered else pair.verification
             if i not in covered and pair.verification.passed:
