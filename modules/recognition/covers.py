@@ -26,9 +26,12 @@ _SAYS = "it was covered, says the report"
 _CLEARLY = 16.0  # levels from the cover, beyond what JPEG does to a mosaic
 _NEARER = 0.5  # of the distance from the cover, within which a pixel is what it was before
 _ROUNDS, _TRUSTED = 4, 0.6  # of fitting gain and offset; the share of the pixels that the next round believes
+_LEAST_TRUSTED = 0.35  # ... where most of a face lies open
+_OF_REST, _SHOWS = 0.5, 0.8  # ... of the rest must be nearer to the face, or so far the rest correlates with it
 _TEXTURED = 1.0  # levels of deviation; a cover of less is one colour
 _LEAST_MEANS = 100  # of 576, within the oval
 _DOUBTS = 2.0  # standard errors of the fit that are taken off
+_ALIKE = 3.0  # pixels that are alike in a picture that was halved and enlarged
 _LEAST_GAIN = 0.2  # of both together: below it the picture shows something else
 
 
@@ -108,18 +111,48 @@ def open_share(image: torch.Tensor, face: Face, trace: Trace | None) -> float:
     before, cover = (one.astype(np.float64)[inside] for one in (trace.before, trace.after))
     if not len(now):
         return 0.0
-    trusted = np.ones(len(now), bool)
+    for share in (_TRUSTED, _LEAST_TRUSTED):
+        gain, offset, away = _fitted(now, cover, share)
+        is_cover = away <= _CLEARLY
+        if is_cover.mean() < share:
+            continue
+        # with the pixels around: single ones of a face are like their cover by chance
+        from_cover, from_face = (_around(one, inside) for one in (away, np.abs(now - gain * before - offset)))
+        open_ = float(((from_cover > _CLEARLY) & (from_face < _NEARER * from_cover)).mean())
+        rest = ~is_cover
+        if share == _TRUSTED or open_ > _OF_REST * rest.mean():
+            return open_
+        if _correlation(now[rest], before[rest]) > _SHOWS:
+            return float(rest.mean())
+    return 0.0
+
+
+def _fitted(now: np.ndarray, cover: np.ndarray, share: float) -> tuple[float, float, np.ndarray]:
+    """Gain and offset by which a picture shows a cover in a share of the pixels, and how far each is from that.
+
+    The rounds begin with the pixels that differ from the cover by nearly the same, wherever these lie.
+    """
+    away = np.abs(now - cover - _densest(now - cover, share))
     for _ in range(_ROUNDS):
+        trusted = away <= np.quantile(away, share)
         spread = cover[trusted] - cover[trusted].mean()
         gain = 1.0 if spread.std() < 1 else float((spread * now[trusted]).sum() / (spread**2).sum())
         offset = float(np.median((now - gain * cover)[trusted]))
         away = np.abs(now - gain * cover - offset)
-        trusted = away <= np.quantile(away, _TRUSTED)
-    if np.mean(away <= _CLEARLY) < _TRUSTED:
-        return 0.0
-    # with the pixels around: single ones of a face are like their cover by chance
-    from_cover, from_face = (_around(one, inside) for one in (away, np.abs(now - gain * before - offset)))
-    return float(((from_cover > _CLEARLY) & (from_face < _NEARER * from_cover)).mean())
+    return gain, offset, away
+
+
+def _correlation(now: np.ndarray, then: np.ndarray) -> float:
+    """Of values; 0 where one is the same everywhere."""
+    return float(np.corrcoef(now, then)[0, 1]) if len(now) and min(now.std(), then.std()) > 0 else 0.0
+
+
+def _densest(values: np.ndarray, share: float) -> float:
+    """The middle of the shortest stretch that holds a share of the values."""
+    ordered, count = np.sort(values), max(1, int(share * len(values)))
+    widths = ordered[count - 1 :] - ordered[: len(values) - count + 1]
+    first = int(widths.argmin())
+    return float((ordered[first] + ordered[first + count - 1]) / 2)
 
 
 def _open_share(image: torch.Tensor, face: Face, trace: Trace | None) -> float:
@@ -153,7 +186,9 @@ def through_share(image: torch.Tensor, face: Face, trace: Trace | None) -> float
     if energy < inside.sum():  # a level each: the two are alike
         return 0.0
     part = float(alone @ left) / energy
-    doubt = np.std(left - part * alone) / np.sqrt(energy)
+    x0, y0, x1, y1 = trace.box
+    together = max(1.0, _ALIKE * MEANS / min(x1 - x0, y1 - y0))  # means along a side that count as one
+    doubt = together * np.std(left - part * alone) / np.sqrt(energy)
     gain = 1.0
     if is_textured:
         gain = part + float(np.linalg.lstsq(others, now[inside] - part * own, rcond=None)[0][1])
