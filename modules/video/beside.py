@@ -66,7 +66,7 @@ def _tracks(file: Path) -> tuple[list[tuple[int, int]], list[Found]]:
     used: list[tuple[int, int]] = []
     found: list[Found] = []
     with opened(str(file)) as container:
-        shown = video_stream(container).index
+        shown, has_begun = video_stream(container).index, False
         for packet in packets(container):
             if not packet.size:
                 continue
@@ -74,6 +74,8 @@ def _tracks(file: Path) -> tuple[list[tuple[int, int]], list[Found]]:
                 used.append((packet.pos, packet.pos + packet.size))
             if packet.stream.type not in ("video", "audio"):
                 found.append(Part("in a track of another kind", bytes(packet)))
-            elif packet.stream.index == shown and packet.is_discard and _CUT not in found:
-                found.append(_CUT)
+            elif packet.stream.index == shown and not has_begun:
+                # in the middle FFmpeg also drops single ones of films of fragments whose times are wrong
+                has_begun = not packet.is_discard
+                found += [_CUT] if packet.is_discard else []
     return used, found
