@@ -50,7 +50,6 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
         raise PairsRefused(f"{before} and {after} are a file and a folder: name two files, or two folders.")
     choose_engine(DIFFUSERS)  # raises for packages that are missing
     from ..headless.anonymizer import Anonymizer
-    from ..photos.reading import UnreadablePhoto
 
     pairs, missing = _pairs(before, after, say)
     anonymizer, is_good, with_faces = Anonymizer(), not missing, 0
@@ -60,8 +59,8 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
         for file, what in ((original, "the original"), (result, "its result")):
             try:
                 seen.append(_read(file))
-            except (OSError, UnreadablePhoto, ValueError) as error:
-                raise ValueError(f"{what}, {file.name}, cannot be looked at. {error}") from error
+            except Exception as error:
+                raise ValueError(f"{what}, {file.name}, cannot be looked at. {_words(error)}") from error
         return anonymizer.verify_video(*seen) if _is_video(original) else anonymizer.verify(*seen)
 
     for pair in pairs:
@@ -69,8 +68,8 @@ def verify_files(before: Path, after: Path, say: Callable[[str], None]) -> bool:
             report, others = look(pair.original, pair.result), _beside(pair.result)
             # as where before and after are exchanged, and the faces were covered
             is_new = not report.entries and bool(look(pair.result, pair.result).entries)
-        except (OSError, UnreadablePhoto, ValueError) as error:
-            say(f"{pair.name}: {error}")
+        except Exception as error:  # whatever one file causes, the others are looked at all the same
+            say(f"{pair.name}: {_words(error)}")
             is_good = False
             continue
         with_faces += bool(report.entries)
@@ -95,6 +94,10 @@ def _read(file: Path):
     with opened(str(file)) as container:
         video_stream(container)
     return file
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__  # MemoryError says nothing
 
 
 def _beside(result: Path) -> tuple[str, ...]:

@@ -37,7 +37,11 @@ def pictures_beside(file: Path) -> tuple[str, ...]:
         walk = _walker(container)
     found = [what for what in others if any(kind in what for kind in _PICTURES)]
     with Path(file).open("rb") as open_file, mmap.mmap(open_file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        parts = walk(data, used) if walk == walk_boxes else walk(data) if walk else ()
+        parts: Iterator[Found] = iter(())
+        if walk == walk_boxes:
+            parts = walk_boxes(data, used)
+        elif walk is not None:
+            parts = walk(data)
         found += tell(itertools.chain(tracks, parts))
     if any(page.tells for page in read_film(str(file))):
         found.append("colours under what is transparent")

@@ -116,7 +116,7 @@ def left_out(container: av.container.InputContainer, kept: Iterable) -> tuple[st
 
 def _codec(stream: Stream) -> str:
     """The name of a track's codec; nothing where FFmpeg does not know it."""
-    return stream.name if stream.codec_context is not None else ""
+    return (stream.name or "") if stream.codec_context is not None else ""
 
 
 def _is_cover(stream: Stream) -> bool:

@@ -313,6 +313,27 @@ def test_verify_says_which_of_two_files_cannot_be_looked_at(sources, tmp_path, c
     assert "good.mp4: its result, cut off.mp4, cannot be looked at. The file is no video" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("error", "said"), [(MemoryError(), "MemoryError"), (EOFError("the end"), "the end")])
+def test_verify_goes_on_behind_a_file_whatever_that_causes(tmp_path, capsys, monkeypatch, error, said):
+    from face_anonymizer.modules.headless.anonymizer import Anonymizer
+
+    verify = Anonymizer.verify
+
+    def spoiled(anonymizer, before, after):
+        if before.shape[1] == 100:
+            raise error
+        return verify(anonymizer, before, after)
+
+    monkeypatch.setattr(Anonymizer, "verify", spoiled)
+    for folder in ("before", "after"):
+        (tmp_path / folder).mkdir()
+        for name, side in (("a.png", 100), ("b.png", 90)):
+            Image.new("RGB", (side, 80)).save(tmp_path / folder / name)
+    assert command.main(["verify", str(tmp_path / "before"), str(tmp_path / "after")]) == 1
+    out = capsys.readouterr().out
+    assert f"a: {said}" in out and "b: No face found" in out
+
+
 def test_verify_says_of_which_films_it_knows_the_tracks_alone(sources, tmp_path, capsys):
     for name in ("a.ts", "a.mp4"):
         make_clip(tmp_path / name)
