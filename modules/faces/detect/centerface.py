@@ -7,6 +7,7 @@ channels, four 1x1 heads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -28,11 +29,15 @@ _FUSES = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_co
 _PYRAMID_WIDTH = 24
 # MobileNetV2 (Sandler et al. 2018, table 2): expansion, width, blocks, stride of the first block
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-_TAPS = (1, 2, 4, 6)  # the last stage of strides 4, 8, 16 and 32
+TAPS = (1, 2, 4, 6)  # the last stage of strides 4, 8, 16 and 32
+
+
+def _on_processor(x: torch.Tensor) -> bool:
+    return x.device.type in _CHANNELS_LAST and not torch.is_grad_enabled() and x.dtype == torch.float32
 
 
 def _is_fused(x: torch.Tensor) -> bool:
-    return _FUSES and x.device.type in _CHANNELS_LAST and not torch.is_grad_enabled() and x.dtype == torch.float32
+    return _FUSES and _on_processor(x)
 
 
 def _filter(layer: nn.Conv2d, x: torch.Tensor, *, relu: bool = False, onto: torch.Tensor | None = None) -> torch.Tensor:
@@ -96,10 +101,14 @@ class _Merge(nn.Module):
 
 
 class CenterFace(nn.Module):
-    """The network of 1.8 M parameters. Parameters are registered in the order in which the ONNX graph uses them."""
+    """The network of 1.8 M parameters. Parameters are registered in the order in which the ONNX graph uses them.
+
+    `integers` may be set to what computes all up to the heads in integers for pictures on the CPU: centerface_int8.py.
+    """
 
     def __init__(self):
         super().__init__()
+        self.integers: Callable[[torch.Tensor], torch.Tensor] | None = None
         self.stem = nn.Conv2d(3, 32, 3, 2, 1)
         stages, width, tap_widths = [], 32, []
         for index, (expansion, width_out, blocks, stride) in enumerate(_STAGES):
@@ -108,7 +117,7 @@ class CenterFace(nn.Module):
                 stage.append(_InvertedResidual(width, width_out, expansion, stride if block == 0 else 1))
                 width = width_out
             stages.append(nn.Sequential(*stage))
-            if index in _TAPS:
+            if index in TAPS:
                 tap_widths.append(width)
         self.stages = nn.ModuleList(stages)
         self.top = nn.Conv2d(tap_widths[3], _PYRAMID_WIDTH, 1)
@@ -138,21 +147,25 @@ class CenterFace(nn.Module):
                 f"CenterFace takes [B, 3, H, W] with H and W multiples of {SIZE_MULTIPLE}, not {list(x.shape)}: "
                 "resize the picture first, as detect_faces does."
             )
+        y = self.integers(x) if self.integers is not None and _on_processor(x) else self._pyramid(x)
+        heads = (_filter(head, y) for head in (self.heatmap, self.scale, self.offset, self.landmarks))
+        heatmap, scale, offset, landmarks = heads
+        return torch.sigmoid(heatmap), scale, offset, landmarks
+
+    def _pyramid(self, x: torch.Tensor) -> torch.Tensor:
+        """What the heads get, [B, 24, H/4, W/4]."""
         if x.device.type in _CHANNELS_LAST:
             x = x.contiguous(memory_format=torch.channels_last)
         y = self._first_stage(x)
         taps = []
         for index, stage in enumerate(self.stages):
             y = stage(y) if index else y
-            if index in _TAPS:
+            if index in TAPS:
                 taps.append(y)
         y = _filter(self.top, taps.pop(), relu=True)
         for merge in self.merges:
             y = merge(y, taps.pop())
-        y = _filter(self.smooth, y, relu=True)
-        heads = (_filter(head, y) for head in (self.heatmap, self.scale, self.offset, self.landmarks))
-        heatmap, scale, offset, landmarks = heads
-        return torch.sigmoid(heatmap), scale, offset, landmarks
+        return _filter(self.smooth, y, relu=True)
 
     def _first_stage(self, x: torch.Tensor) -> torch.Tensor:
         """The stem and the one block that follows it, which has no residual."""

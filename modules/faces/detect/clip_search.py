@@ -28,7 +28,7 @@ from ..types import FIVE_POINTS, Face, Faces
 from .changes import Change, cell_side, change_between, coarse_cells
 from .decoding import Candidates
 from .detection import EXPECTED, SURE, FaceNetworks, Search, ordered_points, reading_order
-from .first_look import LONG_SIDE, first_look
+from .first_look import LONG_SIDE, SEARCH_ENLARGED, first_look
 from .following_points import follow_points
 from .refinement import look_again, refine_points
 
@@ -152,7 +152,7 @@ class ClipSearch:
     def _searched(
         self, picture: torch.Tensor, change: Change, advance: Callable[[float], None], index: int
     ) -> list[_Known]:
-        """The faces of a frame that is searched as a photo is; turned only where something new may be."""
+        """The faces of a frame that is searched as a photo: turned where something may be new, enlarged after a cut."""
         networks = self._networks
         self._since_turned += 1
         turned = change.is_shot or self._is_new or self._is_any_small(picture) or self._every < _MOST_BETWEEN
@@ -164,7 +164,12 @@ class ClipSearch:
         certain = [face for face in followed if self._is_certain(face)]  # the others are looked at again
         expected = _boxes([replace(old, box=old.expected()[0]) for old in before])
         found, sources = search.find(
-            share, turned=turned, expected=expected, followed=_boxes(certain), possible_from=EXPECTED
+            share,
+            turned=turned,
+            expected=expected,
+            followed=_boxes(certain),
+            possible_from=EXPECTED,
+            enlarged=SEARCH_ENLARGED if change.is_shot else 1.0,
         )
         if turned:
             self._since_turned, self._is_new = 0, False

@@ -17,8 +17,9 @@ from .. import boxes as box_math
 from ..settings import DetectSettings
 from ..types import FIVE_POINTS, Face, Faces
 from .centerface import load_centerface
+from .centerface_int8 import integer_filters
 from .decoding import NMS_IOU, Candidates, join
-from .first_look import LONG_SIDE, first_look
+from .first_look import SEARCH_ENLARGED, SEARCH_SIDE, first_look
 from .onet import load_onet
 from .refinement import best_probability, look_upright, refine_points
 from .tiles import find_candidates
@@ -45,8 +46,13 @@ class FaceNetworks(nn.Module):
 
 
 def load_face_networks() -> FaceNetworks:
-    """Both networks with the weights that ship with the pack, float32, on the CPU. Raises as load_centerface does."""
-    return FaceNetworks(load_centerface(), load_onet())
+    """Both networks with the weights that ship with the pack, on the CPU, where CenterFace counts in integers.
+
+    Raises as load_centerface does.
+    """
+    centerface = load_centerface()
+    centerface.integers = integer_filters(centerface)
+    return FaceNetworks(centerface, load_onet())
 
 
 def detect_faces(
@@ -131,6 +137,7 @@ class Search:
         expected: np.ndarray = np.zeros((0, 4)),
         followed: np.ndarray = np.zeros((0, 4)),
         possible_from: float | None = None,
+        enlarged: float = SEARCH_ENLARGED,
     ) -> tuple[Candidates, list[str]]:
         """As run, with the points as they were found.
 
@@ -140,10 +147,12 @@ class Search:
             expected: boxes (N, 4) where faces should be: there the first look is sure from EXPECTED.
             followed: boxes (N, 4) of faces that are known to be there: what is possible at their places is no other.
             possible_from: the least score of what no first look is sure of, in place of the settings' min_score.
+            enlarged: small pictures are enlarged by up to this.
         """
         min_score = self.settings.min_score
         least = min_score if possible_from is None else min(min_score, possible_from)
-        seen = first_look(self.centerface, self.picture, min(min_score, MIN_CANDIDATE_SCORE))
+        size = SEARCH_SIDE, enlarged
+        seen = first_look(self.centerface, self.picture, min(min_score, MIN_CANDIDATE_SCORE), *size)
         # not min_score itself: one above SURE only drops faces, and changes the score of none
         sure = seen.scores >= min(min_score, SURE)
         sure |= (seen.scores >= EXPECTED) & box_math.overlapping(seen.boxes, expected, NMS_IOU)
@@ -151,7 +160,7 @@ class Search:
         sources = [_SOURCE] * len(found.scores)
         height, width = self.picture.shape[2:]
         if turned:
-            views = turned_views(height, width, LONG_SIDE)
+            views = turned_views(height, width, *size)
             possible = join([possible, find_turned(self.centerface, self.picture, views)]).unique()
         possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, _MAX_INSIDE))
         found = self._with_candidates(found, possible, least, _PLAUSIBLE)

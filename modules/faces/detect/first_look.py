@@ -17,14 +17,16 @@ from .. import boxes as box_math
 from .centerface import SIZE_MULTIPLE
 from .decoding import Candidates, decode, join
 
-LONG_SIDE = 1280  # pixels to which larger pictures are reduced
+LONG_SIDE = 1280  # pixels to which larger pictures are reduced for a look
+# ... and for a search, which enlarges smaller ones by so much at most, for their faces of 12 to 24 pixels
+SEARCH_SIDE, SEARCH_ENLARGED = 1600, 2.0
 _COARSE_SIDE = 320  # long side of the smallest level of the pyramid, in pixels
 # root of a box's area in pixels of a level: larger ones are left to the next level, smaller to the one before
 _LARGE, _MEDIUM = 320, 40
 _TINY_SIDE, _TINY_FACTOR = 128, 4  # pictures below this long side are enlarged to it, by this factor at most
 
 
-def working_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+def working_size(height: int, width: int, long_side: int, enlarged: float = 1.0) -> tuple[int, int]:
     """The size at which a picture goes through the network, for its finest level.
 
     The long side is reduced to long_side. A strip of more than 4:1 may be longer, up to the area of a 4:1 picture
@@ -34,16 +36,17 @@ def working_size(height: int, width: int, long_side: int) -> tuple[int, int]:
     Args:
         height, width: of the picture, in pixels.
         long_side: in pixels.
+        enlarged: smaller pictures are enlarged by up to this.
 
     Returns:
         Height and width, multiples of 32.
     """
     effective = min(max(height, width), 2 * math.sqrt(height * width))
-    scale = min(long_side / effective, max(1.0, min(_TINY_FACTOR, _TINY_SIDE / effective)))
+    scale = min(long_side / effective, max(enlarged, min(_TINY_FACTOR, _TINY_SIDE / effective)))
     return _whole_cells(height * scale, width * scale)
 
 
-def pyramid(height: int, width: int, long_side: int) -> list[tuple[int, int]]:
+def pyramid(height: int, width: int, long_side: int, enlarged: float = 1.0) -> list[tuple[int, int]]:
     """The sizes at which a picture goes through the network, finest first.
 
     Each is a quarter of the one before in length, the last near 320 pixels: CenterFace was trained on faces of crowds,
@@ -51,12 +54,12 @@ def pyramid(height: int, width: int, long_side: int) -> list[tuple[int, int]]:
 
     Args:
         height, width: of the picture, in pixels.
-        long_side: of the finest, in pixels, see working_size.
+        long_side, enlarged: of the finest, see working_size.
 
     Returns:
         Heights and widths, multiples of 32.
     """
-    sizes = [working_size(height, width, long_side)]
+    sizes = [working_size(height, width, long_side, enlarged)]
     while (longest := max(sizes[-1])) > 1.5 * _COARSE_SIDE:
         factor = max(_COARSE_SIDE / longest, 0.25)
         sizes.append(_whole_cells(sizes[-1][0] * factor, sizes[-1][1] * factor))
@@ -64,7 +67,7 @@ def pyramid(height: int, width: int, long_side: int) -> list[tuple[int, int]]:
 
 
 def first_look(
-    centerface: nn.Module, picture: torch.Tensor, min_score: float, long_side: int = LONG_SIDE
+    centerface: nn.Module, picture: torch.Tensor, min_score: float, long_side: int = LONG_SIDE, enlarged: float = 1.0
 ) -> Candidates:
     """What CenterFace finds in the whole picture, upright.
 
@@ -73,13 +76,14 @@ def first_look(
         picture: float32 [1, 1 or 3, H, W], 0..1, on any device.
         min_score: 0..1.
         long_side: to which larger pictures are reduced, in pixels.
+        enlarged: by which smaller ones are enlarged, at most.
 
     Returns:
         Candidates in picture pixels, best first, clipped to the picture, without duplicates.
     """
     height, width = picture.shape[2:]
     found = []
-    sizes = pyramid(height, width, long_side)
+    sizes = pyramid(height, width, long_side, enlarged)
     for level, size in enumerate(sizes):
         seen = decode(*_run(centerface, picture, size), min_score=min_score)
         extent = box_math.extents(seen.boxes)

@@ -21,7 +21,7 @@ from .. import boxes as box_math
 from .decoding import Candidates, join, no_candidates
 from .turned import framed, look_turned
 
-_CORE = 640  # largest side of the part of a tile whose faces are its own, in working pixels
+_CORE = 1280  # largest side of the part of a tile whose faces are its own, in working pixels
 _MARGIN = 64  # working pixels that a tile sees around its core; grey beyond the picture, so that a cut face has room
 _SLACK = 8  # working pixels by which cores overlap: the tiles on both sides may see a centre a little apart
 _SMALLEST, _LARGEST = 10, 110  # root of a box's area in working pixels; other sizes are found at other levels

@@ -17,7 +17,7 @@ _BORDER = 32  # grey pixels around a picture: a wider frame costs time and shows
 _GREY = 0.5
 
 
-def turned_views(height: int, width: int, long_side: int) -> list[tuple[tuple[int, int], int]]:
+def turned_views(height: int, width: int, long_side: int, enlarged: float = 1.0) -> list[tuple[tuple[int, int], int]]:
     """In which sizes and directions a picture is looked at once more.
 
     At half of long_side in all four directions; where that is smaller than the working size, at this upside down too.
@@ -25,12 +25,12 @@ def turned_views(height: int, width: int, long_side: int) -> list[tuple[tuple[in
 
     Args:
         height, width: of the picture, in pixels.
-        long_side: as for working_size.
+        long_side, enlarged: as for working_size.
 
     Returns:
         Sizes (height, width), and by how many quarters the picture is turned anticlockwise.
     """
-    whole, half = working_size(height, width, long_side), working_size(height, width, long_side // 2)
+    whole, half = (working_size(height, width, side, enlarged) for side in (long_side, long_side // 2))
     return [(half, quarters) for quarters in range(4)] + ([(whole, 2)] if whole != half else [])
 
 
