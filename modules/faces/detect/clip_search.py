@@ -28,7 +28,7 @@ from ..types import FIVE_POINTS, Face, Faces
 from .changes import Change, cell_side, change_between, coarse_cells
 from .decoding import Candidates
 from .detection import EXPECTED, SURE, FaceNetworks, Search, ordered_points, reading_order
-from .first_look import LONG_SIDE, SEARCH_ENLARGED, first_look
+from .first_look import FRAME, LONG_SIDE, SHOT, first_look
 from .following_points import follow_points
 from .refinement import look_again, refine_points
 
@@ -169,7 +169,7 @@ class ClipSearch:
             expected=expected,
             followed=_boxes(certain),
             possible_from=EXPECTED,
-            enlarged=SEARCH_ENLARGED if change.is_shot else 1.0,
+            sizes=SHOT if change.is_shot else FRAME,
         )
         if turned:
             self._since_turned, self._is_new = 0, False
@@ -195,7 +195,7 @@ class ClipSearch:
         for side in sides:
             if side == whole:
                 self._since_full = 0
-            seen = first_look(self._networks.centerface, picture, EXPECTED, side)
+            seen = first_look(self._networks.centerface, picture, EXPECTED, FRAME._replace(long_side=side))
             known = self._matched(seen, ["centerface"] * len(seen.scores), self._known, SURE)
             known += [face for face in alone if not _is_among(face, known)]
             if self._are_there(known):

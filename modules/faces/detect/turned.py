@@ -10,14 +10,14 @@ from torch.nn import functional as F
 from .. import boxes as box_math
 from .centerface import SIZE_MULTIPLE
 from .decoding import Candidates, decode, join
-from .first_look import working_size
+from .first_look import Sizes, working_size
 
 MIN_CANDIDATE_SCORE = 0.05  # noise passes too; whoever calls looks at each candidate again (refinement.look_again)
 _BORDER = 32  # grey pixels around a picture: a wider frame costs time and shows no more
 _GREY = 0.5
 
 
-def turned_views(height: int, width: int, long_side: int, enlarged: float = 1.0) -> list[tuple[tuple[int, int], int]]:
+def turned_views(height: int, width: int, sizes: Sizes) -> list[tuple[tuple[int, int], int]]:
     """In which sizes and directions a picture is looked at once more.
 
     At half of long_side in all four directions; where that is smaller than the working size, at this upside down too.
@@ -25,12 +25,13 @@ def turned_views(height: int, width: int, long_side: int, enlarged: float = 1.0)
 
     Args:
         height, width: of the picture, in pixels.
-        long_side, enlarged: as for working_size.
+        sizes: in which the picture is looked at upright.
 
     Returns:
         Sizes (height, width), and by how many quarters the picture is turned anticlockwise.
     """
-    whole, half = (working_size(height, width, side, enlarged) for side in (long_side, long_side // 2))
+    long_side = sizes.long_side
+    whole, half = (working_size(height, width, side, sizes.enlarged) for side in (long_side, long_side // 2))
     return [(half, quarters) for quarters in range(4)] + ([(whole, 2)] if whole != half else [])
 
 
