@@ -258,9 +258,7 @@ def test_working_sizes():
     assert first_look.working_size(1080, 1920, 1280) == (736, 1280)
     assert first_look.working_size(1, 1, 1280) == (32, 32)
     assert first_look.working_size(40, 32, 1280) == (128, 128)
-    assert first_look.working_size(360, 640, 1600, 2.0) == (736, 1280)
-    assert first_look.working_size(1080, 1920, 1600, 2.0) == (928, 1600)
-    assert first_look.pyramid(4320, 7680, first_look.Sizes()) == [(736, 1280), (192, 320)]
+    assert first_look.pyramid(4320, 7680, 1280) == [(736, 1280), (192, 320)]
     for height, width in ((50, 20000), (4320, 7680), (100, 400), (9999, 100)):
         h, w = first_look.working_size(height, width, 1280)
         assert h % 32 == w % 32 == 0 and h * w <= 1312 * 1312

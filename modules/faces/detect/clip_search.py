@@ -28,7 +28,7 @@ from ..types import FIVE_POINTS, Face, Faces
 from .changes import Change, cell_side, change_between, coarse_cells
 from .decoding import Candidates
 from .detection import EXPECTED, SURE, FaceNetworks, Search, ordered_points, reading_order
-from .first_look import FRAME, LONG_SIDE, SHOT, first_look
+from .first_look import LONG_SIDE, ROUGH_SIZE, first_look
 from .following_points import follow_points
 from .refinement import look_again, refine_points
 
@@ -152,7 +152,7 @@ class ClipSearch:
     def _searched(
         self, picture: torch.Tensor, change: Change, advance: Callable[[float], None], index: int
     ) -> list[_Known]:
-        """The faces of a frame that is searched as a photo: turned where something may be new, enlarged after a cut."""
+        """The faces of a frame that is searched as a photo; turned where something may be new, enlarged after a cut."""
         networks = self._networks
         self._since_turned += 1
         turned = change.is_shot or self._is_new or self._is_any_small(picture) or self._every < _MOST_BETWEEN
@@ -169,7 +169,7 @@ class ClipSearch:
             expected=expected,
             followed=_boxes(certain),
             possible_from=EXPECTED,
-            sizes=SHOT if change.is_shot else FRAME,
+            rough_size=ROUGH_SIZE if change.is_shot else (LONG_SIDE, 1.0),
         )
         if turned:
             self._since_turned, self._is_new = 0, False
@@ -195,7 +195,7 @@ class ClipSearch:
         for side in sides:
             if side == whole:
                 self._since_full = 0
-            seen = first_look(self._networks.centerface, picture, EXPECTED, FRAME._replace(long_side=side))
+            seen = first_look(self._networks.centerface, picture, EXPECTED, side)
             known = self._matched(seen, ["centerface"] * len(seen.scores), self._known, SURE)
             known += [face for face in alone if not _is_among(face, known)]
             if self._are_there(known):

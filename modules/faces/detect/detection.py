@@ -19,7 +19,7 @@ from ..types import FIVE_POINTS, Face, Faces
 from .centerface import load_centerface
 from .centerface_int8 import integer_filters
 from .decoding import NMS_IOU, Candidates, join
-from .first_look import PHOTO, Sizes, first_look
+from .first_look import ROUGH_SIZE, first_look
 from .onet import load_onet
 from .refinement import best_probability, look_upright, refine_points
 from .tiles import find_candidates
@@ -46,9 +46,9 @@ class FaceNetworks(nn.Module):
 
 
 def load_face_networks() -> FaceNetworks:
-    """Both networks with the weights that ship with the pack, on the CPU, where CenterFace counts in integers.
+    """Both networks with the weights that ship with the pack, float32, on the CPU, where rough looks count in integers.
 
-    Raises as load_centerface does.
+    Raises as load_centerface and integer_filters do.
     """
     centerface = load_centerface()
     centerface.integers = integer_filters(centerface)
@@ -137,7 +137,7 @@ class Search:
         expected: np.ndarray = np.zeros((0, 4)),
         followed: np.ndarray = np.zeros((0, 4)),
         possible_from: float | None = None,
-        sizes: Sizes = PHOTO,
+        rough_size: tuple[int, float] = ROUGH_SIZE,
     ) -> tuple[Candidates, list[str]]:
         """As run, with the points as they were found.
 
@@ -147,11 +147,11 @@ class Search:
             expected: boxes (N, 4) where faces should be: there the first look is sure from EXPECTED.
             followed: boxes (N, 4) of faces that are known to be there: what is possible at their places is no other.
             possible_from: the least score of what no first look is sure of, in place of the settings' min_score.
-            sizes: in which the picture is looked at.
+            rough_size: long side and enlargement of the turned looks, see turned_views.
         """
         min_score = self.settings.min_score
         least = min_score if possible_from is None else min(min_score, possible_from)
-        seen = first_look(self.centerface, self.picture, min(min_score, MIN_CANDIDATE_SCORE), sizes)
+        seen = first_look(self.centerface, self.picture, min(min_score, MIN_CANDIDATE_SCORE))
         # not min_score itself: one above SURE only drops faces, and changes the score of none
         sure = seen.scores >= min(min_score, SURE)
         sure |= (seen.scores >= EXPECTED) & box_math.overlapping(seen.boxes, expected, NMS_IOU)
@@ -159,7 +159,7 @@ class Search:
         sources = [_SOURCE] * len(found.scores)
         height, width = self.picture.shape[2:]
         if turned:
-            views = turned_views(height, width, sizes)
+            views = turned_views(height, width, *rough_size)
             possible = join([possible, find_turned(self.centerface, self.picture, views)]).unique()
         possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, _MAX_INSIDE))
         found = self._with_candidates(found, possible, least, _PLAUSIBLE)

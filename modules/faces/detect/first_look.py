@@ -7,7 +7,6 @@ Source of pre- and postprocessing: the CenterFace paper (arXiv 1911.03599, secti
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,30 +17,13 @@ from .. import boxes as box_math
 from .centerface import SIZE_MULTIPLE
 from .decoding import Candidates, decode, join
 
-LONG_SIDE = 1280  # pixels to which larger pictures are reduced for a look between two searches
+LONG_SIDE = 1280  # pixels to which larger pictures are reduced
+# ... for looks that only say where to look again, which enlarge smaller pictures by so much at most
+ROUGH_SIZE = 1600, 2.0
 _COARSE_SIDE = 320  # long side of the smallest level of the pyramid, in pixels
 # root of a box's area in pixels of a level: larger ones are left to the next level, smaller to the one before
-_LARGE, _MEDIUM = 320, 10  # the latter for each step between two levels: 40 where one is a quarter of the other
+_LARGE, _MEDIUM = 320, 40
 _TINY_SIDE, _TINY_FACTOR = 128, 4  # pictures below this long side are enlarged to it, by this factor at most
-
-
-class Sizes(NamedTuple):
-    """The sizes in which a picture is looked at.
-
-    Args:
-        long_side: pixels to which larger pictures are reduced.
-        enlarged: by which smaller ones are enlarged, at most.
-        step: size of each level, of the one before.
-    """
-
-    long_side: int = LONG_SIDE
-    enlarged: float = 1.0
-    step: float = 0.25
-
-
-# Photos are enlarged for their faces of 12 to 24 pixels. A frame of a clip is not always looked at turned, too, in half
-# the size, so it has that level in its place.
-PHOTO, SHOT, FRAME = Sizes(1600, 2.0), Sizes(1600, 2.0, 0.5), Sizes(step=0.5)
 
 
 def working_size(height: int, width: int, long_side: int, enlarged: float = 1.0) -> tuple[int, int]:
@@ -64,46 +46,47 @@ def working_size(height: int, width: int, long_side: int, enlarged: float = 1.0)
     return _whole_cells(height * scale, width * scale)
 
 
-def pyramid(height: int, width: int, sizes: Sizes) -> list[tuple[int, int]]:
+def pyramid(height: int, width: int, long_side: int) -> list[tuple[int, int]]:
     """The sizes at which a picture goes through the network, finest first.
 
-    The last is near 320 pixels: CenterFace was trained on faces of crowds, and beyond some 500 pixels its boxes cover
-    only part of a face.
+    Each is a quarter of the one before in length, the last near 320 pixels: CenterFace was trained on faces of crowds,
+    and beyond some 500 pixels its boxes cover only part of a face.
 
     Args:
         height, width: of the picture, in pixels.
-        sizes: of the finest, and the step to the next.
+        long_side: of the finest, in pixels, see working_size.
 
     Returns:
         Heights and widths, multiples of 32.
     """
-    levels = [working_size(height, width, sizes.long_side, sizes.enlarged)]
-    while (longest := max(levels[-1])) > 1.5 * _COARSE_SIDE:
-        factor = max(_COARSE_SIDE / longest, sizes.step)
-        levels.append(_whole_cells(levels[-1][0] * factor, levels[-1][1] * factor))
-    return levels
+    sizes = [working_size(height, width, long_side)]
+    while (longest := max(sizes[-1])) > 1.5 * _COARSE_SIDE:
+        factor = max(_COARSE_SIDE / longest, 0.25)
+        sizes.append(_whole_cells(sizes[-1][0] * factor, sizes[-1][1] * factor))
+    return sizes
 
 
-def first_look(centerface: nn.Module, picture: torch.Tensor, min_score: float, sizes: Sizes = Sizes()) -> Candidates:
+def first_look(
+    centerface: nn.Module, picture: torch.Tensor, min_score: float, long_side: int = LONG_SIDE
+) -> Candidates:
     """What CenterFace finds in the whole picture, upright.
 
     Args:
         centerface: the network, on any device.
         picture: float32 [1, 1 or 3, H, W], 0..1, on any device.
         min_score: 0..1.
-        sizes: in which it is looked at.
+        long_side: to which larger pictures are reduced, in pixels.
 
     Returns:
         Candidates in picture pixels, best first, clipped to the picture, without duplicates.
     """
     height, width = picture.shape[2:]
     found = []
-    levels = pyramid(height, width, sizes)
-    for level, size in enumerate(levels):
+    sizes = pyramid(height, width, long_side)
+    for level, size in enumerate(sizes):
         seen = decode(*_run(centerface, picture, size), min_score=min_score)
         extent = box_math.extents(seen.boxes)
-        least, largest = _MEDIUM / sizes.step if level else 0, _LARGE if size != levels[-1] else np.inf
-        seen = seen.pick((extent >= least) & (extent <= largest))
+        seen = seen.pick((extent >= (_MEDIUM if level else 0)) & (extent <= (_LARGE if size != sizes[-1] else np.inf)))
         per_pixel = np.array([width / size[1], height / size[0]])
         found.append(Candidates(seen.boxes * np.tile(per_pixel, 2), seen.scores, seen.points * per_pixel))
     best = join(found).unique()

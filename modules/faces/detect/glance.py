@@ -85,7 +85,7 @@ def glance_turned(networks: FaceNetworks, picture: torch.Tensor) -> tuple[Face, 
     factor = min(1.0, _TURNED_LONG_SIDE / max(size))
     smaller = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
     views = [(size, 0), *((smaller, quarters) for quarters in (1, 2, 3))]
-    found = find_turned(networks.centerface, small, views)
+    found = find_turned(networks.centerface, small, views, exact=True)
     return tuple(
         _as_face(box, score) for box, score in zip(found.boxes * np.tile(per_pixel, 2), found.scores, strict=True)
     )

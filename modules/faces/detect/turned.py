@@ -8,40 +8,48 @@ from torch import nn
 from torch.nn import functional as F
 
 from .. import boxes as box_math
-from .centerface import SIZE_MULTIPLE
+from .centerface import SIZE_MULTIPLE, CenterFace
 from .decoding import Candidates, decode, join
-from .first_look import Sizes, working_size
+from .first_look import LONG_SIDE, ROUGH_SIZE, working_size
 
 MIN_CANDIDATE_SCORE = 0.05  # noise passes too; whoever calls looks at each candidate again (refinement.look_again)
 _BORDER = 32  # grey pixels around a picture: a wider frame costs time and shows no more
 _GREY = 0.5
 
 
-def turned_views(height: int, width: int, sizes: Sizes) -> list[tuple[tuple[int, int], int]]:
+def turned_views(
+    height: int, width: int, long_side: int = ROUGH_SIZE[0], enlarged: float = ROUGH_SIZE[1]
+) -> list[tuple[tuple[int, int], int]]:
     """In which sizes and directions a picture is looked at once more.
 
-    At half of long_side in all four directions; where that is smaller than the working size, at this upside down too.
-    All four at the working size would cost twice the time and find the same faces of 24 working pixels and more.
+    At half of long_side in all four directions; where that is smaller than the working size, at this upside down too,
+    and upright, where the first look is smaller. All four would find the same faces of 24 working pixels and more.
 
     Args:
         height, width: of the picture, in pixels.
-        sizes: in which the picture is looked at upright.
+        long_side, enlarged: as for working_size.
 
     Returns:
         Sizes (height, width), and by how many quarters the picture is turned anticlockwise.
     """
-    long_side = sizes.long_side
-    whole, half = (working_size(height, width, side, sizes.enlarged) for side in (long_side, long_side // 2))
-    return [(half, quarters) for quarters in range(4)] + ([(whole, 2)] if whole != half else [])
+    whole, half = (working_size(height, width, side, enlarged) for side in (long_side, long_side // 2))
+    views = [(half, quarters) for quarters in range(4)]
+    if whole == half:
+        return views
+    is_enlarged = max(whole) > max(working_size(height, width, LONG_SIDE))
+    return [*views, *([(whole, 0)] if is_enlarged else []), (whole, 2)]
 
 
-def find_turned(centerface: nn.Module, picture: torch.Tensor, views: list[tuple[tuple[int, int], int]]) -> Candidates:
+def find_turned(
+    centerface: nn.Module, picture: torch.Tensor, views: list[tuple[tuple[int, int], int]], *, exact: bool = False
+) -> Candidates:
     """What may be faces in the whole picture, seen in several views, with grey around, so that a cut face has room.
 
     Args:
         centerface: the network, on any device.
         picture: float32 [1, 1 or 3, H, W], 0..1, on any device.
         views: from turned_views.
+        exact: in float32 also where integers are faster: for whoever takes the scores as they are.
 
     Returns:
         Candidates in picture pixels, not clipped, best first, without duplicates; their centres lie in the picture.
@@ -54,7 +62,7 @@ def find_turned(centerface: nn.Module, picture: torch.Tensor, views: list[tuple[
             resized[size] = F.interpolate(picture, size=size, mode="bilinear", align_corners=False, antialias=True)
         per_pixel = np.array([width / size[1], height / size[0]])
         part, corner = framed(resized[size], [_BORDER] * 4)
-        seen = look_turned(centerface, part, quarters, per_pixel, corner * per_pixel)
+        seen = look_turned(centerface, part, quarters, per_pixel, corner * per_pixel, exact=exact)
         centres = box_math.centres(seen.boxes)
         found.append(seen.pick(np.logical_and.reduce((centres >= 0) & (centres <= [width, height]), axis=1)))
     return join(found).unique()
@@ -78,7 +86,13 @@ def framed(part: torch.Tensor, pad: list[int]) -> tuple[torch.Tensor, np.ndarray
 
 
 def look_turned(
-    centerface: nn.Module, part: torch.Tensor, quarters: int, per_pixel: np.ndarray, corner: np.ndarray
+    centerface: nn.Module,
+    part: torch.Tensor,
+    quarters: int,
+    per_pixel: np.ndarray,
+    corner: np.ndarray,
+    *,
+    exact: bool = False,
 ) -> Candidates:
     """What CenterFace sees in a part of a picture that is turned by quarters of a circle.
 
@@ -88,13 +102,15 @@ def look_turned(
         quarters: of a turn, anticlockwise.
         per_pixel: picture pixels (x, y) a pixel of the part.
         corner: x y of the part's corner in picture pixels.
+        exact: as for find_turned.
 
     Returns:
         Candidates in picture pixels, not clipped, with duplicates.
     """
     device = next(centerface.parameters()).device
+    look = centerface.rough if isinstance(centerface, CenterFace) and not exact else centerface
     with torch.inference_mode():
-        outputs = centerface(torch.rot90(part, quarters, (2, 3)).expand(-1, 3, -1, -1).to(device) * 255)
+        outputs = look(torch.rot90(part, quarters, (2, 3)).expand(-1, 3, -1, -1).to(device) * 255)
     heatmap, *others = (output[0].float().cpu().numpy().astype(np.float64) for output in outputs)
     boxes, scores, points = decode(heatmap[0], *others, min_score=MIN_CANDIDATE_SCORE)
     size = part.shape[3], part.shape[2]
