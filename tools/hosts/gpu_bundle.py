@@ -33,6 +33,7 @@ FILES = (
     "assets/astronaut.jpg",
     "assets/synthetic_group.jpg",
     "models/centerface.safetensors",
+    "models/centerface_int8.safetensors",
     "models/onet.safetensors",
     "scripts",
 )
