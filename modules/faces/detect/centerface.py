@@ -32,6 +32,11 @@ _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3
 TAPS = (1, 2, 4, 6)  # the last stage of strides 4, 8, 16 and 32
 
 
+def channels_side_by_side(x: torch.Tensor) -> torch.Tensor:
+    """A batch [B, C, H, W] with each pixel's channels side by side, where filters are faster so."""
+    return x.contiguous(memory_format=torch.channels_last) if x.device.type in _CHANNELS_LAST else x
+
+
 def _on_processor(x: torch.Tensor) -> bool:
     return x.device.type in _CHANNELS_LAST and not torch.is_grad_enabled() and x.dtype == torch.float32
 
@@ -166,9 +171,7 @@ class CenterFace(nn.Module):
 
     def _pyramid(self, x: torch.Tensor) -> torch.Tensor:
         """What the heads get, [B, 24, H/4, W/4]."""
-        if x.device.type in _CHANNELS_LAST:
-            x = x.contiguous(memory_format=torch.channels_last)
-        y = self._first_stage(x)
+        y = self._first_stage(channels_side_by_side(x))
         taps = []
         for index, stage in enumerate(self.stages):
             y = stage(y) if index else y

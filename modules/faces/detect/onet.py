@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from .centerface import channels_side_by_side
 from .weights import MODELS, load_weights
 
 WEIGHTS = MODELS / "onet.safetensors"
@@ -49,9 +50,7 @@ class ONet(nn.Module):
         """
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, SIDE, SIDE):
             raise ValueError(f"O-Net takes [B, 3, {SIDE}, {SIDE}], not {list(x.shape)}: resize the face first.")
-        y = (x * 255 - 127.5) / 128
-        if y.device.type == "cpu":  # each pixel's channels side by side: all of it is three times as fast
-            y = y.contiguous(memory_format=torch.channels_last)
+        y = channels_side_by_side((x * 255 - 127.5) / 128)  # three times as fast on a processor
         y = self.pool(self.prelu1(self.conv1(y)))
         y = self.pool(self.prelu2(self.conv2(y)))
         y = self.last_pool(self.prelu3(self.conv3(y)))
