@@ -133,6 +133,7 @@ class Search:
     def find(
         self,
         advance: Callable[[float], None],
+        *,
         turned: bool = True,
         expected: np.ndarray = np.zeros((0, 4)),
         followed: np.ndarray = np.zeros((0, 4)),
