@@ -28,7 +28,7 @@ from ..types import FIVE_POINTS, Face, Faces
 from .changes import Change, cell_side, change_between, coarse_cells
 from .decoding import Candidates
 from .detection import EXPECTED, SURE, FaceNetworks, Search, ordered_points, reading_order
-from .first_look import LONG_SIDE, ROUGH_SIZE, first_look
+from .first_look import LONG_SIDE, first_look
 from .following_points import follow_points
 from .refinement import look_again, refine_points
 
@@ -152,7 +152,7 @@ class ClipSearch:
     def _searched(
         self, picture: torch.Tensor, change: Change, advance: Callable[[float], None], index: int
     ) -> list[_Known]:
-        """The faces of a frame that is searched as a photo; turned where something may be new, enlarged after a cut."""
+        """The faces of a frame that is searched as a photo is; turned only where something new may be."""
         networks = self._networks
         self._since_turned += 1
         turned = change.is_shot or self._is_new or self._is_any_small(picture) or self._every < _MOST_BETWEEN
@@ -169,7 +169,7 @@ class ClipSearch:
             expected=expected,
             followed=_boxes(certain),
             possible_from=EXPECTED,
-            rough_size=ROUGH_SIZE if change.is_shot else (LONG_SIDE, 1.0),
+            rough=False,  # it lost a face of a clip for all of its frames
         )
         if turned:
             self._since_turned, self._is_new = 0, False

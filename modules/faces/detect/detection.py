@@ -19,7 +19,7 @@ from ..types import FIVE_POINTS, Face, Faces
 from .centerface import load_centerface
 from .centerface_int8 import integer_filters
 from .decoding import NMS_IOU, Candidates, join
-from .first_look import ROUGH_SIZE, first_look
+from .first_look import LONG_SIDE, ROUGH_SIZE, first_look
 from .onet import load_onet
 from .refinement import best_probability, look_upright, refine_points
 from .tiles import find_candidates
@@ -138,7 +138,7 @@ class Search:
         expected: np.ndarray = np.zeros((0, 4)),
         followed: np.ndarray = np.zeros((0, 4)),
         possible_from: float | None = None,
-        rough_size: tuple[int, float] = ROUGH_SIZE,
+        rough: bool = True,
     ) -> tuple[Candidates, list[str]]:
         """As run, with the points as they were found.
 
@@ -148,7 +148,7 @@ class Search:
             expected: boxes (N, 4) where faces should be: there the first look is sure from EXPECTED.
             followed: boxes (N, 4) of faces that are known to be there: what is possible at their places is no other.
             possible_from: the least score of what no first look is sure of, in place of the settings' min_score.
-            rough_size: long side and enlargement of the turned looks, see turned_views.
+            rough: turned looks are enlarged, and count in integers where that is faster.
         """
         min_score = self.settings.min_score
         least = min_score if possible_from is None else min(min_score, possible_from)
@@ -160,8 +160,8 @@ class Search:
         sources = [_SOURCE] * len(found.scores)
         height, width = self.picture.shape[2:]
         if turned:
-            views = turned_views(height, width, *rough_size)
-            possible = join([possible, find_turned(self.centerface, self.picture, views)]).unique()
+            views = turned_views(height, width, *(ROUGH_SIZE if rough else (LONG_SIDE, 1.0)))
+            possible = join([possible, find_turned(self.centerface, self.picture, views, exact=not rough)]).unique()
         possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, _MAX_INSIDE))
         found = self._with_candidates(found, possible, least, _PLAUSIBLE)
         sources += [_UPRIGHT_SOURCE] * (len(found.scores) - len(sources))
