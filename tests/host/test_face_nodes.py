@@ -70,7 +70,7 @@ def test_a_thorough_search_on_the_cpu_says_before_it_starts_how_long_it_takes(ph
     monkeypatch.setattr(detector, "detect_faces", search)
     caplog.set_level("INFO", "face_anonymizer")
     monkeypatch.setattr(comfy.model_management, "get_torch_device", lambda: torch.device("cpu"))
-    for height, width, thorough, times in ((3375, 6000, True, 1), (3375, 6000, False, 0), (512, 512, True, 0)):
+    for height, width, thorough, times in ((9000, 16000, True, 1), (9000, 16000, False, 0), (512, 512, True, 0)):
         said.clear(), caplog.clear()
         with pytest.raises(InterruptedError):
             pack.FaceAnonDetectFaces.execute(torch.zeros(1, 1, 1, 3).expand(1, height, width, 3), thorough=thorough)
