@@ -1,6 +1,7 @@
 """CenterFace's filters in integers of 8 bits, for processors: a look takes a third of the time that float32 takes.
 
-They say where to look: what they see is looked at again, in float32, before it is a face.
+They say where to look: what they see is looked at again, in float32, before it is a face. Of a face that this second
+look does not find, or gives less, their score counts.
 
 Weights are integers of -63 to 63 (integer_kernels.py), so that no processor cuts off a sum; engines differ in how they
 round to a level. They were fitted to what the float32 network computes by tools/convert/centerface_int8.py. The heads,
