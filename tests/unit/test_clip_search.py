@@ -10,7 +10,7 @@ from PIL import Image
 from face_anonymizer.modules.faces.boxes import iou
 from face_anonymizer.modules.faces.detect.changes import cell_side, change_between, coarse_cells
 from face_anonymizer.modules.faces.detect.clip_search import SAME, SEARCHED, ClipSearch
-from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
+from face_anonymizer.modules.faces.detect.detection import Search, detect_faces, load_face_networks
 from face_anonymizer.modules.faces.settings import DetectSettings
 from face_anonymizer.tools.pictures.known_clips import Actor, Clip, known_clips
 
@@ -92,6 +92,18 @@ def test_beside_a_tiny_face_every_frame_is_searched(networks):
     clip = clip_of(Actor("tiny", 0, lambda t: (150 + t, 90, 15, 0)), length=3)
     found, done = search(networks, clip)
     assert not missed(clip, found) and done == {SEARCHED: 3}
+
+
+@pytest.mark.parametrize(("size", "rate", "exact"), [(50, 30.0, [1, 1]), (15, 30.0, [1, 0, 0]), (50, 1.0, [0, 0, 0])])
+def test_turned_frames_are_looked_at_exactly_where_few_are(networks, monkeypatch, size, rate, exact):
+    """Whom integers do not show there stays open until the next search."""
+    looks, find = [], Search.find
+    monkeypatch.setattr(Search, "find", lambda *given, **how: looks.append(how["turned"]) or find(*given, **how))
+    walker = Actor("walker", 0, lambda t: (100 + t, 90, size, 0))
+    newcomer = Actor("newcomer", 1, lambda t: (240, 90, 50, 0) if t == 2 else None)
+    wall = known_clips(0, 1)["six walkers"].background(0).resize((WIDTH, HEIGHT))
+    search(networks, clip_of(walker, newcomer, length=3, background=lambda t: wall), rate)
+    assert [look.exact for look in looks if look is not None] == exact
 
 
 def test_frames_that_are_the_same_are_not_looked_at(networks):

@@ -31,6 +31,7 @@ from .detection import EXPECTED, SURE, FaceNetworks, Search, ordered_points, rea
 from .first_look import LONG_SIDE, first_look
 from .following_points import follow_points
 from .refinement import look_again, refine_points
+from .turned import OF_FEW_FRAMES, OF_FRAME
 
 SEARCHED, LOOKED, FOLLOWED, SAME = "searched", "looked at", "followed", "the same as the one before"
 _SEARCH_S = 0.27  # seconds between two searches, at most
@@ -155,7 +156,8 @@ class ClipSearch:
         """The faces of a frame that is searched as a photo is; turned only where something new may be."""
         networks = self._networks
         self._since_turned += 1
-        turned = change.is_shot or self._is_new or self._is_any_small(picture) or self._every < _MOST_BETWEEN
+        each = self._is_any_small(picture) or self._every == 1  # frame is searched
+        turned = each or change.is_shot or self._is_new or self._every < _MOST_BETWEEN
         turned |= self._since_turned >= _TURNED_EVERY or self._after_shot > 0
         share = (lambda done: advance(index + done)) if self._settings.thorough else lambda _: None
         search = Search(networks.centerface, networks.onet, picture, self._settings)
@@ -165,11 +167,10 @@ class ClipSearch:
         expected = _boxes([replace(old, box=old.expected()[0]) for old in before])
         found, sources = search.find(
             share,
-            turned=turned,
+            turned=(OF_FRAME if each else OF_FEW_FRAMES) if turned else None,
             expected=expected,
             followed=_boxes(certain),
             possible_from=EXPECTED,
-            rough=False,  # it lost a face of a clip for all of its frames
         )
         if turned:
             self._since_turned, self._is_new = 0, False

@@ -19,18 +19,20 @@ from ..types import FIVE_POINTS, Face, Faces
 from .centerface import load_centerface
 from .centerface_int8 import integer_filters
 from .decoding import NMS_IOU, Candidates, join
-from .first_look import LONG_SIDE, ROUGH_SIZE, first_look
+from .first_look import first_look
 from .onet import load_onet
-from .refinement import best_probability, look_upright, refine_points
+from .refinement import best_probability, look_upright, refine_points, rough_scores
 from .tiles import find_candidates
-from .turned import MIN_CANDIDATE_SCORE, find_turned, turned_views
+from .turned import MIN_CANDIDATE_SCORE, OF_PHOTO, TurnedLook, find_turned, turned_views
 
 _SOURCE = "centerface"
 _UPRIGHT_SOURCE = "centerface upright"
 _TILE_SOURCE = "centerface tiles"
 SURE = 0.3  # score; what the first look gives less is looked at again, turned upright
 EXPECTED = 0.15  # ... and where a face is expected
-_PLAUSIBLE = 0.3  # of O-Net's probability; below, a candidate is not worth that look, the dearest step by far
+_PLAUSIBLE = 0.3  # of O-Net's probability; below, a candidate is worth a look upright, the dearest step by far, ...
+_NOTICED, _HOPEFUL = 0.08, 0.15  # ... only with this score and with that of a rough look upright
+_EVIDENT = 0.4  # score of that look, of what is a face whatever O-Net says: it does not know faces behind a flower
 _MAX_INSIDE = 0.6  # share of a box that may lie in a better one: a face does not fit into a face
 _REFINE_FROM = 0.2  # score; what is less of a face is not worth a second look
 _ROWS = 8  # a picture is read in this many rows of faces when they are put in order
@@ -134,21 +136,19 @@ class Search:
         self,
         advance: Callable[[float], None],
         *,
-        turned: bool = True,
+        turned: TurnedLook | None = OF_PHOTO,
         expected: np.ndarray = np.zeros((0, 4)),
         followed: np.ndarray = np.zeros((0, 4)),
         possible_from: float | None = None,
-        rough: bool = True,
     ) -> tuple[Candidates, list[str]]:
         """As run, with the points as they were found.
 
         Args:
             advance: as for find_candidates.
-            turned: look at the picture turned by quarters of a circle, too.
+            turned: how the picture is looked at turned by quarters of a circle, too; None: it is not.
             expected: boxes (N, 4) where faces should be: there the first look is sure from EXPECTED.
             followed: boxes (N, 4) of faces that are known to be there: what is possible at their places is no other.
             possible_from: the least score of what no first look is sure of, in place of the settings' min_score.
-            rough: turned looks are enlarged, and count in integers where that is faster.
         """
         min_score = self.settings.min_score
         least = min_score if possible_from is None else min(min_score, possible_from)
@@ -158,23 +158,22 @@ class Search:
         sure |= (seen.scores >= EXPECTED) & box_math.overlapping(seen.boxes, expected, NMS_IOU)
         found, possible = seen.pick(sure), seen.pick(~sure)
         sources = [_SOURCE] * len(found.scores)
-        height, width = self.picture.shape[2:]
-        if turned:
-            views = turned_views(height, width, *(ROUGH_SIZE if rough else (LONG_SIDE, 1.0)))
-            possible = join([possible, find_turned(self.centerface, self.picture, views, exact=not rough)]).unique()
+        if turned is not None:
+            height, width = self.picture.shape[2:]
+            views = turned_views(height, width, turned)
+            possible = join([possible, find_turned(self.centerface, self.picture, views, exact=turned.exact)]).unique()
         possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, _MAX_INSIDE))
-        found = self._with_candidates(found, possible, least, _PLAUSIBLE)
+        found = self._with_candidates(found, possible, least, strict=True)
         sources += [_UPRIGHT_SOURCE] * (len(found.scores) - len(sources))
         if self.settings.thorough:
-            found = self._with_candidates(found, find_candidates(self.centerface, self.picture, advance), least)
+            tiles = find_candidates(self.centerface, self.picture, advance)
+            found = self._with_candidates(found, tiles, least, strict=False)
             sources += [_TILE_SOURCE] * (len(found.scores) - len(sources))
         best = np.argsort(-found.scores, kind="stable")
         best = best[found.scores[best] >= least]
         return found.pick(best), [sources[i] for i in best]
 
-    def _with_candidates(
-        self, found: Candidates, candidates: Candidates, least: float, plausible: float | None = None
-    ) -> Candidates:
+    def _with_candidates(self, found: Candidates, candidates: Candidates, least: float, *, strict: bool) -> Candidates:
         """The faces of `found`, then those of the candidates that are others and stand a look at them upright.
 
         Their score is the better one of two looks of CenterFace, the candidate's and upright; for what it does not find
@@ -184,18 +183,22 @@ class Search:
             found: faces.
             candidates: what may be faces.
             least: score of a face.
-            plausible: with it, candidates to which O-Net gives less, or which are not found again, are none; that saves
-                most of the looks.
+            strict: candidates in which O-Net does not believe, or which are not found again, are none, but for those
+                that are plain to see upright; most are spared the look, too.
         """
         new = candidates.pick(~box_math.overlapping(candidates.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))
         new = new._replace(points=ordered_points(new.points))
-        if self.onet is not None and plausible is not None:
-            new = new.pick(best_probability(self.onet, self.picture, new.boxes, new.points) >= plausible)
+        if self.onet is not None and strict:
+            worth = best_probability(self.onet, self.picture, new.boxes, new.points) >= _PLAUSIBLE
+            others = np.flatnonzero(~worth & (new.scores >= _NOTICED))
+            rough = rough_scores(self.centerface, self.picture, new.boxes[others], new.points[others])
+            worth[others] = rough >= _HOPEFUL
+            new = new.pick(worth)
         boxes, second, points, certain = look_upright(self.centerface, self.onet, self.picture, new.boxes, new.points)
         scores = np.where(second > 0, np.maximum(new.scores, second), np.minimum(new.scores, certain))
         new = Candidates(boxes, scores, points)
-        if plausible is not None:
-            new = new.pick((second > 0) & (certain >= plausible))
+        if strict:
+            new = new.pick(((second > 0) & (certain >= _PLAUSIBLE)) | (second >= _EVIDENT))
         # a second look moves a box: two candidates may have become the same face
         new = new._replace(boxes=box_math.clip(new.boxes, *self.picture.shape[2:])).unique(_MAX_INSIDE)
         new = new.pick(~box_math.overlapping(new.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))

@@ -18,8 +18,6 @@ from .centerface import SIZE_MULTIPLE
 from .decoding import Candidates, decode, join
 
 LONG_SIDE = 1280  # pixels to which larger pictures are reduced
-# ... for looks that only say where to look again, which enlarge smaller pictures by so much at most
-ROUGH_SIZE = 1600, 2.0
 _COARSE_SIDE = 320  # long side of the smallest level of the pyramid, in pixels
 # root of a box's area in pixels of a level: larger ones are left to the next level, smaller to the one before
 _LARGE, _MEDIUM = 320, 40

@@ -17,12 +17,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from .. import boxes as box_math
+from .centerface import CenterFace
 from .decoding import decode
 from .onet import SIDE as _ONET_SIDE
 
-_PATCH = 192  # side in pixels of what CenterFace sees
-_FACE = 96  # root of the box's area in the patch, in pixels
+_PATCH = 192  # side in pixels of what CenterFace sees; the root of the box's area is half of it
 _MIN_SCORE = 0.15  # of the second look; the first one has decided already that there is a face
+_LEAST_ROUGH = 0.05  # of a rough one
+_ROUGH_PATCH, _ROUGH_BATCH = 128, 4  # pixels of its patch, and how many go through the network at once
 _BATCH = 8  # faces that go through the network at once
 _GREY = 0.5  # beyond the picture: beside it a cut face scores higher than beside black
 MIRRORED = [1, 0, 2, 4, 3]
@@ -113,6 +115,34 @@ def best_probability(onet: nn.Module, picture: torch.Tensor, boxes: np.ndarray, 
     return np.concatenate(certain)
 
 
+def rough_scores(centerface: nn.Module, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """What CenterFace gives faces upright and large, in one look each, in integers where that is faster.
+
+    For many candidates: a tenth of the time of look_again.
+
+    Args:
+        centerface, picture, boxes, points: as for refine_points.
+
+    Returns:
+        float64 (N,), 0..1; 0 for what is not found.
+    """
+    look = centerface.rough if isinstance(centerface, CenterFace) else centerface
+    device = next(centerface.parameters()).device
+    scores = [0.0] * len(points)
+    centres, extents = box_math.centres(boxes), box_math.extents(boxes)
+    for start in range(0, len(points), _ROUGH_BATCH):
+        batch = range(start, min(start + _ROUGH_BATCH, len(points)))
+        matrices = [upright_matrix(points[i], centres[i], _ROUGH_PATCH / 2 / extents[i], _ROUGH_PATCH) for i in batch]
+        patches = torch.zeros(_ROUGH_BATCH, 3, _ROUGH_PATCH, _ROUGH_PATCH)  # filters are prepared for this shape
+        patches[: len(batch)] = torch.cat([sample_patch(picture, matrix, _ROUGH_PATCH) for matrix in matrices])
+        with torch.inference_mode():
+            outputs = [output.float().cpu().numpy().astype(np.float64) for output in look(patches.to(device) * 255)]
+        for k, i in enumerate(batch):
+            seen = _central_face([output[k] for output in outputs], _LEAST_ROUGH, _ROUGH_PATCH)
+            scores[i] = 0.0 if seen is None else seen[0]
+    return np.array(scores)
+
+
 def look_again(
     centerface: nn.Module, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray, rounds: int = 2
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -136,7 +166,7 @@ def look_again(
             if not batch:
                 break
             missed = set()
-            matrices = [upright_matrix(points[i], centres[i], _FACE / extents[i], _PATCH) for i in batch]
+            matrices = [upright_matrix(points[i], centres[i], _PATCH / 2 / extents[i], _PATCH) for i in batch]
             patches = torch.cat([sample_patch(picture, matrix, _PATCH) for matrix in matrices])
             with torch.inference_mode():
                 outputs = centerface(torch.cat([patches, patches.flip(3)]).expand(-1, 3, -1, -1).to(device) * 255)
@@ -244,15 +274,17 @@ def sample_patch(picture: torch.Tensor, matrix: np.ndarray, side: int) -> torch.
     return F.grid_sample(region - _GREY, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + _GREY
 
 
-def _central_face(outputs: list[np.ndarray]) -> tuple[float, np.ndarray, float, np.ndarray] | None:
+def _central_face(
+    outputs: list[np.ndarray], min_score: float = _MIN_SCORE, side: int = _PATCH
+) -> tuple[float, np.ndarray, float, np.ndarray] | None:
     """Score, centre, extent and points of the best face near the middle of a patch and of about the expected size.
 
     None where there is none.
     """
     heatmap, scale, offset, landmarks = outputs
-    boxes, scores, points = decode(heatmap[0], scale, offset, landmarks, _MIN_SCORE)  # best first
+    boxes, scores, points = decode(heatmap[0], scale, offset, landmarks, min_score)  # best first
     centres, extents = box_math.centres(boxes), box_math.extents(boxes)
-    near = (np.abs(centres - _PATCH / 2).max(1) < _FACE / 3) & (np.abs(np.log2(extents / _FACE)) < 0.7)
+    near = (np.abs(centres - side / 2).max(1) < side / 6) & (np.abs(np.log2(extents / (side / 2))) < 0.7)
     if not near.any():
         return None
     best = np.flatnonzero(near)[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import nn
@@ -10,29 +12,46 @@ from torch.nn import functional as F
 from .. import boxes as box_math
 from .centerface import SIZE_MULTIPLE, CenterFace
 from .decoding import Candidates, decode, join
-from .first_look import LONG_SIDE, ROUGH_SIZE, working_size
+from .first_look import LONG_SIDE, working_size
 
 MIN_CANDIDATE_SCORE = 0.05  # noise passes too; whoever calls looks at each candidate again (refinement.look_again)
 _BORDER = 32  # grey pixels around a picture: a wider frame costs time and shows no more
 _GREY = 0.5
 
 
-def turned_views(
-    height: int, width: int, long_side: int = ROUGH_SIZE[0], enlarged: float = ROUGH_SIZE[1]
-) -> list[tuple[tuple[int, int], int]]:
+class TurnedLook(NamedTuple):
+    """How a picture is looked at once more.
+
+    Args:
+        long_side, enlarged: as for working_size.
+        exact: in float32 also where integers are faster.
+    """
+
+    long_side: int
+    enlarged: float
+    exact: bool
+
+
+OF_PHOTO = TurnedLook(1600, 2.0, exact=False)
+OF_FRAME = TurnedLook(LONG_SIDE, 1.0, exact=False)  # of a clip of which each frame is looked at
+OF_FEW_FRAMES = TurnedLook(LONG_SIDE, 1.0, exact=True)  # ... of which few are: who is missed is so until the next
+
+
+def turned_views(height: int, width: int, look: TurnedLook) -> list[tuple[tuple[int, int], int]]:
     """In which sizes and directions a picture is looked at once more.
 
-    At half of long_side in all four directions; where that is smaller than the working size, at this upside down too,
-    and upright, where the first look is smaller. All four would find the same faces of 24 working pixels and more.
+    At half of the look's long side in all four directions; where that is smaller than the working size, at this upside
+    down too, and upright, where the first look is smaller. All four would find the same faces of 24 working pixels and
+    more.
 
     Args:
         height, width: of the picture, in pixels.
-        long_side, enlarged: as for working_size.
+        look: how.
 
     Returns:
         Sizes (height, width), and by how many quarters the picture is turned anticlockwise.
     """
-    whole, half = (working_size(height, width, side, enlarged) for side in (long_side, long_side // 2))
+    whole, half = (working_size(height, width, side, look.enlarged) for side in (look.long_side, look.long_side // 2))
     views = [(half, quarters) for quarters in range(4)]
     if whole == half:
         return views
