@@ -10,6 +10,7 @@ from PIL import Image
 from strangers import forgetful
 
 from face_anonymizer.modules.faces.alignment import crop_faces
+from face_anonymizer.modules.faces.detect import glance as glance_module
 from face_anonymizer.modules.faces.detect.detection import detect_faces, load_face_networks
 from face_anonymizer.modules.faces.detect.glance import glance
 from face_anonymizer.modules.faces.numbers import note_on_numbers, percent
@@ -231,3 +232,19 @@ def test_faces_that_stand_elsewhere_in_another_photo_of_the_scene_are_covered(gr
     for picture in (replace_faces(images, crops[:1], cut)[0], images**0.8):
         (entry,) = replace_faces(picture, crops[2:3], cut, look=looks)[2].entries
         assert (entry.action, entry.reason) == ("anonymized", "")
+
+
+def test_a_covered_picture_is_looked_at_in_integers_alone(group, networks, monkeypatch):
+    """Where they see nothing: an open face beside a covered one is seen, with the score of float32."""
+    images, _, faces = group
+    covered, *_ = cover_and_look(images, faces, RedactSettings(mode="solid"))
+    exact, looks = glance_module.first_look, []
+    monkeypatch.setattr(glance_module, "first_look", lambda *given: looks.append(given) or exact(*given))
+    assert glance(networks, covered[0], faces, ()).scores == (0.0,) * len(faces) and not looks
+    open_ = glance(networks, images[0], faces, ())
+    assert min(open_.scores) > 0.5 and len(looks) == 1
+    monkeypatch.setattr(glance_module, "sees_nothing", lambda *_: False)
+    assert glance(networks, images[0], faces, ()).scores == open_.scores
+    looks.clear()
+    glance(networks, covered[0], faces, range(len(faces)))  # of painted ones, something is left
+    assert looks

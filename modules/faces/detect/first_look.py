@@ -7,6 +7,7 @@ Source of pre- and postprocessing: the CenterFace paper (arXiv 1911.03599, secti
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from .. import boxes as box_math
-from .centerface import SIZE_MULTIPLE
+from .centerface import SIZE_MULTIPLE, CenterFace
 from .decoding import Candidates, decode, join
+
+Outputs = tuple[torch.Tensor, ...]
 
 LONG_SIDE = 1280  # pixels to which larger pictures are reduced
 _COARSE_SIDE = 320  # long side of the smallest level of the pyramid, in pixels
@@ -82,7 +85,7 @@ def first_look(
     found = []
     sizes = pyramid(height, width, long_side)
     for level, size in enumerate(sizes):
-        seen = decode(*_run(centerface, picture, size), min_score=min_score)
+        seen = decode(*_run(centerface, picture, size, centerface), min_score=min_score)
         extent = box_math.extents(seen.boxes)
         seen = seen.pick((extent >= (_MEDIUM if level else 0)) & (extent <= (_LARGE if size != sizes[-1] else np.inf)))
         per_pixel = np.array([width / size[1], height / size[0]])
@@ -92,16 +95,31 @@ def first_look(
     return best.pick(box_math.has_area(best.boxes))
 
 
+def sees_nothing(centerface: nn.Module, picture: torch.Tensor, min_score: float) -> bool:
+    """Whether a look in integers is enough to say that first_look would find nothing; False where there are none.
+
+    Args:
+        centerface, picture, min_score: as for first_look.
+    """
+    if not isinstance(centerface, CenterFace) or not centerface.is_rough_faster:
+        return False
+    height, width = picture.shape[2:]
+    sizes = pyramid(height, width, LONG_SIDE)
+    return all(float(_run(centerface, picture, size, centerface.rough)[0].max()) < min_score / 2 for size in sizes)
+
+
 def _whole_cells(height: float, width: float) -> tuple[int, int]:
     rows, columns = (max(1, math.ceil(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE for side in (height, width))
     return rows, columns
 
 
-def _run(centerface: nn.Module, picture: torch.Tensor, size: tuple[int, int]) -> list[np.ndarray]:
-    """The four outputs of the network, float64, for a picture resized to `size`."""
+def _run(
+    centerface: nn.Module, picture: torch.Tensor, size: tuple[int, int], look: Callable[[torch.Tensor], Outputs]
+) -> list[np.ndarray]:
+    """The four outputs of a look, float64, at a picture resized to `size`."""
     if size != tuple(picture.shape[2:]):
         picture = F.interpolate(picture, size=size, mode="bilinear", align_corners=False, antialias=True)
     with torch.inference_mode():
-        outputs = centerface(picture.expand(-1, 3, -1, -1).to(next(centerface.parameters()).device) * 255)
+        outputs = look(picture.expand(-1, 3, -1, -1).to(next(centerface.parameters()).device) * 255)
     heatmap, *others = (output[0].float().cpu().numpy().astype(np.float64) for output in outputs)
     return [heatmap[0], *others]
