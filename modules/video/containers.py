@@ -17,6 +17,7 @@ from av.stream import Disposition, Stream
 from ..files import written_whole
 from ..output.xmp import DIGITAL_SOURCE_TYPE, mp4_xmp_box, xmp_packet
 from .codec_texts import without_names
+from .priority import ordinary_priority
 
 Source = str | BytesIO
 
@@ -318,7 +319,8 @@ def copied_stream(output: av.container.OutputContainer, stream, target: Path):
 def start_output(output: av.container.OutputContainer, target: Path) -> None:
     """Write the header, when all streams are there. Some muxers refuse only now: raises CannotHold."""
     try:
-        output.start_encoding()
+        with ordinary_priority():  # it opens the encoders
+            output.start_encoding()
     except ValueError as error:  # of FFmpeg, for an invalid argument
         codecs = ", ".join(stream.codec_context.name for stream in output.streams)
         raise CannotHold(f"A {target.suffix} file cannot hold {codecs}: choose a name that ends in .mkv.") from error

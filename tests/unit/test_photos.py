@@ -19,6 +19,7 @@ from face_anonymizer.modules.output.pictures import emptied
 from face_anonymizer.modules.photos import alpha as transparency
 from face_anonymizer.modules.photos.hidden import read_pages
 from face_anonymizer.modules.photos.reading import UnreadablePhoto, read_photo, upright
+from face_anonymizer.modules.video.priority import ordinary_priority
 
 SIZE = (60, 40)
 
@@ -259,7 +260,8 @@ def test_the_depth_of_avif_is_said(tmp_path, bits, boxes):
         stream.width, stream.height, stream.pix_fmt = 64, 64, pixels
         frame = av.VideoFrame.from_ndarray(picture((64, 64)), format="rgb24").reformat(format=pixels)
         frame.pts, frame.time_base = 0, Fraction(1)
-        output.mux(stream.encode(frame))
+        with ordinary_priority():
+            output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     data = path.read_bytes()
     assert b"pixi" in data and b"av1C" in data

@@ -1,6 +1,7 @@
 """Video files: frames in chunks, a file rewritten with exact times and sound, copies that tell nothing."""
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -424,6 +425,20 @@ def test_of_other_files_a_clean_copy_looks_and_sounds_alike_and_has_no_texts(tmp
     data = (tmp_path / target).read_bytes()
     assert SECRET.encode() not in data and SECRET not in after.texts
     assert DIGITAL_SOURCE_TYPE.encode() not in data
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities as Linux has them")
+def test_no_encoder_takes_the_machine_for_itself(tmp_path):
+    """SVT-AV1 does, where root runs it: its caller and its threads got the highest priority of real time."""
+    source, seen = make_clip(tmp_path / "a.mp4", 20, pixels="yuv420p10le", sound=()), set()
+
+    def watch(frames, first):
+        seen.update(os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task"))
+        return frames
+
+    video.rewrite(source, tmp_path / "b.webm", watch, chunk=8)
+    watch(None, 0)
+    assert read_clip(tmp_path / "b.webm").streams == ["video"] and seen == {os.SCHED_OTHER}
 
 
 def test_tracks_that_tell_are_left_out(clip, tmp_path):

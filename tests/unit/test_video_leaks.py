@@ -10,6 +10,7 @@ import pytest
 from video_leaks import find_leaks
 
 from face_anonymizer.modules.video import containers, files, own_files
+from face_anonymizer.modules.video.priority import ordinary_priority
 
 WORD = "Karin 4711 Aspen Street"
 UUID = bytes(range(16))
@@ -280,7 +281,8 @@ def plain_clip(path: Path, codec="libx264", in_picture=None, sound="aac", in_sou
             picture = waves(1, 3 * number)[:48, :64]
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=video.pix_fmt)
             frame.pts, frame.time_base = number, 1 / RATE
-            packets += [(in_picture, packet) for packet in video.encode(frame)]
+            with ordinary_priority():
+                packets += [(in_picture, packet) for packet in video.encode(frame)]
         packets += [(in_picture, packet) for packet in video.encode(None)]
         frame = av.AudioFrame.from_ndarray(np.zeros((2, 7200), np.float32), format="fltp", layout="stereo")
         frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
