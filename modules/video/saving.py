@@ -13,6 +13,7 @@ from comfy_api.latest import InputImpl, Types
 
 from .files import copy_clean
 from .own_files import remember
+from .priority import ordinary_priority
 
 
 def save_video(video, path: Path, mark: bool) -> None:
@@ -50,7 +51,8 @@ def save_video(video, path: Path, mark: bool) -> None:
 
 def _encode(video, path: Path, container: Types.VideoContainer) -> None:
     try:
-        video.save_to(os.fspath(path), format=container, codec=Types.VideoCodec.AUTO, metadata=None)
+        with ordinary_priority():
+            video.save_to(os.fspath(path), format=container, codec=Types.VideoCodec.AUTO, metadata=None)
     except (av.error.FFmpegError, ValueError) as error:
         width, height = video.get_dimensions()
         if width % 2 or height % 2:
