@@ -20,16 +20,19 @@ def ordinary_priority() -> Iterator[None]:
         yield
     finally:
         for thread in _real_time_threads() - before:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):
                 os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _real_time_threads() -> set[int]:
     """Of this process; none where the system does not tell."""
     found: set[int] = set()
+    threads: list[int] = []
     if sys.platform == "linux":
-        for thread in map(int, os.listdir("/proc/self/task")):
-            with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(OSError):
+            threads = [int(thread) for thread in os.listdir("/proc/self/task")]
+        for thread in threads:
+            with contextlib.suppress(OSError):  # it has ended, or the C library does not tell, as musl
                 if os.sched_getscheduler(thread) in (os.SCHED_FIFO, os.SCHED_RR):
                     found.add(thread)
     return found

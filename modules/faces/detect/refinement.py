@@ -133,7 +133,8 @@ def rough_scores(centerface: nn.Module, picture: torch.Tensor, boxes: np.ndarray
     for start in range(0, len(points), _ROUGH_BATCH):
         batch = range(start, min(start + _ROUGH_BATCH, len(points)))
         matrices = [upright_matrix(points[i], centres[i], _ROUGH_PATCH / 2 / extents[i], _ROUGH_PATCH) for i in batch]
-        patches = torch.zeros(_ROUGH_BATCH, 3, _ROUGH_PATCH, _ROUGH_PATCH)  # filters are prepared for this shape
+        # filters are prepared for this shape
+        patches = torch.zeros(_ROUGH_BATCH, 3, _ROUGH_PATCH, _ROUGH_PATCH, device=picture.device)
         patches[: len(batch)] = torch.cat([sample_patch(picture, matrix, _ROUGH_PATCH) for matrix in matrices])
         with torch.inference_mode():
             outputs = [output.float().cpu().numpy().astype(np.float64) for output in look(patches.to(device) * 255)]
