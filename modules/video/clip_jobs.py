@@ -303,7 +303,8 @@ class ClipJobs:
             before = open_faces(frames, traces, first)
             were_made.update(made_faces(frames, traces, first))
             if len(part):
-                frames, report = change(frames, part, first)
+                frames, report = change(frames, replace(part, fingerprint=None), first)  # it was looked at already
+                report = replace(report, fingerprint=part.fingerprint)
             report = report.shifted(first, faces.image_count)
             after = open_faces(frames, traces, first)
             refuse_originals((before & after) - report.changed)  # now, not after hours

@@ -159,14 +159,13 @@ class ClipSearch:
         each = self._is_any_small(picture) or self._every == 1  # frame is searched
         turned = each or change.is_shot or self._is_new or self._every < _MOST_BETWEEN
         turned |= self._since_turned >= _TURNED_EVERY or self._after_shot > 0
-        share = (lambda done: advance(index + done)) if self._settings.thorough else lambda _: None
         search = Search(networks.centerface, networks.onet, picture, self._settings)
         before = [] if change.is_shot else self._known
         followed = self._followed(picture, [old for old in before if old.unseen < _FOLLOWED_LONG])
         certain = [face for face in followed if self._is_certain(face)]  # the others are looked at again
         expected = _boxes([replace(old, box=old.expected()[0]) for old in before])
         found, sources = search.find(
-            share,
+            lambda done: advance(index + done),
             turned=(OF_FRAME if each else OF_FEW_FRAMES) if turned else None,
             expected=expected,
             followed=_boxes(certain),

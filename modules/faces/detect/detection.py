@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ _NOTICED, _HOPEFUL = 0.08, 0.15  # ... only with this score and with that of a r
 _EVIDENT = 0.4  # score of that look, of what is a face whatever O-Net says: it does not know faces behind a flower
 _MAX_INSIDE = 0.6  # share of a box that may lie in a better one: a face does not fit into a face
 _REFINE_FROM = 0.2  # score; what is less of a face is not worth a second look
+_AT_ONCE = 64  # candidates that are looked at before anybody is asked whether to go on
 _ROWS = 8  # a picture is read in this many rows of faces when they are put in order
 
 
@@ -77,8 +79,9 @@ def detect_faces(
         images: float [B, H, W, C], 0..1, C = 1, 3 or 4 (alpha is dropped), any size, B = 0 included.
         settings: what counts as a face.
         device: the network is moved there first; None leaves it where it is.
-        progress: called with (pictures done, all) after each picture and, when thorough, with the share of the picture
-            added after each direction of each tile; what it raises passes through.
+        progress: called with (pictures done, all) after each picture, between looks at many candidates and, when
+            thorough, with the share of the picture added after each direction of each tile. What it raises passes
+            through.
 
     Returns:
         Faces with five points each, the image-left eye first as seen on the upright face. In each picture they are read
@@ -144,7 +147,7 @@ class Search:
         """As run, with the points as they were found.
 
         Args:
-            advance: as for find_candidates.
+            advance: as for find_candidates, and with 0 or 1 between looks at many candidates.
             turned: how the picture is looked at turned by quarters of a circle, too; None: it is not.
             expected: boxes (N, 4) where faces should be: there the first look is sure from EXPECTED.
             followed: boxes (N, 4) of faces that are known to be there: what is possible at their places is no other.
@@ -163,17 +166,19 @@ class Search:
             views = turned_views(height, width, turned)
             possible = join([possible, find_turned(self.centerface, self.picture, views, exact=turned.exact)]).unique()
         possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, _MAX_INSIDE))
-        found = self._with_candidates(found, possible, least, strict=True)
+        found = self._with_candidates(found, possible, least, partial(advance, 0.0), strict=True)
         sources += [_UPRIGHT_SOURCE] * (len(found.scores) - len(sources))
         if self.settings.thorough:
             tiles = find_candidates(self.centerface, self.picture, advance)
-            found = self._with_candidates(found, tiles, least, strict=False)
+            found = self._with_candidates(found, tiles, least, partial(advance, 1.0), strict=False)
             sources += [_TILE_SOURCE] * (len(found.scores) - len(sources))
         best = np.argsort(-found.scores, kind="stable")
         best = best[found.scores[best] >= least]
         return found.pick(best), [sources[i] for i in best]
 
-    def _with_candidates(self, found: Candidates, candidates: Candidates, least: float, *, strict: bool) -> Candidates:
+    def _with_candidates(
+        self, found: Candidates, candidates: Candidates, least: float, pause: Callable[[], None], *, strict: bool
+    ) -> Candidates:
         """The faces of `found`, then those of the candidates that are others and stand a look at them upright.
 
         Their score is the better one of two looks of CenterFace, the candidate's and upright; for what it does not find
@@ -183,6 +188,7 @@ class Search:
             found: faces.
             candidates: what may be faces.
             least: score of a face.
+            pause: called between looks at many; what it raises passes through.
             strict: candidates in which O-Net does not believe, or which are not found again, are none, but for those
                 that are plain to see upright; most are spared the look, too.
         """
@@ -194,7 +200,7 @@ class Search:
             rough = rough_scores(self.centerface, self.picture, new.boxes[others], new.points[others])
             worth[others] = rough >= _HOPEFUL
             new = new.pick(worth)
-        boxes, second, points, certain = look_upright(self.centerface, self.onet, self.picture, new.boxes, new.points)
+        boxes, second, points, certain = self._looked_at(new, pause)
         scores = np.where(second > 0, np.maximum(new.scores, second), np.minimum(new.scores, certain))
         new = Candidates(boxes, scores, points)
         if strict:
@@ -204,6 +210,16 @@ class Search:
         new = new.pick(~box_math.overlapping(new.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))
         new = new.pick((new.scores >= least) & box_math.has_area(new.boxes))
         return join([found, new])
+
+    def _looked_at(self, new: Candidates, pause: Callable[[], None]) -> tuple[np.ndarray, ...]:
+        """As look_upright, some seconds of work at a time: a crowd, or a page full of half faces, takes minutes."""
+        looks = []
+        for start in range(0, max(1, len(new.scores)), _AT_ONCE):
+            if start:
+                pause()
+            part = new.pick(slice(start, start + _AT_ONCE))
+            looks.append(look_upright(self.centerface, self.onet, self.picture, part.boxes, part.points))
+        return tuple(np.concatenate(each) for each in zip(*looks, strict=True))
 
     def _refined(self, faces: Candidates) -> Candidates:
         points = ordered_points(faces.points)
