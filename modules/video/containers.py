@@ -34,6 +34,8 @@ NO_WINDOW = (
 )
 # Tell when a picture is decoded, not when it is shown: by no codec more pictures later than this.
 _TIMES_OF_DECODING, _MOST_LATER = ("avi", "mxf"), 16
+# Where reading goes on after a jump, the first picture gets the time of another one, and few further times are told.
+_READ_FROM_THE_START = {("mpeg", "h264"), ("mpeg", "hevc")}
 MOST_BEHIND = 64  # packets that a decoder holds back, and more
 _KINDS = {"audio": "sound track", "subtitle": "subtitle track", "data": "data track", "attachment": "attachment"}
 
@@ -174,7 +176,7 @@ def go_to(container: av.container.InputContainer, stream: av.VideoStream, place:
     """Read on from a picture that needs no other, at a time or before it, or from the start of the file.
 
     FFmpeg finds one where the file has an index. In broadcast formats it goes to any packet, and of what is shown until
-    the next such picture none could be decoded.
+    the next such picture none could be decoded. H.264 in .mpg is read from its start.
 
     Args:
         container: the source.
@@ -190,6 +192,9 @@ def go_to(container: av.container.InputContainer, stream: av.VideoStream, place:
         raise ValueError(NO_WINDOW) from None
     step = second = round(1 / tick(stream))
     earliest = stream.start_time or 0
+    if (container.format.name, stream.codec_context.name) in _READ_FROM_THE_START:
+        container.seek(earliest, stream=stream)
+        return
     if container.format.flags & TIMES_START_ANYWHERE:
         earliest -= second  # the first picture is decoded some time before it is shown
     begin, asked = place, place

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import av
 
 from .containers import MOST_BEHIND, NO_WINDOW
@@ -22,6 +24,33 @@ def time_of(frame: av.VideoFrame, before: int | None) -> int:
     if before is None or not frame.duration:
         raise ValueError(NO_WINDOW)
     return before + frame.duration
+
+
+def of_their_own(packets: Iterator[av.Packet], video: av.VideoStream) -> Iterator[av.Packet]:
+    """Packets whose times are their own.
+
+    In .mpg and .vob, which tell few, a picture that ends in a piece of the file has the times of the one that begins
+    there, too: of two with the same ones they are the later's.
+
+    Args:
+        packets: of a file.
+        video: whose times are meant.
+    """
+    if video.container.format.name != "mpeg":
+        yield from packets
+        return
+    held = None
+    for packet in packets:
+        if packet.stream != video:
+            yield packet
+            continue
+        if held is not None:
+            if packet.dts is not None and held.dts == packet.dts:
+                held.pts = held.dts = None
+            yield held
+        held = packet
+    if held is not None:
+        yield held
 
 
 class TimesInTurn:

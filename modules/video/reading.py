@@ -17,7 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from .coded_ends import CodedEnds
 from .containers import TIMES_START_ANYWHERE, Source, go_to, is_end, opened, packets, tick, video_stream
-from .frame_times import TimesInTurn, time_of
+from .frame_times import TimesInTurn, of_their_own, time_of
 from .numbered_pictures import CODECS, NumberedPictures
 from .shown import Shown
 from .structure import read_structure
@@ -248,7 +248,7 @@ def media(
     open_streams = {video, *audio}
     late = None if losses is None else losses.note_late
     time: int | None = None
-    for packet in decoder.fetched(packets(container, video, *audio, late=late)):
+    for packet in of_their_own(decoder.fetched(packets(container, video, *audio, late=late)), video):
         if not open_streams:
             return
         if packet.stream not in open_streams:

@@ -78,13 +78,18 @@ def test_a_window_of_a_bare_stream_is_refused_with_a_next_step(tmp_path, codec, 
 
 
 @pytest.mark.parametrize("name", ["a.mpg", "a.vob"])
-def test_pictures_without_times_do_not_pass_the_ends_of_a_window(tmp_path, name):
-    """Of one frame that was asked for 26 were written: few pictures of H.264 say there when they are shown."""
-    source = make_clip(tmp_path / name, 60, rate=Fraction(25), sound=(), options={"g": "12", "bf": "2"})
+@pytest.mark.parametrize("crf", range(18, 34, 2))
+def test_pictures_without_times_do_not_pass_the_ends_of_a_window(tmp_path, name, crf):
+    """Of one frame that was asked for 26 were written: few pictures of H.264 say there when they are shown.
+
+    Which of them do, and which have the time of another one, is up to how many bytes each takes.
+    """
+    options = {"g": "12", "bf": "2", "crf": str(crf), "threads": "1"}
+    source = make_clip(tmp_path / name, 60, rate=Fraction(25), sound=(), options=options)
     tick, whole = shown(source)
-    assert len(whole) == 60 and sum(time is None for time, _ in whole) > 30
+    assert len(whole) == 60 and any(time is None for time, _ in whole)
     begin = float(whole[0][0] * tick)
-    for first, count in ((0, 4), (13, 1), (31, 12), (50, 10)):
+    for first, count in ((0, 4), (13, 1), (31, 12), (40, 4), (50, 10)):
         _, found = shown(source, (begin + first / 25 - 0.01, count / 25))
         assert [time for time, _ in found] == [whole[0][0] + 3600 * (first + n) for n in range(count)]
         assert all((one == other).all() for (_, one), (_, other) in zip(found, whole[first:], strict=False))
