@@ -95,7 +95,7 @@ def test_a_face_taken_for_upside_down_is_turned(networks, face, original):
     picture = tensor(original).permute(0, 3, 1, 2)
     box = face.box[None]
     for quarters in (1, 2, 3):
-        wrong = refinement.turn_points(face.points[None] + 0.5, box, quarters)
+        wrong = refinement.turn_points(face.points[None] + 0.5, box, 2 * quarters)
         points = refinement.refine_points(networks.centerface, networks.onet, picture, box, wrong)
         assert np.abs(points[0] - 0.5 - face.points).max() < 0.03 * math.sqrt(np.prod(box[0, 2:] - box[0, :2]))
 

@@ -12,7 +12,7 @@ from plain_run import rest_is_long
 
 from face_anonymizer.modules.faces.boxes import overlapping, suppress
 from face_anonymizer.modules.faces.detect import detection, tiles, turned
-from face_anonymizer.modules.faces.detect.refinement import look_again, rough_scores
+from face_anonymizer.modules.faces.detect.refinement import look_again, rough_look, turn_points
 from face_anonymizer.modules.faces.settings import DetectSettings
 
 # Most tests here search the same pictures; none of them is about the network.
@@ -193,16 +193,19 @@ def test_a_turned_face_behind_a_ball(networks, original, degrees):
     assert math.dist(middles([face])[0], (160, 160)) < 6
 
 
-def test_a_rough_look_says_where_there_is_no_face(networks, original):
+@pytest.mark.parametrize("eighths", range(8))
+def test_a_rough_look_says_where_there_is_a_face_and_how_it_stands(networks, original, eighths):
     canvas = Image.new("RGB", (320, 320), GREY)
     paste(canvas, original, (110, 160), 48, 100)
     picture = tensor(canvas).permute(0, 3, 1, 2)
     (face,) = detection.detect_faces(networks, tensor(canvas))
     boxes, points = np.array([face.box, face.box + 100]), np.array([face.points, face.points + 100]) + 0.5
-    there, nowhere = rough_scores(networks.centerface, picture, boxes, points)
     _, (exact, _), _ = look_again(networks.centerface, picture, boxes, points)
-    assert exact - 0.11 < there < exact and nowhere == 0  # 0.84, of 0.92 after two looks and two mirrored ones
-    assert rough_scores(networks.centerface, picture, boxes[:0], points[:0]).shape == (0,)
+    (there, nowhere), found = rough_look(networks.centerface, picture, boxes, turn_points(points, boxes, eighths))
+    assert exact - 0.12 < there < exact and nowhere == 0  # 0.81, of 0.92 after two looks and two mirrored ones
+    np.testing.assert_allclose(found[0], points[0], atol=1e-6)
+    nothing = rough_look(networks.centerface, picture, boxes[:0], points[:0])
+    assert [part.shape for part in nothing] == [(0,), (0, 5, 2)]
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from ..settings import DetectSettings
 from ..types import FIVE_POINTS, Face, Faces
 from .centerface import load_centerface
 from .centerface_int8 import integer_filters
-from .decoding import NMS_IOU, Candidates, join
+from .decoding import NMS_IOU, Candidates, join, no_candidates
 from .first_look import first_look
 from .onet import load_onet
-from .refinement import best_probability, look_upright, refine_points, rough_scores
+from .refinement import best_probability, look_upright, refine_points, rough_look
 from .tiles import find_candidates
 from .turned import MIN_CANDIDATE_SCORE, OF_PHOTO, TurnedLook, find_turned, turned_views
 
@@ -195,31 +195,30 @@ class Search:
         new = candidates.pick(~box_math.overlapping(candidates.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))
         new = new._replace(points=ordered_points(new.points))
         if self.onet is not None and strict:
-            worth = best_probability(self.onet, self.picture, new.boxes, new.points) >= _PLAUSIBLE
-            others = np.flatnonzero(~worth & (new.scores >= _NOTICED))
-            rough = rough_scores(self.centerface, self.picture, new.boxes[others], new.points[others])
-            worth[others] = rough >= _HOPEFUL
-            new = new.pick(worth)
-        boxes, second, points, certain = self._looked_at(new, pause)
-        scores = np.where(second > 0, np.maximum(new.scores, second), np.minimum(new.scores, certain))
-        new = Candidates(boxes, scores, points)
-        if strict:
-            new = new.pick(((second > 0) & (certain >= _PLAUSIBLE)) | (second >= _EVIDENT))
+            plausible = best_probability(self.onet, self.picture, new.boxes, new.points) >= _PLAUSIBLE
+            new = new.pick(plausible | (new.scores >= _NOTICED))
+        faces = [no_candidates()]
+        for start in range(0, len(new.scores), _AT_ONCE):
+            if start:
+                pause()
+            faces.append(self._of_candidates(new.pick(slice(start, start + _AT_ONCE)), least, strict=strict))
+        new = join(faces)
         # a second look moves a box: two candidates may have become the same face
         new = new._replace(boxes=box_math.clip(new.boxes, *self.picture.shape[2:])).unique(_MAX_INSIDE)
         new = new.pick(~box_math.overlapping(new.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))
         new = new.pick((new.scores >= least) & box_math.has_area(new.boxes))
         return join([found, new])
 
-    def _looked_at(self, new: Candidates, pause: Callable[[], None]) -> tuple[np.ndarray, ...]:
-        """As look_upright, some seconds of work at a time: a crowd, or a page full of half faces, takes minutes."""
-        looks = []
-        for start in range(0, max(1, len(new.scores)), _AT_ONCE):
-            if start:
-                pause()
-            part = new.pick(slice(start, start + _AT_ONCE))
-            looks.append(look_upright(self.centerface, self.onet, self.picture, part.boxes, part.points))
-        return tuple(np.concatenate(each) for each in zip(*looks, strict=True))
+    def _of_candidates(self, new: Candidates, least: float, *, strict: bool) -> Candidates:
+        """The candidates that stand a look at them upright; as _with_candidates."""
+        if self.onet is not None:
+            rough, points = rough_look(self.centerface, self.picture, new.boxes, new.points)
+            hopeful = (rough >= _HOPEFUL) | (not strict and new.scores >= least)
+            new = new._replace(points=points).pick(hopeful)
+        boxes, second, points, certain = look_upright(self.centerface, self.onet, self.picture, new.boxes, new.points)
+        scores = np.where(second > 0, np.maximum(new.scores, second), np.minimum(new.scores, certain))
+        new = Candidates(boxes, scores, points)
+        return new.pick(((second > 0) & (certain >= _PLAUSIBLE)) | (second >= _EVIDENT)) if strict else new
 
     def _refined(self, faces: Candidates) -> Candidates:
         points = ordered_points(faces.points)

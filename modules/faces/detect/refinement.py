@@ -24,7 +24,8 @@ from .onet import SIDE as _ONET_SIDE
 _PATCH = 192  # side in pixels of what CenterFace sees; the root of the box's area is half of it
 _MIN_SCORE = 0.15  # of the second look; the first one has decided already that there is a face
 _LEAST_ROUGH = 0.05  # of a rough one
-_ROUGH_PATCH, _ROUGH_BATCH = 128, 4  # pixels of its patch, and how many go through the network at once
+_ROUGH_PATCH, _EIGHTHS = 96, 8  # pixels of its patch, which goes through the network in so many directions at once
+_ANOTHER_DIRECTION = 0.1  # by so much more a rough look must give a face in another direction than the one it came with
 _BATCH = 8  # faces that go through the network at once
 _GREY = 0.5  # beyond the picture: beside it a cut face scores higher than beside black
 MIRRORED = [1, 0, 2, 4, 3]
@@ -78,7 +79,7 @@ def look_upright(
     seen = look_again(centerface, picture, boxes, points)
     if onet is None or not len(points):
         return *seen, np.ones(len(points))
-    turned = np.stack([turn_points(seen[2], boxes, quarters) for quarters in range(4)])
+    turned = np.stack([turn_points(seen[2], boxes, eighths) for eighths in (0, 2, 4, 6)])
     certain = np.stack([_onet_look(onet, picture, boxes, each)[1] for each in turned])
     direction = certain.argmax(0)
     wrong = np.flatnonzero(certain.max(0) > certain[0] + _SURE_DIRECTION)
@@ -115,33 +116,38 @@ def best_probability(onet: nn.Module, picture: torch.Tensor, boxes: np.ndarray, 
     return np.concatenate(certain)
 
 
-def rough_scores(centerface: nn.Module, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """What CenterFace gives faces upright and large, in one look each, in integers where that is faster.
+def rough_look(
+    centerface: nn.Module, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What CenterFace gives faces in the best of eight directions, large, in integers where that is faster.
 
-    For many candidates: a tenth of the time of look_again.
+    For many candidates, a third of the time of look_again: what is noticed in a turned picture often stands in another
+    direction than its points say, and upright shows nothing there.
 
     Args:
         centerface, picture, boxes, points: as for refine_points.
 
     Returns:
-        float64 (N,), 0..1; 0 for what is not found.
+        Scores, float64 (N,), 0..1, 0 for what is not found; and the points, turned about the middles of the boxes where
+        another direction shows clearly more.
     """
     look = centerface.rough if isinstance(centerface, CenterFace) else centerface
     device = next(centerface.parameters()).device
-    scores = [0.0] * len(points)
+    turned = np.stack([turn_points(points, boxes, eighths) for eighths in range(_EIGHTHS)], 1)
+    scores = np.zeros((len(points), _EIGHTHS))
     centres, extents = box_math.centres(boxes), box_math.extents(boxes)
-    for start in range(0, len(points), _ROUGH_BATCH):
-        batch = range(start, min(start + _ROUGH_BATCH, len(points)))
-        matrices = [upright_matrix(points[i], centres[i], _ROUGH_PATCH / 2 / extents[i], _ROUGH_PATCH) for i in batch]
-        # filters are prepared for this shape
-        patches = torch.zeros(_ROUGH_BATCH, 3, _ROUGH_PATCH, _ROUGH_PATCH, device=picture.device)
-        patches[: len(batch)] = torch.cat([sample_patch(picture, matrix, _ROUGH_PATCH) for matrix in matrices])
+    for i, (centre, extent) in enumerate(zip(centres, extents, strict=True)):
+        matrices = [upright_matrix(five, centre, _ROUGH_PATCH / 2 / extent, _ROUGH_PATCH) for five in turned[i]]
+        patches = torch.cat([sample_patch(picture, matrix, _ROUGH_PATCH) for matrix in matrices])
         with torch.inference_mode():
-            outputs = [output.float().cpu().numpy().astype(np.float64) for output in look(patches.to(device) * 255)]
-        for k, i in enumerate(batch):
+            outputs = look(patches.expand(-1, 3, -1, -1).to(device) * 255)
+        outputs = [output.float().cpu().numpy().astype(np.float64) for output in outputs]
+        for k in range(_EIGHTHS):
             seen = _central_face([output[k] for output in outputs], _LEAST_ROUGH, _ROUGH_PATCH)
-            scores[i] = 0.0 if seen is None else seen[0]
-    return np.array(scores)
+            scores[i, k] = 0.0 if seen is None else seen[0]
+    scores[:, 1:] -= _ANOTHER_DIRECTION
+    best = np.arange(len(points)), scores.argmax(1)
+    return scores[best] + np.where(best[1] > 0, _ANOTHER_DIRECTION, 0.0), turned[best]
 
 
 def look_again(
@@ -222,15 +228,17 @@ def _onet_look(
     return np.concatenate(placed), np.concatenate(certain)
 
 
-def turn_points(points: np.ndarray, boxes: np.ndarray, quarters: int) -> np.ndarray:
+def turn_points(points: np.ndarray, boxes: np.ndarray, eighths: int) -> np.ndarray:
     """The points of each face turned about the middle of its box.
 
     Args:
         points: (N, 5, 2).
         boxes: (N, 4).
-        quarters: of a circle.
+        eighths: of a circle.
     """
-    turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarters)
+    turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), eighths // 2)
+    if eighths % 2:
+        turn = turn @ np.array([[1.0, -1.0], [1.0, 1.0]]) / np.sqrt(2)
     centres = box_math.centres(boxes)[:, None]
     return (points - centres) @ turn.T + centres
 
