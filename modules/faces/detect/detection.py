@@ -34,6 +34,7 @@ EXPECTED = 0.15  # ... and where a face is expected
 _PLAUSIBLE = 0.3  # of O-Net's probability; below, a candidate is worth a look upright, the dearest step by far, ...
 _NOTICED, _HOPEFUL = 0.08, 0.15  # ... only with this score and with that of a rough look upright
 _EVIDENT = 0.4  # score of that look, of what is a face whatever O-Net says: it does not know faces behind a flower
+_ELSEWHERE, _PLAIN = 0.35, 0.5  # scores of a rough look in another direction, and of one upright in that
 _MAX_INSIDE = 0.6  # share of a box that may lie in a better one: a face does not fit into a face
 _REFINE_FROM = 0.2  # score; what is less of a face is not worth a second look
 _AT_ONCE = 64  # candidates that are looked at before anybody is asked whether to go on
@@ -190,13 +191,10 @@ class Search:
             least: score of a face.
             pause: called between looks at many; what it raises passes through.
             strict: candidates in which O-Net does not believe, or which are not found again, are none, but for those
-                that are plain to see upright; most are spared the look, too.
+                that are plain to see upright; most of the others are spared the look, too.
         """
         new = candidates.pick(~box_math.overlapping(candidates.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))
         new = new._replace(points=ordered_points(new.points))
-        if self.onet is not None and strict:
-            plausible = best_probability(self.onet, self.picture, new.boxes, new.points) >= _PLAUSIBLE
-            new = new.pick(plausible | (new.scores >= _NOTICED))
         faces = [no_candidates()]
         for start in range(0, len(new.scores), _AT_ONCE):
             if start:
@@ -210,15 +208,29 @@ class Search:
         return join([found, new])
 
     def _of_candidates(self, new: Candidates, least: float, *, strict: bool) -> Candidates:
-        """The candidates that stand a look at them upright; as _with_candidates."""
+        """The candidates that stand a look at them upright, by their points or, plainly, in another direction."""
+        worth, elsewhere, turned = np.ones(len(new.scores), bool), np.zeros(len(new.scores)), new.points
         if self.onet is not None:
-            rough, points = rough_look(self.centerface, self.picture, new.boxes, new.points)
-            hopeful = (rough >= _HOPEFUL) | (not strict and new.scores >= least)
-            new = new._replace(points=points).pick(hopeful)
-        boxes, second, points, certain = look_upright(self.centerface, self.onet, self.picture, new.boxes, new.points)
-        scores = np.where(second > 0, np.maximum(new.scores, second), np.minimum(new.scores, certain))
-        new = Candidates(boxes, scores, points)
-        return new.pick(((second > 0) & (certain >= _PLAUSIBLE)) | (second >= _EVIDENT)) if strict else new
+            if strict:
+                worth = best_probability(self.onet, self.picture, new.boxes, new.points) >= _PLAUSIBLE
+                noticed = worth | (new.scores >= _NOTICED)
+                new, worth = new.pick(noticed), worth[noticed]
+            rough, elsewhere, turned = rough_look(self.centerface, self.picture, new.boxes, new.points)
+            worth |= rough >= _HOPEFUL
+        seen = np.flatnonzero(worth)
+        boxes, second, points, certain = self._upright(new.boxes[seen], new.points[seen])
+        scores = np.where(second > 0, np.maximum(new.scores[seen], second), np.minimum(new.scores[seen], certain))
+        stands = scores >= least
+        if strict:
+            stands &= ((second > 0) & (certain >= _PLAUSIBLE)) | (second >= _EVIDENT)
+        faces = Candidates(boxes, scores, points).pick(stands)
+        others = np.setdiff1d(np.flatnonzero(elsewhere >= _ELSEWHERE), seen[stands])
+        boxes, second, points, _ = self._upright(new.boxes[others], turned[others])
+        scores = np.maximum(new.scores[others], second)
+        return join([faces, Candidates(boxes, scores, points).pick(second >= _PLAIN)])
+
+    def _upright(self, boxes: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, ...]:
+        return look_upright(self.centerface, self.onet, self.picture, boxes, points)
 
     def _refined(self, faces: Candidates) -> Candidates:
         points = ordered_points(faces.points)
