@@ -193,7 +193,7 @@ def go_to(container: av.container.InputContainer, stream: av.VideoStream, place:
     step = second = round(1 / tick(stream))
     earliest = stream.start_time or 0
     if (container.format.name, stream.codec_context.name) in _READ_FROM_THE_START:
-        container.seek(earliest, stream=stream)
+        container.seek(earliest - second, stream=stream)  # the first picture is decoded before it is shown
         return
     if container.format.flags & TIMES_START_ANYWHERE:
         earliest -= second  # the first picture is decoded some time before it is shown

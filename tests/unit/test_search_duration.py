@@ -60,6 +60,18 @@ def test_between_looks_at_many_candidates_the_search_can_be_interrupted(networks
         detection.detect_faces(networks, images, progress=interrupt)
 
 
+def test_a_crowd_can_be_interrupted_while_its_points_are_placed(networks, images, monkeypatch):
+    upright = images.transpose(1, 2).flip(2).contiguous()
+    whole = detection.detect_faces(networks, upright)
+    monkeypatch.setattr(detection, "_AT_ONCE", 1)
+    told = []
+    faces = detection.detect_faces(networks, upright, progress=lambda done, count: told.append(done))
+    assert len(whole) == len(faces) >= 5
+    assert len(told) >= len(faces)
+    for face, same in zip(faces, whole, strict=True):
+        np.testing.assert_allclose(face.points, same.points, atol=1e-3)
+
+
 def test_what_a_page_full_of_candidates_shows_in_tiles_can_be_interrupted(networks, images, monkeypatch):
     corners = np.stack(np.meshgrid(np.arange(0, 260, 20), np.arange(0, 460, 20)), -1).reshape(-1, 2).astype(float)
     many = no_candidates()._replace(

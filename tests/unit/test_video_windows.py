@@ -97,6 +97,21 @@ def test_pictures_without_times_do_not_pass_the_ends_of_a_window(tmp_path, name,
     assert written.frames == 1 and len(read_clip(tmp_path / "b.mkv").times) == 1
 
 
+@pytest.mark.parametrize("group", [20, 300])
+@pytest.mark.parametrize("name", ["a.mpg", "a.vob"])
+def test_large_pictures_whose_times_are_told_are_all_in_a_window(tmp_path, name, group):
+    """FFmpeg goes to where a picture is decoded: to go to when the first one is shown left out its whole group."""
+    options = {"g": str(group), "bf": "3", "crf": "1", "threads": "1", "preset": "ultrafast"}
+    source = make_clip(tmp_path / name, 60, size=(640, 368), rate=Fraction(25), sound=(), options=options)
+    tick, whole = shown(source)
+    assert len(whole) == 60 and sum(time is not None for time, _ in whole) > 30
+    begin = float(whole[0][0] * tick)
+    for first, count in ((1, 5), (13, 1), (31, 12), (50, 10)):
+        _, found = shown(source, (begin + first / 25 - 0.01, count / 25))
+        assert [time for time, _ in found] == [whole[0][0] + 3600 * (first + n) for n in range(count)]
+        assert all((one == other).all() for (_, one), (_, other) in zip(found, whole[first:], strict=False))
+
+
 def test_a_window_beside_the_video_is_refused_with_its_times(tmp_path):
     """A broadcast's first frame is not at zero, but at when it was sent."""
     times = [900_000 + number for number in range(30)]

@@ -134,7 +134,8 @@ class Search:
         """The faces, best first, with points in edges, and the source of each."""
         found, sources = self.find(advance)
         count = self.settings.max_faces or len(sources)
-        return join([self._refined(found.pick(slice(count))), found.pick(slice(count, None))]), sources
+        pause = partial(advance, 1.0 if self.settings.thorough else 0.0)
+        return join([self._refined(found.pick(slice(count)), pause), found.pick(slice(count, None))]), sources
 
     def find(
         self,
@@ -232,10 +233,14 @@ class Search:
     def _upright(self, boxes: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, ...]:
         return look_upright(self.centerface, self.onet, self.picture, boxes, points)
 
-    def _refined(self, faces: Candidates) -> Candidates:
+    def _refined(self, faces: Candidates, pause: Callable[[], None]) -> Candidates:
         points = ordered_points(faces.points)
-        sure = faces.scores >= _REFINE_FROM
-        points[sure] = refine_points(self.centerface, self.onet, self.picture, faces.boxes[sure], points[sure])
+        sure = np.flatnonzero(faces.scores >= _REFINE_FROM)
+        for start in range(0, len(sure), _AT_ONCE):
+            if start:
+                pause()
+            some = sure[start : start + _AT_ONCE]
+            points[some] = refine_points(self.centerface, self.onet, self.picture, faces.boxes[some], points[some])
         return faces._replace(points=points)
 
 
