@@ -138,7 +138,7 @@ def rough_look(
     turned = np.stack([turn_points(points, boxes, eighths) for eighths in range(_EIGHTHS)], 1)
     scores = np.zeros((len(points), _EIGHTHS))
     centres, extents = box_math.centres(boxes), box_math.extents(boxes)
-    grid = _eighths_grid().to(picture.device)
+    grid = torch.from_numpy(_eighths_grid()).to(picture.device)
     for i, (centre, extent) in enumerate(zip(centres, extents, strict=True)):
         matrix = upright_matrix(points[i], centre, _FINER * _ROUGH_PATCH / 2 / extent, _AROUND)
         around = sample_patch(picture, matrix, _AROUND).expand(_EIGHTHS, 3, -1, -1)
@@ -154,12 +154,12 @@ def rough_look(
 
 
 @functools.cache
-def _eighths_grid() -> torch.Tensor:
+def _eighths_grid() -> np.ndarray:
     """Where the patches of a rough look in eight directions lie in what is around them, float32 [8, side, side, 2]."""
     index = np.arange(_ROUGH_PATCH) + 0.5 - _ROUGH_PATCH / 2
     place = np.stack(np.meshgrid(index, index), -1).reshape(-1, 2) * _FINER / (_AROUND / 2)
     turned = [place @ _turn(eighths).T for eighths in range(_EIGHTHS)]
-    return torch.from_numpy(np.array(turned, np.float32).reshape(_EIGHTHS, _ROUGH_PATCH, _ROUGH_PATCH, 2))
+    return np.array(turned, np.float32).reshape(_EIGHTHS, _ROUGH_PATCH, _ROUGH_PATCH, 2)
 
 
 def look_again(
