@@ -142,7 +142,7 @@ def rough_look(
     for i, (centre, extent) in enumerate(zip(centres, extents, strict=True)):
         matrix = upright_matrix(points[i], centre, _FINER * _ROUGH_PATCH / 2 / extent, _AROUND)
         around = sample_patch(picture, matrix, _AROUND).expand(_EIGHTHS, 3, -1, -1)
-        patches = F.grid_sample(around, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        patches = F.grid_sample(around, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         with torch.inference_mode():
             outputs = look(patches.to(device) * 255)
         outputs = [output.float().cpu().numpy().astype(np.float64) for output in outputs]
