@@ -49,7 +49,7 @@ def test_between_looks_at_many_candidates_the_search_can_be_interrupted(networks
     in_parts = detection.detect_faces(networks, images, progress=lambda done, count: told.append(done))
     assert [face.source for face in in_parts] == [face.source for face in whole]
     for face, same in zip(in_parts, whole, strict=True):
-        np.testing.assert_allclose(face.points, same.points, atol=1e-3)  # measured: the same
+        np.testing.assert_allclose(face.points, same.points, atol=3e-5)  # batches of other sizes: 6e-6
     assert told == [0.0] * (len(told) - 1) + [1]
     assert len(told) >= 3
 
@@ -69,7 +69,7 @@ def test_a_crowd_can_be_interrupted_while_its_points_are_placed(networks, images
     assert len(whole) == len(faces) >= 5
     assert len(told) >= len(faces)
     for face, same in zip(faces, whole, strict=True):
-        np.testing.assert_allclose(face.points, same.points, atol=1e-3)
+        np.testing.assert_allclose(face.points, same.points, atol=3e-5)  # 6e-6
 
 
 def test_what_a_page_full_of_candidates_shows_in_tiles_can_be_interrupted(networks, images, monkeypatch):
