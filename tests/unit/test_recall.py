@@ -232,6 +232,28 @@ def test_a_candidate_that_stands_otherwise_than_its_points_say_is_found(networks
 
 
 @pytest.mark.parametrize(
+    ("second", "certain", "stands"), [(0.52, 0.0, True), (0.48, 0.7, False), (0.32, 0.8, True), (0.28, 0.99, False)]
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_is_a_face_in_another_direction(networks, monkeypatch, strict, second, certain, stands):
+    """Plain to CenterFace by itself, or seen by it and O-Net: one of them alone takes fruit and dogs for faces."""
+    boxes, points = np.array([[20.0, 20, 60, 70]]), np.full((1, 5, 2), 40.0)
+    monkeypatch.setattr(detection, "best_probability", lambda *given: np.zeros(1))
+    monkeypatch.setattr(detection, "rough_look", lambda *given: (np.zeros(1), np.full(1, 0.4), points + 1))
+
+    def upright(search, boxes, points):
+        is_other = float((points > 40).all())
+        return boxes, np.full(len(boxes), second * is_other), points, np.full(len(boxes), certain * is_other)
+
+    monkeypatch.setattr(detection.Search, "_upright", upright)
+    search = detection.Search(networks.centerface, networks.onet, torch.zeros(1, 3, 100, 100), DetectSettings())
+    candidate = decoding.Candidates(boxes, np.full(1, 0.1), points)
+    found = search._of_candidates(candidate, 0.3, strict=strict)
+    assert len(found.scores) == stands
+    assert not stands or (found.scores[0] == second and (found.points > 40).all())
+
+
+@pytest.mark.parametrize(
     ("centre", "size", "degrees"),
     [((716, 300), 40, 90), pytest.param((300, 536), 40, 200, marks=pytest.mark.long), ((500, 8), 80, 200)],
 )

@@ -35,6 +35,7 @@ _PLAUSIBLE = 0.3  # of O-Net's probability; below, a candidate is worth a look u
 _NOTICED, _HOPEFUL = 0.08, 0.15  # ... only with this score and with that of a rough look upright
 _EVIDENT = 0.4  # score of that look, of what is a face whatever O-Net says: it does not know faces behind a flower
 _ELSEWHERE, _PLAIN = 0.35, 0.5  # scores of a rough look in another direction, and of one upright in that
+_AGREED, _AGREEING = 0.3, 0.75  # ... or of one upright, and O-Net's probability there
 _MAX_INSIDE = 0.6  # share of a box that may lie in a better one: a face does not fit into a face
 _REFINE_FROM = 0.2  # score; what is less of a face is not worth a second look
 _AT_ONCE = 64  # candidates that are looked at before anybody is asked whether to go on
@@ -226,9 +227,10 @@ class Search:
             stands &= ((second > 0) & (certain >= _PLAUSIBLE)) | (second >= _EVIDENT)
         faces = Candidates(boxes, scores, points).pick(stands)
         others = np.setdiff1d(np.flatnonzero(elsewhere >= _ELSEWHERE), seen[stands])
-        boxes, second, points, _ = self._upright(new.boxes[others], turned[others])
+        boxes, second, points, certain = self._upright(new.boxes[others], turned[others])
         scores = np.maximum(new.scores[others], second)
-        return join([faces, Candidates(boxes, scores, points).pick(second >= _PLAIN)])
+        stands = (second >= _PLAIN) | ((second >= _AGREED) & (certain >= _AGREEING))
+        return join([faces, Candidates(boxes, scores, points).pick(stands)])
 
     def _upright(self, boxes: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, ...]:
         return look_upright(self.centerface, self.onet, self.picture, boxes, points)
