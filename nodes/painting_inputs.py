@@ -102,7 +102,7 @@ def painting_inputs() -> list:
             "sampler_name",
             options=[DDPM, *comfy.samplers.KSampler.SAMPLERS],
             default=_PAINT.sampler.name,
-            tooltip="For clips one that adds no noise on the way (dpmpp_2m, euler, ddim), or the paper's.",
+            tooltip="A sampler of ComfyUI, or the paper's.",
         ),
         io.Combo.Input(
             "scheduler",
@@ -122,8 +122,7 @@ def painting_inputs() -> list:
             min=1,
             max=256,
             advanced=True,
-            tooltip="At most so many crops go through the networks together: fewer take less memory. With samplers "
-            "that add noise on the way (ancestral, sde, ddpm) another number gives other faces; the paper's does not.",
+            tooltip="At most so many crops go through the networks together: fewer take less memory.",
         ),
     ]
 

@@ -16,6 +16,7 @@ from . import ddpm
 from .attention import ReferenceAttention
 from .guidance import IntervalGuider
 from .memory import in_parts, sampled_at_once
+from .own_noise import with_own_noise
 from .projections import patch_references
 from .references import References
 from .settings import DDPM, SamplerSettings
@@ -87,9 +88,8 @@ def sample(
 ) -> torch.Tensor:
     """Sample the latents of a batch of faces, in as many parts as memory asks for.
 
-    Each face has a CPU generator of its own, which gives its start noise and, with the paper's DDPM sampler, one draw a
-    step; so its result depends neither on the other faces nor on the device. ComfyUI's samplers that add noise at every
-    step draw it for all faces of a part together.
+    Each face has CPU generators of its own, which give its start noise and what a sampler adds at its steps; so its
+    result depends neither on the other faces nor on the device.
 
     Args:
         model: a MODEL of load_model_folder, patched or not; it stays as it is.
@@ -159,7 +159,7 @@ def _sample_host(applied: Applied, seeds: Sequence[int], sampler: SamplerSetting
     return _guider(applied, sampler).sample(
         ddpm.draw_noise(ddpm.face_generators(seeds), latent.shape[1:]),
         latent,
-        comfy.samplers.sampler_object(sampler.name),
+        with_own_noise(comfy.samplers.sampler_object(sampler.name), sampler.name, seeds),
         sigmas,
         callback=on_step,
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,

@@ -58,8 +58,7 @@ class PaintSettings:
         own_seeds: (offset, seed) of crops whose seed is another one; those of all others stay as they are.
         sampler: how the latents are sampled.
         faces_at_once: the most crops that go through the networks together; memory may ask for fewer. Another number
-            changes results only by rounding, except with samplers of ComfyUI that add noise at every step: they draw
-            it for all crops of a part.
+            changes results only by rounding.
     """
 
     degree: float = 1.25
