@@ -21,9 +21,7 @@ from . import ddpm
 NoiseSampler = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def with_own_noise(
-    sampler: comfy.samplers.KSAMPLER, name: str, seeds: Sequence[int]
-) -> comfy.samplers.KSAMPLER:
+def with_own_noise(sampler: comfy.samplers.KSAMPLER, name: str, seeds: Sequence[int]) -> comfy.samplers.KSAMPLER:
     """A sampler whose noise on the way is each face's own.
 
     Args:

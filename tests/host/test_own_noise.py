@@ -44,8 +44,8 @@ def test_a_face_depends_on_nobody_beside_it(model, references, name, monkeypatch
     alone = sampled(model, first, [7], name), sampled(model, second, [8], name)
     assert together.isfinite().all()
     if name not in BY_BATCH:
-        assert golden.relative(together, torch.cat(alone)) < 2e-4
-        assert golden.relative(sampled(model, both, [7, 9], name)[:1], together[:1]) < 2e-4
+        assert golden.relative(together, torch.cat(alone)) < 2e-5  # measured: 7.1e-6
+        assert torch.equal(sampled(model, both, [7, 9], name)[:1], together[:1])
     assert golden.relative(sampled(model, both, [7, 9], name)[1:], together[1:]) > 0.01
     monkeypatch.setattr(sampling, "with_own_noise", lambda sampler, *_: sampler)
     assert torch.equal(sampled(model, first, [7], name), alone[0]), "a single face is the host's on a CPU"
