@@ -102,7 +102,7 @@ def painting_inputs() -> list:
             "sampler_name",
             options=[DDPM, *comfy.samplers.KSampler.SAMPLERS],
             default=_PAINT.sampler.name,
-            tooltip="A sampler of ComfyUI, or the paper's.",
+            tooltip="For clips one that adds no noise on the way (dpmpp_2m, euler, ddim), or the paper's.",
         ),
         io.Combo.Input(
             "scheduler",

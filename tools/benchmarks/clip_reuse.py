@@ -1,6 +1,6 @@
 """What it would change, and save, to read a person of a clip as a source once and not in every frame.
 
-    python tools/run.py benchmarks.clip_reuse [--people 8] [--steps 6]
+    python tools/run.py benchmarks.clip_reuse [--people 8] [--sampler dpmpp_2m] [--steps 6]
 
 To anonymize a frame, each crop is source and driving image at once. Here the driving image is always the frame's own,
 while the source's latents, embedding and states are those of the frame so many before: what reuse would do. The clips
@@ -93,7 +93,8 @@ def measure(engine, people: int, sampler) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=8, help="clips of each kind (default: 8)")
-    parser.add_argument("--steps", type=int, default=6, help="of dpmpp_2m (default: 6)")
+    parser.add_argument("--sampler", default="dpmpp_2m", help="of ComfyUI (default: dpmpp_2m)")
+    parser.add_argument("--steps", type=int, default=6, help="of the sampler (default: 6)")
     parser.add_argument("--model", default="demo", help="a model folder, or its name (default: demo)")
     args = parser.parse_args(arguments)
     prepare_host(cpu=True)
@@ -103,11 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from face_anonymizer.tools.benchmarks.published_steps import count_reference
 
     folder = find_model(args.model)
-    sampler = SamplerSettings("dpmpp_2m", "karras", args.steps, read_settings(folder).guidance_scale)
+    sampler = SamplerSettings(args.sampler, "karras", args.steps, read_settings(folder).guidance_scale)
     with torch.inference_mode():
         rows = measure(load_model_folder(folder), args.people, sampler)
     print(
-        f"A ReferenceNet on one image of 512: {count_reference():.2f} TFLOP. {args.people} people, {args.steps} steps."
+        f"A ReferenceNet on one image of 512: {count_reference():.2f} TFLOP. {args.people} people, {args.steps} steps of {args.sampler}."
     )
     print("| clip | frames ago | crop | by reuse | worst 1 % | neighbours anyway | worst 1 % |")
     print("|---|--:|--:|--:|--:|--:|--:|", *rows, sep="\n")
