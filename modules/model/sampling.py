@@ -16,7 +16,7 @@ from . import ddpm
 from .attention import ReferenceAttention
 from .guidance import IntervalGuider
 from .memory import in_parts, sampled_at_once
-from .own_noise import with_own_noise
+from .own_noise import BY_BATCH, with_own_noise
 from .projections import patch_references
 from .references import References
 from .settings import DDPM, SamplerSettings
@@ -88,7 +88,7 @@ def sample(
 ) -> torch.Tensor:
     """Sample the latents of a batch of faces, in as many parts as memory asks for.
 
-    Each face has CPU generators of its own, which give its start noise and what a sampler adds at its steps; so its
+    Each face has its noise, at the start and what a sampler adds at its steps, from the CPU by its own seed; so its
     result depends neither on the other faces nor on the device.
 
     Args:
@@ -110,7 +110,7 @@ def sample(
     if len(seeds) != faces:
         raise ValueError(f"There are {len(seeds)} faces, but references for {faces}: connect the faces of these crops.")
     states = (references.source_states, references.driving_states)
-    at_once = sampled_at_once(model, _latent_shape(model, references), states)
+    at_once = 1 if sampler.name in BY_BATCH else sampled_at_once(model, _latent_shape(model, references), states)
     show = on_step or latent_preview.prepare_callback(model, sampler.steps * -(-faces // at_once))
     parts_done = 0
 
@@ -156,14 +156,15 @@ def _sample_host(applied: Applied, seeds: Sequence[int], sampler: SamplerSetting
     model = applied.model
     how = (sampler.steps, model.load_device, sampler.name, sampler.scheduler)
     sigmas = comfy.samplers.KSampler(model, *how, model_options=model.model_options).sigmas
+    generators = ddpm.face_generators(seeds)
     return _guider(applied, sampler).sample(
-        ddpm.draw_noise(ddpm.face_generators(seeds), latent.shape[1:]),
+        ddpm.draw_noise(generators, latent.shape[1:]),
         latent,
-        with_own_noise(comfy.samplers.sampler_object(sampler.name), sampler.name, seeds),
+        with_own_noise(comfy.samplers.sampler_object(sampler.name), sampler.name, seeds, generators),
         sigmas,
         callback=on_step,
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=seeds[0] % 2**64,
+        seed=seeds[0] % (2**64 - 1),  # ddim of the host adds one, for noise that nobody reads here
     )
 
 

@@ -69,18 +69,20 @@ def test_presets_follow_from_the_table():
     assert curve.presets([points[0], points[4]], "a:b", 25) == (25, 25)
 
 
-def test_a_measure_that_nobody_decides_is_no_part_of_balanced_but_may_not_be_worse():
-    """Each count re-identifies other people as often as 25 steps; the last one more often."""
+def test_of_who_is_re_identified_it_is_enough_that_they_are_no_more():
+    """Each count re-identifies other people as often as 25 steps; then the first one somebody more."""
     points = [point(f"a:b:{count}", count) for count in (4, 6, 10, 25)]
     for shift, one in enumerate(points):
         one.values["rank1_0.3"][:] = 0.0
         one.values["rank1_0.3"][shift::5] = 1.0
     assert all(not curve.is_equal(one, points[-1], "rank1_0.3") for one in points[:3])
     assert curve.presets(points, "a:b", 25) == (4, 4)
-    points[0].values["rank1_0.3"][: PEOPLE // 4] = 1.0
+    points[0].values["rank1_0.3"][1] = 1.0
     assert curve.presets(points, "a:b", 25) == (6, 6)
-    points[1].values["gaze"].add_(torch.linspace(-1, 1, PEOPLE, dtype=torch.float64))  # 10 steps decide that
+    points[1].values["gaze"].add_(torch.linspace(-1, 1, PEOPLE, dtype=torch.float64))  # all else has to be shown
     assert curve.presets(points, "a:b", 25) == (6, 10)
+    points[2].values["swap"][:] = torch.nan
+    assert curve.presets(points, "a:b", 25) == (6, 25)
 
 
 def test_only_what_nothing_cheaper_reaches_is_on_the_front():

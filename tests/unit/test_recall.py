@@ -232,13 +232,16 @@ def test_a_candidate_that_stands_otherwise_than_its_points_say_is_found(networks
 
 
 @pytest.mark.parametrize(
-    ("second", "certain", "stands"), [(0.52, 0.0, True), (0.48, 0.7, False), (0.32, 0.8, True), (0.28, 0.99, False)]
+    ("second", "certain", "at_last", "stands"),
+    [(0.52, 0, 0, True), (0.48, 0.7, 0.9, False), (0.32, 0.8, 0.8, True), (0.32, 0.8, 0.7, False), (0.28, 1, 1, False)],
 )
 @pytest.mark.parametrize("strict", [True, False])
-def test_what_is_a_face_in_another_direction(networks, monkeypatch, strict, second, certain, stands):
-    """Plain to CenterFace by itself, or seen by it and O-Net: one of them alone takes fruit and dogs for faces."""
+def test_what_is_a_face_in_another_direction(networks, monkeypatch, strict, second, certain, at_last, stands):
+    """Plain to CenterFace, or seen by it and, where it says, by O-Net: each alone takes fruit and dogs for faces."""
     boxes, points = np.array([[20.0, 20, 60, 70]]), np.full((1, 5, 2), 40.0)
-    monkeypatch.setattr(detection, "best_probability", lambda *given: np.zeros(1))
+    monkeypatch.setattr(
+        detection, "best_probability", lambda *given: np.array([at_last * float((given[-1] > 40).all())])
+    )
     monkeypatch.setattr(detection, "rough_look", lambda *given: (np.zeros(1), np.full(1, 0.4), points + 1))
 
     def upright(search, boxes, points):

@@ -107,9 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sampler = SamplerSettings(args.sampler, "karras", args.steps, read_settings(folder).guidance_scale)
     with torch.inference_mode():
         rows = measure(load_model_folder(folder), args.people, sampler)
-    print(
-        f"A ReferenceNet on one image of 512: {count_reference():.2f} TFLOP. {args.people} people, {args.steps} steps of {args.sampler}."
-    )
+    print(f"A ReferenceNet on one image of 512: {count_reference():.2f} TFLOP.")
+    print(f"{args.people} people, {args.steps} steps of {args.sampler}.")
     print("| clip | frames ago | crop | by reuse | worst 1 % | neighbours anyway | worst 1 % |")
     print("|---|--:|--:|--:|--:|--:|--:|", *rows, sep="\n")
     return 0

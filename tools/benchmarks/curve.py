@@ -100,9 +100,9 @@ def presets(points: Sequence[Point], sampler: str, most: int) -> tuple[int, int]
     """The steps of the presets fast and balanced, against so many of the same sampler from the same noise.
 
     Fast has the fewest of which every measure is worse by no more than is allowed, as far as these people tell;
-    balanced the fewest of which that is shown, too, by the upper ends of the intervals: in every measure in which so
-    many people show it of any count of steps. (Re-identified is yes or no: at 0.3, where a fifth is, it takes
-    thousands to show one point.)
+    balanced the fewest of which that is shown: by the upper ends of the intervals. Of who is re-identified, which is
+    yes or no, it is enough that they are no more: where a fifth is, one point takes thousands of people to show. A
+    count that was not measured in all that `most` was is neither.
 
     Args:
         points: all that were measured.
@@ -120,9 +120,13 @@ def presets(points: Sequence[Point], sampler: str, most: int) -> tuple[int, int]
     fast = [
         count for count in ordered if all(harm(steps[count], against, one).value <= within[one] for one in measured)
     ]
-    decided = [one for one in measured if any(is_equal(steps[count], against, one) for count in ordered)]
-    balanced = [count for count in fast if all(is_equal(steps[count], against, one) for one in decided)]
+    balanced = [count for count in ordered if all(_is_shown(steps[count], against, one) for one in measured)]
     return next(iter(fast), most), next(iter(balanced), most)
+
+
+def _is_shown(point: Point, against: Point, measure: str) -> bool:
+    is_counted = MEASURES[measure].points is not None
+    return is_equal(point, against, measure) or (is_counted and harm(point, against, measure).value <= 0)
 
 
 def _is_steps_of(name: str, sampler: str) -> bool:
@@ -184,6 +188,7 @@ def save_plot(file: Path, points: Sequence[Point]) -> None:
     rows = -(-len(MEASURES) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.2 * rows), layout="constrained")
     groups = sorted({_group(point) for point in points})
+    colours = plt.get_cmap("tab10" if len(groups) <= 10 else "tab20").colors
     for axis in axes.flat[len(MEASURES) :]:
         axis.set_visible(False)
     for axis, (measure, described) in zip(axes.flat, MEASURES.items(), strict=False):
@@ -193,7 +198,14 @@ def save_plot(file: Path, points: Sequence[Point]) -> None:
             below_above = [[one.value - one.low for one in means], [one.high - one.value for one in means]]
             axis.errorbar(
                 *([point.tflop for point in mine], [one.value for one in means], below_above),
-                **{"fmt": "o", "markersize": 4, "capsize": 2, "color": f"C{number}", "label": group, "alpha": 0.8},
+                **{
+                    "fmt": "o",
+                    "markersize": 4,
+                    "capsize": 2,
+                    "color": colours[number % len(colours)],
+                    "label": group,
+                    "alpha": 0.8,
+                },
             )
         best = front(points, measure)
         axis.plot(
@@ -207,7 +219,7 @@ def save_plot(file: Path, points: Sequence[Point]) -> None:
         axis.set_ylabel(described.unit)
         axis.set_xlabel("TFLOP a face of the published size")
         axis.spines[["top", "right"]].set_visible(False)
-    axes.flat[0].legend(fontsize=7, frameon=False)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="lower right", ncols=2)
     plots.save_figure(figure, file)
 
 

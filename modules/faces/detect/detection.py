@@ -228,8 +228,11 @@ class Search:
         faces = Candidates(boxes, scores, points).pick(stands)
         others = np.setdiff1d(np.flatnonzero(elsewhere >= _ELSEWHERE), seen[stands])
         boxes, second, points, certain = self._upright(new.boxes[others], turned[others])
+        stands = second >= _PLAIN
+        agreed = np.flatnonzero(~stands & (second >= _AGREED) & (certain >= _AGREEING))
+        if self.onet is not None and len(agreed):  # also where the face is now said to be
+            stands[agreed] = best_probability(self.onet, self.picture, boxes[agreed], points[agreed]) >= _AGREEING
         scores = np.maximum(new.scores[others], second)
-        stands = (second >= _PLAIN) | ((second >= _AGREED) & (certain >= _AGREEING))
         return join([faces, Candidates(boxes, scores, points).pick(stands)])
 
     def _upright(self, boxes: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, ...]:
