@@ -63,7 +63,7 @@ def test_the_work_that_is_saved_is_half_of_each_step_outside(least, references):
     assert guided - work(steps=2, guidance_to=0.6) == never - work(steps=1, guidance_scale=1.0)
 
 
-@pytest.mark.parametrize("how", [("dpm_2", "normal"), ("ddpm", "karras"), ("euler_cfg_pp", "simple")])
+@pytest.mark.parametrize("how", [("dpm_2", "normal"), ("dpmpp_sde", "karras"), ("euler_cfg_pp", "simple")])
 def test_without_an_interval_the_host_samples_as_it_does_itself(least, references, how):
     """Its KSampler drops a noise level for some samplers; others ask for both halves whatever the scale is."""
     name, scheduler = how
