@@ -63,9 +63,9 @@ def test_noise_is_unit_normal_and_like_no_other(name):
     drawn = noise_sampler(name, x, sigmas, seeds, generators)
     steps = torch.stack([start, *(drawn(sigmas[i], sigmas[i + 1]) for i in range(3))])
     assert steps.shape == (4, *x.shape)
-    assert (steps.std((2, 3, 4)) - 1).abs().max() < 0.05 and steps.mean((2, 3, 4)).abs().max() < 0.05
+    assert (steps.std((2, 3, 4)) - 1).abs().max() < 0.03 and steps.mean((2, 3, 4)).abs().max() < 0.05  # 0.022, 0.035
     alike = torch.corrcoef(steps.flatten(0, 1).flatten(1)) - torch.eye(12)
-    assert alike.abs().max() < 0.07  # measured: 0.045; of 4096 values one deviation is 0.016
+    assert alike.abs().max() < 0.07  # measured: 0.052; of 4096 values one deviation is 0.016
 
 
 def test_who_asks_nobody_for_noise_is_left_alone():

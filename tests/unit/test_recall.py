@@ -244,11 +244,11 @@ def test_what_is_a_face_in_another_direction(networks, monkeypatch, strict, seco
     )
     monkeypatch.setattr(detection, "rough_look", lambda *given: (np.zeros(1), np.full(1, 0.4), points + 1))
 
-    def upright(search, boxes, points):
+    def upright(centerface, onet, picture, boxes, points):
         is_other = float((points > 40).all())
         return boxes, np.full(len(boxes), second * is_other), points, np.full(len(boxes), certain * is_other)
 
-    monkeypatch.setattr(detection.Search, "_upright", upright)
+    monkeypatch.setattr(detection, "look_upright", upright)
     search = detection.Search(networks.centerface, networks.onet, torch.zeros(1, 3, 100, 100), DetectSettings())
     candidate = decoding.Candidates(boxes, np.full(1, 0.1), points)
     found = search._of_candidates(candidate, 0.3, strict=strict)

@@ -198,14 +198,8 @@ def save_plot(file: Path, points: Sequence[Point]) -> None:
             below_above = [[one.value - one.low for one in means], [one.high - one.value for one in means]]
             axis.errorbar(
                 *([point.tflop for point in mine], [one.value for one in means], below_above),
-                **{
-                    "fmt": "o",
-                    "markersize": 4,
-                    "capsize": 2,
-                    "color": colours[number % len(colours)],
-                    "label": group,
-                    "alpha": 0.8,
-                },
+                **{"fmt": "o", "markersize": 4, "capsize": 2, "alpha": 0.8},
+                **{"color": colours[number % len(colours)], "label": group},
             )
         best = front(points, measure)
         axis.plot(

@@ -211,6 +211,7 @@ class Search:
 
     def _of_candidates(self, new: Candidates, least: float, *, strict: bool) -> Candidates:
         """The candidates that stand a look at them upright, by their points or, plainly, in another direction."""
+        look = partial(look_upright, self.centerface, self.onet, self.picture)
         worth, elsewhere, turned = np.ones(len(new.scores), bool), np.zeros(len(new.scores)), new.points
         if self.onet is not None:
             if strict:
@@ -220,23 +221,20 @@ class Search:
             rough, elsewhere, turned = rough_look(self.centerface, self.picture, new.boxes, new.points)
             worth |= rough >= _HOPEFUL
         seen = np.flatnonzero(worth)
-        boxes, second, points, certain = self._upright(new.boxes[seen], new.points[seen])
+        boxes, second, points, certain = look(new.boxes[seen], new.points[seen])
         scores = np.where(second > 0, np.maximum(new.scores[seen], second), np.minimum(new.scores[seen], certain))
         stands = scores >= least
         if strict:
             stands &= ((second > 0) & (certain >= _PLAUSIBLE)) | (second >= _EVIDENT)
         faces = Candidates(boxes, scores, points).pick(stands)
         others = np.setdiff1d(np.flatnonzero(elsewhere >= _ELSEWHERE), seen[stands])
-        boxes, second, points, certain = self._upright(new.boxes[others], turned[others])
+        boxes, second, points, certain = look(new.boxes[others], turned[others])
         stands = second >= _PLAIN
         agreed = np.flatnonzero(~stands & (second >= _AGREED) & (certain >= _AGREEING))
         if self.onet is not None and len(agreed):  # also where the face is now said to be
             stands[agreed] = best_probability(self.onet, self.picture, boxes[agreed], points[agreed]) >= _AGREEING
         scores = np.maximum(new.scores[others], second)
         return join([faces, Candidates(boxes, scores, points).pick(stands)])
-
-    def _upright(self, boxes: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, ...]:
-        return look_upright(self.centerface, self.onet, self.picture, boxes, points)
 
     def _refined(self, faces: Candidates, pause: Callable[[], None]) -> Candidates:
         points = ordered_points(faces.points)
