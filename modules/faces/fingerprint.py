@@ -169,14 +169,12 @@ def touched_cells(box: np.ndarray, grown: float, height: int, width: int) -> np.
 
 
 def _cells(image: torch.Tensor) -> np.ndarray:
-    import torch
+    from .area_means import area_means
 
     step = max(1, min(image.shape[:2]) // _READ)
-    picture = image[::step, ::step, :3].float().cpu()
-    weights = picture.new_tensor((0.299, 0.587, 0.114)) if picture.shape[2] == 3 else picture.new_ones(1)
-    luma = torch.nan_to_num(picture @ weights).clamp(0, 1)
-    pooled = torch.nn.functional.adaptive_avg_pool2d(luma[None, None], SIDE)[0, 0]
-    return (pooled * 255).round().byte().numpy()
+    means = area_means(image[::step, ::step, :3], SIDE, SIDE).numpy()
+    luma = means @ np.float32((0.299, 0.587, 0.114)) if means.shape[2] == 3 else means[..., 0]
+    return np.rint(luma.clip(0, 1) * 255).astype(np.uint8)
 
 
 def correlation(now: np.ndarray, then: np.ndarray) -> float:

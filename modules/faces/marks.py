@@ -341,16 +341,20 @@ def _read(image: torch.Tensor, corner: np.ndarray, side: float, count: int) -> n
     height, width = image.shape[:2]
     low = np.floor(corner).astype(int)
     high = np.ceil(corner + side).astype(int) + 1
-    rows = torch.arange(low[1], high[1], device=image.device).clamp(0, height - 1)
-    columns = torch.arange(low[0], high[0], device=image.device).clamp(0, width - 1)
     step = max(1, int(side / count / 4))  # of a large face every second, third, ... pixel
-    part = image[rows[::step]][:, columns[::step], :3].float().cpu()
+    if (low >= 0).all() and high[0] <= width and high[1] <= height:
+        part = image[low[1] : high[1] : step, low[0] : high[0] : step, :3].float().cpu()
+    else:
+        rows = torch.arange(low[1], high[1], step, device=image.device).clamp(0, height - 1)
+        columns = torch.arange(low[0], high[0], step, device=image.device).clamp(0, width - 1)
+        part = image[rows[:, None], columns, :3].float().cpu()
     luma = part @ part.new_tensor((0.299, 0.587, 0.114)) if part.shape[2] == 3 else part[..., 0]
     luma = torch.nan_to_num(luma).clamp(0, 1)[None, None]
     # as grid_sample counts: -1 and 1 are the outer edges of the first pixel and the last
     ends = np.array([luma.shape[3], luma.shape[2]]) * step
     finer = 3 * count  # nine samples a cell
     at = [(corner[axis] - low[axis] + (np.arange(finer) + 0.5) * side / finer) * 2 / ends[axis] - 1 for axis in (0, 1)]
-    grid = torch.from_numpy(np.stack(np.meshgrid(*at), -1).astype(np.float32))[None]
-    found = torch.nn.functional.grid_sample(luma, grid, padding_mode="border", align_corners=False)
+    grid = np.empty((1, finer, finer, 2), np.float32)
+    grid[..., 0], grid[..., 1] = at[0], at[1][:, None]
+    found = torch.nn.functional.grid_sample(luma, torch.from_numpy(grid), padding_mode="border", align_corners=False)
     return torch.nn.functional.avg_pool2d(found, 3)[0, 0].mul(255).round().byte().numpy()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .area_means import area_means
 from .fingerprint import unexplained
 from .insets import FaceSquare, take_square
 from .originals import Remembered
@@ -244,7 +245,8 @@ def samples_of(image: torch.Tensor, box: tuple[float, float, float, float]) -> n
     share = (np.arange(SAMPLES) + 0.5) / SAMPLES
     columns = np.clip(np.floor(x0 + share * (x1 - x0)), 0, width - 1).astype(np.int64)
     rows = np.clip(np.floor(y0 + share * (y1 - y0)), 0, height - 1).astype(np.int64)
-    pixels = image[torch.from_numpy(rows).to(image.device)][:, torch.from_numpy(columns).to(image.device)]
+    rows, columns = (torch.from_numpy(places).to(image.device) for places in (rows, columns))
+    pixels = image[rows[:, None], columns]
     levels = np.nan_to_num(pixels[..., :3].float().cpu().numpy()).clip(0, 1)
     luma = levels @ np.array((0.299, 0.587, 0.114)) if levels.shape[2] == 3 else levels[..., 0]
     return np.rint(luma * 255).astype(np.uint8)
@@ -255,7 +257,6 @@ def means_of(image: torch.Tensor, box: tuple[float, float, float, float]) -> np.
     height, width = image.shape[:2]
     x0, y0 = (min(max(0, math.floor(edge)), most - 1) for edge, most in zip(box[:2], (width, height), strict=True))
     x1, y1 = (max(low + 1, math.ceil(edge)) for low, edge in zip((x0, y0), box[2:], strict=True))
-    pixels = torch.nan_to_num(image[y0:y1, x0:x1, :3].float()).clamp(0, 1).cpu()  # MPS pools no such sizes
-    luma = pixels @ pixels.new_tensor((0.299, 0.587, 0.114)) if pixels.shape[2] == 3 else pixels[..., 0]
-    means = torch.nn.functional.adaptive_avg_pool2d(luma[None, None], MEANS)[0, 0]
-    return (means * 255).round().byte().numpy()
+    means = area_means(image[y0:y1, x0:x1, :3], MEANS, MEANS).numpy()
+    luma = means @ np.float32((0.299, 0.587, 0.114)) if means.shape[2] == 3 else means[..., 0]
+    return np.rint(luma.clip(0, 1) * 255).astype(np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -26,14 +27,13 @@ _MUCH = 1e6  # pixels; less is searched in some seconds
 def detector() -> Iterator[Callable[..., Faces]]:
     """Keep the detector on the host's device while the block runs, for as many calls as it makes.
 
-    Its networks (9 MB) are read when the block begins and let go when it ends: nothing stays in memory.
+    On a GPU its networks (9 MB) are read when the block begins and let go when it ends: nothing stays in its memory.
 
     Yields:
         detect_faces without its first argument, the networks, and with the device set.
     """
-    patcher = _patcher()
-    comfy.model_management.load_models_gpu([patcher])
-    yield partial(detect_faces, patcher.model, device=patcher.load_device)
+    networks = _networks()  # held while the block runs
+    yield partial(detect_faces, networks(), device=comfy.model_management.get_torch_device())
 
 
 @contextlib.contextmanager
@@ -44,17 +44,15 @@ def clip_search(settings: DetectSettings, rate: float) -> Iterator[ClipSearch]:
         settings: what counts as a face.
         rate: frames a second.
     """
-    patcher = _patcher()
-    comfy.model_management.load_models_gpu([patcher])
-    patcher.model.to(patcher.load_device)
-    yield ClipSearch(patcher.model, settings, rate)
+    networks = _networks()
+    yield ClipSearch(networks(), settings, rate)
 
 
 def looker() -> Find:
     """What Look.find wants: the detector looks quickly at one finished picture after the other.
 
-    The networks are read at the first picture, and are put on the host's device for each, as other models may have
-    taken their place in between.
+    The networks are read at the first picture. On a GPU they are put there for each, as other models may have taken
+    their place in between.
     """
     networks = _networks()
     return lambda picture, faces, painted: glance(networks(), picture, faces, painted)
@@ -68,11 +66,17 @@ def turned_looker() -> Callable[[torch.Tensor], tuple[Face, ...]]:
 
 def _networks() -> Callable[[], FaceNetworks]:
     """Gives the networks on the host's device, as often as they are needed."""
+    device = comfy.model_management.get_torch_device()
+    if device.type == "cpu":
+        return _of_processor
     patchers: list[comfy.model_patcher.CoreModelPatcher] = []
 
     def networks() -> FaceNetworks:
         if not patchers:
-            patchers.append(_patcher())
+            offload = comfy.model_management.unet_offload_device()
+            patchers.append(
+                comfy.model_patcher.CoreModelPatcher(load_face_networks(), load_device=device, offload_device=offload)
+            )
         comfy.model_management.load_models_gpu(patchers)
         patchers[0].model.to(patchers[0].load_device)
         return patchers[0].model
@@ -80,11 +84,12 @@ def _networks() -> Callable[[], FaceNetworks]:
     return networks
 
 
-def _patcher() -> comfy.model_patcher.CoreModelPatcher:
-    device = comfy.model_management.get_torch_device()
-    return comfy.model_patcher.CoreModelPatcher(
-        load_face_networks(), load_device=device, offload_device=comfy.model_management.unet_offload_device()
-    )
+@functools.cache
+def _of_processor() -> FaceNetworks:
+    """The networks of a processor, which stay: to read them and prepare their filters takes as long as a look at a
+    photo. The host manages no memory there.
+    """
+    return load_face_networks()
 
 
 def detect(

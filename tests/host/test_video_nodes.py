@@ -251,11 +251,14 @@ def test_best_frames_are_read_without_the_rest_of_the_file(two_people, video, mo
 def test_the_detector_is_loaded_once_and_every_frame_is_progress(video, monkeypatch):
     loads, steps = [], []
     load = detector.load_face_networks
+    detector._of_processor.cache_clear()
     monkeypatch.setattr(detector, "load_face_networks", lambda: loads.append(1) or load())
     clip = jobs.Clip(video.get_stream_source(), (0.0, 0.0))
     jobs.track_video(clip, DetectSettings(), TrackSettings(), lambda done, count: steps.append((done, count)))
     assert len(loads) == 1
     assert steps == [(done, FRAMES) for done in range(FRAMES + 1)]
+    jobs.track_video(clip, DetectSettings(), TrackSettings(), lambda *_: None)
+    assert len(loads) == 1  # a processor's stay
 
 
 def test_finding_faces_in_a_video_ends_at_the_frame_of_an_interrupt(video):

@@ -13,6 +13,7 @@ every frame as long as a face of under 20 pixels is known: others of that size m
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -334,7 +335,10 @@ class ClipSearch:
 
 
 def _as_picture(frame: torch.Tensor) -> torch.Tensor:
-    return torch.nan_to_num(frame[..., :3].permute(2, 0, 1)[None].float()).clamp(0, 1)
+    picture = frame[..., :3].permute(2, 0, 1)[None].float()
+    if not math.isfinite(float(picture.sum())):  # a tenth of the time that replacing nothing takes
+        picture = torch.nan_to_num(picture)
+    return picture.clamp(0, 1)
 
 
 def _boxes(faces: list[_Known]) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .. import boxes as box_math
+from ..alignment import invert_affine
 from .onet import SIDE
 from .refinement import MIRRORED, upright_matrix
 
@@ -68,18 +69,20 @@ def sample_patches(picture: torch.Tensor, matrices: np.ndarray, side: int) -> to
     scales = np.sqrt(np.linalg.det(matrices[:, :, :2]))
     levels = np.clip(np.floor(np.log2(1 / np.maximum(scales, 1e-6)) + 0.25), 0, None).astype(int)
     index = np.arange(side) + 0.5
-    target = np.stack(np.meshgrid(index, index), -1)
     patches = picture.new_empty((len(matrices), picture.shape[1], side, side))
     reduced, level = picture, 0
     for wanted in sorted(set(levels.tolist())):
         while level < wanted and min(reduced.shape[2:]) > 1:
             reduced, level = _halved(reduced), level + 1
         rows = np.flatnonzero(levels == wanted)
-        inverse = np.linalg.inv(matrices[rows, :, :2])
-        grid = np.einsum("nij,hwnj->nhwi", inverse, target[:, :, None] - matrices[rows, :, 2])
-        # a copy with an odd row or column more reaches beyond the picture
-        reach = np.array(reduced.shape[:1:-1]) * 2.0**level
-        grid = torch.from_numpy((grid / reach * 2 - 1).astype(np.float32)).to(picture.device)
+        grid = np.empty((len(rows), side, side, 2), np.float32)
+        for place, matrix in zip(grid, matrices[rows], strict=True):
+            inverse = invert_affine(matrix)
+            for axis, (across, down, start) in enumerate(inverse.tolist()):
+                # a copy with an odd row or column more reaches beyond the picture
+                reach = reduced.shape[3 - axis] * 2.0**level
+                place[..., axis] = (index * across + (index * down)[:, None] + start) / reach * 2 - 1
+        grid = torch.from_numpy(grid).to(picture.device)
         shown = (reduced - _GREY).expand(len(rows), -1, -1, -1)
         seen = F.grid_sample(shown, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + _GREY
         patches[torch.from_numpy(rows).to(picture.device)] = seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from .edge import Edge
@@ -21,11 +22,19 @@ def oval_points(shapes: FaceShapes, height: int, width: int) -> tuple[torch.Tens
     Returns:
         x and y, float32 [N], integers at pixel centres.
     """
+    x, y, inside = _oval_grid(shapes, height, width)
+    rows, columns = inside.nonzero(as_tuple=True)
+    return x[columns], y[rows]
+
+
+def _oval_grid(shapes: FaceShapes, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """As oval_points: x of columns, y of rows, and which of their crossings are such points, bool [rows, columns]."""
     x0, y0, x1, y1 = shapes.bounds("oval")
-    index = (torch.arange(_POINTS) + 0.5) / _POINTS
-    y, x = torch.meshgrid(y0 - 0.5 + index * (y1 - y0), x0 - 0.5 + index * (x1 - x0), indexing="ij")
-    inside = (x > -0.5) & (y > -0.5) & (x < width - 0.5) & (y < height - 0.5) & (shapes.field("oval", x, y) > 0)
-    return x[inside], y[inside]
+    share = (np.arange(_POINTS, dtype=np.float32) + np.float32(0.5)) / np.float32(_POINTS)
+    x, y = np.float32(x0 - 0.5) + share * (x1 - x0), np.float32(y0 - 0.5) + share * (y1 - y0)
+    x, y = x[(x > -0.5) & (x < width - 0.5)], y[(y > -0.5) & (y < height - 0.5)]
+    x, y = torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.float32))
+    return x, y, shapes.field("oval", x[None, :], y[:, None]) > 0
 
 
 def covered_share(mask: torch.Tensor, shapes: FaceShapes) -> float:
@@ -38,8 +47,10 @@ def covered_share(mask: torch.Tensor, shapes: FaceShapes) -> float:
     Returns:
         0..1; 1 for a face beside the picture.
     """
-    x, y = oval_points(shapes, *mask.shape)
-    return float(_mask_at(mask, x, y).mean()) if len(x) else 1.0
+    x, y, inside = _oval_grid(shapes, *mask.shape)
+    rows, columns = (t.round().long().to(mask.device) for t in (y, x))
+    covered = mask[rows[:, None], columns].cpu()[inside]
+    return float(covered.mean()) if len(covered) else 1.0
 
 
 def replaced_shares(mask: torch.Tensor, placements: Sequence[Placement], edge: Edge) -> list[float]:

@@ -36,6 +36,8 @@ class _Placed:
         # about the shape's middle: far from the picture's corner float32 would lose digits in the sums
         middle = self.inverse[:, 2]
         x, y = x - float(middle[0]), y - float(middle[1])
+        if self.matrix[0, 1] == 0 and self.matrix[1, 0] == 0:  # upright: a row and a column are enough
+            return [float(self.matrix[0, 0]) * x, float(self.matrix[1, 1]) * y]
         return [float(a) * x + float(b) * y for a, b, _ in self.matrix]
 
 

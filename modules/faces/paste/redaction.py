@@ -93,7 +93,7 @@ def _cover_one(image: torch.Tensor, mask: torch.Tensor, shapes: FaceShapes, sett
         return
     colours = image[..., : min(image.shape[2], 3)]
     cover_by = {
-        "solid": lambda: _solid(colours, region),
+        "solid": lambda: None,
         "mosaic": lambda: _mosaic(colours, shapes.face.box, region, detail),
         "blur": lambda: _blur(colours, region, max(max(x1 - x0, y1 - y0) / detail, _SMALLEST_SAMPLE)),
     }
@@ -103,7 +103,10 @@ def _cover_one(image: torch.Tensor, mask: torch.Tensor, shapes: FaceShapes, sett
         y = torch.arange(first, last, device=image.device)[:, None]
         covered = shapes.field(settings.shape, x, y) > -grown
         target = colours[first:last, left:right]
-        target.copy_(torch.where(covered[..., None], rows(first, last).to(target.dtype), target))
+        if rows is None:
+            target.masked_fill_(covered[..., None], 0)
+        else:
+            target.copy_(torch.where(covered[..., None], rows(first, last).to(target.dtype), target))
         mask[first:last, left:right].masked_fill_(covered, 1)
 
 
@@ -118,10 +121,6 @@ def _strips(region: Region) -> Iterator[tuple[int, int]]:
 def _read(image: torch.Tensor, left: int, right: int, first: int, last: int) -> torch.Tensor:
     """Finite values 0..1, float32 [C, rows, columns]."""
     return torch.nan_to_num(image[first:last, left:right].permute(2, 0, 1).float()).clamp(0, 1)
-
-
-def _solid(image: torch.Tensor, region: Region) -> Rows:
-    return lambda first, last: image.new_zeros((last - first, region[2] - region[0], image.shape[2]))
 
 
 def _mosaic(image: torch.Tensor, box: np.ndarray, region: Region, detail: float) -> Rows:

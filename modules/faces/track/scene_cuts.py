@@ -14,7 +14,8 @@ from itertools import islice
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+
+from ..area_means import area_means
 
 THUMBNAIL_SHAPE = (36, 64, 3)  # rows, columns, channels
 
@@ -46,10 +47,8 @@ def thumbnail(image: torch.Tensor) -> np.ndarray:
         raise ValueError(
             f"A frame is [H, W, C] with 1, 3 or 4 channels and H, W of 1 at least, got {list(image.shape)}."
         )
-    # on the CPU: not every device averages to a side that does not divide the picture's
-    small = F.adaptive_avg_pool2d(image[..., :3].cpu().permute(2, 0, 1).float(), THUMBNAIL_SHAPE[:2])
-    small = torch.nan_to_num(small).clamp(0, 1).expand(3, -1, -1)
-    return small.permute(1, 2, 0).contiguous().numpy()
+    small = area_means(image[..., :3], *THUMBNAIL_SHAPE[:2])
+    return small.clamp(0, 1).expand(-1, -1, 3).contiguous().numpy()
 
 
 def find_cuts(thumbnails: Iterable[np.ndarray]) -> list[int]:
