@@ -84,8 +84,8 @@ def _foretell(node: type[io.ComfyNode], seconds: float) -> None:
     """Say on the node how long the search that begins will take, where that is long."""
     if seconds < _LONG:
         return
-    about = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-    text = f"thorough, on the CPU: about {about}. Without thorough it takes seconds."
+    longest = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    text = f"thorough, on the CPU: up to {longest}. Without thorough it takes seconds."
     logger.info("Detect Faces: %s", text)
     if (tell := teller(node)) is not None:
         tell(text)

@@ -173,7 +173,7 @@ def _cells(image: torch.Tensor) -> np.ndarray:
 
     step = max(1, min(image.shape[:2]) // _READ)
     means = area_means(image[::step, ::step, :3], SIDE, SIDE).numpy()
-    luma = means @ np.float32((0.299, 0.587, 0.114)) if means.shape[2] == 3 else means[..., 0]
+    luma = means @ np.array((0.299, 0.587, 0.114), np.float32) if means.shape[2] == 3 else means[..., 0]
     return np.rint(luma.clip(0, 1) * 255).astype(np.uint8)
 
 

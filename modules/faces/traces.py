@@ -258,5 +258,5 @@ def means_of(image: torch.Tensor, box: tuple[float, float, float, float]) -> np.
     x0, y0 = (min(max(0, math.floor(edge)), most - 1) for edge, most in zip(box[:2], (width, height), strict=True))
     x1, y1 = (max(low + 1, math.ceil(edge)) for low, edge in zip((x0, y0), box[2:], strict=True))
     means = area_means(image[y0:y1, x0:x1, :3], MEANS, MEANS).numpy()
-    luma = means @ np.float32((0.299, 0.587, 0.114)) if means.shape[2] == 3 else means[..., 0]
+    luma = means @ np.array((0.299, 0.587, 0.114), np.float32) if means.shape[2] == 3 else means[..., 0]
     return np.rint(luma.clip(0, 1) * 255).astype(np.uint8)

@@ -104,7 +104,7 @@ def detect(
         images: float [B, H, W, C], 0..1, C = 1, 3 or 4, any size.
         settings: what counts as a face.
         progress: called with (pictures done, all), see detect_faces.
-        foretell: called before a thorough search of much on the CPU with the seconds that it will take, about.
+        foretell: called before a thorough search of much on the CPU with the seconds that it will take at most, about.
 
     Returns:
         Faces with five points each, in each picture in reading order, and with the fingerprint of the pictures.

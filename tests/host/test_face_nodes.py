@@ -74,7 +74,7 @@ def test_a_thorough_search_on_the_cpu_says_before_it_starts_how_long_it_takes(ph
         said.clear(), caplog.clear()
         with pytest.raises(InterruptedError):
             pack.FaceAnonDetectFaces.execute(torch.zeros(1, 1, 1, 3).expand(1, height, width, 3), thorough=thorough)
-        assert len(said) == times and all("thorough, on the CPU: about " in line for line in said), said
+        assert len(said) == times and all("thorough, on the CPU: up to " in line for line in said), said
 
 
 def test_the_detector_leaves_nothing_loaded(photo):

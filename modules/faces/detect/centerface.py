@@ -41,6 +41,10 @@ def _on_processor(x: torch.Tensor) -> bool:
     return x.device.type in _CHANNELS_LAST and not torch.is_grad_enabled() and x.dtype == torch.float32
 
 
+def _counts(x: torch.Tensor) -> bool:
+    return _on_processor(x) or (x.dtype == torch.uint8 and x.device.type == "cpu" and not torch.is_grad_enabled())
+
+
 def _is_fused(x: torch.Tensor) -> bool:
     return _FUSES and _on_processor(x)
 
@@ -165,10 +169,10 @@ class CenterFace(nn.Module):
         """As forward, in a third of the time on a processor that counts in integers: for what is looked at again.
 
         Args:
-            x: as for forward.
+            x: as for forward, or uint8.
         """
-        if self.integers is None or not self.is_rough_faster or not _on_processor(x):
-            return self(x)
+        if self.integers is None or not self.is_rough_faster or not _counts(x):
+            return self(x.float())
         return self._heads(self.integers(x))
 
     def _heads(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

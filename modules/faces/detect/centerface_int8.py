@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .centerface import TAPS, CenterFace
-from .integer_kernels import IntegerFilter, exact_engine, pack
+from .integer_kernels import IntegerFilter, as_levels, exact_engine, pack
 from .weights import MODELS, load_weights
 
 WEIGHTS = MODELS / "centerface_int8.safetensors"
@@ -202,14 +202,13 @@ class IntegerFilters:
         """What the heads of CenterFace get.
 
         Args:
-            x: float32 [B, 3, H, W], RGB, 0..255, on the CPU; it is rounded to whole levels.
+            x: [B, 3, H, W], RGB, 0..255, on the CPU: uint8, or float32, which is rounded to whole levels.
 
         Returns:
             float32 [B, 24, H/4, W/4].
         """
         x = x.contiguous(memory_format=torch.channels_last)
-        levels = torch.quantize_per_tensor(x, 1.0, 0, torch.quint8)
-        return _whole(walk(self._network, levels, self._for(tuple(x.shape))))
+        return _whole(walk(self._network, as_levels(x), self._for(tuple(x.shape))))
 
     def _for(self, shape: tuple[int, ...]) -> _Kernels:
         seen = self._of_shape.pop(shape, 0)

@@ -11,7 +11,7 @@ from torch import nn
 
 from .centerface import SIZE_MULTIPLE
 from .tiles import _CORE, _MARGIN, tiles_of
-from .turned import look_turned
+from .turned import for_rough_looks, look_turned
 
 _SIDE = _CORE + 2 * _MARGIN  # of a tile of the largest kind
 
@@ -39,7 +39,7 @@ def _seen(start: int, end: int, side: int, factor: float) -> int:
 
 
 def thorough_seconds(centerface: nn.Module, height: int, width: int) -> float:
-    """About how long the tiles of one picture take on the device where the network is; it costs one look at a tile.
+    """About how long the tiles of one picture take at most, where the network is; to ask costs a look at one of them.
 
     Args:
         centerface: the network.
@@ -47,5 +47,5 @@ def thorough_seconds(centerface: nn.Module, height: int, width: int) -> float:
     """
     tile = torch.full((1, 3, _SIDE, _SIDE), 0.5, device=next(centerface.parameters()).device)
     start = time.perf_counter()
-    look_turned(centerface, tile, 0, np.ones(2), np.zeros(2))
+    look_turned(centerface, for_rough_looks(centerface, tile), 0, np.ones(2), np.zeros(2))
     return (time.perf_counter() - start) * thorough_pixels(height, width) / _SIDE**2

@@ -3,6 +3,9 @@
 CenterFace is sure of upright faces of 16 pixels and more. Turned ones of that size it notices, with a low score, when
 they stand within 45 degrees of upright and the picture is enlarged. So candidates are taken from a score at which noise
 passes too, and whoever calls looks at each of them again (look_again of refinement.py).
+
+The finest level is most of the work. What it alone would find shows faintly in the level before, in the same direction:
+where nothing does, it is not looked at.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ from torch.nn import functional as F
 
 from .. import boxes as box_math
 from .decoding import Candidates, join, no_candidates
-from .turned import framed, look_turned
+from .turned import MIN_CANDIDATE_SCORE, for_rough_looks, framed, look_turned
 
 _CORE = 640  # largest side of the part of a tile whose faces are its own, in working pixels
 _MARGIN = 64  # working pixels that a tile sees around its core; grey beyond the picture, so that a cut face has room
+_FAINT = 0.03  # score in the level before the finest; docs/measured.md, "What searching costs"
+_NEAR = 32  # working pixels around a finest tile's core in which it counts
 _SLACK = 8  # working pixels by which cores overlap: the tiles on both sides may see a centre a little apart
 _SMALLEST, _LARGEST = 10, 110  # root of a box's area in working pixels; other sizes are found at other levels
 _ENLARGE, _ENLARGED_PIXELS = 2.0, 16e6  # small pictures are enlarged so much, larger ones up to so many pixels
@@ -87,16 +92,31 @@ def find_candidates(centerface: nn.Module, picture: torch.Tensor, advance: Calla
         Candidates in picture pixels, not clipped, best first, without duplicates; their centres lie in the picture.
     """
     tiles = tiles_of(*picture.shape[2:])
-    found = [no_candidates()]
-    for number, tile in enumerate(tiles):
-        for quarters, candidates in enumerate(_candidates_in_tile(centerface, picture, tile)):
+    picture = for_rough_looks(centerface, picture)
+    finest = max(tile.factor for tile in tiles)
+    found, faint = [no_candidates()], []
+    for number, tile in enumerate(reversed(tiles)):
+        hints = faint if tile.finest and not tile.coarsest else None
+        for quarters, (candidates, places) in enumerate(_seen_in_tile(centerface, picture, tile, hints)):
             found.append(candidates)
+            if tile.factor == finest / 2:
+                faint.append((quarters, places))
             advance((number + (quarters + 1) / 4) / len(tiles))
     return join(found).unique()
 
 
-def _candidates_in_tile(centerface: nn.Module, picture: torch.Tensor, tile: Tile) -> Iterator[Candidates]:
-    """A tile's own candidates, one direction after the other; none where it is flat."""
+def _seen_in_tile(
+    centerface: nn.Module, picture: torch.Tensor, tile: Tile, faint: list[tuple[int, np.ndarray]] | None
+) -> Iterator[tuple[Candidates, np.ndarray]]:
+    """A tile's own candidates, and where it shows something, be it faint: one direction after the other.
+
+    Nothing where it is flat. The places are in picture pixels, (N, 2).
+
+    Args:
+        centerface, picture: as for find_candidates.
+        tile: of the picture.
+        faint: by direction, the places of the level before; None: there was none.
+    """
     height, width = picture.shape[2:]
     x0, y0, x1, y1 = tile.core
     reach = math.ceil(_MARGIN / tile.factor)
@@ -107,7 +127,7 @@ def _candidates_in_tile(centerface: nn.Module, picture: torch.Tensor, tile: Tile
         # resized where it is: not every device has the antialiasing filter
         part = F.interpolate(part, size=size, mode="bilinear", align_corners=False, antialias=tile.factor < 1)
     if is_flat(part, whole=tile.coarsest):
-        yield from [no_candidates()] * 4
+        yield from [(no_candidates(), np.zeros((0, 2)))] * 4
         return
     pad = [_MARGIN if x0 == 0 else 0, _MARGIN if x1 == width else 0, _MARGIN if y0 == 0 else 0]
     pad.append(_MARGIN if y1 == height else 0)
@@ -118,12 +138,18 @@ def _candidates_in_tile(centerface: nn.Module, picture: torch.Tensor, tile: Tile
     low = np.array([max(0, x0 - slack), max(0, y0 - slack)])
     high = np.array([min(width, x1 + slack), min(height, y1 + slack)])
     smallest, largest = 0 if tile.finest else _SMALLEST, np.inf if tile.coarsest else _LARGEST
+    near = np.array([[x0, y0], [x1, y1]]) + np.array([[-1], [1]]) * _NEAR / tile.factor
     for quarters in range(4):
-        seen = look_turned(centerface, part, quarters, per_pixel, corner)
+        if faint is not None and not any(
+            ((places >= near[0]) & (places <= near[1])).all(1).any() for turned, places in faint if turned == quarters
+        ):
+            yield no_candidates(), np.zeros((0, 2))
+            continue
+        seen = look_turned(centerface, part, quarters, per_pixel, corner, _FAINT)
         centres = box_math.centres(seen.boxes)
         extents = np.sqrt(np.prod((seen.boxes[:, 2:] - seen.boxes[:, :2]) / per_pixel, axis=1))
         mine = ((centres >= low) & (centres <= high)).all(1) & (extents >= smallest) & (extents <= largest)
-        yield seen.pick(mine).unique()
+        yield seen.pick(mine & (seen.scores >= MIN_CANDIDATE_SCORE)).unique(), centres
 
 
 def is_flat(part: torch.Tensor, whole: bool = False) -> bool:
@@ -132,9 +158,10 @@ def is_flat(part: torch.Tensor, whole: bool = False) -> bool:
     Clear sky, bars beside a film and plain backgrounds are: half a thorough search, at times.
 
     Args:
-        part: float32 [1, C, h, w], 0..1, in working pixels.
+        part: float32, 0..1, or uint8 [1, C, h, w], in working pixels.
         whole: compare all of it; else what is as far apart as a face's ends are, so that a slow gradient is flat.
     """
+    part = part if part.is_floating_point() else part.float() / 255
     high, low = (F.max_pool2d(levels, _CELL, ceil_mode=True) for levels in (part, -part))
     if whole:
         return bool((high.amax((2, 3)) + low.amax((2, 3)) <= _FLAT).all())
