@@ -24,7 +24,7 @@ from .first_look import first_look
 from .onet import load_onet
 from .refinement import best_probability, look_upright, refine_points, rough_look
 from .tiles import find_candidates
-from .turned import MIN_CANDIDATE_SCORE, OF_PHOTO, TurnedLook, find_turned, turned_views
+from .turned import MIN_CANDIDATE_SCORE, OF_PHOTO, TurnedLook, find_turned, for_rough_looks, turned_views
 
 _SOURCE = "centerface"
 _UPRIGHT_SOURCE = "centerface upright"
@@ -167,7 +167,8 @@ class Search:
         if turned is not None:
             height, width = self.picture.shape[2:]
             views = turned_views(height, width, turned)
-            possible = join([possible, find_turned(self.centerface, self.picture, views, exact=turned.exact)]).unique()
+            picture = for_rough_looks(self.centerface, self.picture) if turned.in_bytes else self.picture
+            possible = join([possible, find_turned(self.centerface, picture, views, exact=turned.exact)]).unique()
         possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, _MAX_INSIDE))
         found = self._with_candidates(found, possible, least, partial(advance, 0.0), strict=True)
         sources += [_UPRIGHT_SOURCE] * (len(found.scores) - len(sources))

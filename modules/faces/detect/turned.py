@@ -25,16 +25,20 @@ class TurnedLook(NamedTuple):
     Args:
         long_side, enlarged: as for working_size.
         exact: in float32 also where integers are faster.
+        in_bytes: resized in bytes where it is looked at in integers; a frame's faces may be of a few pixels.
     """
 
     long_side: int
     enlarged: float
     exact: bool
+    in_bytes: bool
 
 
-OF_PHOTO = TurnedLook(1600, 2.0, exact=False)
-OF_FRAME = TurnedLook(LONG_SIDE, 1.0, exact=False)  # of a clip of which each frame is looked at
-OF_FEW_FRAMES = TurnedLook(LONG_SIDE, 1.0, exact=True)  # ... of which few are: who is missed is so until the next
+OF_PHOTO = TurnedLook(1600, 2.0, exact=False, in_bytes=True)
+OF_FRAME = TurnedLook(LONG_SIDE, 1.0, exact=False, in_bytes=False)  # of a clip of which each frame is looked at
+OF_FEW_FRAMES = TurnedLook(
+    LONG_SIDE, 1.0, exact=True, in_bytes=False
+)  # ... of which few are: who is missed is so until the next
 
 
 def turned_views(height: int, width: int, look: TurnedLook) -> list[tuple[tuple[int, int], int]]:
@@ -66,7 +70,7 @@ def find_turned(
 
     Args:
         centerface: the network, on any device.
-        picture: float32 [1, 1 or 3, H, W], 0..1, on any device.
+        picture: float32 [1, 1 or 3, H, W], 0..1, on any device; or uint8 of for_rough_looks.
         views: from turned_views.
         exact: in float32 also where integers are faster: for whoever takes the scores as they are.
 
@@ -74,7 +78,6 @@ def find_turned(
         Candidates in picture pixels, not clipped, best first, without duplicates; their centres lie in the picture.
     """
     height, width = picture.shape[2:]
-    picture = picture if exact else for_rough_looks(centerface, picture)
     resized = {(height, width): picture}
     found = []
     for size, quarters in views:
@@ -82,6 +85,7 @@ def find_turned(
             resized[size] = F.interpolate(picture, size=size, mode="bilinear", align_corners=False, antialias=True)
         per_pixel = np.array([width / size[1], height / size[0]])
         part, corner = framed(resized[size], [_BORDER] * 4)
+        part = part if exact else for_rough_looks(centerface, part)
         seen = look_turned(centerface, part, quarters, per_pixel, corner * per_pixel)
         centres = box_math.centres(seen.boxes)
         found.append(seen.pick(np.logical_and.reduce((centres >= 0) & (centres <= [width, height]), axis=1)))
@@ -93,13 +97,14 @@ def for_rough_looks(centerface: nn.Module, picture: torch.Tensor) -> torch.Tenso
 
     Args:
         centerface: the network, on any device.
-        picture: float32 [1, C, H, W], 0..1.
+        picture: float32 [1, C, H, W], 0..1, or what this function returned.
 
     Returns:
         Levels, uint8, each pixel's channels side by side, where the network counts in integers: to resize them takes a
         tenth of the time that float32 takes. Else the picture.
     """
-    if not isinstance(centerface, CenterFace) or not centerface.is_rough_faster or picture.device.type != "cpu":
+    is_rough = isinstance(centerface, CenterFace) and centerface.is_rough_faster and picture.device.type == "cpu"
+    if not is_rough or picture.dtype == torch.uint8:
         return picture
     levels = picture.contiguous(memory_format=torch.channels_last) * 255
     return levels.add_(0.5).to(torch.uint8)
