@@ -107,7 +107,7 @@ def for_rough_looks(centerface: nn.Module, picture: torch.Tensor) -> torch.Tenso
     if not is_rough or picture.dtype == torch.uint8:
         return picture
     levels = picture.contiguous(memory_format=torch.channels_last) * 255
-    return levels.add_(0.5).to(torch.uint8)
+    return levels.round_().to(torch.uint8)
 
 
 def framed(part: torch.Tensor, pad: list[int]) -> tuple[torch.Tensor, np.ndarray]:
