@@ -135,7 +135,7 @@ def test_flat_tiles_are_not_looked_at_and_no_face_is_lost(networks, original, mo
     picture = torch.from_numpy(np.rint(10 + picture * contrast if contrast < 255 else picture * 255)).float() / 255
     looks = []
     look = tiles.look_turned
-    monkeypatch.setattr(tiles, "look_turned", lambda *given: looks.append(0) or look(*given))
+    monkeypatch.setattr(tiles, "look_turned", lambda *given, **named: looks.append(0) or look(*given, **named))
 
     def found():
         looks.clear()
@@ -161,7 +161,7 @@ def test_the_finest_level_is_looked_at_where_the_one_before_shows_something_and_
     monkeypatch.setattr(tiles, "_CORE", 160)
     looks, faint = [], tiles._FAINT
     look = tiles.look_turned
-    monkeypatch.setattr(tiles, "look_turned", lambda *given: looks.append(0) or look(*given))
+    monkeypatch.setattr(tiles, "look_turned", lambda *given, **named: looks.append(0) or look(*given, **named))
 
     def found(faint):
         monkeypatch.setattr(tiles, "_FAINT", faint)

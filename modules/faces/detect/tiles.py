@@ -145,7 +145,7 @@ def _seen_in_tile(
         ):
             yield no_candidates(), np.zeros((0, 2))
             continue
-        seen = look_turned(centerface, part, quarters, per_pixel, corner, _FAINT)
+        seen = look_turned(centerface, part, quarters, per_pixel, corner, min_score=_FAINT)
         centres = box_math.centres(seen.boxes)
         extents = np.sqrt(np.prod((seen.boxes[:, 2:] - seen.boxes[:, :2]) / per_pixel, axis=1))
         mine = ((centres >= low) & (centres <= high)).all(1) & (extents >= smallest) & (extents <= largest)

@@ -134,6 +134,7 @@ def look_turned(
     quarters: int,
     per_pixel: np.ndarray,
     corner: np.ndarray,
+    *,
     min_score: float = MIN_CANDIDATE_SCORE,
 ) -> Candidates:
     """What CenterFace sees in a part of a picture that is turned by quarters of a circle.
