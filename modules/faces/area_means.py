@@ -23,7 +23,7 @@ def area_means(picture: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     Returns:
         float32 [rows, columns, C] on the CPU, as torch's adaptive_avg_pool2d, but for rounding.
     """
-    picture = picture.float().cpu()
+    picture = picture.detach().float().cpu()
     if not math.isfinite(float(picture.sum())):
         picture = torch.nan_to_num(picture)
     height, width, channels = picture.shape
@@ -34,6 +34,11 @@ def area_means(picture: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 @lru_cache(maxsize=64)
 def _weights(length: int, parts: int) -> torch.Tensor:
     """What each pixel of a side counts in each part of it, float32 [parts, length]."""
+    with torch.inference_mode(False):  # they outlast the mode of who asks first
+        return _shares(length, parts)
+
+
+def _shares(length: int, parts: int) -> torch.Tensor:
     part = np.arange(parts)[:, None]
     first, end = part * length // parts, -(-(part + 1) * length // parts)
     pixel = np.arange(length)
