@@ -5,7 +5,6 @@ torch's adaptive pooling gives the same, but takes seven times as long where a p
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import numpy as np
@@ -16,16 +15,16 @@ def area_means(picture: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     """The means of a picture's parts; where its sides are no multiples, neighbours share rows and columns of pixels.
 
     Args:
-        picture: float [H, W, C], H and W at least 1. A value that is no finite number counts as torch.nan_to_num
-            makes it.
+        picture: float [H, W, C], 0..1, H and W at least 1. What lies beyond counts as 0 or 1, what is no number as 0.
         rows, columns: parts along its height and width.
 
     Returns:
         float32 [rows, columns, C] on the CPU, as torch's adaptive_avg_pool2d, but for rounding.
     """
     picture = picture.detach().float().cpu()
-    if not math.isfinite(float(picture.sum())):
-        picture = torch.nan_to_num(picture)
+    low, high = (float(end) for end in picture.aminmax())
+    if not (low >= 0 and high <= 1):  # one is not if anything is no number
+        picture = torch.nan_to_num(picture).clamp(0, 1)
     height, width, channels = picture.shape
     down = _weights(height, rows) @ picture.reshape(height, width * channels)
     return _weights(width, columns) @ down.view(rows, width, channels)

@@ -67,7 +67,7 @@ def turned_looker() -> Callable[[torch.Tensor], tuple[Face, ...]]:
 def _networks() -> Callable[[], FaceNetworks]:
     """Gives the networks on the host's device, as often as they are needed."""
     device = comfy.model_management.get_torch_device()
-    if device.type == "cpu":
+    if _may_stay(device):
         return _of_processor
     patchers: list[comfy.model_patcher.CoreModelPatcher] = []
 
@@ -84,10 +84,15 @@ def _networks() -> Callable[[], FaceNetworks]:
     return networks
 
 
+def _may_stay(device: torch.device) -> bool:
+    """Whether networks may stay where they are: the host manages no memory of a processor."""
+    return device.type == "cpu"
+
+
 @functools.cache
 def _of_processor() -> FaceNetworks:
     """The networks of a processor, which stay: to read them and prepare their filters takes as long as a look at a
-    photo. The host manages no memory there.
+    photo.
     """
     return load_face_networks()
 

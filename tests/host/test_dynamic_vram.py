@@ -15,6 +15,7 @@ from plain_run import rest_is_long
 
 import nodes as host_nodes
 from face_anonymizer import nodes as pack
+from face_anonymizer.modules.host import detector
 from face_anonymizer.modules.model import checkpoint, loading
 from face_anonymizer.modules.model.memory import recorded_at_once, sampled_at_once
 from face_anonymizer.modules.model.states import SOURCE, ReferenceStates
@@ -198,6 +199,7 @@ def test_faces_are_found_as_in_the_plain_mode(monkeypatch):
         return load_models_gpu(models, *arguments, **options)
 
     monkeypatch.setattr(comfy.model_management, "load_models_gpu", look)
+    monkeypatch.setattr(detector, "_may_stay", lambda device: False)  # as on a card
     with dynamic_vram():
         found = pack.FaceAnonDetectFaces.execute(image)[0]
     assert dynamic == [True]

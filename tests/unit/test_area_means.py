@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
 from face_anonymizer.modules.faces.area_means import area_means
+from face_anonymizer.modules.faces.track import scene_cuts
 
 
 def pooled(picture, rows, columns):
@@ -25,6 +26,17 @@ def test_a_part_of_a_picture_and_what_is_no_number():
     part = picture[2:33, 1:48]
     expected = pooled(torch.nan_to_num(part), 8, 8)
     assert (area_means(part, 8, 8) - expected).abs().max() < 2e-6
+
+
+@pytest.mark.parametrize("far", [20.0, -3.0, 65504.0, torch.inf, -torch.inf])
+def test_what_lies_far_beyond_counts_as_saving_it_makes_it(far):
+    picture = torch.rand(240, 250, 3, generator=torch.Generator().manual_seed(0))
+    picture[::9, ::7] = far
+    assert torch.equal(area_means(picture, 32, 32), area_means(torch.nan_to_num(picture).clamp(0, 1), 32, 32))
+    everywhere = area_means(torch.full((1080, 1920, 3), far), 36, 64)
+    assert (everywhere - float(far > 0)).abs().max() < 2e-6
+    seen = scene_cuts.thumbnail(torch.full((1080, 1920, 3), far))
+    assert float(seen.max() - seen.min()) < 2e-6 and seen.min() >= 0 and seen.max() <= 1
 
 
 def test_what_inference_made_serves_outside_of_it():

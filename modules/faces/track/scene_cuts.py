@@ -48,7 +48,7 @@ def thumbnail(image: torch.Tensor) -> np.ndarray:
             f"A frame is [H, W, C] with 1, 3 or 4 channels and H, W of 1 at least, got {list(image.shape)}."
         )
     small = area_means(image[..., :3], *THUMBNAIL_SHAPE[:2])
-    return small.clamp(0, 1).expand(-1, -1, 3).contiguous().numpy()
+    return small.clamp(0, 1).expand(-1, -1, 3).contiguous().numpy()  # sums of shares round
 
 
 def find_cuts(thumbnails: Iterable[np.ndarray]) -> list[int]:
