@@ -1,6 +1,6 @@
 """Pictures made small: the mean of what each cell of a grid covers, as two products of matrices.
 
-torch's adaptive pooling gives the same, but takes seven times as long where a pixel's channels lie side by side.
+torch's adaptive pooling gives the same, but takes up to seven times as long where a pixel's channels lie side by side.
 """
 
 from __future__ import annotations

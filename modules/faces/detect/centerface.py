@@ -41,10 +41,6 @@ def _on_processor(x: torch.Tensor) -> bool:
     return x.device.type in _CHANNELS_LAST and not torch.is_grad_enabled() and x.dtype == torch.float32
 
 
-def _counts(x: torch.Tensor) -> bool:
-    return _on_processor(x) or (x.dtype == torch.uint8 and x.device.type == "cpu" and not torch.is_grad_enabled())
-
-
 def _is_fused(x: torch.Tensor) -> bool:
     return _FUSES and _on_processor(x)
 
@@ -171,8 +167,9 @@ class CenterFace(nn.Module):
         Args:
             x: as for forward, or uint8.
         """
-        if self.integers is None or not self.is_rough_faster or not _counts(x):
-            return self(x.float())
+        counts = self.is_rough_faster and not torch.is_grad_enabled() and x.dtype in (torch.uint8, torch.float32)
+        if self.integers is None or not counts:
+            return self(x if x.is_floating_point() else x.float())
         return self._heads(self.integers(x))
 
     def _heads(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -35,10 +35,10 @@ class TurnedLook(NamedTuple):
 
 
 OF_PHOTO = TurnedLook(1600, 2.0, exact=False, in_bytes=True)
-OF_FRAME = TurnedLook(LONG_SIDE, 1.0, exact=False, in_bytes=False)  # of a clip of which each frame is looked at
-OF_FEW_FRAMES = TurnedLook(
-    LONG_SIDE, 1.0, exact=True, in_bytes=False
-)  # ... of which few are: who is missed is so until the next
+# of a clip of which each frame is looked at
+OF_FRAME = TurnedLook(LONG_SIDE, 1.0, exact=False, in_bytes=False)
+# ... of which few are: who is missed is so until the next
+OF_FEW_FRAMES = TurnedLook(LONG_SIDE, 1.0, exact=True, in_bytes=False)
 
 
 def turned_views(height: int, width: int, look: TurnedLook) -> list[tuple[tuple[int, int], int]]:
