@@ -22,7 +22,7 @@ def test_the_pixels_are_those_that_the_network_sees(networks, size, monkeypatch)
     seen = []
     hook = networks.centerface.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-2:].numel()))
     with hook, torch.inference_mode():
-        tiles.find_candidates(networks.centerface, torch.rand(1, 3, *size), lambda _: None)
+        tiles.find_candidates(networks.centerface, torch.rand(1, 3, *size), lambda _: None, np.zeros((0, 4)))
     assert sum(seen) == duration.thorough_pixels(*size)
 
 

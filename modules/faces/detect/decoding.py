@@ -15,6 +15,7 @@ from .. import boxes as box_math
 from .centerface import STRIDE
 
 NMS_IOU = 0.3  # boxes that overlap more are one face
+MAX_INSIDE = 0.6  # share of a box that may lie in a better one: a face does not fit into a face
 _MAX_CANDIDATES = 4096  # cells kept before suppression, best first; one face lights a handful
 
 

@@ -19,12 +19,12 @@ from ..settings import DetectSettings
 from ..types import FIVE_POINTS, Face, Faces
 from .centerface import load_centerface
 from .centerface_int8 import integer_filters
-from .decoding import NMS_IOU, Candidates, join, no_candidates
+from .decoding import MAX_INSIDE, NMS_IOU, Candidates, join, no_candidates
 from .first_look import first_look
 from .onet import load_onet
 from .refinement import best_probability, look_upright, refine_points, rough_look
 from .tiles import find_candidates
-from .turned import MIN_CANDIDATE_SCORE, OF_PHOTO, TurnedLook, find_turned, for_rough_looks, turned_views
+from .turned import FAINT, MIN_CANDIDATE_SCORE, OF_PHOTO, Shown, TurnedLook, find_turned, for_rough_looks, turned_views
 
 _SOURCE = "centerface"
 _UPRIGHT_SOURCE = "centerface upright"
@@ -36,7 +36,6 @@ _NOTICED, _HOPEFUL = 0.08, 0.15  # ... only with this score and with that of a r
 _EVIDENT = 0.4  # score of that look, of what is a face whatever O-Net says: it does not know faces behind a flower
 _ELSEWHERE, _PLAIN = 0.35, 0.5  # scores of a rough look in another direction, and of one upright in that
 _AGREED, _AGREEING = 0.3, 0.75  # ... or of one upright, and O-Net's probability there
-_MAX_INSIDE = 0.6  # share of a box that may lie in a better one: a face does not fit into a face
 _REFINE_FROM = 0.2  # score; what is less of a face is not worth a second look
 _AT_ONCE = 64  # candidates that are looked at before anybody is asked whether to go on
 _ROWS = 8  # a picture is read in this many rows of faces when they are put in order
@@ -158,27 +157,33 @@ class Search:
         """
         min_score = self.settings.min_score
         least = min_score if possible_from is None else min(min_score, possible_from)
-        seen = first_look(self.centerface, self.picture, min(min_score, MIN_CANDIDATE_SCORE))
+        seen = first_look(self.centerface, self.picture, min(min_score, FAINT))
         # not min_score itself: one above SURE only drops faces, and changes the score of none
         sure = seen.scores >= min(min_score, SURE)
         sure |= (seen.scores >= EXPECTED) & box_math.overlapping(seen.boxes, expected, NMS_IOU)
-        found, possible = seen.pick(sure), seen.pick(~sure)
+        found, faint = seen.pick(sure), seen.pick(~sure)
+        possible = faint.pick(faint.scores >= min(min_score, MIN_CANDIDATE_SCORE))
         sources = [_SOURCE] * len(found.scores)
         if turned is not None:
-            height, width = self.picture.shape[2:]
-            views = turned_views(height, width, turned)
-            picture = for_rough_looks(self.centerface, self.picture) if turned.in_bytes else self.picture
-            possible = join([possible, find_turned(self.centerface, picture, views, exact=turned.exact)]).unique()
-        possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, _MAX_INSIDE))
+            shown = Shown(found.boxes, faint) if turned.sparing else None
+            possible = join([possible, self._turned(turned, shown)]).unique()
+        possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, MAX_INSIDE))
         found = self._with_candidates(found, possible, least, partial(advance, 0.0), strict=True)
         sources += [_UPRIGHT_SOURCE] * (len(found.scores) - len(sources))
         if self.settings.thorough:
-            tiles = find_candidates(self.centerface, self.picture, advance)
+            tiles = find_candidates(self.centerface, self.picture, advance, found.boxes)
+            if turned is not None and turned.sparing:  # what it left out
+                tiles = join([tiles, self._turned(turned, None)]).unique()
             found = self._with_candidates(found, tiles, least, partial(advance, 1.0), strict=False)
             sources += [_TILE_SOURCE] * (len(found.scores) - len(sources))
         best = np.argsort(-found.scores, kind="stable")
         best = best[found.scores[best] >= least]
         return found.pick(best), [sources[i] for i in best]
+
+    def _turned(self, look: TurnedLook, shown: Shown | None) -> Candidates:
+        picture = for_rough_looks(self.centerface, self.picture) if look.sparing else self.picture
+        views = turned_views(*self.picture.shape[2:], look)
+        return find_turned(self.centerface, picture, views, exact=look.exact, shown=shown)
 
     def _with_candidates(
         self, found: Candidates, candidates: Candidates, least: float, pause: Callable[[], None], *, strict: bool
@@ -196,7 +201,7 @@ class Search:
             strict: candidates in which O-Net does not believe, or which are not found again, are none, but for those
                 that are plain to see upright; most of the others are spared the look, too.
         """
-        new = candidates.pick(~box_math.overlapping(candidates.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))
+        new = candidates.pick(~box_math.overlapping(candidates.boxes, found.boxes, NMS_IOU, MAX_INSIDE))
         new = new._replace(points=ordered_points(new.points))
         faces = [no_candidates()]
         for start in range(0, len(new.scores), _AT_ONCE):
@@ -205,8 +210,8 @@ class Search:
             faces.append(self._of_candidates(new.pick(slice(start, start + _AT_ONCE)), least, strict=strict))
         new = join(faces)
         # a second look moves a box: two candidates may have become the same face
-        new = new._replace(boxes=box_math.clip(new.boxes, *self.picture.shape[2:])).unique(_MAX_INSIDE)
-        new = new.pick(~box_math.overlapping(new.boxes, found.boxes, NMS_IOU, _MAX_INSIDE))
+        new = new._replace(boxes=box_math.clip(new.boxes, *self.picture.shape[2:])).unique(MAX_INSIDE)
+        new = new.pick(~box_math.overlapping(new.boxes, found.boxes, NMS_IOU, MAX_INSIDE))
         new = new.pick((new.scores >= least) & box_math.has_area(new.boxes))
         return join([found, new])
 

@@ -5,7 +5,7 @@ they stand within 45 degrees of upright and the picture is enlarged. So candidat
 passes too, and whoever calls looks at each of them again (look_again of refinement.py).
 
 The finest level is most of the work. What it alone would find shows faintly in the level before, in the same direction:
-where nothing does, it is not looked at.
+where nothing does but faces that are known, it is not looked at.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .. import boxes as box_math
-from .decoding import Candidates, join, no_candidates
+from .decoding import MAX_INSIDE, NMS_IOU, Candidates, join, no_candidates
 from .turned import MIN_CANDIDATE_SCORE, for_rough_looks, framed, look_turned
 
 _CORE = 640  # largest side of the part of a tile whose faces are its own, in working pixels
@@ -79,7 +79,9 @@ def _parts(side: int, factor: float) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def find_candidates(centerface: nn.Module, picture: torch.Tensor, advance: Callable[[float], None]) -> Candidates:
+def find_candidates(
+    centerface: nn.Module, picture: torch.Tensor, advance: Callable[[float], None], known: np.ndarray
+) -> Candidates:
     """What may be faces, at every size and in every direction. Memory: one tile beside the picture.
 
     Args:
@@ -87,6 +89,7 @@ def find_candidates(centerface: nn.Module, picture: torch.Tensor, advance: Calla
         picture: float32 [1, 1 or 3, H, W], 0..1, on any device.
         advance: called with the share that is done, 0..1, after each direction of each tile; what it raises passes
             through.
+        known: boxes (N, 4) of faces that are found already: what shows there is no reason to look closer.
 
     Returns:
         Candidates in picture pixels, not clipped, best first, without duplicates; their centres lie in the picture.
@@ -97,20 +100,21 @@ def find_candidates(centerface: nn.Module, picture: torch.Tensor, advance: Calla
     found, faint = [no_candidates()], []
     for number, tile in enumerate(reversed(tiles)):
         hints = faint if tile.finest and not tile.coarsest else None
-        for quarters, (candidates, places) in enumerate(_seen_in_tile(centerface, picture, tile, hints)):
+        for quarters, (candidates, shown) in enumerate(_seen_in_tile(centerface, picture, tile, hints)):
             found.append(candidates)
             if tile.factor == finest / 2:
-                faint.append((quarters, places))
+                new = ~box_math.overlapping(shown.boxes, known, NMS_IOU, MAX_INSIDE)
+                faint.append((quarters, box_math.centres(shown.boxes[new])))
             advance((number + (quarters + 1) / 4) / len(tiles))
     return join(found).unique()
 
 
 def _seen_in_tile(
     centerface: nn.Module, picture: torch.Tensor, tile: Tile, faint: list[tuple[int, np.ndarray]] | None
-) -> Iterator[tuple[Candidates, np.ndarray]]:
-    """A tile's own candidates, and where it shows something, be it faint: one direction after the other.
+) -> Iterator[tuple[Candidates, Candidates]]:
+    """A tile's own candidates, and all that may be of a finer level, be it faint: one direction after the other.
 
-    Nothing where it is flat. The places are in picture pixels, (N, 2).
+    Nothing where it is flat.
 
     Args:
         centerface, picture: as for find_candidates.
@@ -127,7 +131,7 @@ def _seen_in_tile(
         # resized where it is: not every device has the antialiasing filter
         part = F.interpolate(part, size=size, mode="bilinear", align_corners=False, antialias=tile.factor < 1)
     if is_flat(part, whole=tile.coarsest):
-        yield from [(no_candidates(), np.zeros((0, 2)))] * 4
+        yield from [(no_candidates(), no_candidates())] * 4
         return
     pad = [_MARGIN if x0 == 0 else 0, _MARGIN if x1 == width else 0, _MARGIN if y0 == 0 else 0]
     pad.append(_MARGIN if y1 == height else 0)
@@ -143,13 +147,13 @@ def _seen_in_tile(
         if faint is not None and not any(
             ((places >= near[0]) & (places <= near[1])).all(1).any() for turned, places in faint if turned == quarters
         ):
-            yield no_candidates(), np.zeros((0, 2))
+            yield no_candidates(), no_candidates()
             continue
         seen = look_turned(centerface, part, quarters, per_pixel, corner, min_score=_FAINT)
         centres = box_math.centres(seen.boxes)
         extents = np.sqrt(np.prod((seen.boxes[:, 2:] - seen.boxes[:, :2]) / per_pixel, axis=1))
         mine = ((centres >= low) & (centres <= high)).all(1) & (extents >= smallest) & (extents <= largest)
-        yield seen.pick(mine & (seen.scores >= MIN_CANDIDATE_SCORE)).unique(), centres
+        yield seen.pick(mine & (seen.scores >= MIN_CANDIDATE_SCORE)).unique(), seen.pick(extents <= _LARGEST)
 
 
 def is_flat(part: torch.Tensor, whole: bool = False) -> bool:

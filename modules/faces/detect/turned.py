@@ -11,10 +11,14 @@ from torch.nn import functional as F
 
 from .. import boxes as box_math
 from .centerface import SIZE_MULTIPLE, CenterFace
-from .decoding import Candidates, decode, join
+from .decoding import MAX_INSIDE, NMS_IOU, Candidates, decode, join, no_candidates
 from .first_look import LONG_SIDE, working_size
 
 MIN_CANDIDATE_SCORE = 0.05  # noise passes too; whoever calls looks at each candidate again (refinement.look_again)
+FAINT = 0.02  # score of what the larger size may show to be a face; docs/measured.md, "What searching costs"
+_WINDOW, _CORE = 320, 192  # working pixels of a finer look at a place, and of the part of it that has enough around it
+_DEARER = 1.4  # times the work of the whole that windows are, pixel by pixel, on a processor
+_LARGEST = 96  # root of a box's area in working pixels of the larger size: what is larger shows in the smaller one
 _BORDER = 32  # grey pixels around a picture: a wider frame costs time and shows no more
 _GREY = 0.5
 
@@ -25,20 +29,33 @@ class TurnedLook(NamedTuple):
     Args:
         long_side, enlarged: as for working_size.
         exact: in float32 also where integers are faster.
-        in_bytes: resized in bytes where it is looked at in integers; a frame's faces may be of a few pixels.
+        sparing: resized in bytes where it is looked at in integers, and in the larger size only where something shows
+            before, be it faint. Not for frames: their faces may be of a few pixels.
     """
 
     long_side: int
     enlarged: float
     exact: bool
-    in_bytes: bool
+    sparing: bool
 
 
-OF_PHOTO = TurnedLook(1600, 2.0, exact=False, in_bytes=True)
+OF_PHOTO = TurnedLook(1600, 2.0, exact=False, sparing=True)
 # of a clip of which each frame is looked at
-OF_FRAME = TurnedLook(LONG_SIDE, 1.0, exact=False, in_bytes=False)
+OF_FRAME = TurnedLook(LONG_SIDE, 1.0, exact=False, sparing=False)
 # ... of which few are: who is missed is so until the next
-OF_FEW_FRAMES = TurnedLook(LONG_SIDE, 1.0, exact=True, in_bytes=False)
+OF_FEW_FRAMES = TurnedLook(LONG_SIDE, 1.0, exact=True, sparing=False)
+
+
+class Shown(NamedTuple):
+    """What is known of a picture before it is looked at turned.
+
+    Args:
+        faces: boxes (N, 4) of those that are sure.
+        faint: what else a look upright showed, from FAINT.
+    """
+
+    faces: np.ndarray
+    faint: Candidates
 
 
 def turned_views(height: int, width: int, look: TurnedLook) -> list[tuple[tuple[int, int], int]]:
@@ -64,7 +81,12 @@ def turned_views(height: int, width: int, look: TurnedLook) -> list[tuple[tuple[
 
 
 def find_turned(
-    centerface: nn.Module, picture: torch.Tensor, views: list[tuple[tuple[int, int], int]], *, exact: bool = False
+    centerface: nn.Module,
+    picture: torch.Tensor,
+    views: list[tuple[tuple[int, int], int]],
+    *,
+    exact: bool = False,
+    shown: Shown | None = None,
 ) -> Candidates:
     """What may be faces in the whole picture, seen in several views, with grey around, so that a cut face has room.
 
@@ -73,23 +95,63 @@ def find_turned(
         picture: float32 [1, 1 or 3, H, W], 0..1, on any device; or uint8 of for_rough_looks.
         views: from turned_views.
         exact: in float32 also where integers are faster: for whoever takes the scores as they are.
+        shown: what is known before. Given, views of another size than the first are looked at only where something
+            small and faint was seen before, in any direction, that is none of the known faces.
 
     Returns:
         Candidates in picture pixels, not clipped, best first, without duplicates; their centres lie in the picture.
     """
     height, width = picture.shape[2:]
     resized = {(height, width): picture}
-    found = []
+    found, faint = [no_candidates()], [] if shown is None else [shown.faint]
     for size, quarters in views:
+        per_pixel = np.array([width / size[1], height / size[0]])
+        places = None
+        if shown is not None and size != views[0][0]:
+            places = _finer_places(join(faint), shown.faces, per_pixel)
+            if not len(places):
+                continue
         if size not in resized:
             resized[size] = F.interpolate(picture, size=size, mode="bilinear", align_corners=False, antialias=True)
-        per_pixel = np.array([width / size[1], height / size[0]])
         part, corner = framed(resized[size], [_BORDER] * 4)
         part = part if exact else for_rough_looks(centerface, part)
-        seen = look_turned(centerface, part, quarters, per_pixel, corner * per_pixel)
-        centres = box_math.centres(seen.boxes)
-        found.append(seen.pick(np.logical_and.reduce((centres >= 0) & (centres <= [width, height]), axis=1)))
+        looks = [(part, np.zeros(2))] if places is None else _windows(part, places - corner)
+        for window, place in looks:
+            seen = look_turned(centerface, window, quarters, per_pixel, (corner + place) * per_pixel, min_score=FAINT)
+            centres = box_math.centres(seen.boxes)
+            seen = seen.pick(((centres >= 0) & (centres <= [width, height])).all(1))
+            found.append(seen.pick(seen.scores >= MIN_CANDIDATE_SCORE))
+            if places is None:
+                faint.append(seen)
     return join(found).unique()
+
+
+def _finer_places(faint: Candidates, faces: np.ndarray, per_pixel: np.ndarray) -> np.ndarray:
+    """Where to look closer, x y (N, 2) in working pixels of the size that has so many picture pixels each."""
+    new = faint.pick(~box_math.overlapping(faint.boxes, faces, NMS_IOU, MAX_INSIDE)).unique()
+    boxes = new.boxes / np.tile(per_pixel, 2)
+    return box_math.centres(boxes[box_math.extents(boxes) <= _LARGEST])
+
+
+def _windows(part: torch.Tensor, places: np.ndarray) -> list[tuple[torch.Tensor, np.ndarray]]:
+    """What is around places in a framed part of a picture; all of it where that is less.
+
+    Args:
+        part: [1, C, h, w], framed.
+        places: x y (N, 2), in pixels of the part.
+
+    Returns:
+        Windows, and the x y of each one's corner.
+    """
+    height, width = part.shape[2:]
+    size = np.array([min(_WINDOW, width), min(_WINDOW, height)])
+    looks = []
+    while len(places):
+        corner = np.clip(np.rint(places[0] - size / 2), 0, [width, height] - size).astype(int)
+        x, y = corner
+        looks.append((part[:, :, y : y + size[1], x : x + size[0]], corner))
+        places = places[(np.abs(places - places[0]) > _CORE / 2).any(1)]
+    return looks if _DEARER * len(looks) * size.prod() < height * width else [(part, np.zeros(2))]
 
 
 def for_rough_looks(centerface: nn.Module, picture: torch.Tensor) -> torch.Tensor:
