@@ -157,23 +157,25 @@ class Search:
         """
         min_score = self.settings.min_score
         least = min_score if possible_from is None else min(min_score, possible_from)
-        seen = first_look(self.centerface, self.picture, min(min_score, FAINT))
+        sparing = turned if turned is not None and turned.sparing else None
+        noticed = min(min_score, MIN_CANDIDATE_SCORE)
+        seen = first_look(self.centerface, self.picture, min(noticed, FAINT) if sparing else noticed)
         # not min_score itself: one above SURE only drops faces, and changes the score of none
         sure = seen.scores >= min(min_score, SURE)
         sure |= (seen.scores >= EXPECTED) & box_math.overlapping(seen.boxes, expected, NMS_IOU)
         found, faint = seen.pick(sure), seen.pick(~sure)
-        possible = faint.pick(faint.scores >= min(min_score, MIN_CANDIDATE_SCORE))
+        possible = faint.pick(faint.scores >= noticed)
         sources = [_SOURCE] * len(found.scores)
         if turned is not None:
-            shown = Shown(found.boxes, faint) if turned.sparing else None
+            shown = Shown(found.boxes, faint) if sparing else None
             possible = join([possible, self._turned(turned, shown)]).unique()
         possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, MAX_INSIDE))
         found = self._with_candidates(found, possible, least, partial(advance, 0.0), strict=True)
         sources += [_UPRIGHT_SOURCE] * (len(found.scores) - len(sources))
         if self.settings.thorough:
             tiles = find_candidates(self.centerface, self.picture, advance, found.boxes)
-            if turned is not None and turned.sparing:  # what it left out
-                tiles = join([tiles, self._turned(turned, None)]).unique()
+            if sparing:  # what was left out
+                tiles = join([tiles, self._turned(sparing, None)]).unique()
             found = self._with_candidates(found, tiles, least, partial(advance, 1.0), strict=False)
             sources += [_TILE_SOURCE] * (len(found.scores) - len(sources))
         best = np.argsort(-found.scores, kind="stable")
@@ -182,7 +184,8 @@ class Search:
 
     def _turned(self, look: TurnedLook, shown: Shown | None) -> Candidates:
         picture = for_rough_looks(self.centerface, self.picture) if look.sparing else self.picture
-        views = turned_views(*self.picture.shape[2:], look)
+        height, width = self.picture.shape[2:]
+        views = turned_views(height, width, look)
         return find_turned(self.centerface, picture, views, exact=look.exact, shown=shown)
 
     def _with_candidates(

@@ -104,6 +104,7 @@ def find_turned(
     height, width = picture.shape[2:]
     resized = {(height, width): picture}
     found, faint = [no_candidates()], [] if shown is None else [shown.faint]
+    least = MIN_CANDIDATE_SCORE if shown is None else FAINT
     for size, quarters in views:
         per_pixel = np.array([width / size[1], height / size[0]])
         places = None
@@ -117,9 +118,9 @@ def find_turned(
         part = part if exact else for_rough_looks(centerface, part)
         looks = [(part, np.zeros(2))] if places is None else _windows(part, places - corner)
         for window, place in looks:
-            seen = look_turned(centerface, window, quarters, per_pixel, (corner + place) * per_pixel, min_score=FAINT)
+            seen = look_turned(centerface, window, quarters, per_pixel, (corner + place) * per_pixel, min_score=least)
             centres = box_math.centres(seen.boxes)
-            seen = seen.pick(((centres >= 0) & (centres <= [width, height])).all(1))
+            seen = seen.pick(np.logical_and.reduce((centres >= 0) & (centres <= [width, height]), axis=1))
             found.append(seen.pick(seen.scores >= MIN_CANDIDATE_SCORE))
             if places is None:
                 faint.append(seen)
