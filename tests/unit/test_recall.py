@@ -299,14 +299,15 @@ def test_a_turned_face_cut_by_the_border_in_the_ordinary_pass(networks, original
     assert math.dist(middles([face])[0], shown.mean(0)) < 0.15 * size
 
 
-def test_min_score_only_drops_faces(networks, original):
+@pytest.mark.parametrize("thorough", rest_is_long([False, True], True))
+def test_min_score_only_drops_faces(networks, original, thorough):
     canvas = Image.new("RGB", (400, 300), GREY)
     for place in ((60, 60, 40, 110), (200, 150, 60, 30), (330, 240, 30, 170)):
         paste(canvas, original, place[:2], *place[2:])
-    every = detection.detect_faces(networks, tensor(canvas))
+    every = detection.detect_faces(networks, tensor(canvas), DetectSettings(thorough=thorough))
     assert len(every) == 3
     limit = sorted(face.score for face in every)[1]
-    fewer = detection.detect_faces(networks, tensor(canvas), DetectSettings(min_score=limit))
+    fewer = detection.detect_faces(networks, tensor(canvas), DetectSettings(min_score=limit, thorough=thorough))
     assert [face.score for face in fewer] == [face.score for face in every if face.score >= limit]
 
 

@@ -76,9 +76,9 @@ def test_nothing_is_looked_at_closer_where_nothing_shows(networks, looks):
 def test_places_to_look_closer_are_small_and_no_known_faces():
     boxes = np.array([[100, 100, 140, 150], [90, 95, 138, 148], [300, 100, 320, 124], [500, 100, 700, 340]], float)
     faint = decoding.Candidates(boxes, np.array([0.02, 0.03, 0.04, 0.25]), np.zeros((4, 5, 2)))
-    places = turned._finer_places(faint, boxes[:1], np.array([2.0, 1.0]))
+    places = turned._small_places(turned._beside(faint, boxes[:1]), np.array([2.0, 1.0]))
     np.testing.assert_array_equal(places, [[155, 112]])  # in pixels of the larger size
-    assert len(turned._finer_places(faint, NOTHING, np.ones(2))) == 2
+    assert len(turned._small_places(turned._beside(faint, NOTHING), np.ones(2))) == 3
 
 
 def test_a_known_face_is_no_reason_for_the_finest_level(networks, original, looks):

@@ -170,22 +170,26 @@ class Search:
             shown = Shown(found.boxes, faint) if sparing else None
             possible = join([possible, self._turned(turned, shown)]).unique()
         possible = possible.pick(~box_math.overlapping(possible.boxes, followed, NMS_IOU, MAX_INSIDE))
-        found = self._with_candidates(found, possible, least, partial(advance, 0.0), strict=True)
+        found = self._with_candidates(found, possible, min(least, SURE), partial(advance, 0.0), strict=True)
         sources += [_UPRIGHT_SOURCE] * (len(found.scores) - len(sources))
         if self.settings.thorough:
-            tiles = find_candidates(self.centerface, self.picture, advance, found.boxes)
-            if sparing:  # what was left out
+            known = found.boxes if sparing else None  # in a clip whoever is missed is so for some frames
+            tiles = find_candidates(self.centerface, self.picture, advance, known)
+            if sparing:
                 tiles = join([tiles, self._turned(sparing, None)]).unique()
-            found = self._with_candidates(found, tiles, least, partial(advance, 1.0), strict=False)
+            found = self._with_candidates(found, tiles, min(least, SURE), partial(advance, 1.0), strict=False)
             sources += [_TILE_SOURCE] * (len(found.scores) - len(sources))
         best = np.argsort(-found.scores, kind="stable")
         best = best[found.scores[best] >= least]
         return found.pick(best), [sources[i] for i in best]
 
     def _turned(self, look: TurnedLook, shown: Shown | None) -> Candidates:
+        """What shows turned; a sparing look without what is known is what another one left out: the larger size."""
         picture = for_rough_looks(self.centerface, self.picture) if look.sparing else self.picture
         height, width = self.picture.shape[2:]
         views = turned_views(height, width, look)
+        if look.sparing and shown is None:
+            views = [view for view in views if view[0] != views[0][0]]
         return find_turned(self.centerface, picture, views, exact=look.exact, shown=shown)
 
     def _with_candidates(

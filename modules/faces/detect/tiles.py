@@ -80,7 +80,7 @@ def _parts(side: int, factor: float) -> list[tuple[int, int]]:
 
 
 def find_candidates(
-    centerface: nn.Module, picture: torch.Tensor, advance: Callable[[float], None], known: np.ndarray
+    centerface: nn.Module, picture: torch.Tensor, advance: Callable[[float], None], known: np.ndarray | None = None
 ) -> Candidates:
     """What may be faces, at every size and in every direction. Memory: one tile beside the picture.
 
@@ -89,7 +89,8 @@ def find_candidates(
         picture: float32 [1, 1 or 3, H, W], 0..1, on any device.
         advance: called with the share that is done, 0..1, after each direction of each tile; what it raises passes
             through.
-        known: boxes (N, 4) of faces that are found already: what shows there is no reason to look closer.
+        known: boxes (N, 4) of faces that are found already. Given, what shows there is no reason to look closer, nor is
+            what is too large for the finest level.
 
     Returns:
         Candidates in picture pixels, not clipped, best first, without duplicates; their centres lie in the picture.
@@ -103,8 +104,7 @@ def find_candidates(
         for quarters, (candidates, shown) in enumerate(_seen_in_tile(centerface, picture, tile, hints)):
             found.append(candidates)
             if tile.factor == finest / 2:
-                new = ~box_math.overlapping(shown.boxes, known, NMS_IOU, MAX_INSIDE)
-                faint.append((quarters, box_math.centres(shown.boxes[new])))
+                faint.append((quarters, box_math.centres(_finer(shown, known, tile.factor).boxes)))
             advance((number + (quarters + 1) / 4) / len(tiles))
     return join(found).unique()
 
@@ -112,7 +112,7 @@ def find_candidates(
 def _seen_in_tile(
     centerface: nn.Module, picture: torch.Tensor, tile: Tile, faint: list[tuple[int, np.ndarray]] | None
 ) -> Iterator[tuple[Candidates, Candidates]]:
-    """A tile's own candidates, and all that may be of a finer level, be it faint: one direction after the other.
+    """A tile's own candidates, and all that it shows, be it faint: one direction after the other.
 
     Nothing where it is flat.
 
@@ -153,7 +153,15 @@ def _seen_in_tile(
         centres = box_math.centres(seen.boxes)
         extents = np.sqrt(np.prod((seen.boxes[:, 2:] - seen.boxes[:, :2]) / per_pixel, axis=1))
         mine = ((centres >= low) & (centres <= high)).all(1) & (extents >= smallest) & (extents <= largest)
-        yield seen.pick(mine & (seen.scores >= MIN_CANDIDATE_SCORE)).unique(), seen.pick(extents <= _LARGEST)
+        yield seen.pick(mine & (seen.scores >= MIN_CANDIDATE_SCORE)).unique(), seen
+
+
+def _finer(shown: Candidates, known: np.ndarray | None, factor: float) -> Candidates:
+    """What is a reason to look at the next level."""
+    if known is None:
+        return shown
+    shown = shown.pick(box_math.extents(shown.boxes) * factor <= _LARGEST)
+    return shown.pick(~box_math.overlapping(shown.boxes, known, NMS_IOU, MAX_INSIDE))
 
 
 def is_flat(part: torch.Tensor, whole: bool = False) -> bool:

@@ -51,11 +51,11 @@ class Shown(NamedTuple):
 
     Args:
         faces: boxes (N, 4) of those that are sure.
-        faint: what else a look upright showed, from FAINT.
+        noticed: what else a look upright showed, from FAINT.
     """
 
     faces: np.ndarray
-    faint: Candidates
+    noticed: Candidates
 
 
 def turned_views(height: int, width: int, look: TurnedLook) -> list[tuple[tuple[int, int], int]]:
@@ -96,20 +96,22 @@ def find_turned(
         views: from turned_views.
         exact: in float32 also where integers are faster: for whoever takes the scores as they are.
         shown: what is known before. Given, views of another size than the first are looked at only where something
-            small and faint was seen before, in any direction, that is none of the known faces.
+            small was noticed before, in any direction, that is none of the known faces.
 
     Returns:
         Candidates in picture pixels, not clipped, best first, without duplicates; their centres lie in the picture.
     """
     height, width = picture.shape[2:]
     resized = {(height, width): picture}
-    found, faint = [no_candidates()], [] if shown is None else [shown.faint]
+    found = [no_candidates()]
+    noticed = [] if shown is None else [_beside(shown.noticed, shown.faces)]
     least = MIN_CANDIDATE_SCORE if shown is None else FAINT
+    places = None  # everywhere
     for size, quarters in views:
         per_pixel = np.array([width / size[1], height / size[0]])
-        places = None
         if shown is not None and size != views[0][0]:
-            places = _finer_places(join(faint), shown.faces, per_pixel)
+            if places is None:
+                places = _small_places(join(noticed).unique(), per_pixel)
             if not len(places):
                 continue
         if size not in resized:
@@ -122,15 +124,18 @@ def find_turned(
             centres = box_math.centres(seen.boxes)
             seen = seen.pick(np.logical_and.reduce((centres >= 0) & (centres <= [width, height]), axis=1))
             found.append(seen.pick(seen.scores >= MIN_CANDIDATE_SCORE))
-            if places is None:
-                faint.append(seen)
+            if shown is not None and places is None:
+                noticed.append(_beside(seen, shown.faces))
     return join(found).unique()
 
 
-def _finer_places(faint: Candidates, faces: np.ndarray, per_pixel: np.ndarray) -> np.ndarray:
+def _beside(seen: Candidates, faces: np.ndarray) -> Candidates:
+    return seen.pick(~box_math.overlapping(seen.boxes, faces, NMS_IOU, MAX_INSIDE))
+
+
+def _small_places(noticed: Candidates, per_pixel: np.ndarray) -> np.ndarray:
     """Where to look closer, x y (N, 2) in working pixels of the size that has so many picture pixels each."""
-    new = faint.pick(~box_math.overlapping(faint.boxes, faces, NMS_IOU, MAX_INSIDE)).unique()
-    boxes = new.boxes / np.tile(per_pixel, 2)
+    boxes = noticed.boxes / np.tile(per_pixel, 2)
     return box_math.centres(boxes[box_math.extents(boxes) <= _LARGEST])
 
 
