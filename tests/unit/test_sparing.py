@@ -1,4 +1,4 @@
-"""What a search leaves out: finer looks where nothing shows before, and second looks that would show the same."""
+"""What a search leaves out: finer looks where nothing shows before."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from test_recall import GREY, NOTHING, paste, tensor
 
-from face_anonymizer.modules.faces.detect import decoding, detection, refinement, tiles, turned
+from face_anonymizer.modules.faces.detect import decoding, detection, tiles, turned
 from face_anonymizer.modules.faces.detect.first_look import first_look
 
 
@@ -108,19 +108,3 @@ def test_windows_lie_in_the_part_and_around_their_places():
     ((strip, corner),) = turned._windows(part[:, :, :96], np.array([[800, 48]]))
     assert tuple(strip.shape[2:]) == (96, 320) and tuple(corner) == (580, 0)
     assert turned._windows(part, NOTHING[:, :2]) == []
-
-
-@pytest.mark.parametrize(("degrees", "looked_at"), [(0, 1), (10, 1), (150, 2)])
-def test_a_face_that_a_look_hardly_moves_is_not_looked_at_again(networks, original, degrees, looked_at):
-    canvas = Image.new("RGB", (320, 320), GREY)
-    paste(canvas, original, (160, 160), 100, degrees)
-    picture = tensor(canvas).movedim(3, 1)
-    (face,) = detection.detect_faces(networks, tensor(canvas))
-    boxes, points = face.box[None], face.points[None] + 0.5
-    if looked_at == 2:
-        points = refinement.turn_points(points, boxes, 1)  # as CenterFace takes turned faces
-    seen = []
-    with networks.centerface.register_forward_hook(lambda *given: seen.append(0)):
-        steady = refinement.refine_points(networks.centerface, networks.onet, picture, boxes, points)
-    assert len(seen) == looked_at
-    assert np.abs(steady[0] - 0.5 - face.points).max() < 1

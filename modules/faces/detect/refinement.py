@@ -33,14 +33,13 @@ _GREY = 0.5  # beyond the picture: beside it a cut face scores higher than besid
 MIRRORED = [1, 0, 2, 4, 3]
 _SURE_DIRECTION = 0.3  # by so much more O-Net must believe in a face that stands in another direction
 _MIN_PROBABILITY = 0.5  # of O-Net; below, as in half a face or a profile, its points are guesses
-_STEADY = 0.06  # sides that a patch's corners move by: what moves less shows the same when it is looked at again
 _MAX_MOVE = 0.25  # of the points on average, in roots of the box's area; a larger one is an error of O-Net
 
 
 def refine_points(
     centerface: nn.Module, onet: nn.Module | None, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray
 ) -> np.ndarray:
-    """Points of faces after one or two further looks of CenterFace, upright and large, and two of O-Net.
+    """Points of faces after two further looks of CenterFace and two of O-Net.
 
     A face that CenterFace does not find again keeps its points; one that O-Net does not believe in, or whose points it
     would throw far, keeps those of CenterFace.
@@ -55,7 +54,7 @@ def refine_points(
     Returns:
         float64 (N, 5, 2).
     """
-    _, _, points, _ = look_upright(centerface, onet, picture, boxes, points, steady=_STEADY)
+    _, _, points, _ = look_upright(centerface, onet, picture, boxes, points)
     if onet is None or not len(points):
         return points
     placed, _ = _onet_look(onet, picture, boxes, points)
@@ -66,13 +65,7 @@ def refine_points(
 
 
 def look_upright(
-    centerface: nn.Module,
-    onet: nn.Module | None,
-    picture: torch.Tensor,
-    boxes: np.ndarray,
-    points: np.ndarray,
-    *,
-    steady: float = 0.0,
+    centerface: nn.Module, onet: nn.Module | None, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """look_again, twice for faces that O-Net believes to stand in another direction than they were taken for.
 
@@ -80,20 +73,19 @@ def look_upright(
 
     Args:
         centerface, onet, picture, boxes, points: as for refine_points.
-        steady: as for look_again.
 
     Returns:
         Boxes, scores and points as look_again gives them, of two tries the one with the better score; and O-Net's
         probability of a face (N,) in the direction that it likes best, 1 without an O-Net.
     """
-    seen = look_again(centerface, picture, boxes, points, steady=steady)
+    seen = look_again(centerface, picture, boxes, points)
     if onet is None or not len(points):
         return *seen, np.ones(len(points))
     certain = _probabilities(onet, picture, boxes, seen[2], mirrored=True)
     direction = certain.argmax(0)
     wrong = np.flatnonzero(certain.max(0) > certain[0] + _SURE_DIRECTION)
     turned = np.stack([turn_points(seen[2], boxes, eighths) for eighths in (0, 2, 4, 6)])
-    second = look_again(centerface, picture, boxes[wrong], turned[direction[wrong], wrong], steady=steady)
+    second = look_again(centerface, picture, boxes[wrong], turned[direction[wrong], wrong])
     better = second[1] >= seen[1][wrong]
     for kept, new in zip(seen, second, strict=True):
         kept[wrong[better]] = new[better]
@@ -185,20 +177,13 @@ def _eighths_grid() -> np.ndarray:
 
 
 def look_again(
-    centerface: nn.Module,
-    picture: torch.Tensor,
-    boxes: np.ndarray,
-    points: np.ndarray,
-    rounds: int = 2,
-    *,
-    steady: float = 0.0,
+    centerface: nn.Module, picture: torch.Tensor, boxes: np.ndarray, points: np.ndarray, rounds: int = 2
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Faces as CenterFace sees them upright and large.
 
     Args:
         centerface, picture, boxes, points: as for refine_points.
         rounds: how many times each is looked at, each time turned by what the last one said.
-        steady: a face whose patch a look moves by less, at its corners and in its sides, is not looked at again.
 
     Returns:
         Boxes (N, 4), which keep their proportions and are moved and scaled; scores (N,); points (N, 5, 2). A face that
@@ -213,7 +198,7 @@ def look_again(
         for _ in range(rounds):
             if not batch:
                 break
-            done = set()
+            missed = set()
             matrices = [upright_matrix(points[i], centres[i], _PATCH / 2 / extents[i], _PATCH) for i in batch]
             patches = torch.cat([sample_patch(picture, matrix, _PATCH) for matrix in matrices])
             with torch.inference_mode():
@@ -228,7 +213,7 @@ def look_again(
                     looks[1] = (score, centre * flip + shift, extent, (mirrored * flip + shift)[MIRRORED])
                 looks = [look for look in looks if look is not None]
                 if not looks:
-                    done.add(i)
+                    missed.add(i)
                     continue
                 score, centre, extent, found = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
                 inverse = np.linalg.inv(matrices[k][:, :2])
@@ -236,20 +221,10 @@ def look_again(
                 centres[i] = inverse @ (centre - matrices[k][:, 2])
                 extents[i] = extent * np.sqrt(np.linalg.det(inverse))
                 scores[i] = score
-                after = upright_matrix(points[i], centres[i], _PATCH / 2 / extents[i], _PATCH)
-                if _moved(matrices[k], after) < steady:
-                    done.add(i)
             # another look at the same patch would show the same
-            batch = [i for i in batch if i not in done]
+            batch = [i for i in batch if i not in missed]
     half = half * extents[:, None]
     return np.concatenate([centres - half, centres + half], 1), scores, points
-
-
-def _moved(before: np.ndarray, after: np.ndarray) -> float:
-    """How far the corners of a patch of look_again move from one matrix (2, 3) to another, in its sides, at most."""
-    corners = np.array([[0.0, 0], [_PATCH, 0], [0, _PATCH], [_PATCH, _PATCH]])
-    places = (corners - before[:, 2]) @ np.linalg.inv(before[:, :2]).T
-    return float(np.abs(places @ after[:, :2].T + after[:, 2] - corners).max()) / _PATCH
 
 
 def _onet_look(
